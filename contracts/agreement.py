@@ -1,0 +1,161 @@
+"""The terms of an agreement: closed fields that nodes enforce, and prose rendered from the same fields."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from contracts.envelope import canonical, digest
+from contracts.errors import Invalid
+from contracts.fields import Count, Digest, Name, RecordId, Strict, Time
+from contracts.wording import N_, Language
+
+TEMPLATE = "mengbang-agreement/1"
+
+
+class Chamber(Strict):
+    """Who offers the agreement; the company code only as a salted digest."""
+
+    name: Name
+    code_digest: Digest
+
+
+class TaskTerms(Strict):
+    """What may be learned from which table, and whose presence is hidden."""
+
+    task: Name
+    dataset: Name
+    schema_digest: Digest
+    purpose: Literal["demand-forecast", "early-risk-warning", "research"]
+    row_meaning: Name
+    personal_data: bool
+    unit: Literal["row", "counterparty", "series", "member"]
+    max_units: Count
+    max_rows_per_unit: Count
+
+
+class PrivacyTerms(Strict):
+    """Upper limits of the privacy loss of a member; rho in nano is what is enforced."""
+
+    delta: Name
+    epsilon_run_max: Name
+    epsilon_year_max: Name
+    rho_run_max_nano: Count
+    rho_year_max_nano: Count
+    families: tuple[Literal["gradients"], ...]
+    noise: Literal["member"]
+    neighbours: Literal["add-remove"]
+
+
+class RoundTerms(Strict):
+    """Pace and size of runs, in seconds."""
+
+    max_per_run: Count
+    window_max_s: Count
+    deadline_max_s: Count
+
+
+class Prose(Strict):
+    """Digests of the two texts that `prose` renders; the Chinese one prevails."""
+
+    template: Literal["mengbang-agreement/1"]
+    zh: Digest
+    en: Digest
+
+
+class Terms(Strict):
+    """One immutable version of an agreement. A node evaluates these fields and nothing else."""
+
+    format: Literal["mengbang-terms/1"]
+    id: RecordId
+    version: Count
+    supersedes: Digest | None
+    valid_from: Time
+    valid_to: Time
+    chamber: Chamber
+    beneficiaries: Literal["members"]
+    tasks: tuple[TaskTerms, ...]
+    privacy: PrivacyTerms
+    bundles: tuple[Digest, ...]
+    start_models: tuple[Digest, ...]
+    combining: Literal["fixed-point/1"]
+    secure_sum: Literal["none"]
+    min_members: Count
+    rounds: RoundTerms
+    onward_use: Literal["none"]
+    withdrawal: Literal["excluded-from-next-cut-off"]
+    records_kept_years: Count
+    law: Name
+    prose: Prose
+
+    def digest(self) -> str:
+        """The agreement's name everywhere: digest of these fields."""
+        return digest(canonical(self.model_dump(mode="json")))
+
+    def for_task(self, task: str) -> TaskTerms | None:
+        """The terms of one task, if the agreement covers it."""
+        return next((t for t in self.tasks if t.task == task), None)
+
+
+_UNIT = {"zh": {"row": "一行记录", "counterparty": "一个交易对方", "series": "一个产品序列", "member": "一家会员"},
+         "en": {"row": "one row", "counterparty": "one counterparty", "series": "one product series",
+                "member": "one member"}}
+_PURPOSE = {"zh": {"demand-forecast": "需求预测", "early-risk-warning": "风险预警", "research": "共同研究"},
+            "en": {"demand-forecast": "demand forecast", "early-risk-warning": "early warning of risk",
+                   "research": "joint research"}}
+
+_ZH = """# {chamber}数据信托协议  第 {version} 版
+有效期：{valid_from} 至 {valid_to}。
+
+1. 数据不离开会员。每家会员的节点在本机训练，只送出经截断并加噪的汇总数；原始记录、行数和指标都不离开。
+2. 用途仅限下列任务：
+{tasks}
+3. 隐私额度：每次联合训练 ε ≤ {epsilon_run}，每年 ε ≤ {epsilon_year}（δ = {delta}）。噪声由会员自己的节点加入，相邻关系为增加或减少一个单位。
+4. 在安全求和启用之前，协调器能看到每家会员加噪后的贡献，并可由此估计该会员的总量；上述额度保护的是单个单位，不是会员的总量。
+5. 每轮至少 {min_members} 家会员，每次联合训练至多 {rounds} 轮。
+6. 会员可随时撤回，下一次截止时起不再使用其数据；此前各轮保持有效。
+7. 结果只供会员使用，不得转作他用。记录保存 {years} 年。每份协议、授权和每次使用都写入透明日志，任何持有公钥的人都可核验。
+8. 适用法律：{law}。中英文不一致时以中文为准。
+"""
+_EN = """# Data trust agreement of {chamber}, version {version}
+Valid from {valid_from} to {valid_to}.
+
+1. Data stay with the member. Each member's node trains on its own machine and sends only clipped sums with noise; rows, row counts and metrics do not leave.
+2. The only purposes are these tasks:
+{tasks}
+3. Privacy budget: at most epsilon {epsilon_run} a run and epsilon {epsilon_year} a year (delta = {delta}). The member's own node adds the noise; neighbours differ by adding or removing one unit.
+4. Until a secure sum is in use the coordinator sees each member's noised contribution, from which that member's totals can be estimated; the budget above protects a single unit, not a member's totals.
+5. A round has at least {min_members} members, a run at most {rounds} rounds.
+6. A member may withdraw at any time; from the next cut-off on its data are not used; earlier rounds stay valid.
+7. Results are for members only and for no other use. Records are kept for {years} years. Every agreement, every consent and every use is in the transparency log, which anyone with the public keys can check.
+8. Law: {law}. Where the languages differ, the Chinese text prevails.
+"""
+_TASK_LINE = {
+    "zh": "   - {purpose}（{task}，数据集 {dataset}，保护单位：{unit}，至多 {max_units} 个单位、每单位 {max_rows} 行，{personal}）",
+    "en": "   - {purpose} ({task}, dataset {dataset}, protected unit: {unit}, at most {max_units} units of {max_rows} rows, {personal})"}
+_PERSONAL = {"zh": {True: "含个人信息", False: "不含个人信息"},
+             "en": {True: "with personal data", False: "no personal data"}}
+
+
+def prose(terms: Terms, lang: Language) -> str:
+    """The agreement as people read it, a function of the fields alone."""
+    tasks = "\n".join(_TASK_LINE[lang].format(
+        purpose=_PURPOSE[lang][t.purpose], task=t.task, dataset=t.dataset, unit=_UNIT[lang][t.unit],
+        max_units=t.max_units, max_rows=t.max_rows_per_unit, personal=_PERSONAL[lang][t.personal_data])
+        for t in terms.tasks)
+    return (_ZH if lang == "zh" else _EN).format(
+        chamber=terms.chamber.name, version=terms.version, valid_from=terms.valid_from, valid_to=terms.valid_to,
+        tasks=tasks, epsilon_run=terms.privacy.epsilon_run_max, epsilon_year=terms.privacy.epsilon_year_max,
+        delta=terms.privacy.delta, min_members=terms.min_members, rounds=terms.rounds.max_per_run,
+        years=terms.records_kept_years, law=terms.law)
+
+
+def with_prose(terms: Terms) -> Terms:
+    """The same terms with the digests of their two texts filled in."""
+    texts = Prose(template=TEMPLATE, zh=digest(prose(terms, "zh").encode()), en=digest(prose(terms, "en").encode()))
+    return terms.model_copy(update={"prose": texts})
+
+
+def check_prose(terms: Terms) -> None:
+    """Raise Invalid (PROSE_MISMATCH) unless both texts re-render from the fields."""
+    if with_prose(terms).prose != terms.prose:
+        raise Invalid(N_("the text of the agreement does not follow from its fields"), code="PROSE_MISMATCH")

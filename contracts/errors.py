@@ -1,0 +1,50 @@
+"""What can go wrong between parties, in four classes and three lines: what, why, do this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class TrustError(Exception):
+    """A failure that a person must be able to act on.
+
+    `what`, `why` and `do` are English sentences with `{name}` fields filled from `values`; they are
+    the keys of the translation catalogues. `code` is a stable name for programs and auditors.
+    """
+
+    code = "ERROR"
+
+    def __init__(self, what: str, *, why: str = "", do: str = "", code: str | None = None, **values: object):
+        self.what, self.why, self.do, self.values = what, why, do, values
+        self.code = code or type(self).code
+        super().__init__(what.format_map(values))
+
+    def lines(self, translate: Callable[[str], str] = str) -> tuple[str, str, str]:
+        """The three sentences in the reader's language; an absent one is the empty string."""
+        what, why, do = ((translate(text) if text else "").format_map(self.values)
+                         for text in (self.what, self.why, self.do))
+        return what, why, do
+
+
+class Malformed(TrustError):
+    """The bytes cannot be read as what they claim to be."""
+
+    code = "MALFORMED"
+
+
+class Invalid(TrustError):
+    """A proof, digest or signature does not hold."""
+
+    code = "INVALID"
+
+
+class Refused(TrustError):
+    """Everything reads well and a rule says no."""
+
+    code = "REFUSED"
+
+
+class Unavailable(TrustError):
+    """Something needed could not be reached or written; trying again may help."""
+
+    code = "UNAVAILABLE"

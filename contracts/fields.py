@@ -1,0 +1,41 @@
+"""The few field types that everything signed is made of, and the strict base of every signed model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+_UUID = r"^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+
+RecordId = Annotated[str, StringConstraints(pattern=_UUID)]
+MemberId = Annotated[str, StringConstraints(pattern=_UUID)]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+KeyText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+Time = Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Index = Annotated[int, Field(ge=0, lt=2**53)]
+Count = Annotated[int, Field(ge=1, lt=2**53)]
+
+
+class Strict(BaseModel):
+    """Frozen, no unknown field, no conversion between types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def new_id() -> str:
+    """A fresh `urn:uuid`."""
+    return f"urn:uuid:{uuid4()}"
+
+
+def time_text(moment: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str) -> datetime:
+    """The instant that a Time names."""
+    return datetime.fromisoformat(text)

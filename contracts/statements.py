@@ -1,0 +1,304 @@
+"""The closed list of statement kinds: what members, the office and auditors may say, field by field.
+
+A statement is an in-toto Statement v1 whose predicate is one of the classes below. Times are RFC 3339 in
+UTC, digests `sha256:<hex>`, decimals are strings, and there are no floats. `run` everywhere is the digest
+of the run-order's entry.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Literal
+
+from pydantic import ValidationError
+
+from contracts.agreement import Terms
+from contracts.envelope import canonical, digest, from_base64, strict_json
+from contracts.errors import Malformed
+from contracts.fields import Count, Digest, Index, KeyText, MemberId, Name, RecordId, Strict, Time
+from contracts.wording import N_
+from privacy.plan import ReleasePlan
+
+_STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+
+
+class Predicate(Strict):
+    """What every statement carries: a name of its own and when its author says it was made."""
+
+    kind: ClassVar[str]
+    record_id: RecordId
+    issued_at: Time
+
+    def subject(self) -> tuple[str, str]:
+        """(name, digest) of what the statement is about."""
+        raise TypeError("only the kinds of statement have a subject")
+
+
+class Seen(Strict):
+    """The newest log state its author had verified: free gossip against split views."""
+
+    size: Index
+    root: Digest
+
+
+class Genesis(Predicate):
+    """The first entry: keys of the log and of the office. Signed by all three keys."""
+
+    kind = "genesis"
+    origin: Name
+    log_vkey: str
+    office: KeyText
+    agreement: KeyText
+    ca: Digest
+    quorum: Literal["members n//2+1, auditors 1"]
+
+    def subject(self) -> tuple[str, str]:
+        return "ca", self.ca
+
+
+class Key(Predicate):
+    """Admission of a key. Signed by the office and by the new key (proof of possession)."""
+
+    kind = "key"
+    member: MemberId | None
+    role: Literal["node", "witness", "auditor"]
+    public: KeyText
+    register_document: Digest | None
+
+    def subject(self) -> tuple[str, str]:
+        return "key", digest(from_base64(self.public))
+
+
+class KeyState(Predicate):
+    """A key ends. Signed by that key or the office."""
+
+    kind = "key-state"
+    key: Digest
+    state: Literal["retired", "compromised"]
+
+    def subject(self) -> tuple[str, str]:
+        return "key", self.key
+
+
+class AgreementPublished(Predicate):
+    """One immutable version of the terms. Signed by the office and the agreement key."""
+
+    kind = "agreement"
+    terms: Terms
+
+    def subject(self) -> tuple[str, str]:
+        return "agreement", self.terms.digest()
+
+
+class AgreementState(Predicate):
+    """A change of an agreement's state. Signed by the office."""
+
+    kind = "agreement-state"
+    agreement: Digest
+    state: Literal["active", "suspended", "revoked", "closed"]
+    reason: Literal["office", "authority", "incident", "resumed"]
+
+    def subject(self) -> tuple[str, str]:
+        return "agreement", self.agreement
+
+
+class DatasetScope(Strict):
+    """A dataset that a consent names, and the privacy unit that it is protected by."""
+
+    id: Name
+    unit: Literal["row", "counterparty", "series", "member"]
+
+
+class Scope(Strict):
+    """What a consent allows: never wider than the agreement. Rho in nano is the truth, epsilon display."""
+
+    tasks: tuple[Name, ...]
+    datasets: tuple[DatasetScope, ...]
+    delta: Name
+    epsilon_run_max: Name
+    epsilon_year_max: Name
+    rho_run_max_nano: Count
+    rho_year_max_nano: Count
+    rounds_max: Count
+
+
+class Notice(Strict):
+    """The very text that was shown."""
+
+    digest: Digest
+    lang: Literal["zh-CN", "en"]
+    level: Literal["general", "enhanced"]
+
+
+class Consent(Predicate):
+    """A member's signed event on an agreement. Signed by the member's node key, by nobody else."""
+
+    kind = "consent"
+    event: Literal["grant", "amend", "withdraw"]
+    member: MemberId
+    agreement: Digest
+    scope: Scope | None
+    seq: Count
+    prev: Digest | None
+    effective_from: Time
+    expires_at: Time | None
+    notice: Notice | None
+    method: Literal["signed-in-node"]
+    consent_kind: Literal["general", "separate", "written"]
+    seen: Seen
+
+    def subject(self) -> tuple[str, str]:
+        return "agreement", self.agreement
+
+
+class RunOrder(Predicate):
+    """One ordered computation. Signed by the office; logged and cosigned before round 1."""
+
+    kind = "run-order"
+    agreement: Digest
+    task: Name
+    dataset: Name
+    schema_digest: Digest
+    bundle: Digest
+    model_start: Digest
+    plan: ReleasePlan
+    min_members: Count
+    window_s: Count
+    deadline_s: Count
+    expires_at: Time
+
+    def subject(self) -> tuple[str, str]:
+        return "model", self.model_start
+
+
+class RoundOpen(Predicate):
+    """Who is asked in a round, on which consent entry, from which model. Signed by the office."""
+
+    kind = "round-open"
+    order: Digest
+    round: Count
+    members: tuple[tuple[MemberId, Index], ...]
+    model_in: Digest
+    log_size: Index
+    deadline_s: Count
+
+    def subject(self) -> tuple[str, str]:
+        return "model", self.model_in
+
+
+DropReason = Literal["no-reply", "withdrawn", "malformed", "refused"]
+
+
+class Round(Predicate):
+    """How a round ended. Signed by the office. `spend` charges every listed member, dropped or not."""
+
+    kind = "round"
+    order: Digest
+    open: Index
+    round: Count
+    outcome: Literal["recorded", "aborted"]
+    cutoff: Index
+    contributors: tuple[MemberId, ...]
+    list_root: Digest | None
+    list_document: Digest | None
+    aggregate: Digest | None
+    model_out: Digest
+    step_state: Digest | None
+    dropped: tuple[tuple[MemberId, DropReason], ...]
+    spend: tuple[tuple[MemberId, Count], ...]
+
+    def subject(self) -> tuple[str, str]:
+        return "model", self.model_out
+
+
+class Release(Predicate):
+    """A model may be served. Signed by the office."""
+
+    kind = "release"
+    order: Digest
+    task: Name
+    model: Digest
+    rounds: Count
+    participants: Count
+    min_members: Count
+
+    def subject(self) -> tuple[str, str]:
+        return "model", self.model
+
+
+class Refusal(Predicate):
+    """A member's node says no. Reasons are a closed list without data causes."""
+
+    kind = "refusal"
+    member: MemberId
+    order: Digest
+    reason: Literal["budget", "consent", "agreement", "bundle", "schema", "expired", "ledger", "plan", "log"]
+
+    def subject(self) -> tuple[str, str]:
+        return "order", self.order
+
+
+class LedgerHead(Strict):
+    """Where the member's own budget book stands: a node with an older book may not contribute."""
+
+    head: Digest
+    rho_total_nano: Index
+
+
+class Contribution(Predicate):
+    """The signed line of one contribution. Never on the log: it stands in the round's off-log list."""
+
+    kind = "contribution"
+    member: MemberId
+    order: Digest
+    open: Index
+    round: Count
+    payload: Digest
+    model_in: Digest
+    seen: Seen
+    ledger: LedgerHead
+
+    def subject(self) -> tuple[str, str]:
+        return "contribution", self.payload
+
+
+LOGGED = (Genesis, Key, KeyState, AgreementPublished, AgreementState, Consent, RunOrder, RoundOpen, Round,
+          Release, Refusal)
+_KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution)}
+_TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
+
+
+def payload(predicate: Predicate) -> bytes:
+    """The in-toto Statement of a predicate, in canonical bytes."""
+    name, subject = predicate.subject()
+    return canonical({
+        "_type": _STATEMENT_TYPE,
+        "subject": [{"name": name, "digest": {"sha256": subject.removeprefix("sha256:")}}],
+        "predicateType": f"urn:mengbang:attest:{predicate.kind}:v1",
+        "predicate": predicate.model_dump(mode="json"),
+    })
+
+
+def parse(data: bytes) -> Predicate:
+    """The predicate of a statement; Malformed (code PROFILE) unless `payload` would spell it just so."""
+    value = strict_json(data)
+    match = _TYPE.fullmatch(str(value.get("predicateType"))) if isinstance(value, dict) else None
+    kind = _KINDS.get(match[1]) if match else None
+    if kind is None:
+        raise Malformed(N_("unknown kind of statement"), code="PROFILE")
+    try:
+        predicate = kind.model_validate_json(canonical(value.get("predicate")))
+        respelled = payload(predicate)
+    except (ValidationError, ValueError) as error:
+        raise Malformed(N_("a {kind} statement has a wrong field: {error}"), code="PROFILE", kind=kind.kind,
+                        error=_first_error(error)) from error
+    if respelled != data:
+        raise Malformed(N_("a {kind} statement is not in its one spelling"), code="NOT_CANONICAL", kind=kind.kind)
+    return predicate
+
+
+def _first_error(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error)

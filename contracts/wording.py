@@ -1,0 +1,76 @@
+"""How a sentence reaches a reader: language, catalogue, symbols their terminal can write."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from gettext import GNUTranslations
+from importlib.resources import files
+from typing import Literal
+
+Language = Literal["zh", "en"]
+
+
+def N_(message: str) -> str:
+    """Mark a sentence for translation without translating it yet."""
+    return message
+
+
+def chosen_language(argv: Sequence[str], environ: Mapping[str, str]) -> Language:
+    """`--lang` wins, then MENGBANG_LANG, then the locale; anything that is not English reads Chinese."""
+    for position, word in enumerate(argv):
+        if word == "--lang" and position + 1 < len(argv):
+            return _language(argv[position + 1])
+        if word.startswith("--lang="):
+            return _language(word.partition("=")[2])
+    for name in ("MENGBANG_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        if environ.get(name):
+            return _language(environ[name])
+    return "zh"
+
+
+def _language(name: str) -> Language:
+    return "en" if name.lower().startswith("en") else "zh"
+
+
+@cache
+def translator(package: str, lang: Language) -> Callable[[str], str]:
+    """Sentence in English -> sentence in `lang`, from the catalogues of `package` and of `contracts`."""
+    if lang == "en":
+        return str
+    shared, own = _catalogue("contracts"), _catalogue(package)
+    own.add_fallback(shared)
+    return own.gettext
+
+
+def _catalogue(package: str) -> GNUTranslations:
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    compiled = io.BytesIO()
+    with files(package).joinpath("locale/zh_CN.po").open("rb") as source:
+        write_mo(compiled, read_po(source, locale="zh_CN"))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """Marks at the start of a line; plain words where the output cannot write the signs."""
+
+    ok: str
+    bad: str
+    note: str
+    run: str
+
+
+def symbols(encoding: str | None) -> Symbols:
+    """Signs if `encoding` can write them, words if not (GBK logs of a scheduled task, for example)."""
+    signs = Symbols("✔", "✖", "▲", "▶")
+    try:
+        "✔✖▲▶".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return Symbols("[ok]", "[x]", "[!]", "[>]")
+    return signs

@@ -1,0 +1,1 @@
+"""What may leave a member: differential privacy, its accounting, and nothing that touches disk or network."""

@@ -1,0 +1,42 @@
+"""rho <-> epsilon: the only place in the product where epsilon is computed (the auditor has its own)."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import sqrt
+from statistics import NormalDist
+
+import opendp.prelude as dp
+
+dp.enable_features("contrib")
+
+
+@cache
+def epsilon(rho_nano: int, delta: str) -> float:
+    """Epsilon at `delta` of a zCDP loss, by OpenDP's proven curve (Canonne, Kamath, Steinke 2020)."""
+    if rho_nano == 0:
+        return 0.0
+    space = dp.vector_domain(dp.atom_domain(T="i64"), size=1), dp.l2_distance(T="f64")
+    unit_loss = dp.m.make_gaussian(*space, scale=1 / sqrt(2))
+    return float(dp.c.make_zCDP_to_approxDP(unit_loss).map(sqrt(rho_nano / 1e9)).epsilon(float(delta)))
+
+
+@cache
+def rho_cap(target: str, delta: str) -> int:
+    """The largest nano-rho whose epsilon at `delta` stays within `target` (a decimal), rounded down."""
+    limit, low, high = float(target), 0, 1
+    while epsilon(high, delta) <= limit:
+        high *= 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if epsilon(middle, delta) <= limit else (low, middle)
+    return low
+
+
+def insider_recognition(rho_nano: int, outsider_error: float = 0.01) -> float:
+    """Share of insiders recognised by someone wrong at most `outsider_error` of the time on outsiders.
+
+    Exact for one Gaussian mechanism with mu = sqrt(2 rho) (Dong, Roth, Su 2022).
+    """
+    normal = NormalDist()
+    return normal.cdf(normal.inv_cdf(outsider_error) + sqrt(2 * rho_nano / 1e9))

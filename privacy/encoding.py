@@ -1,0 +1,48 @@
+"""float <-> grid integers: one clip norm is 2**bits steps; range, rounding and overflow are stated."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+LIMIT = 2**62
+
+
+class EncodingError(ValueError):
+    """A value does not fit the grid: not finite, or beyond 2**62 steps."""
+
+
+def step_size(clip: str, bits: int) -> float:
+    """Size of one grid step in units of the gradient."""
+    return float(Decimal(clip) / (1 << bits))
+
+
+def to_grid(values: Sequence[float], clip: str, bits: int) -> array[int]:
+    """Nearest grid point of each value (ties to even); EncodingError if one is not finite or too large."""
+    step = step_size(clip, bits)
+    try:
+        return checked(round(value / step) for value in values)
+    except (OverflowError, ValueError) as error:
+        raise EncodingError("a value is not finite or does not fit the grid") from error
+
+
+def from_grid(steps: Sequence[int], clip: str, bits: int) -> array[float]:
+    """The values of grid points."""
+    step = step_size(clip, bits)
+    return array("d", (number * step for number in steps))
+
+
+def add(vectors: Sequence[Sequence[int]]) -> array[int]:
+    """Exact coordinate-wise sum of vectors of one length: the order of the vectors does not matter."""
+    if len({len(vector) for vector in vectors}) != 1:
+        raise EncodingError("vectors to add must exist and have one length")
+    return checked(map(sum, zip(*vectors, strict=True)))
+
+
+def checked(numbers: Iterable[int]) -> array[int]:
+    """The numbers as int64; EncodingError if one reaches 2**62."""
+    values = array("q", numbers)
+    if values and max(max(values), -min(values)) >= LIMIT:
+        raise EncodingError("a grid value reaches 2**62 steps")
+    return values
