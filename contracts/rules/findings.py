@@ -1,0 +1,28 @@
+"""A finding: one broken rule, at one entry, in one plain sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from contracts.errors import TrustError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`code` and `rule` are for programs, `what` is an English sentence with fields from `values`."""
+
+    code: str
+    index: int
+    rule: str
+    what: str
+    values: dict[str, object] = field(default_factory=dict)
+
+    def text(self, translate: Callable[[str], str] = str) -> str:
+        """The sentence in the reader's language."""
+        return translate(self.what).format_map(self.values)
+
+
+def from_error(error: TrustError, index: int, rule: str) -> Finding:
+    """A failure to read or verify an entry, as a finding."""
+    return Finding(error.code, index, rule, error.what, error.values)

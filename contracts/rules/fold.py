@@ -1,0 +1,97 @@
+"""The fold: `apply(state, entry, index) -> (state, findings)`, the same for all three parties, and total.
+
+Before an append and on a node any finding refuses. On replay a broken entry may spend but never permit:
+it uses up budget, round numbers and the model chain; it grants no key, consent or release. So one fault
+gives one finding, not a cascade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from contracts.envelope import digest, open_entry
+from contracts.errors import TrustError
+from contracts.rules import consents, members, releases, rounds
+from contracts.rules.findings import Finding, from_error
+from contracts.rules.state import EMPTY, Entry, TrustState
+from contracts.statements import (
+    AgreementPublished,
+    AgreementState,
+    Consent,
+    Contribution,
+    Genesis,
+    Key,
+    KeyState,
+    Predicate,
+    Refusal,
+    Release,
+    Round,
+    RoundOpen,
+    RunOrder,
+    parse,
+)
+from contracts.wording import N_
+
+Check = Callable[[TrustState, Entry], Iterator[Finding]]
+Effect = Callable[[TrustState, Entry], TrustState]
+
+
+def _nothing_to_check(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    return iter(())
+
+
+def _no_effect(state: TrustState, entry: Entry) -> TrustState:
+    return state
+
+
+def _not_for_the_log(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    yield Finding("PROFILE", entry.index, "I1", N_("a contribution does not belong on the log"))
+
+
+# kind -> (its rules, what it permits, what it uses up even when broken)
+_RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
+    Genesis: (_nothing_to_check, members.found_trust, _no_effect),
+    Key: (members.check_key, members.admit_key, _no_effect),
+    KeyState: (members.check_key_state, members.end_key, _no_effect),
+    AgreementPublished: (consents.check_agreement, consents.publish, _no_effect),
+    AgreementState: (consents.check_agreement_state, consents.change_state, _no_effect),
+    Consent: (consents.check_consent, consents.record_consent, _no_effect),
+    RunOrder: (rounds.check_order, rounds.place_order, _no_effect),
+    RoundOpen: (rounds.check_open, rounds.open_round, rounds.open_round),
+    Round: (rounds.check_round, rounds.close_round, rounds.close_round),
+    Release: (releases.check_release, releases.record_release, _no_effect),
+    Refusal: (_nothing_to_check, _no_effect, _no_effect),
+    Contribution: (_not_for_the_log, _no_effect, _no_effect),
+}
+
+
+def apply(state: TrustState, entry: bytes, index: int) -> tuple[TrustState, tuple[Finding, ...]]:
+    """The state after `entry` at `index`, and every rule that it breaks. Never raises on any bytes."""
+    after = replace(state, size=index + 1)
+    try:
+        opened = open_entry(entry)
+        predicate = parse(opened.payload)
+    except TrustError as error:
+        return after, (from_error(error, index, "I1"),)
+    check, permit, spend = _RULES[type(predicate)]
+    try:
+        signers = members.verified_signers(state, opened, predicate)
+    except TrustError as error:
+        # unsigned words use up nothing either: anyone could have written them
+        return after, (from_error(error, index, "I2"),)
+    read = Entry(index, digest(entry), predicate, signers)
+    findings = [*members.check_place(state, read), *members.check_signers(state, read)]
+    if not findings:
+        findings = list(check(state, read))
+    after = (spend if findings else permit)(after, read)
+    return after.with_record(predicate.record_id), tuple(findings)
+
+
+def replay(entries: Iterable[bytes], state: TrustState = EMPTY) -> tuple[TrustState, list[Finding]]:
+    """Fold many entries from `state` on; all findings in order."""
+    found: list[Finding] = []
+    for entry in entries:
+        state, findings = apply(state, entry, state.size)
+        found.extend(findings)
+    return state, found

@@ -1,0 +1,172 @@
+"""Orders and rounds: ordered before opened, opened before closed, one model chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from contracts.agreement import TaskTerms, Terms
+from contracts.fields import moment
+from contracts.rules.budgets import charge, check_asked
+from contracts.rules.findings import Finding
+from contracts.rules.state import Entry, RoundRecord, RunRecord, TrustState
+from contracts.statements import Round, RoundOpen, RunOrder
+from contracts.wording import N_
+from privacy.plan import PlanError
+
+
+def check_order(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I16, I19, I20: the order stays within an active agreement, field by field."""
+    order = entry.predicate
+    assert isinstance(order, RunOrder)
+    record = state.agreements.get(order.agreement)
+    offered = record.terms.for_task(order.task) if record else None
+    if record is None or offered is None or record.state != "active" or not (
+            moment(record.terms.valid_from) <= moment(order.issued_at) < moment(order.expires_at)
+            <= moment(record.terms.valid_to)):
+        yield Finding("AGREEMENT_INACTIVE", entry.index, "I9", N_("no active agreement covers task {task} for this period"),
+                      {"task": order.task})
+        return
+    for code, rule in _breaches(order, record.terms, offered):
+        yield Finding(code, entry.index, rule, N_("the order leaves the agreement: {code}"), {"code": code})
+
+
+def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tuple[str, str]]:
+    plan = order.plan
+    try:
+        plan.check()
+    except PlanError:
+        yield "NOISE", "I19"
+        return
+    if order.bundle not in terms.bundles:
+        yield "CODE_HASH", "I16"
+    if order.schema_digest != offered.schema_digest:
+        yield "SCHEMA_HASH", "I16"
+    if order.model_start not in terms.start_models:
+        yield "MODEL_CHAIN", "I16"
+    if (plan.task, plan.dataset, plan.dataset, plan.unit) != (order.task, order.dataset, offered.dataset, offered.unit):
+        yield "SCOPE", "I12"
+    if (plan.max_units, plan.max_rows_per_unit) != (offered.max_units, offered.max_rows_per_unit):
+        yield "NOISE", "I19"
+    if plan.delta != terms.privacy.delta or plan.shape.family not in terms.privacy.families:
+        yield "NOISE", "I19"
+    if plan.total_rho_nano() > terms.privacy.rho_run_max_nano:
+        yield "OVER_BUDGET", "I20"
+    if order.min_members < terms.min_members:
+        yield "MIN_PARTICIPANTS", "I15"
+    limits = terms.rounds
+    if plan.releases > limits.max_per_run or order.window_s > limits.window_max_s or order.deadline_s > limits.deadline_max_s:
+        yield "ROUND_SEQUENCE", "I13"
+
+
+def place_order(state: TrustState, entry: Entry) -> TrustState:
+    """Begin a run; its name is the digest of the order's entry."""
+    order = entry.predicate
+    assert isinstance(order, RunOrder)
+    run = RunRecord(entry.digest, entry.index, order, order.model_start)
+    return replace(state, runs={**state.runs, run.run: run})
+
+
+def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I13-I16: a known, unexpired order; the next number; nobody twice; the model that the chain has reached."""
+    opened = entry.predicate
+    assert isinstance(opened, RoundOpen)
+    run = state.runs.get(opened.order)
+    if run is None:
+        yield Finding("ROUND_SEQUENCE", entry.index, "I13", N_("round {round} belongs to no order in the log"),
+                      {"round": opened.round})
+        return
+    late = moment(opened.issued_at) >= moment(run.order.expires_at)
+    if (opened.round != run.next_round() or run.open_round() or run.release or late
+            or opened.round > run.order.plan.releases or not run.index < opened.log_size <= entry.index):
+        yield Finding("ROUND_SEQUENCE", entry.index, "I13", N_("round {round} is not the next round of its run"),
+                      {"round": opened.round})
+    names = [member for member, _ in opened.members]
+    if names != sorted(set(names)) or len(names) < run.order.min_members:
+        yield Finding("MIN_PARTICIPANTS", entry.index, "I15",
+                      N_("round {round} asks fewer than {least} members, or one of them twice"),
+                      {"round": opened.round, "least": run.order.min_members})
+    if opened.model_in != run.model:
+        yield Finding("MODEL_CHAIN", entry.index, "I16", N_("round {round} does not start from the model of the round before"),
+                      {"round": opened.round})
+    if state.agreements[run.order.agreement].state != "active":
+        yield Finding("AGREEMENT_INACTIVE", entry.index, "I9", N_("the agreement of round {round} is not active"),
+                      {"round": opened.round})
+    yield from check_asked(state, entry, run)
+
+
+def open_round(state: TrustState, entry: Entry) -> TrustState:
+    """Use up the round's number and charge everyone listed, also for a broken entry."""
+    opened = entry.predicate
+    assert isinstance(opened, RoundOpen)
+    run = state.runs.get(opened.order)
+    if run is None:
+        return state
+    state = charge(state, opened, run.order)
+    grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opened)))
+    return replace(state, runs={**state.runs, run.run: grown})
+
+
+def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I13-I19: the round ends what was opened, with everyone accounted for and charged as planned."""
+    closed = entry.predicate
+    assert isinstance(closed, Round)
+    run = state.runs.get(closed.order)
+    waiting = run.open_round() if run else None
+    if run is None or waiting is None or (waiting.open_index, waiting.opened.round) != (closed.open, closed.round):
+        yield Finding("ROUND_SEQUENCE", entry.index, "I13", N_("round {round} ends without having been opened"),
+                      {"round": closed.round})
+        return
+    listed = [member for member, _ in waiting.opened.members]
+    if sorted([*closed.contributors, *(m for m, _ in closed.dropped)]) != listed:
+        yield Finding("PARTICIPANT", entry.index, "I15", N_("round {round} does not account for every member asked"),
+                      {"round": closed.round})
+    if list(closed.spend) != [(member, run.order.plan.rho_nano()) for member in listed]:
+        yield Finding("BUDGET_REPORT", entry.index, "I19", N_("round {round} reports another spend than its plan"),
+                      {"round": closed.round})
+    if not waiting.open_index < closed.cutoff <= entry.index:
+        yield Finding("CUTOFF", entry.index, "I14", N_("the cut-off of round {round} lies outside the round"),
+                      {"round": closed.round})
+    yield from _check_contributors(state, entry, run, waiting)
+    yield from _check_outcome(entry, run, waiting)
+
+
+def _check_contributors(state: TrustState, entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
+    """I14, I23: nobody who withdrew below the cut-off is in the sum."""
+    closed = entry.predicate
+    assert isinstance(closed, Round)
+    for member in closed.contributors:
+        event = state.consent(member, run.order.agreement, closed.cutoff)
+        if event is None or event.consent.event == "withdraw":
+            yield Finding("TRAINED_AFTER_WITHDRAWAL", entry.index, "I23",
+                          N_("round {round} uses {member}, who withdrew before the cut-off"),
+                          {"round": closed.round, "member": member})
+
+
+def _check_outcome(entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
+    closed = entry.predicate
+    assert isinstance(closed, Round)
+    results = (closed.list_root, closed.list_document, closed.aggregate, closed.step_state)
+    if closed.outcome == "aborted":
+        if closed.contributors or any(results) or closed.model_out != waiting.opened.model_in:
+            yield Finding("MODEL_CHAIN", entry.index, "I16", N_("the aborted round {round} changes the model"),
+                          {"round": closed.round})
+        return
+    if len(closed.contributors) < run.order.min_members:
+        yield Finding("MIN_PARTICIPANTS", entry.index, "I15", N_("round {round} combines only {n} members"),
+                      {"round": closed.round, "n": len(closed.contributors)})
+    if not all(results):
+        yield Finding("AGGREGATE", entry.index, "I18", N_("round {round} does not name what it combined"),
+                      {"round": closed.round})
+
+
+def close_round(state: TrustState, entry: Entry) -> TrustState:
+    """End the open round and move the model chain, also for a broken entry."""
+    closed = entry.predicate
+    assert isinstance(closed, Round)
+    run = state.runs.get(closed.order)
+    waiting = run.open_round() if run else None
+    if run is None or waiting is None:
+        return state
+    ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closed)), model=closed.model_out)
+    return replace(state, runs={**state.runs, run.run: ended})
