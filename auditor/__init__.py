@@ -1,0 +1,1 @@
+"""Checks everything offline; needs nothing from the coordinator."""

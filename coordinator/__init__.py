@@ -1,0 +1,1 @@
+"""The chamber's side: admits members, keeps the log, orders runs, combines contributions."""

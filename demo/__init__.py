@@ -1,0 +1,1 @@
+"""A simulated industry cluster, and the real processes that run on it."""

@@ -1,0 +1,1 @@
+"""Quantile forecasts of weekly or monthly series."""

@@ -1,0 +1,1 @@
+"""Probability that a counterparty defaults within the horizon."""
