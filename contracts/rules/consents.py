@@ -79,15 +79,11 @@ def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
         return
     last = state.consent(consent.member, consent.agreement)
     expected = (last.consent.seq + 1, last.digest) if last else (1, None)
-    if (consent.seq, consent.prev) != expected:
-        yield Finding("CONSENT_CHAIN", entry.index, "I11",
-                      N_("consent {seq} of {member} does not follow the one before it"),
-                      {"seq": consent.seq, "member": consent.member})
     was_live = last is not None and last.consent.event != "withdraw"
-    if (consent.event == "amend") != was_live:
+    if (consent.seq, consent.prev) != expected or (consent.event == "amend") != was_live:
         yield Finding("CONSENT_CHAIN", entry.index, "I11",
-                      N_("a live consent is amended, an absent or withdrawn one granted: {event} is not the next step"),
-                      {"event": consent.event})
+                      N_("consent {seq} ({event}) of {member} does not follow the one before it"),
+                      {"seq": consent.seq, "event": consent.event, "member": consent.member})
     record = state.agreements.get(consent.agreement)
     if record is None or record.state != "active":
         yield Finding("AGREEMENT_INACTIVE", entry.index, "I9", N_("agreement {agreement} is not active"),
