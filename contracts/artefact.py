@@ -31,6 +31,16 @@ class Artefact:
         return _MAGIC + header + b"\n" + _little_endian(self.values).tobytes()
 
 
+def model(task: str, values: array[float]) -> Artefact:
+    """A model of a task: the same numbers always have the same digest."""
+    return Artefact("model", {"task": task}, values)
+
+
+def of_round(kind: str, order: str, round: int, values: array) -> Artefact:  # type: ignore[type-arg]
+    """A contribution, aggregate or step state of one round of a run."""
+    return Artefact(kind, {"order": order, "round": round}, values)
+
+
 def read_artefact(data: bytes, kind: str, typecode: Literal["d", "q"]) -> Artefact:
     """The artefact in `data`; Malformed unless kind, type and length are as stated and every value finite."""
     magic, _, rest = data.partition(b"\n")

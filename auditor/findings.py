@@ -1,0 +1,54 @@
+"""What a check says: findings, what could not be checked, and how each step ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from contracts.errors import TrustError
+from contracts.rules.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class FileFinding:
+    """A finding about one file of the evidence, or about the log as a whole (`file` empty)."""
+
+    code: str
+    file: str
+    what: str
+    values: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Step:
+    """One numbered step: findings, unchecked matters, and a short detail line."""
+
+    number: int
+    title: str
+    findings: list[Finding | FileFinding] = field(default_factory=list)
+    not_checked: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    detail: str = ""
+
+    def add(self, code: str, what: str, file: str = "", /, **values: object) -> None:
+        """Note a finding about a file."""
+        self.findings.append(FileFinding(code, file, what, values))
+
+    def caught(self, error: TrustError, file: str = "") -> None:
+        """Note a failure as a finding."""
+        self.findings.append(FileFinding(error.code, file, error.what, error.values))
+
+    def skip(self, what: str, **values: object) -> None:
+        """Say what could not be checked, and why."""
+        self.not_checked.append((what, values))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All steps; clean only if none has a finding."""
+
+    steps: list[Step]
+    size: int
+    root: str
+
+    def findings(self) -> list[Finding | FileFinding]:
+        """Everything found, in order of the steps."""
+        return [finding for step in self.steps for finding in step.findings]

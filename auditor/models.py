@@ -1,0 +1,139 @@
+"""Step 8: each round's contribution list, sum and model again from the retained documents, then the releases."""
+
+from __future__ import annotations
+
+from array import array
+
+from auditor.evidence import Evidence
+from auditor.findings import Step
+from contracts.artefact import model, of_round, read_artefact
+from contracts.envelope import digest, from_base64, load_public, open_entry, strict_json
+from contracts.errors import Invalid, Malformed, TrustError
+from contracts.merkle import leaf_hash, root
+from contracts.rules.state import RoundRecord, RunRecord, TrustState
+from contracts.statements import Contribution, Round, parse
+from contracts.wording import N_
+from privacy.encoding import EncodingError, add
+from privacy.step import StepState, advance, start_state, state_from
+
+
+def check_models(state: TrustState, evidence: Evidence) -> Step:
+    """Recompute what the documents allow; an absent document is said, a wrong one is a finding."""
+    step = Step(8, N_("models, contributions and releases"))
+    checked = 0
+    for run in state.runs.values():
+        for record in run.rounds:
+            if record.closed and record.closed.outcome == "recorded":
+                checked += _check_round(state, evidence, run, record, record.closed, step)
+    released = sum(run.release is not None for run in state.runs.values())
+    step.detail = f"{checked} / {released}"
+    return step
+
+
+def _check_round(state: TrustState, evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Round, step: Step) -> int:
+    assert closed.list_document and closed.aggregate and closed.step_state
+    listed = _document(evidence, closed.list_document, step)
+    if listed is None:
+        return 0
+    try:
+        lines = read_list(state, listed, run, record, closed)
+        _check_sum(evidence, run, closed, lines, step)
+        _check_model(evidence, run, record, closed, step)
+    except TrustError as error:
+        step.caught(error, f"documents/{closed.list_document.removeprefix('sha256:')}")
+    return 1
+
+
+def read_list(state: TrustState, data: bytes, run: RunRecord, record: RoundRecord, closed: Round) -> list[Contribution]:
+    """I17, I18: the lines of a contribution list, each signed by its member for this round and this model."""
+    entries = [from_base64(text) for text in strict_json(data)]
+    if closed.list_root != "sha256:" + root([leaf_hash(e) for e in entries]).hex():
+        raise Invalid(N_("the contribution list of round {round} is not the logged one"), code="UPDATE_MISSING", round=closed.round)
+    lines = []
+    for entry in entries:
+        opened = open_entry(entry)
+        line = parse(opened.payload)
+        if not isinstance(line, Contribution):
+            raise Malformed(N_("the contribution list holds another kind of statement"))
+        key = _node_key(state, line.member, record.open_index)
+        if key is None or not opened.holds_for(load_public(key)):
+            raise Invalid(N_("a contribution is not signed by {member}"), code="UPDATE_SIGNATURE", member=line.member)
+        if (line.order, line.round, line.open, line.model_in) != (run.run, closed.round, record.open_index, record.opened.model_in):
+            raise Invalid(N_("a contribution of {member} was made for another round"), code="UPDATE_REPLAY", member=line.member)
+        lines.append(line)
+    if tuple(line.member for line in lines) != closed.contributors:
+        raise Invalid(N_("the contribution list of round {round} names other members than the log"), code="UPDATE_MISSING",
+                      round=closed.round)
+    return lines
+
+
+def _node_key(state: TrustState, member: str, at: int) -> str | None:
+    return next((k.public for k in state.keys.values() if (k.member, k.role) == (member, "node")
+                 and k.index < at and (k.ended is None or k.ended > at)), None)
+
+
+def _check_sum(evidence: Evidence, run: RunRecord, closed: Round, lines: list[Contribution], step: Step) -> None:
+    vectors = []
+    for line in lines:
+        data = evidence.read(f"documents/{line.payload.removeprefix('sha256:')}")
+        if data is None:
+            step.skip(N_("round {round}: contributions are not at hand, the sum was not recomputed"), round=closed.round)
+            return
+        vectors.append(read_artefact(_same(data, line.payload), "contribution", "q").values)
+    try:
+        total = add(vectors)
+    except EncodingError as error:
+        raise Invalid(N_("the contributions of round {round} cannot be added"), code="AGGREGATE", round=closed.round) from error
+    if digest(of_round("aggregate", run.run, closed.round, total).to_bytes()) != closed.aggregate:
+        raise Invalid(N_("the sum of round {round} is not the logged one"), code="AGGREGATE", round=closed.round)
+
+
+def _check_model(evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Round, step: Step) -> None:
+    """The server step again, bit for bit, from the documents of this round and of the one before."""
+    assert closed.aggregate
+    total = _values(evidence, closed.aggregate, "aggregate", "q")
+    state = _state_before(evidence, run, record)
+    if total is None or state is None:
+        step.skip(N_("round {round}: documents are missing, the model was not recomputed"), round=closed.round)
+        return
+    try:
+        values, after = advance(run.order.plan, state, total, closed.round)
+    except ValueError as error:
+        raise Invalid(N_("round {round} has a sum of another length than its model"), code="MODEL_CHAIN", round=closed.round) from error
+    stepped = of_round("step-state", run.run, closed.round, after.values())
+    if (digest(model(run.order.task, values).to_bytes()), digest(stepped.to_bytes())) != (closed.model_out, closed.step_state):
+        raise Invalid(N_("the model of round {round} does not follow from its sum"), code="MODEL_CHAIN", round=closed.round)
+
+
+def _state_before(evidence: Evidence, run: RunRecord, record: RoundRecord) -> StepState | None:
+    earlier = [r.closed for r in run.rounds if r.closed and r.closed.outcome == "recorded" and r.open_index < record.open_index]
+    if not earlier:
+        values = _values(evidence, run.order.model_start, "model", "d")
+        return None if values is None else start_state(values)
+    assert earlier[-1].step_state
+    values = _values(evidence, earlier[-1].step_state, "step-state", "d")
+    return None if values is None else state_from(values)
+
+
+def _values(evidence: Evidence, name: str, kind: str, typecode: str) -> array | None:  # type: ignore[type-arg]
+    data = evidence.read(f"documents/{name.removeprefix('sha256:')}")
+    return None if data is None else read_artefact(_same(data, name), kind, typecode).values  # type: ignore[arg-type]
+
+
+def _document(evidence: Evidence, name: str, step: Step) -> bytes | None:
+    path = f"documents/{name.removeprefix('sha256:')}"
+    data = evidence.read(path)
+    if data is None:
+        step.skip(N_("{path} is missing"), path=path)
+        return None
+    return _same(data, name) if digest(data) == name else _wrong(step, path)
+
+
+def _wrong(step: Step, path: str) -> None:
+    step.add("AGGREGATE", N_("{file} is not what the log says"), path, file=path)
+
+
+def _same(data: bytes, name: str) -> bytes:
+    if digest(data) != name:
+        raise Invalid(N_("{file} is not what the log says"), code="AGGREGATE", file=f"documents/{name.removeprefix('sha256:')}")
+    return data

@@ -1,0 +1,74 @@
+"""How the commands of all parties speak: one language, marks that the output can write, errors in three lines.
+
+Only the parties' `cli.py` use this. Exit codes: 0 ok, 1 findings or refused, 2 could not do it, 64 wrong use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from contracts.errors import Refused, TrustError
+from contracts.wording import N_, Language, chosen_language, symbols, translator
+
+OK, FOUND, COULD_NOT, WRONG_USE = 0, 1, 2, 64
+
+
+class Terminal:
+    """Writes a party's sentences to its terminal or log file."""
+
+    def __init__(self, package: str):
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace", line_buffering=True)
+        self.lang: Language = chosen_language(sys.argv, os.environ)
+        self.translate = translator(package, self.lang)
+        self.marks = symbols(sys.stdout.encoding)
+
+    def say(self, text: str, **values: object) -> None:
+        """One sentence, translated and filled in."""
+        print(self.translate(text).format_map(values))
+
+    def ok(self, text: str, **values: object) -> None:
+        """Something held."""
+        print(self.marks.ok, self.translate(text).format_map(values))
+
+    def bad(self, text: str, **values: object) -> None:
+        """Something did not hold."""
+        print(self.marks.bad, self.translate(text).format_map(values))
+
+    def note(self, text: str, **values: object) -> None:
+        """Something to know."""
+        print(self.marks.note, self.translate(text).format_map(values))
+
+    def json(self, value: Any) -> None:
+        """One JSON document on standard output."""
+        print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+    def fail(self, error: TrustError) -> NoReturn:
+        """What, why, do this; then leave with 1 if a rule said no, else 2."""
+        what, why, do = error.lines(self.translate)
+        mark = symbols(sys.stderr.encoding).bad
+        print(f"{mark} {what} [{error.code}]", *(f"  {line}" for line in (why, do) if line), sep="\n", file=sys.stderr)
+        raise SystemExit(FOUND if isinstance(error, Refused) else COULD_NOT)
+
+    def run(self, app: Callable[..., Any]) -> NoReturn:
+        """Run a typer app; any TrustError becomes three lines, wrong use exits with 64, Ctrl-C leaves quietly."""
+        try:
+            code = app(standalone_mode=False)
+        except TrustError as error:
+            self.fail(error)
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+        except OSError as error:
+            self.fail(TrustError(N_("the system refused: {error}"), do=N_("check path, permission and free space"),
+                                 code="SYSTEM", error=error))
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            print(getattr(error, "format_message")(), file=sys.stderr)  # click's own usage errors
+            raise SystemExit(WRONG_USE) from None
+        raise SystemExit(code if isinstance(code, int) else OK)
