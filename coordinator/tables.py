@@ -1,0 +1,88 @@
+"""What the coordinator stores. Signed bytes are the truth; the other columns only index them."""
+
+from __future__ import annotations
+
+from sqlmodel import Field, SQLModel
+
+
+class LogEntry(SQLModel, table=True):
+    """One entry of the log."""
+
+    index: int = Field(primary_key=True)
+    digest: str = Field(unique=True)
+    entry: bytes
+
+
+class PublishedCheckpoint(SQLModel, table=True):
+    """A checkpoint that the log key has signed: one root a size, for ever."""
+
+    size: int = Field(primary_key=True)
+    root: str
+    note: str
+
+
+class Cosignature(SQLModel, table=True):
+    """A witness's line under a published checkpoint."""
+
+    size: int = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    line: str
+
+
+class Invite(SQLModel, table=True):
+    """An invitation, by the digest of its secret."""
+
+    member: str = Field(primary_key=True)
+    secret_digest: str
+    name: str
+    code: str
+    expires_at: str
+    approved: bool
+    used: bool = False
+
+
+class JoinRequest(SQLModel, table=True):
+    """A member that has used its invite and waits for the office."""
+
+    member: str = Field(primary_key=True)
+    node_key: str
+    register_document: str
+    entries: str
+    admitted: bool = False
+
+
+class Document(SQLModel, table=True):
+    """Content that the log names by digest."""
+
+    digest: str = Field(primary_key=True)
+    kind: str
+    author: str
+    data: bytes
+
+
+class UsedNonce(SQLModel, table=True):
+    """A nonce that a key has used; kept for two minutes."""
+
+    keyid: str = Field(primary_key=True)
+    nonce: str = Field(primary_key=True)
+    at: float = Field(index=True)
+
+
+class LastSeen(SQLModel, table=True):
+    """When a member's node was heard last."""
+
+    member: str = Field(primary_key=True)
+    at: float
+
+
+class TaskMessage(SQLModel, table=True):
+    """A message of a round to one member, and that member's reply: the journal of the grid."""
+
+    id: str = Field(primary_key=True)
+    run: str = Field(index=True)
+    round: int
+    open_index: int
+    member: str = Field(index=True)
+    body: bytes
+    line: bytes | None = None
+    payload: bytes | None = None

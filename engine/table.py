@@ -1,0 +1,81 @@
+"""A table's schema as data: what columns mean and the public bounds by which they are scaled.
+
+The agreement pins the digest of these bytes. Everything that turns a row into model input comes from here
+or from the row itself, never from other rows: a unit's inputs depend on that unit and public constants only.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Literal
+
+from pydantic import ValidationError
+
+from contracts.envelope import canonical, digest
+from contracts.errors import Malformed
+from contracts.fields import Name, Strict
+from contracts.wording import N_
+
+
+class Column(Strict):
+    """One column; `low` and `high` are decimal strings and bound what the model sees after `transform`."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    kind: Literal["id", "period", "number", "label"]
+    transform: Literal["none", "linear", "signed_log"] = "none"
+    low: Name = "0"
+    high: Name = "1"
+    missing: Literal["refuse", "flag"] = "refuse"
+
+
+class TableSchema(Strict):
+    """A table of one task: which file, whose presence is hidden, and the columns in order."""
+
+    format: Literal["mengbang-table/1"]
+    task: Name
+    dataset: Name
+    file: Name
+    unit: Literal["row", "counterparty", "series"]
+    purpose: Literal["demand-forecast", "early-risk-warning", "research"]
+    row_meaning: Name
+    max_units: int
+    max_rows_per_unit: int
+    columns: tuple[Column, ...]
+    options: dict[Name, int] = {}
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: the document that the agreement names."""
+        return canonical(self.model_dump(mode="json"))
+
+    def digest(self) -> str:
+        """Name of these bytes."""
+        return digest(self.to_bytes())
+
+    def of_kind(self, kind: str) -> list[Column]:
+        """Columns of one kind, in order."""
+        return [column for column in self.columns if column.kind == kind]
+
+    def one(self, kind: str) -> Column:
+        """The one column of a kind that a task needs exactly once."""
+        found = self.of_kind(kind)
+        if len(found) != 1:
+            raise Malformed(N_("the schema of {dataset} needs exactly one column of kind {kind}"), dataset=self.dataset, kind=kind)
+        return found[0]
+
+
+def read_schema(data: bytes) -> TableSchema:
+    """A schema from JSON; Malformed names the first wrong field."""
+    try:
+        return TableSchema.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise Malformed(N_("the table schema has a wrong field {place}: {problem}"), place=place, problem=first["msg"]) from error
+
+
+def shipped(package: str) -> TableSchema:
+    """The schema that ships with a task."""
+    text = files(package).joinpath("schema.json").read_bytes()
+    return read_schema(json.dumps(json.loads(text), ensure_ascii=False).encode())
