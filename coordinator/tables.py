@@ -86,3 +86,4 @@ class TaskMessage(SQLModel, table=True):
     body: bytes
     line: bytes | None = None
     payload: bytes | None = None
+    refused: bool = False

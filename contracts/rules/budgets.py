@@ -38,7 +38,7 @@ def refusal_of(state: TrustState, member: str, order: RunOrder, *, below: int, a
 def consenting_members(state: TrustState, run: RunRecord, at_time: str) -> tuple[tuple[str, int], ...]:
     """(member, index of its consent entry) of everyone who may be asked now, sorted."""
     listed = []
-    for member in state.members():
+    for member in (m for m in state.members() if m not in run.refused):
         event = state.consent(member, run.order.agreement)
         if event and refusal_of(state, member, run.order, below=state.size, at_time=at_time) is None:
             listed.append((member, event.index))

@@ -61,7 +61,7 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
     RoundOpen: (rounds.check_open, rounds.open_round, rounds.open_round),
     Round: (rounds.check_round, rounds.close_round, rounds.close_round),
     Release: (releases.check_release, releases.record_release, _no_effect),
-    Refusal: (_nothing_to_check, _no_effect, _no_effect),
+    Refusal: (_nothing_to_check, releases.record_refusal, _no_effect),
     Contribution: (_not_for_the_log, _no_effect, _no_effect),
 }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from contracts.rules.findings import Finding
 from contracts.rules.state import Entry, RunRecord, TrustState
-from contracts.statements import Release
+from contracts.statements import Refusal, Release
 from contracts.wording import N_
 
 
@@ -37,3 +37,13 @@ def record_release(state: TrustState, entry: Entry) -> TrustState:
     assert isinstance(release, Release)
     released = replace(state.runs[release.order], release=release)
     return replace(state, runs={**state.runs, release.order: released})
+
+
+def record_refusal(state: TrustState, entry: Entry) -> TrustState:
+    """Remember who takes no further part in a run."""
+    refusal = entry.predicate
+    assert isinstance(refusal, Refusal)
+    run = state.runs.get(refusal.order)
+    if run is None:
+        return state
+    return replace(state, runs={**state.runs, run.run: replace(run, refused=run.refused | {refusal.member})})

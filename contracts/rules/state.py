@@ -73,6 +73,7 @@ class RunRecord:
     model: str
     rounds: tuple[RoundRecord, ...] = ()
     release: Release | None = None
+    refused: frozenset[str] = frozenset()
 
     def open_round(self) -> RoundRecord | None:
         """The round that waits for its end, if any."""

@@ -67,6 +67,7 @@ def upgrade() -> None:
     sa.Column('body', sa.LargeBinary(), nullable=False),
     sa.Column('line', sa.LargeBinary(), nullable=True),
     sa.Column('payload', sa.LargeBinary(), nullable=True),
+    sa.Column('refused', sa.Boolean(), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
     op.create_index(op.f('ix_taskmessage_member'), 'taskmessage', ['member'], unique=False)

@@ -1,0 +1,89 @@
+"""TrustGrid: a Flower Grid whose whole state is in the database, so that any process may answer for it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from array import array
+from collections.abc import Callable, Iterable
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+from sqlmodel import col, select
+
+from contracts.artefact import read_artefact
+from coordinator.database import Database
+from coordinator.tables import TaskMessage
+from engine.rounds import contribution, metadata, pack
+
+_POLL_S = 0.02
+
+
+def node_id(member: str) -> int:
+    """Flower's number for a member: first 8 bytes of its digest, below 2**63."""
+    return int.from_bytes(hashlib.sha256(member.encode("ascii")).digest()[:8], "big") % 2**63
+
+
+class TrustGrid(Grid):
+    """Carries the messages of one run between the strategy and the members' queues.
+
+    `members` lists who may be asked now; `stopped` ends a wait early when the coordinator shuts down.
+    """
+
+    def __init__(self, database: Database, members: Callable[[], Iterable[str]], stopped: Callable[[], bool] = lambda: False):
+        self._database, self._members, self._stopped = database, members, stopped
+
+    def set_run(self, run: object) -> None:
+        """Nothing to set: every message names its run."""
+
+    @property
+    def run(self) -> object:
+        """There is no Flower run here."""
+        return None
+
+    def create_message(self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None) -> Message:
+        """See Grid."""
+        return Message(content, metadata=metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type))
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Members with live consent, not whoever is online."""
+        return [node_id(member) for member in self._members()]
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Put messages into the members' queues; a message of the same run, round and member is put once."""
+        members = {node_id(member): member for member in self._members()}
+        names = []
+        with self._database.write() as session:
+            for message in messages:
+                config, member = message.content["config"], members[message.metadata.dst_node_id]
+                name = hashlib.sha256(f"{config['run']}/{config['round']}/{member}".encode()).hexdigest()
+                names.append(name)
+                if session.get(TaskMessage, name) is None:
+                    session.add(TaskMessage(id=name, run=str(config["run"]), round=int(config["round"]),
+                                            open_index=int(config["open"]), member=member, body=pack(message.content)))
+        return names
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Replies that have arrived."""
+        with self._database.read() as session:
+            rows = session.exec(select(TaskMessage).where(col(TaskMessage.id).in_(list(message_ids)), col(TaskMessage.payload).is_not(None))).all()
+        replies = []
+        for row in rows:
+            values = read_artefact(row.payload or b"", "contribution", "q").values
+            about = metadata(1, group=str(row.round), ttl=3600.0)
+            about.src_node_id = node_id(row.member)
+            replies.append(Message(contribution(array("q", values), row.line or b""), metadata=about))
+        return replies
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Push, then wait until everyone has replied or `timeout` seconds are over; never for ever."""
+        names = list(self.push_messages(messages))
+        end = time.monotonic() + (3600.0 if timeout is None else timeout)
+        while time.monotonic() < end and not self._stopped():
+            with self._database.read() as session:
+                waiting = session.exec(select(TaskMessage.id).where(col(TaskMessage.id).in_(names), col(TaskMessage.payload).is_(None),
+                                                                    col(TaskMessage.refused).is_(False))).first()
+            if waiting is None:
+                break
+            time.sleep(_POLL_S)
+        return self.pull_messages(names)

@@ -1,0 +1,213 @@
+"""Runs: ordering one, and the journal of its rounds in log and database."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlmodel import col, select
+
+from contracts.artefact import Artefact, model, of_round, read_artefact
+from contracts.envelope import canonical, digest, seal, to_base64
+from contracts.errors import Refused
+from contracts.fields import moment, new_id, time_text
+from contracts.merkle import leaf_hash, root
+from contracts.rules.budgets import consenting_members
+from contracts.rules.releases import participants
+from contracts.rules.state import RunRecord, TrustState
+from contracts.statements import Predicate, Release, Round, RoundOpen, RunOrder, payload
+from contracts.wording import N_
+from coordinator import registry
+from coordinator.database import Database
+from coordinator.grid import node_id
+from coordinator.log import Log
+from coordinator.settings import Settings
+from coordinator.strategy import Opened, Reply
+from coordinator.tables import LastSeen, TaskMessage
+from privacy.plan import Gradients, ReleasePlan, sigma_for
+from privacy.spend import Unit
+from privacy.step import StepState, start_state, state_from
+
+ONLINE_S = 40.0
+GATHER_S = 5.0
+
+
+def plan_for(task: Any, schema: Any, *, releases: int, rho_nano: int, delta: str) -> ReleasePlan:
+    """The plan of a run: a task's public tuning, and the noise with which `releases` rounds cost `rho_nano`."""
+    length = task.length(schema)
+    sigma = sigma_for(rho_nano, releases=releases, length=length, grid_bits=20, max_units=schema.max_units)
+    tail = min(task.tuning.step.tail, releases)
+    step = type(task.tuning.step)("adam", task.tuning.step.rate, tail)
+    return ReleasePlan(task.name, schema.dataset, Unit(schema.unit), "train", releases, Gradients("gradients", length, task.tuning.clip),
+                       sigma, 20, delta, schema.max_units, schema.max_rows_per_unit, step)
+
+
+def order(log: Log, settings: Settings, task: Any, schema: Any, *, releases: int, rho_nano: int, bundle: str, min_members: int,
+          deadline_s: int, now: datetime) -> str:
+    """Log a run-order under the newest active agreement; the run's name."""
+    state = log.state()
+    agreement = state.active_agreement()
+    if agreement is None:
+        raise Refused(N_("no agreement is active"), why=N_("every run stands on one"), do=N_("coordinator agreement"), code="AGREEMENT_INACTIVE")
+    terms = state.agreements[agreement].terms
+    plan = plan_for(task, schema, releases=releases, rho_nano=rho_nano, delta=terms.privacy.delta)
+    statement = RunOrder(
+        record_id=new_id(), issued_at=time_text(now), agreement=agreement, task=task.name, dataset=schema.dataset,
+        schema_digest=schema.digest(), bundle=bundle, model_start=digest(model(task.name, task.start(schema)).to_bytes()), plan=plan,
+        min_members=min_members, window_s=terms.rounds.window_max_s, deadline_s=deadline_s,
+        expires_at=min(time_text(now + timedelta(seconds=terms.rounds.window_max_s)), terms.valid_to))
+    entry = seal(payload(statement), [settings.office_key])
+    log.append(entry)
+    return digest(entry)
+
+
+class RunJournal:
+    """See coordinator.strategy.Journal. Everything it knows is in the log and in documents."""
+
+    def __init__(self, database: Database, log: Log, settings: Settings, run: str, stopped: Callable[[], bool]):
+        self._database, self._log, self._settings, self._run, self._stopped = database, log, settings, run, stopped
+        self._dropped: dict[str, str] = {}
+        self._cutoff = 0
+
+    def members(self) -> list[str]:
+        """Who is asked in the open round, or may be asked in the next one."""
+        state = self._log.state()
+        waiting = state.runs[self._run].open_round()
+        if waiting:
+            return [member for member, _ in waiting.opened.members]
+        return [member for member, _ in self._ready(state)]
+
+    def open_round(self) -> Opened | None:
+        """See Journal. A round that a crash left open is gone on with, never opened twice."""
+        while not self._stopped():
+            run = self._log.state().runs[self._run]
+            waiting = run.open_round()
+            if waiting is None and (run.is_complete() or _now() >= moment(run.order.expires_at)):
+                return None
+            if waiting is None and self._gathered(run):
+                self._append(self._opening)
+                waiting = self._log.state().runs[self._run].open_round()
+            if waiting and self._witnessed(waiting.open_index):
+                nodes = tuple(node_id(member) for member, _ in waiting.opened.members)
+                return Opened(waiting.opened.round, waiting.open_index, nodes)
+            time.sleep(0.02)
+        return None
+
+    def _ready(self, state: TrustState) -> tuple[tuple[str, int], ...]:
+        with self._database.read() as session:
+            online = set(session.exec(select(LastSeen.member).where(LastSeen.at > time.time() - ONLINE_S)))
+        consenting = consenting_members(state, state.runs[self._run], time_text(_now()))
+        return tuple(pair for pair in consenting if pair[0] in online)
+
+    def _gathered(self, run: RunRecord) -> bool:
+        """Everyone who consents is online; or enough are, and the others had a few seconds to appear."""
+        state = self._log.state()
+        ready = self._ready(state)
+        if len(ready) < run.order.min_members:
+            return False
+        everyone = len(consenting_members(state, run, time_text(_now())))
+        waited = (_now() - moment(run.order.issued_at)).total_seconds()
+        return len(ready) == everyone or waited > GATHER_S
+
+    def _opening(self, state: TrustState) -> Predicate:
+        run = state.runs[self._run]
+        return RoundOpen(record_id=new_id(), issued_at=time_text(_now()), order=self._run, round=run.next_round(),
+                         members=self._ready(state), model_in=run.model, log_size=state.size, deadline_s=run.order.deadline_s)
+
+    def _witnessed(self, index: int) -> bool:
+        self._log.publish()
+        return self._log.witnessed(index + 1) is not None
+
+    def _append(self, make: Callable[[TrustState], Predicate]) -> None:
+        self._log.append_made(lambda state: seal(payload(make(state)), [self._settings.office_key]))
+        self._log.publish()
+
+    def state(self) -> tuple[array[float], StepState]:
+        """See Journal."""
+        run = self._log.state().runs[self._run]
+        values = self._values(run.model, "model")
+        recorded = [r.closed for r in run.rounds if r.closed and r.closed.outcome == "recorded"]
+        if not recorded:
+            return values, start_state(values)
+        return values, state_from(self._values(str(recorded[-1].step_state), "step-state"))
+
+    def _values(self, name: str, kind: str) -> array[float]:
+        held = registry.read(self._database, name)
+        if held is None:
+            raise RuntimeError(f"document {name} is missing from the database")
+        return read_artefact(held.data, kind, "d").values
+
+    def accepted(self, opened: Opened, replies: list[Reply]) -> list[Reply]:
+        """See Journal. The cut-off is the size of the log now: whoever withdrew below it is left out."""
+        state = self._log.state()
+        self._cutoff = state.size
+        run = state.runs[self._run]
+        waiting = run.open_round()
+        assert waiting is not None
+        by_node = {reply.node: reply for reply in replies}
+        used, self._dropped = [], {}
+        for member, _ in waiting.opened.members:
+            event = state.consent(member, run.order.agreement, self._cutoff)
+            if event is None or event.consent.event == "withdraw":
+                self._dropped[member] = "withdrawn"
+            elif node_id(member) in by_node:
+                used.append(by_node[node_id(member)])
+            else:
+                self._dropped[member] = "refused" if member in run.refused else "no-reply"
+        return used
+
+    def close_round(self, opened: Opened, used: list[Reply], total: array[int] | None, model_out: array[float], state: StepState) -> None:
+        """See Journal. Documents are stored before the statement that names them."""
+        run = self._log.state().runs[self._run]
+        waiting = run.open_round()
+        assert waiting is not None
+        listed = [member for member, _ in waiting.opened.members]
+        named: dict[str, Any] = {"list_root": None, "list_document": None, "aggregate": None, "model_out": run.model, "step_state": None}
+        if total is not None:
+            named = self._keep(run, opened.round, used, total, model_out, state)
+        combined = {reply.node for reply in used}
+        contributors = tuple(m for m in listed if node_id(m) in combined)
+        dropped = tuple((m, self._dropped.get(m, "no-reply")) for m in listed if m not in contributors)
+        cost = run.order.plan.rho_nano()
+        self._append(lambda _state: Round(
+            record_id=new_id(), issued_at=time_text(_now()), order=self._run, open=opened.index, round=opened.round,
+            outcome="aborted" if total is None else "recorded", cutoff=self._cutoff, contributors=contributors,
+            dropped=dropped, spend=tuple((m, cost) for m in listed), **named))
+
+    def _keep(self, run: RunRecord, round: int, used: list[Reply], total: array[int], model_out: array[float],
+              state: StepState) -> dict[str, Any]:
+        lines = [reply.line for reply in used]
+        with self._database.write() as session:
+            def keep(kind: str, artefact: Artefact) -> str:
+                return registry.keep(session, kind, artefact.to_bytes())
+            return {"list_root": "sha256:" + root([leaf_hash(line) for line in lines]).hex(),
+                    "list_document": registry.keep(session, "list", canonical([to_base64(line) for line in lines])),
+                    "aggregate": keep("aggregate", of_round("aggregate", self._run, round, total)),
+                    "model_out": keep("model", model(run.order.task, model_out)),
+                    "step_state": keep("step-state", of_round("step-state", self._run, round, state.values()))}
+
+    def release(self) -> bool:
+        """Release the model of the complete run; False if too few members stand behind it."""
+        run = self._log.state().runs[self._run]
+        enough = participants(run) >= run.order.min_members
+        if run.is_complete() and enough and run.release is None:
+            self._append(lambda _state: Release(
+                record_id=new_id(), issued_at=time_text(_now()), order=self._run, task=run.order.task, model=run.model,
+                rounds=len(run.rounds), participants=participants(run), min_members=run.order.min_members))
+        return enough
+
+
+def mark_refused(database: Database, run: str, member: str) -> None:
+    """A member's node said no: nobody waits for it any longer."""
+    with database.write() as session:
+        for row in session.exec(select(TaskMessage).where(TaskMessage.run == run, TaskMessage.member == member,
+                                                          col(TaskMessage.payload).is_(None))):
+            row.refused = True
+            session.add(row)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
