@@ -41,7 +41,7 @@ class Risk:
     """See engine.task.Task."""
 
     name = "risk"
-    tuning = Tuning(clip="1", step=Adam("adam", "0.1", 8), releases=25)
+    tuning = Tuning(clip="1", step=Adam("adam", "0.2", 8), releases=25)
 
     def schema(self) -> TableSchema:
         """The receivables ledger."""

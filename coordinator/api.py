@@ -1,0 +1,281 @@
+"""JSON for nodes and auditors: the static log, admission, statements, witnesses, rounds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from sqlmodel import col, delete, select
+
+from contracts.artefact import read_artefact
+from contracts.checkpoint import policy
+from contracts.envelope import digest, from_base64, key_id, load_public, open_entry, to_base64
+from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.fields import time_text
+from contracts.requests import MAX_SKEW_S, verify_request
+from contracts.rules.state import RegisteredKey
+from contracts.statements import Contribution, Refusal, parse
+from contracts.wording import N_
+from coordinator import members, registry, runs
+from coordinator.database import Database
+from coordinator.log import Log
+from coordinator.settings import Settings
+from coordinator.tables import LastSeen, TaskMessage, UsedNonce
+
+BODY_LIMIT = 64 * 2**20
+LONG_POLL_S = 25.0
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Office:
+    """What every request needs: storage, log, settings, and a bell that rings when the database changes."""
+
+    database: Database
+    log: Log
+    settings: Settings
+    bell: threading.Condition
+
+    def wait_for(self, look: Callable[[], T | None], seconds: float) -> T | None:
+        """The first thing that `look` finds, looking again each time the database changed."""
+        end = time.monotonic() + min(seconds, LONG_POLL_S)
+        while (found := look()) is None and (left := end - time.monotonic()) > 0:
+            with self.bell:
+                self.bell.wait(min(left, 1.0))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who signed a request: derived from the key, never from what the request says."""
+
+    key: RegisteredKey
+    body: bytes
+
+    @property
+    def member(self) -> str:
+        """The member; Refused for keys without one."""
+        if self.key.member is None or self.key.role != "node":
+            raise Refused(N_("only a member's node may ask this"), code="ROLE")
+        return self.key.member
+
+
+def routes(office: Office) -> APIRouter:
+    """All JSON routes over one office."""
+    router = APIRouter()
+
+    async def body_of(request: Request) -> bytes:
+        if int(request.headers.get("content-length") or 0) > BODY_LIMIT:
+            raise Malformed(N_("the body of a request has at most {limit} bytes"), limit=BODY_LIMIT, code="TOO_LARGE")
+        return await request.body()
+
+    def caller(request: Request, body: bytes = Depends(body_of)) -> Caller:
+        keyid = _keyid(request)
+        key = office.log.state().keys.get(keyid)
+        if key is None or key.ended is not None:
+            raise Refused(N_("the key of this request is not admitted"), do=N_("wait for the chamber's approval, or join"), code="UNKNOWN_KEY")
+        _verify(office, request, body, key.public)
+        return Caller(key, body)
+
+    _add_log(router, office)
+    _add_admission(router, office, body_of)
+    _add_witness(router, office, caller)
+    _add_rounds(router, office, caller)
+    return router
+
+
+def _keyid(request: Request) -> str:
+    _, _, rest = request.headers.get("signature-input", "").partition('keyid="')
+    return rest.partition('"')[0]
+
+
+def _verify(office: Office, request: Request, body: bytes, public: str) -> None:
+    """Signature, clock and nonce of a request."""
+    now = datetime.now(UTC)
+    key = load_public(public)
+    nonce, made = verify_request(_Message(request), body, key, now)
+    with office.database.write() as session:
+        session.exec(delete(UsedNonce).where(col(UsedNonce.at) < now.timestamp() - 2 * MAX_SKEW_S))
+        if session.get(UsedNonce, (key_id(key), nonce)):
+            raise Refused(N_("this very request was made before"), why=N_("each attempt needs a nonce of its own"), code="REPLAYED_NONCE")
+        session.add(UsedNonce(keyid=key_id(key), nonce=nonce, at=made.timestamp()))
+
+
+class _Message:
+    """A request as the signature library wants to see it."""
+
+    def __init__(self, request: Request):
+        self.method, self.url, self.headers = request.method, str(request.url), request.headers
+
+
+def _add_log(router: APIRouter, office: Office) -> None:
+    """Paths of C2SP tlog-tiles; a plain copy of them is a full mirror."""
+
+    @router.get("/checkpoint")
+    def checkpoint() -> Response:
+        note = office.log.witnessed(0) or office.log.note()
+        return PlainTextResponse(note.text()) if note else _absent("checkpoint")
+
+    @router.get("/checkpoints/{size}")
+    def older(size: int) -> Response:
+        note = office.log.note(size)
+        return PlainTextResponse(note.text()) if note else _absent(f"checkpoints/{size}")
+
+    @router.get("/tile/{path:path}")
+    def tile(path: str) -> Response:
+        immutable = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(office.log.tile(f"tile/{path}"), media_type="application/octet-stream", headers=immutable)
+
+    @router.get("/policy")
+    def witnesses() -> Response:
+        return PlainTextResponse(policy(office.log.key, office.log.state().witnesses().values(), office.settings.url))
+
+    @router.get("/v1/clock")
+    def clock() -> dict[str, str]:
+        return {"now": time_text(datetime.now(UTC))}
+
+
+def _absent(path: str) -> Response:
+    return JSONResponse({"code": "ABSENT", "what": f"{path} is not here", "why": "", "do": ""}, 404)
+
+
+def _add_admission(router: APIRouter, office: Office, body_of: Any) -> None:
+
+    @router.post("/v1/join")
+    def join(request: Request, body: bytes = Depends(body_of)) -> dict[str, str]:
+        asked = _json(body, "entries", "secret", "register")
+        node = parse(open_entry(from_base64(asked["entries"][0])).payload)
+        _verify(office, request, body, getattr(node, "public", ""))
+        return members.join(office.database, office.log, office.settings, asked, datetime.now(UTC))
+
+
+def _json(body: bytes, *fields: str) -> dict[str, Any]:
+    import json
+
+    try:
+        value = json.loads(body)
+        return {name: value[name] for name in fields}
+    except (ValueError, TypeError, KeyError) as error:
+        raise Malformed(N_("the request needs the fields {fields}"), fields=", ".join(fields)) from error
+
+
+def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
+
+    @router.get("/v1/head")
+    def head(after: int, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
+        _heard(office, who)
+
+        def newer() -> str | None:
+            note = office.log.note()
+            return note.text() if note and note.checkpoint.size > after else None
+        return {"checkpoint": office.wait_for(newer, wait)}
+
+    @router.post("/v1/cosignatures")
+    def cosign(who: Caller = Depends(caller)) -> dict[str, str]:
+        asked = _json(who.body, "size", "line")
+        office.log.cosign(int(asked["size"]), str(asked["line"]))
+        return {"state": "kept"}
+
+    @router.post("/v1/statements")
+    def say(who: Caller = Depends(caller)) -> dict[str, Any]:
+        entry = from_base64(str(_json(who.body, "entry")["entry"]))
+        predicate = parse(open_entry(entry).payload)
+        if getattr(predicate, "member", None) != who.member:
+            raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
+        index = office.log.append(entry)
+        if isinstance(predicate, Refusal):
+            runs.mark_refused(office.database, predicate.order, predicate.member)
+        note = office.log.publish()
+        return {"index": index, "proof": office.log.proof(index, note)}
+
+    @router.get("/documents/{name}")
+    def document(name: str, who: Caller = Depends(caller)) -> Response:
+        held = registry.read(office.database, f"sha256:{name}")
+        if held is None or not registry.may_read(held, who.key.role, who.key.member):
+            return _absent(f"documents/{name}")
+        return Response(held.data, media_type="application/octet-stream")
+
+
+def _heard(office: Office, who: Caller) -> None:
+    with office.database.write() as session:
+        session.merge(LastSeen(member=who.member, at=time.time()))
+
+
+def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
+
+    @router.post("/v1/task")
+    def task(who: Caller = Depends(caller)) -> Response:
+        asked = _json(who.body, "wait", "done")
+        _heard(office, who)
+        row = office.wait_for(lambda: _next_task(office, who.member, set(asked["done"])), float(asked["wait"]))
+        if row is None:
+            return Response(status_code=204)
+        return JSONResponse({"id": row.id, "run": row.run, "round": row.round, "open": row.open_index, "message": to_base64(row.body)})
+
+    @router.put("/v1/contributions/{name}")
+    def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
+        asked = _json(who.body, "line", "payload")
+        line, data = from_base64(str(asked["line"])), from_base64(str(asked["payload"]))
+        with office.database.write() as session:
+            row = session.get(TaskMessage, name)
+            if row is None or row.member != who.member:
+                raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
+            if row.payload is not None:
+                if (row.line, row.payload) == (line, data):
+                    return {"state": "kept"}
+                raise Refused(N_("this round has another contribution of this member already"), code="UPDATE_REPLAY")
+            _check_contribution(office, row, who.key, line, data)
+            row.line, row.payload = line, data
+            session.add(row)
+            registry.keep(session, "contribution", data, who.member)
+        return {"state": "kept"}
+
+
+def _next_task(office: Office, member: str, done: set[str]) -> TaskMessage | None:
+    with office.database.read() as session:
+        waiting = session.exec(select(TaskMessage).where(TaskMessage.member == member, col(TaskMessage.payload).is_(None),
+                                                         col(TaskMessage.refused).is_(False))).all()
+    state = office.log.state()
+    for row in waiting:
+        run = state.runs.get(row.run)
+        opened = run.open_round() if run else None
+        if row.id not in done and opened and opened.opened.round == row.round:
+            return row
+    return None
+
+
+def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, line: bytes, data: bytes) -> None:
+    """Line signed by this member for this very round; payload of the agreed shape and range."""
+    run = office.log.state().runs[row.run]
+    opened = run.open_round()
+    if opened is None or opened.opened.round != row.round:
+        raise Refused(N_("round {round} has ended"), code="LATE", round=row.round)
+    envelope = open_entry(line)
+    said = parse(envelope.payload)
+    if not isinstance(said, Contribution) or not envelope.holds_for(load_public(key.public)):
+        raise Invalid(N_("the contribution is not signed by its member"), code="UPDATE_SIGNATURE")
+    if (said.member, said.order, said.round, said.open, said.model_in, said.payload) != (
+            row.member, row.run, row.round, row.open_index, opened.opened.model_in, digest(data)):
+        raise Invalid(N_("the contribution was made for another round or payload"), code="UPDATE_REPLAY")
+    values, plan = read_artefact(data, "contribution", "q").values, run.order.plan
+    limit = plan.max_units * 2**plan.grid_bits + 20 * plan.sigma_steps
+    if len(values) != plan.length() or (values and max(max(values), -min(values)) > limit):
+        raise Malformed(N_("a contribution has {length} numbers within the plan's range"), length=plan.length(), code="SHAPE")
+
+
+_STATUS = {Malformed: 422, Invalid: 401, Refused: 403, Unavailable: 503}
+
+
+def answer_error(_request: Request, error: Exception) -> Response:
+    """One place maps errors to status; the sentences go out in English with their code and values."""
+    assert isinstance(error, TrustError)
+    what, why, do = error.lines()
+    values = {name: str(value) for name, value in error.values.items()}
+    content = {"code": error.code, "what": error.what, "why": error.why, "do": error.do, "values": values, "text": [what, why, do]}
+    return JSONResponse(content, _STATUS.get(type(error), 400))

@@ -1,0 +1,126 @@
+"""The coordinator's one process: web server, log publisher, and a thread a run."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio.to_thread
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from contracts.errors import TrustError, Unavailable
+from contracts.wording import N_
+from coordinator.api import Office, answer_error, routes
+from coordinator.database import Database, migrate
+from coordinator.grid import TrustGrid
+from coordinator.log import Log
+from coordinator.pages import pages
+from coordinator.runs import RunJournal
+from coordinator.settings import Settings
+from coordinator.strategy import TrustStrategy
+
+WATCH_S = 0.02
+log_event = structlog.get_logger()
+
+
+def make_app(office: Office) -> FastAPI:
+    """The web application over an office."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 400  # a long poll holds a thread
+        yield
+
+    app = FastAPI(title="mengbang coordinator", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.include_router(routes(office))
+    app.include_router(pages(office))
+    app.add_exception_handler(TrustError, answer_error)
+    return app
+
+
+class Serving:
+    """Background work of `serve`. `stop` ends all of it; what was under way goes on at the next start."""
+
+    def __init__(self, office: Office):
+        self._office, self._stop = office, threading.Event()
+        self._runs: dict[str, threading.Thread] = {}
+        self._watch = threading.Thread(target=self._follow, name="publisher")
+
+    def start(self) -> None:
+        """Publish what is there, then follow the database."""
+        self._office.log.publish()
+        self._watch.start()
+
+    def stop(self) -> None:
+        """End all threads."""
+        self._stop.set()
+        for thread in (self._watch, *self._runs.values()):
+            thread.join(timeout=30)
+
+    def _follow(self) -> None:
+        seen = -1
+        while not self._stop.wait(WATCH_S):
+            version = self._office.database.data_version()
+            if version == seen:
+                continue
+            seen = version
+            try:
+                self._office.log.publish()
+                self._start_runs()
+            except TrustError as error:
+                log_event.error("publish", code=error.code, what=str(error))
+            with self._office.bell:
+                self._office.bell.notify_all()
+
+    def _start_runs(self) -> None:
+        for name, run in self._office.log.state().runs.items():
+            if name not in self._runs and run.release is None:
+                self._runs[name] = threading.Thread(target=self._drive, args=(name,), name=f"run-{name[7:15]}")
+                self._runs[name].start()
+
+    def _drive(self, name: str) -> None:
+        """One run to its end; a failure is logged and tried again at the next start."""
+        office = self._office
+        order = office.log.state().runs[name].order
+        journal = RunJournal(office.database, office.log, office.settings, name, self._stop.is_set)
+        grid = TrustGrid(office.database, journal.members, self._stop.is_set)
+        strategy = TrustStrategy(name, order.plan, min_members=order.min_members, deadline_s=order.deadline_s, journal=journal)
+        try:
+            strategy.start(grid)
+            if not self._stop.is_set():
+                log_event.info("run ended", run=name, released=journal.release())
+        except TrustError as error:
+            log_event.error("run failed", run=name, code=error.code, what=str(error))
+
+
+def open_office(settings: Settings) -> Office:
+    """Database, migrated, and log of a home."""
+    migrate(settings.database)
+    database = Database(settings.database)
+    return Office(database, Log(database, settings), settings, threading.Condition())
+
+
+def serve(settings: Settings, host: str, port: int, certificate: Path, key: Path) -> None:
+    """Serve until interrupted. Unavailable if the port is in use."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise Unavailable(N_("port {port} on {host} cannot be used"), why=N_("{error}"),
+                          do=N_("end the program that holds it, or choose another: --port"), port=port, host=host, error=error) from error
+    office = open_office(settings)
+    serving = Serving(office)
+    config = uvicorn.Config(make_app(office), ssl_certfile=str(certificate), ssl_keyfile=str(key), log_level="warning",
+                            timeout_graceful_shutdown=3, server_header=False)
+    serving.start()
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        serving.stop()
+        office.database.close()
