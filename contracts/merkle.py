@@ -43,6 +43,12 @@ class Frontier:
         self._peaks.append(node)
         self.size += 1
 
+    def copy(self) -> Frontier:
+        """An independent tree with the same leaves."""
+        copied = Frontier()
+        copied.size, copied._peaks = self.size, list(self._peaks)
+        return copied
+
     def root(self) -> bytes:
         """Root of all leaves so far."""
         if not self._peaks:

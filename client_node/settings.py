@@ -1,0 +1,101 @@
+"""A node's home folder: the member's own limits, its keys, and the invite that says whom to trust."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from contracts.errors import Malformed, Unavailable
+from contracts.wording import N_
+
+_CONFIG = """# Limits of this member. The node refuses whatever goes beyond them, whoever asks.
+[data]
+folder = {folder}
+
+[limits]
+epsilon_run_max = "1"
+epsilon_year_max = "4"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read once by `cli.py` and passed down."""
+
+    home: Path
+    data: Path
+    epsilon_run_max: str
+    epsilon_year_max: str
+    node_key: Ed25519PrivateKey
+    witness_key: Ed25519PrivateKey
+
+    @property
+    def invite(self) -> dict[str, Any]:
+        """The invite this node joined with; Unavailable before `join`."""
+        try:
+            held: dict[str, Any] = json.loads((self.home / "invite.json").read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise Unavailable(N_("this node has not joined a chamber"), do=N_("client-node join INVITE")) from error
+        return held
+
+    @property
+    def member(self) -> str:
+        """This member's id on the log."""
+        return str(self.invite["member"])
+
+
+def create_home(home: Path, data: Path) -> Settings:
+    """New keys and a configuration; Unavailable if there is a node already."""
+    if (home / "config.toml").exists():
+        raise Unavailable(N_("{home} holds a node already"), why=N_("its keys are this member's voice"),
+                          do=N_("choose another folder with --home"), home=home)
+    (home / "keys").mkdir(parents=True, exist_ok=True)
+    for name in ("node", "witness"):
+        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with os.fdopen(os.open(home / "keys" / f"{name}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+    text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
+    (home / "config.toml").write_text(text, encoding="utf-8")
+    return read_home(home)
+
+
+def read_home(home: Path) -> Settings:
+    """Settings of an existing node; refuses private keys that others can read."""
+    try:
+        config = tomllib.loads((home / "config.toml").read_text(encoding="utf-8"))
+        data, limits = Path(config["data"]["folder"]), config["limits"]
+        run, year = str(limits["epsilon_run_max"]), str(limits["epsilon_year_max"])
+    except FileNotFoundError as error:
+        raise Unavailable(N_("{home} holds no node"), do=N_("client-node init --data FOLDER"), home=home) from error
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise Malformed(N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / "config.toml", error=error) from error
+    node, witness = (_read_key(home / "keys" / f"{name}.pem") for name in ("node", "witness"))
+    return Settings(home, data, run, year, node, witness)
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    if path.stat().st_mode & 0o077 and os.name != "nt":
+        raise Unavailable(N_("the key {path} can be read by others"), do=N_("chmod 600 {path}"), path=path)
+    key = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Malformed(N_("{path} is not a key of this node"), path=path)
+    return key
+
+
+def claim(home: Path) -> IO[str]:
+    """Hold the home for one long-lived process; Unavailable if another holds it. Released when closed."""
+    lock = (home / "run.lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Unavailable(N_("another client-node runs on {home}"), why=N_("two would spend one budget"),
+                          do=N_("end the other one first"), home=home) from error
+    return lock

@@ -1,0 +1,81 @@
+"""The only way out: HTTPS to the chamber, its CA pinned by the invite, every request signed with a nonce of its own."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import ssl
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from client_node.egress import Egress
+from client_node.settings import Settings
+from contracts.envelope import digest
+from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.requests import sign_request
+from contracts.wording import N_
+
+WAIT_S = 25.0
+_CLASSES = {422: Malformed, 401: Invalid, 403: Refused}
+
+
+class Uplink:
+    """A connection to the coordinator of one invite."""
+
+    def __init__(self, settings: Settings, egress: Egress, invite: dict[str, Any]):
+        self._settings, self._egress, self._url = settings, egress, str(invite["url"]).rstrip("/")
+        loopback = httpx.URL(self._url).host in ("127.0.0.1", "localhost", "::1")
+        self._client = httpx.Client(verify=pinned(invite), timeout=httpx.Timeout(10, read=WAIT_S + 15), trust_env=not loopback)
+
+    def ask(self, kind: str, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        """Send one message of a listed kind; raises the coordinator's own error, or Unavailable."""
+        self._egress.check(kind, method, path, body)
+        data = json.dumps(body).encode() if body is not None else b""
+        request = self._client.build_request(method, self._url + path, content=data)
+        sign_request(request, data, self._settings.node_key, nonce=secrets.token_hex(16), now=datetime.now(UTC))
+        self._egress.record(kind, data)
+        try:
+            answer = self._client.send(request)
+        except httpx.HTTPError as error:
+            raise _unreachable(self._url, error) from error
+        if answer.status_code >= 400:
+            raise _error_of(answer)
+        return answer
+
+
+def pinned(invite: dict[str, Any]) -> ssl.SSLContext:
+    """Trust exactly the CA of the invite; Invalid if its certificate is not the one of the fingerprint."""
+    try:
+        certificate = x509.load_pem_x509_certificate(invite["ca_pem"].encode())
+        found = digest(certificate.public_bytes(Encoding.DER))
+    except (ValueError, KeyError) as error:
+        raise Malformed(N_("the invite holds no CA certificate"), do=N_("ask the chamber for a new one")) from error
+    if found != invite["ca_fingerprint"]:
+        raise Invalid(N_("the CA certificate in the invite does not match its fingerprint"),
+                      why=N_("expected {expected}, found {found}"), do=N_("do not join; ask the chamber over another channel"),
+                      code="CA_FINGERPRINT", expected=invite["ca_fingerprint"], found=found)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=invite["ca_pem"])
+    return context
+
+
+def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
+    if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Invalid(N_("{url} does not show a certificate of the chamber's CA"), why=N_("{error}"),
+                       do=N_("do not go on; ask the chamber over another channel"), code="CA_FINGERPRINT", url=url, error=error)
+    return Unavailable(N_("the coordinator {url} cannot be reached"), why=N_("{error}"),
+                       do=N_("check network and proxy (HTTPS_PROXY); local functions work without it"), url=url, error=error)
+
+
+def _error_of(answer: httpx.Response) -> TrustError:
+    try:
+        told = answer.json()
+        kind = _CLASSES.get(answer.status_code, Unavailable)
+        return kind(told["what"], why=told["why"], do=told["do"], code=told["code"], **told.get("values", {}))
+    except (ValueError, KeyError):
+        return Unavailable(N_("the coordinator answered {status}"), status=answer.status_code)
