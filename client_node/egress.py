@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-
 from datetime import UTC, datetime
 from typing import Any
-
 
 from client_node.budget import Budget
 from contracts.errors import Refused
 from contracts.fields import time_text
 from contracts.wording import N_
 
-
 # kind -> (method, path, fields of its body, class)
 ALLOWED: dict[str, tuple[str, str, frozenset[str], str]] = {
     "join": ("POST", "/v1/join", frozenset({"entries", "secret", "register"}), "own statement"),
     "head": ("GET", "/v1/head", frozenset(), "no data"),
     "tile": ("GET", "/tile/", frozenset(), "no data"),
+    "checkpoint": ("GET", "/checkpoint", frozenset(), "no data"),
     "cosignature": ("POST", "/v1/cosignatures", frozenset({"size", "line"}), "no data"),
     "statement": ("POST", "/v1/statements", frozenset({"entry"}), "own statement"),
     "task": ("POST", "/v1/task", frozenset({"wait", "done"}), "no data"),

@@ -1,0 +1,75 @@
+"""The node's side of a round: rows, clipped sum, noise, ledger, signature. The only node file that knows Flower."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flwr.app import Context, Message, RecordDict
+
+from client_node.budget import Budget
+from client_node.guard import Permit
+from contracts.artefact import model as model_artefact
+from contracts.artefact import of_round
+from contracts.envelope import digest, seal
+from contracts.errors import Invalid
+from contracts.fields import new_id, time_text
+from contracts.statements import Contribution, Seen, payload
+from contracts.wording import N_
+from engine.rounds import client_app, metadata, read_values, unpack
+from engine.task import load
+from privacy.mechanisms import LatticeGaussian
+
+
+class NodeSide:
+    """See engine.rounds.Side. One permit is in force at a time; without one nothing is computed."""
+
+    def __init__(self, member: str, key: Ed25519PrivateKey, budget: Budget, rows: Callable[[str, str], Any]):
+        self._member, self._key, self._budget, self._rows = member, key, budget, rows
+        self._noise: dict[str, LatticeGaussian] = {}
+        self._permit: Permit | None = None
+        self._seen: Seen | None = None
+        self._app = client_app(self)
+
+    def take_part(self, permit: Permit, seen: Seen, message: bytes) -> tuple[bytes, bytes]:
+        """(payload, line) of one round, reserved in the ledger before the noise exists and kept before it returns."""
+        order, opened = permit.run.order, permit.record.opened
+        kept = self._budget.reserve(order.plan.spend(permit.run.run, opened.round), year=permit.year, run_cap=permit.run_cap,
+                                    year_cap=permit.year_cap)
+        if kept:
+            return kept.payload, kept.line
+        self._permit, self._seen = permit, seen
+        try:
+            reply = self._app(Message(unpack(message), metadata=metadata(1, group=str(opened.round), ttl=3600.0)),
+                              Context(run_id=0, node_id=1, node_config={}, state=RecordDict(), run_config={}))
+        finally:
+            self._permit = None
+        data = of_round("contribution", permit.run.run, opened.round, read_values(reply.content, "q")).to_bytes()
+        line = reply.content["config"]["line"]
+        assert isinstance(line, bytes)
+        self._budget.publish(permit.run.run, opened.round, data, line)
+        return data, line
+
+    def contribute(self, run: str, round: int, open_index: int, model: array[float]) -> tuple[array[int], bytes]:
+        """The noised clipped sum for the permitted round, and the signed line over its bytes."""
+        permit, seen = self._permit, self._seen
+        if permit is None or seen is None or (run, round, open_index) != (permit.run.run, permit.record.opened.round, permit.record.open_index):
+            raise Invalid(N_("the message is not for the round that was permitted"), code="GUARD")
+        order, model_in = permit.run.order, permit.record.opened.model_in
+        if digest(model_artefact(order.task, model).to_bytes()) != model_in:
+            raise Invalid(N_("the model in the message is not the one in the log"), code="MODEL_CHAIN")
+        total = load(order.task).clipped_sum(model, self._rows(order.task, order.schema_digest), order.plan, self._budget.unit_key())
+        noise = self._noise.setdefault(run, LatticeGaussian(order.plan))
+        values = noise.release(total.tolist())
+        said = Contribution(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), member=self._member, order=run, open=open_index,
+                            round=round, payload=digest(of_round("contribution", run, round, values).to_bytes()), model_in=model_in,
+                            seen=seen, ledger=self._budget.head())
+        return values, seal(payload(said), [self._key])
+
+    def draw_ahead(self, run: str) -> None:
+        """Draw the next round's noise while the node waits."""
+        if run in self._noise:
+            self._noise[run].draw_ahead()

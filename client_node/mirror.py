@@ -14,7 +14,17 @@ from typing import Any
 from client_node.settings import Settings
 from client_node.uplink import Uplink
 from contracts import tiles
-from contracts.checkpoint import Note, NoteKey, cosign_note, parse_note, parse_vkey, verify_log_signature, witness_name
+from contracts.checkpoint import (
+    Note,
+    NoteKey,
+    cosign_note,
+    cosigners,
+    parse_note,
+    parse_vkey,
+    quorum,
+    verify_log_signature,
+    witness_name,
+)
 from contracts.envelope import digest
 from contracts.errors import Invalid
 from contracts.merkle import Frontier, leaf_hash
@@ -38,6 +48,7 @@ class Mirror:
         self._path = settings.home / "mirror.db"
         self.state: TrustState = EMPTY
         self._frontier = Frontier()
+        self._roots = [self._frontier.root()]
         self.note: Note | None = None
         with self._open() as connection:
             connection.executescript(_TABLES)
@@ -55,6 +66,7 @@ class Mirror:
     def _take(self, entry: bytes) -> None:
         self.state, _ = apply(self.state, entry, self.state.size)
         self._frontier.append(leaf_hash(entry))
+        self._roots.append(self._frontier.root())
 
     @property
     def log(self) -> NoteKey:
@@ -82,10 +94,11 @@ class Mirror:
     def _extend(self, uplink: Uplink, note: Note) -> None:
         """Fetch the new entries; Invalid (EQUIVOCATION) unless they extend this copy to exactly the signed root."""
         added = fetch_entries(uplink, self._frontier.size, note.checkpoint.size)
-        frontier, state = self._frontier.copy(), self.state
+        frontier, state, roots = self._frontier.copy(), self.state, list(self._roots)
         for entry in added:
             state, _ = apply(state, entry, state.size)
             frontier.append(leaf_hash(entry))
+            roots.append(frontier.root())
         if (frontier.size, frontier.root()) != (note.checkpoint.size, note.checkpoint.root):
             raise Invalid(N_("the log shown now does not extend the log seen before"),
                           why=N_("size {size}, shown root {shown}, own root {own}"),
@@ -98,7 +111,17 @@ class Mirror:
             start = self._frontier.size
             connection.executemany("INSERT INTO entry VALUES (?, ?)", list(enumerate(added, start)))
             connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (note.checkpoint.size, note.text()))
-        self._frontier, self.state, self.note = frontier, state, note
+        self._frontier, self._roots, self.state, self.note = frontier, roots, state, note
+
+    def witnessed(self, uplink: Uplink) -> int:
+        """Size of the newest checkpoint that a quorum of members has cosigned and that lies on this very tree."""
+        note = parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text)
+        size, witnesses = note.checkpoint.size, self.state.witnesses()
+        if size >= len(self._roots):
+            self.follow(uplink, 0)
+        if size >= len(self._roots) or self._roots[size] != note.checkpoint.root:
+            raise Invalid(N_("the cosigned checkpoint is not on the tree that this node has seen"), code="EQUIVOCATION")
+        return size if len(cosigners(note, self.log, witnesses)) >= quorum(len(witnesses)) else 0
 
     def pins(self) -> Pins:
         """What this member would hand to an auditor."""

@@ -262,9 +262,25 @@ class Contribution(Predicate):
         return "contribution", self.payload
 
 
+class Receipt(Predicate):
+    """What stands behind a served result. Never on the log: nothing about predictions leaves a member."""
+
+    kind = "receipt"
+    member: MemberId
+    agreement: Digest
+    order: Digest
+    model: Digest
+    seen: Seen
+    input_commit: Digest
+    output_commit: Digest
+
+    def subject(self) -> tuple[str, str]:
+        return "model", self.model
+
+
 LOGGED = (Genesis, Key, KeyState, AgreementPublished, AgreementState, Consent, RunOrder, RoundOpen, Round,
           Release, Refusal)
-_KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution)}
+_KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution, Receipt)}
 _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
 
 

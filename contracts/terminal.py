@@ -69,6 +69,6 @@ class Terminal:
         except Exception as error:
             if not hasattr(error, "format_message"):
                 raise
-            print(getattr(error, "format_message")(), file=sys.stderr)  # click's own usage errors
+            print(error.format_message(), file=sys.stderr)  # click's own usage errors
             raise SystemExit(WRONG_USE) from None
         raise SystemExit(code if isinstance(code, int) else OK)

@@ -5,7 +5,6 @@ The only engine file that knows Flower, and only by its public names.
 
 from __future__ import annotations
 
-import json
 import time
 from array import array
 from collections.abc import Callable, Iterable

@@ -24,6 +24,7 @@ from contracts.statements import (
     Key,
     KeyState,
     Predicate,
+    Receipt,
     Refusal,
     Release,
     Round,
@@ -46,7 +47,7 @@ def _no_effect(state: TrustState, entry: Entry) -> TrustState:
 
 
 def _not_for_the_log(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    yield Finding("PROFILE", entry.index, "I1", N_("a contribution does not belong on the log"))
+    yield Finding("PROFILE", entry.index, "I1", N_("a {kind} does not belong on the log"), {"kind": entry.predicate.kind})
 
 
 # kind -> (its rules, what it permits, what it uses up even when broken)
@@ -63,6 +64,7 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
     Release: (releases.check_release, releases.record_release, _no_effect),
     Refusal: (_nothing_to_check, releases.record_refusal, _no_effect),
     Contribution: (_not_for_the_log, _no_effect, _no_effect),
+    Receipt: (_not_for_the_log, _no_effect, _no_effect),
 }
 
 

@@ -1,0 +1,131 @@
+"""The long-lived process: follows and cosigns the log in one thread, takes part in rounds in the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from client_node import consents
+from client_node.budget import Budget
+from client_node.flower_app import NodeSide
+from client_node.guard import Limits, Permit, authorise
+from client_node.mirror import Mirror, document
+from client_node.settings import Settings
+from client_node.sources import read_table
+from client_node.uplink import WAIT_S, Uplink
+from contracts.envelope import from_base64, to_base64
+from contracts.errors import Refused, TrustError, Unavailable
+from contracts.fields import new_id, time_text
+from contracts.statements import Refusal
+from engine.bundle import bundle_digest
+from engine.table import TableSchema, read_schema
+from engine.task import load
+from privacy.curves import rho_cap
+from privacy.mechanisms import self_test
+
+log_event = structlog.get_logger()
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Node:
+    """One member's node at work."""
+
+    def __init__(self, settings: Settings, uplink: Uplink, mirror: Mirror, budget: Budget):
+        self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
+        self._rows: dict[tuple[str, str, int], Any] = {}
+        self._side = NodeSide(settings.member, settings.node_key, budget, self._training_rows)
+        self._limits = Limits(rho_cap(settings.epsilon_run_max, "1e-6"), rho_cap(settings.epsilon_year_max, "1e-6"))
+        self._stop, self._done = threading.Event(), set[str]()
+
+    def run(self) -> None:
+        """Work until `stop`; a lost connection is tried again, an altered log ends everything."""
+        self_test()
+        head = threading.Thread(target=self._loop, args=(self._follow_log,), name="witness", daemon=True)
+        head.start()
+        self._loop(self._take_task)
+        head.join(timeout=1)
+
+    def stop(self) -> None:
+        """Let both threads end after what they are doing."""
+        self._stop.set()
+
+    def _loop(self, work: Any) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                work()
+                failures = 0
+            except Unavailable as error:
+                log_event.warning("coordinator away", what=str(error))
+                self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+            except Refused as error:
+                log_event.warning("refused", code=error.code, what=str(error))
+                self._stop.wait(1.0)
+            except TrustError as error:
+                log_event.error("stopped", code=error.code, what=str(error))
+                self._stop.set()
+                raise
+
+    def _follow_log(self) -> None:
+        self._mirror.follow(self._uplink, WAIT_S)
+        if consents.is_withdrawn(self._settings):
+            consents.send_withdrawals(self._settings, self._mirror, self._uplink)
+
+    def _take_task(self) -> None:
+        answer = self._uplink.ask("task", "POST", "/v1/task", {"wait": WAIT_S, "done": sorted(self._done)})
+        if answer.status_code == 204:
+            return
+        task = answer.json()
+        try:
+            self._contribute(task)
+        except Refused as error:
+            if error.code in ("GUARD", "OVER_BUDGET"):
+                self._refuse(task["run"], str(error.values.get("reason", "budget")))
+            elif error.code not in ("BURNT", "LATE"):
+                raise
+            log_event.warning("round refused", round=task["round"], code=error.code, what=str(error))
+        self._done.add(task["id"])
+
+    def _contribute(self, task: dict[str, Any]) -> None:
+        started = time.monotonic()
+        permit = self._permit(task)
+        payload, line = self._side.take_part(permit, self._mirror.seen(), from_base64(task["message"]))
+        self._uplink.ask("contribution", "PUT", f"/v1/contributions/{task['id']}", {"line": to_base64(line), "payload": to_base64(payload)})
+        log_event.info("contributed", round=task["round"], seconds=round(time.monotonic() - started, 2))
+        self._side.draw_ahead(task["run"])
+
+    def _permit(self, task: dict[str, Any]) -> Permit:
+        self._wait_for_entry(int(task["open"]))
+        return authorise(self._mirror.state, self._settings.member, run=task["run"], open_index=int(task["open"]),
+                         witnessed=self._mirror.witnessed(self._uplink), bundle=bundle_digest(), budget=self._budget, limits=self._limits,
+                         withdrawn=consents.is_withdrawn(self._settings), now=time_text(datetime.now(UTC)))
+
+    def _wait_for_entry(self, index: int) -> None:
+        """The witness thread brings the round's opening; it was published before anyone was asked."""
+        end = time.monotonic() + 10
+        while self._mirror.state.size <= index and time.monotonic() < end and not self._stop.is_set():
+            time.sleep(0.01)
+
+    def _refuse(self, run: str, reason: str) -> None:
+        said = Refusal(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), member=self._settings.member, order=run, reason=reason)  # type: ignore[arg-type]
+        consents.send(self._settings, self._mirror, self._uplink, said)
+
+    def _training_rows(self, task: str, schema_digest: str) -> Any:
+        """Prepared training rows, cached until the file changes."""
+        schema = schema_of(self._settings, self._uplink, schema_digest)
+        changed = (self._settings.data / schema.file).stat().st_mtime_ns
+        if (task, schema_digest, changed) not in self._rows:
+            loaded = load(task)
+            rows = loaded.prepare(read_table(self._settings.data, schema), schema)
+            self._rows = {(task, schema_digest, changed): loaded.split(rows, self._budget.unit_key())[0]}
+        return self._rows[task, schema_digest, changed]
+
+
+def schema_of(settings: Settings, uplink: Uplink | None, name: str) -> TableSchema:
+    """A task's table schema by the digest that the agreement pins."""
+    return read_schema(document(settings, uplink, name))
