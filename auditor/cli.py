@@ -15,7 +15,7 @@ from contracts.wording import N_
 
 terminal = Terminal("auditor")
 _ = terminal.translate
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help=_("Check a chamber's data trust without believing its coordinator."))
 
 Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]

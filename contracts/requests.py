@@ -39,7 +39,7 @@ def sign_request(request: Any, body: bytes, key: Ed25519PrivateKey, *, nonce: st
     """Add digest and signature headers to an httpx request; a retry needs a new `nonce`."""
     request.headers["Content-Digest"] = content_digest(body)
     signer = HTTPMessageSigner(signature_algorithm=algorithms.ED25519, key_resolver=_Keys(private=key))
-    signer.sign(request, key_id=key_id(key.public_key()), created=now, nonce=nonce, covered_component_ids=COVERED,
+    signer.sign(request, body=body, use_existing_digest=True, key_id=key_id(key.public_key()), created=now, nonce=nonce, covered_component_ids=COVERED,
                 include_alg=True, label="mengbang")
 
 

@@ -1,0 +1,64 @@
+"""What `client-node check` looks at, one line each: keys, clock, connection, log, data, ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from client_node.budget import Budget
+from client_node.egress import Egress
+from client_node.mirror import Mirror, document
+from client_node.settings import Settings, read_home
+from client_node.uplink import Uplink
+from contracts.envelope import key_id
+from contracts.errors import TrustError
+from contracts.wording import N_
+
+Outcome = tuple[str, str, TrustError | None]
+
+
+def run_checks(home: Path) -> list[Outcome]:
+    """(what was checked, detail, error or None) in order; later checks run also after a failed one."""
+    settings = read_home(home)
+    outcomes = [_try(N_("keys"), lambda: key_id(settings.node_key.public_key())[7:23])]
+    budget = Budget(home / "ledger.db")
+    outcomes.append(_try(N_("ledger"), lambda: _ledger(budget)))
+    try:
+        uplink, mirror = Uplink(settings, Egress(budget), settings.invite), Mirror(settings, settings.invite)
+    except TrustError as error:
+        return [*outcomes, (N_("chamber"), "", error)]
+    outcomes.append(_try(N_("connection, clock and log"), lambda: _log(mirror, uplink)))
+    for agreement in [mirror.state.active_agreement()]:
+        if agreement:
+            outcomes += _data(settings, mirror, uplink, agreement)
+    return outcomes
+
+
+def _try(name: str, look: Callable[[], str]) -> Outcome:
+    try:
+        return name, look(), None
+    except TrustError as error:
+        return name, "", error
+
+
+def _ledger(budget: Budget) -> str:
+    budget.verify()
+    return f"{budget.head().rho_total_nano} nano-rho"
+
+
+def _log(mirror: Mirror, uplink: Uplink) -> str:
+    while mirror.follow(uplink, 0) is not None:
+        pass
+    return f"{mirror.state.size}  {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+def _data(settings: Settings, mirror: Mirror, uplink: Uplink, agreement: str) -> list[Outcome]:
+    from client_node.sources import read_table
+    from engine.table import read_schema
+
+    def rows(schema_digest: str) -> str:
+        frame = read_table(settings.data, read_schema(document(settings, uplink, schema_digest)))
+        return str(frame.height)
+    terms = mirror.state.agreements[agreement].terms
+    return [_try(N_("data"), lambda t=t: f"{t.dataset}  {rows(t.schema_digest)}") for t in terms.tasks]  # type: ignore[misc]

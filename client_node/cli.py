@@ -1,0 +1,280 @@
+"""`client-node`: the member's commands. Those that do not compute import neither torch nor Flower."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contracts.errors import Refused, Unavailable
+from contracts.terminal import FOUND, OK, Terminal
+from contracts.wording import N_
+
+for _name, _value in (("FLWR_TELEMETRY_ENABLED", "0"), ("FLWR_DISABLE_UPDATE_CHECK", "1"), ("RAY_USAGE_STATS_ENABLED", "0"),
+                      ("OMP_NUM_THREADS", "1")):
+    os.environ.setdefault(_name, _value)
+
+terminal = Terminal("client_node")
+_ = terminal.translate
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+                  help=_("A member's node: data stay here, limits are kept here, results are served here."))
+consent = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Show, sign or withdraw this member's consent."))
+app.add_typer(consent, name="consent")
+
+Home = Annotated[Path, typer.Option("--home", envvar="CLIENT_NODE_HOME", help=_("folder of this node"))]
+Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
+Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
+HOME = Path.home() / ".local" / "share" / "mengbang" / "client-node"
+
+
+@app.command(help=_("Make this node's keys and configuration.\n\nExample: client-node init --data /data/erp"))
+def init(data: Annotated[Path, typer.Option(help=_("folder with this member's CSV files"))], home: Home = HOME, lang: Lang = "") -> int:
+    """Keys that never leave this machine."""
+    from client_node.settings import create_home
+    from contracts.envelope import key_id
+
+    settings = create_home(home, data)
+    terminal.ok(N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23])
+    terminal.ok(N_("configuration {path}: limits of this member"), path=home / "config.toml")
+    terminal.say(N_("Next: client-node join INVITE"))
+    return OK
+
+
+@app.command(help=_("Join with an invite file, read the agreement, consent.\n\nExample: client-node join 示例机械.invite"))
+def join(invite: Path, yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False, home: Home = HOME, lang: Lang = "") -> int:
+    """Signed request; the office approves; the log is verified from its first entry."""
+    import time
+
+    from client_node.joining import ask_admission, read_invite
+    from client_node.settings import read_home
+
+    settings = read_home(home)
+    held = read_invite(invite)
+    terminal.ok(N_("invite of {chamber}; its CA matches the fingerprint {print}"), chamber=held["chamber"], print=held["ca_fingerprint"][7:23])
+    state = ask_admission(settings, held)
+    while state == "pending":
+        terminal.note(N_("waiting for the chamber's approval (Ctrl-C and join again later is fine)"))
+        time.sleep(5)
+        state = ask_admission(settings, held)
+    terminal.ok(N_("admitted as {member}"), member=held["member"])
+    try:
+        return _sign(home, yes)
+    except Refused as error:
+        if error.code != "AGREEMENT_INACTIVE":
+            raise
+        terminal.note(N_("no agreement yet; when there is one: client-node consent sign"))
+        return OK
+
+
+@consent.command("sign", help=_("Read the active agreement and consent to it.\n\nExample: client-node consent sign"))
+def consent_sign(yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False, home: Home = HOME, lang: Lang = "") -> int:
+    """The member's signature."""
+    return _sign(home, yes)
+
+
+def _sign(home: Path, yes: bool) -> int:
+    from client_node import consents
+    from contracts.agreement import check_prose, prose
+    from privacy.curves import rho_cap
+
+    settings, mirror, _budget, uplink = _connected(home)
+    _follow(mirror, uplink)
+    terms = consents.active_terms(mirror)
+    check_prose(terms)
+    print(prose(terms, terminal.lang))
+    if not yes and not typer.confirm(_(N_("Consent and sign?"))):
+        return OK
+    own_run, own_year = rho_cap(settings.epsilon_run_max, terms.privacy.delta), rho_cap(settings.epsilon_year_max, terms.privacy.delta)
+    granted = consents.grant(settings, mirror, terms, terminal.lang, own_run=own_run, own_year=own_year)
+    index = consents.send(settings, mirror, uplink, granted)
+    consents.forget_withdrawal(settings)
+    terminal.ok(N_("signed and in the log as entry {index}; the proof was verified and kept"), index=index)
+    return OK
+
+
+@consent.command("show", help=_("Show the agreement and this member's consent.\n\nExample: client-node consent show"))
+def consent_show(home: Home = HOME, lang: Lang = "") -> int:
+    """Works without the coordinator."""
+    from client_node import consents
+    from contracts.agreement import prose
+
+    settings, mirror, _budget = _local(home)
+    terms = consents.active_terms(mirror)
+    print(prose(terms, terminal.lang))
+    event = mirror.state.consent(settings.member, terms.digest())
+    if event is None or event.consent.scope is None or consents.is_withdrawn(settings):
+        terminal.note(N_("this member has not consented, or has withdrawn"))
+    else:
+        terminal.ok(N_("consented, entry {index}, until {until}; epsilon at most {run} a run and {year} a year"), index=event.index,
+                    until=event.consent.expires_at, run=event.consent.scope.epsilon_run_max, year=event.consent.scope.epsilon_year_max)
+    return OK
+
+
+@consent.command("withdraw", help=_("Withdraw. Counts on this node at once, also when the chamber cannot be reached.\n\n"
+                                    "Example: client-node consent withdraw"))
+def consent_withdraw(home: Home = HOME, lang: Lang = "") -> int:
+    """Protecting data fails open."""
+    from client_node import consents
+
+    settings, mirror, _budget, uplink = _connected(home)
+    reached = consents.withdraw(settings, mirror, uplink)
+    terminal.ok(N_("withdrawn: this node contributes nothing from now on"))
+    if not reached:
+        terminal.note(N_("the chamber does not know yet; the node tells it as soon as it is reached"))
+    return OK
+
+
+@app.command(help=_("Check keys, clock, connection, log, data and budget.\n\nExample: client-node check"))
+def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+    """Every line says what is wrong and what to do."""
+    from client_node.checks import run_checks
+
+    results = run_checks(home)
+    if as_json:
+        terminal.json([{"check": name, "ok": error is None, "detail": detail, "error": error and str(error)} for name, detail, error in results])
+    for name, detail, error in () if as_json else results:
+        label = terminal.translate(name)
+        if error is None:
+            print(terminal.marks.ok, f"{label}  {detail}")
+        else:
+            print(terminal.marks.bad, label, *(f"\n    {line}" for line in error.lines(terminal.translate) if line))
+    return FOUND if any(error for *_rest, error in results) else OK
+
+
+@app.command(help=_("Take part: follow and cosign the log, contribute to rounds, until Ctrl-C.\n\nExample: client-node run"))
+def run(home: Home = HOME, lang: Lang = "") -> int:
+    """One long-lived process a home."""
+    import signal
+
+    from client_node.settings import claim
+
+    with claim(home):
+        from client_node.app import Node
+
+        settings, mirror, budget, uplink = _connected(home)
+        node = Node(settings, uplink, mirror, budget)
+        signal.signal(signal.SIGTERM, lambda *_arguments: node.stop())
+        terminal.ok(N_("running for {member}; Ctrl-C ends"), member=settings.member)
+        try:
+            node.run()
+        except KeyboardInterrupt:
+            node.stop()
+    return OK
+
+
+@app.command(help=_("What was agreed, spent and released.\n\nExample: client-node status --json"))
+def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+    """From this node's own copy of the log and its own ledger."""
+    from privacy.curves import epsilon
+
+    settings, mirror, budget = _local(home)
+    year = str(datetime.now(UTC).year)
+    accounts = [{"dataset": key[1], "unit": key[2], "rho_nano": value, "epsilon": round(epsilon(value, "1e-6"), 4)}
+                for key, value in mirror.state.charges.items() if key[0] == settings.member and key[4] == year]
+    released = [{"task": r.order.task, "model": r.release.model, "rounds": r.release.rounds} for r in mirror.state.runs.values() if r.release]
+    seen = {"member": settings.member, "log_size": mirror.state.size, "accounts": accounts, "ledger_rho_nano": budget.head().rho_total_nano,
+            "released": released, "bytes_left": sum(row[2] for row in budget.gone())}
+    if as_json:
+        terminal.json(seen)
+        return OK
+    terminal.say(N_("member {member}, log copy of {log_size} entries, {bytes_left} bytes left this machine"), **seen)
+    for account in accounts:
+        terminal.say(N_("budget {dataset} ({unit}): epsilon {epsilon} charged this year"), **account)
+    for one in released:
+        terminal.say(N_("released: {task} after {rounds} rounds, {model}"), **one)
+    return OK
+
+
+@app.command(help=_("Risk of each counterparty in this member's file, with reasons and a receipt.\n\nExample: client-node score"))
+def score(home: Home = HOME, as_json: Json = False, task: str = "risk", lang: Lang = "") -> int:
+    """Local; works with the coordinator switched off."""
+    return _serve(home, task, as_json)
+
+
+def _serve(home: Path, task: str, as_json: bool) -> int:
+    from client_node.predict import serve
+
+    settings, mirror, budget = _local(home)
+    uplink = _uplink(settings, budget)
+    try:
+        _follow(mirror, uplink)
+    except Unavailable:
+        terminal.note(N_("the coordinator is away; using what this node has"))
+    result = serve(settings, mirror, budget, uplink, task)
+    compared = result.comparison
+    if as_json:
+        from dataclasses import asdict
+        terminal.json({"comparison": asdict(compared), "receipt": str(result.receipt), "lines": [asdict(line) for line in result.lines]})
+        return OK
+    if compared.alone is None:
+        terminal.note(N_("held-out units: {units}; too little to tell whether the shared model is better; it is used"), units=compared.units)
+    else:
+        terminal.say(N_("loss on {units} held-out units: mine alone {alone:.4f}, shared {shared:.4f}, used: {used}"), units=compared.units,
+                     alone=compared.alone, shared=compared.shared, used=compared.used)
+    for line in sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:10]:
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
+        print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
+    terminal.ok(N_("receipt: {path}"), path=result.receipt)
+    return OK
+
+
+@app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))
+def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+    """From the journal of the one gate."""
+    _settings, _mirror, budget = _local(home)
+    rows = [{"at": at, "kind": kind, "bytes": size, "digest": name} for at, kind, size, name in budget.gone()]
+    if as_json:
+        terminal.json(rows)
+    else:
+        for row in rows:
+            print(f"{row['at']}  {row['kind']:<13} {row['bytes']:>8}  {row['digest'][:23]}")
+        terminal.say(N_("{n} messages, {total} bytes"), n=len(rows), total=sum(int(row["bytes"]) for row in rows))
+    return OK
+
+
+@app.command(help=_("Write this member's pins for an auditor.\n\nExample: client-node pins --out pins.json"))
+def pins(out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME, lang: Lang = "") -> int:
+    """A member's view, never the coordinator's."""
+    from contracts.pins import fingerprint
+
+    _settings, mirror, _budget = _local(home)
+    made = mirror.pins()
+    out.write_text(made.model_dump_json(indent=1), encoding="utf-8")
+    terminal.ok(N_("pins in {path}; fingerprint {print}"), path=out, print=fingerprint(made.origin, made.log_vkey, made.genesis))
+    return OK
+
+
+def _local(home: Path) -> tuple[Any, Any, Any]:
+    from client_node.budget import Budget
+    from client_node.mirror import Mirror
+    from client_node.settings import read_home
+
+    settings = read_home(home)
+    return settings, Mirror(settings, settings.invite), Budget(home / "ledger.db")
+
+
+def _uplink(settings: Any, budget: Any) -> Any:
+    from client_node.egress import Egress
+    from client_node.uplink import Uplink
+
+    return Uplink(settings, Egress(budget), settings.invite)
+
+
+def _connected(home: Path) -> tuple[Any, Any, Any, Any]:
+    settings, mirror, budget = _local(home)
+    return settings, mirror, budget, _uplink(settings, budget)
+
+
+def _follow(mirror: Any, uplink: Any) -> None:
+    while mirror.follow(uplink, 0) is not None:
+        pass
+
+
+def main() -> None:
+    """Console script."""
+    terminal.run(app)
+
+
