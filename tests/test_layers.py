@@ -1,0 +1,81 @@
+"""The architecture's table as lint: who may import whom, what is light, what stands in the tree."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LISTED = SETTINGS["tool"]["setuptools"]["packages"]
+TOP = sorted({name.partition(".")[0] for name in LISTED})
+HEAVY = {"torch", "numpy", "opendp", "flwr", "fastapi", "sqlmodel", "polars", "scikit-learn", "ray"}
+
+
+def lint_imports(folder):
+    command = "from importlinter.cli import lint_imports_command as run; run()"
+    return subprocess.run([sys.executable, "-c", command, "--no-cache"], cwd=folder, capture_output=True, encoding="utf-8", timeout=120)
+
+
+def test_no_package_imports_what_it_may_not():
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+def test_the_lint_names_a_party_that_imports_another(tmp_path):
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    for package in TOP:
+        (tmp_path / package).mkdir()
+        for source in (ROOT / package).rglob("*.py"):
+            copy = tmp_path / source.relative_to(ROOT)
+            copy.parent.mkdir(exist_ok=True, parents=True)
+            copy.write_bytes(source.read_bytes())
+    with (tmp_path / "auditor" / "verify.py").open("a", encoding="utf-8") as file:
+        file.write("\nfrom coordinator.settings import Settings\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1
+    assert "auditor.verify -> coordinator.settings" in done.stdout
+
+
+@pytest.mark.parametrize("package", LISTED)
+def test_an_init_file_is_one_docstring(package):
+    body = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8")).body
+    assert [type(node) for node in body] == [ast.Expr]
+    assert isinstance(body[0].value, ast.Constant)
+
+
+def test_every_folder_with_code_is_listed_for_the_distribution():
+    folders = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for top in TOP for path in (ROOT / top).rglob("*.py")}
+    assert folders == set(LISTED)
+
+
+def test_every_data_file_of_a_package_is_packed():
+    suffixes = {pattern.rpartition("/")[0]: pattern for pattern in SETTINGS["tool"]["setuptools"]["package-data"]["*"]}
+    packed = {path for top in TOP for pattern in suffixes.values() for folder in (ROOT / top).rglob("**/") for path in folder.glob(pattern)}
+    packed |= {path for top in TOP for path in (ROOT / top).rglob("*.json")}
+    shipped = {path for top in TOP for path in (ROOT / top).rglob("*")
+               if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts}
+    assert shipped - packed == set()
+
+
+def test_an_auditor_installs_nothing_heavy():
+    extras = SETTINGS["project"]["optional-dependencies"]
+    wanted = [*SETTINGS["project"]["dependencies"], *extras["auditor"]]
+    names = {requirement.replace("[", ">").replace("=", ">").replace("<", ">").split(">")[0] for requirement in wanted}
+    assert names & HEAVY == set()
+
+
+def test_every_version_of_the_tested_set_is_exact():
+    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert [line for line in lines if line.count("==") != 1 or "+" in line] == []
+    assert {"polars==1.36.1", "click==8.3.3", "torch==2.13.0"} <= set(lines)
+
+
+def test_no_test_file_shares_its_name_with_another():
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert len(names) == len(set(names))
+    assert "__init__.py" not in names
