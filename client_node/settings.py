@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +94,20 @@ def claim(home: Path) -> IO[str]:
     """Hold the home for one long-lived process; Unavailable if another holds it. Released when closed."""
     lock = (home / "run.lock").open("w", encoding="ascii")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(lock)
     except OSError as error:
         raise Unavailable(N_("another client-node runs on {home}"), why=N_("two would spend one budget"),
                           do=N_("end the other one first"), home=home) from error
     return lock
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[str]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(file: IO[str]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
