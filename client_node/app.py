@@ -18,7 +18,7 @@ from client_node.settings import Settings
 from client_node.sources import read_table
 from client_node.uplink import WAIT_S, Uplink
 from contracts.envelope import from_base64, to_base64
-from contracts.errors import Refused, TrustError, Unavailable
+from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements import Refusal
 from engine.bundle import bundle_digest
@@ -89,11 +89,14 @@ class Node:
             elif error.code not in ("BURNT", "LATE"):
                 raise
             log_event.warning("round refused", round=task["round"], code=error.code, what=str(error))
+        except Malformed as error:
+            log_event.error("this member's data cannot be read; nothing was spent or sent", what=str(error))
         self._done.add(task["id"])
 
     def _contribute(self, task: dict[str, Any]) -> None:
         started = time.monotonic()
         permit = self._permit(task)
+        self._training_rows(permit.run.order.task, permit.run.order.schema_digest)  # a fault in the data costs no budget
         payload, line = self._side.take_part(permit, self._mirror.seen(), from_base64(task["message"]))
         self._uplink.ask("contribution", "PUT", f"/v1/contributions/{task['id']}", {"line": to_base64(line), "payload": to_base64(payload)})
         log_event.info("contributed", round=task["round"], seconds=round(time.monotonic() - started, 2))

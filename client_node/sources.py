@@ -70,7 +70,7 @@ def _renamed(frame: pl.DataFrame, schema: TableSchema, path: Path) -> pl.DataFra
         raise Malformed(N_("{file} lacks the column {columns}"), why=N_("the task needs it; found: {found}"),
                         do=N_("export it too, under one of these names"), file=path, columns=", ".join(missing),
                         found=", ".join(frame.columns), code="COLUMN")
-    return frame.select(found).rename(found)
+    return frame.select(list(found)).rename(found)
 
 
 def _converted(texts: pl.Series, column: Column, faults: list[str]) -> pl.Series:

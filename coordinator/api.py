@@ -41,13 +41,14 @@ class Office:
     log: Log
     settings: Settings
     bell: threading.Condition
+    closing: threading.Event
 
     def wait_for(self, look: Callable[[], T | None], seconds: float) -> T | None:
         """The first thing that `look` finds, looking again each time the database changed."""
         end = time.monotonic() + min(seconds, LONG_POLL_S)
-        while (found := look()) is None and (left := end - time.monotonic()) > 0:
+        while (found := look()) is None and (left := end - time.monotonic()) > 0 and not self.closing.is_set():
             with self.bell:
-                self.bell.wait(min(left, 1.0))
+                self.bell.wait(min(left, 0.5))
         return found
 
 
@@ -222,18 +223,21 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
     def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
         asked = _json(who.body, "line", "payload")
         line, data = from_base64(str(asked["line"])), from_base64(str(asked["payload"]))
+        with office.database.read() as session:
+            asked_row = session.get(TaskMessage, name)
+        if asked_row is None or asked_row.member != who.member:
+            raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
+        if asked_row.payload is None:
+            # before the write transaction: the log is never asked while one is open, or two threads could wait for each other
+            _check_contribution(office, asked_row, who.key, line, data)
         with office.database.write() as session:
-            row = session.get(TaskMessage, name)
-            if row is None or row.member != who.member:
-                raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
-            if row.payload is not None:
-                if (row.line, row.payload) == (line, data):
-                    return {"state": "kept"}
+            row = session.get_one(TaskMessage, name)
+            if row.payload is None:
+                row.line, row.payload = line, data
+                session.add(row)
+                registry.keep(session, "contribution", data, who.member)
+            elif (row.line, row.payload) != (line, data):
                 raise Refused(N_("this round has another contribution of this member already"), code="UPDATE_REPLAY")
-            _check_contribution(office, row, who.key, line, data)
-            row.line, row.payload = line, data
-            session.add(row)
-            registry.keep(session, "contribution", data, who.member)
         return {"state": "kept"}
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 
 import anyio.to_thread
 import structlog
@@ -98,11 +99,24 @@ class Serving:
             log_event.error("run failed", run=name, code=error.code, what=str(error))
 
 
+class _Server(uvicorn.Server):
+    """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute."""
+
+    def __init__(self, config: uvicorn.Config, office: Office):
+        super().__init__(config)
+        self._office = office
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See uvicorn.Server."""
+        self._office.closing.set()
+        super().handle_exit(sig, frame)
+
+
 def open_office(settings: Settings) -> Office:
     """Database, migrated, and log of a home."""
     migrate(settings.database)
     database = Database(settings.database)
-    return Office(database, Log(database, settings), settings, threading.Condition())
+    return Office(database, Log(database, settings), settings, threading.Condition(), threading.Event())
 
 
 def serve(settings: Settings, host: str, port: int, certificate: Path, key: Path) -> None:
@@ -120,7 +134,7 @@ def serve(settings: Settings, host: str, port: int, certificate: Path, key: Path
                             timeout_graceful_shutdown=3, server_header=False)
     serving.start()
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, office).run(sockets=[listener])
     finally:
         serving.stop()
         office.database.close()

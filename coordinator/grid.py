@@ -70,8 +70,7 @@ class TrustGrid(Grid):
         replies = []
         for row in rows:
             values = read_artefact(row.payload or b"", "contribution", "q").values
-            about = metadata(1, group=str(row.round), ttl=3600.0)
-            about.src_node_id = node_id(row.member)
+            about = metadata(1, group=str(row.round), ttl=3600.0, source=node_id(row.member))
             replies.append(Message(contribution(array("q", values), row.line or b""), metadata=about))
         return replies
 

@@ -88,9 +88,9 @@ def unpack(data: bytes) -> RecordDict:
     raise Malformed(N_("this is not a round's message"))
 
 
-def metadata(node_id: int, *, group: str, ttl: float, message_type: str = "train") -> Metadata:
+def metadata(node_id: int, *, group: str, ttl: float, message_type: str = "train", source: int = 1) -> Metadata:
     """Metadata of a message to a node, from Flower's public class: several runs may live in one process."""
-    return Metadata(run_id=0, message_id=uuid4().hex, src_node_id=1, dst_node_id=node_id, reply_to_message_id="", group_id=group,
+    return Metadata(run_id=0, message_id=uuid4().hex, src_node_id=source, dst_node_id=node_id, reply_to_message_id="", group_id=group,
                     created_at=time.time(), ttl=ttl, message_type=message_type)
 
 
