@@ -36,8 +36,14 @@ def check_budgets(state: TrustState) -> Step:
     for account, rho_nano in accounts.items():
         cap = _consented(state, account)
         if rho_nano > cap:
-            step.add("OVER_BUDGET", N_("{member} spent {spent} nano-rho in {year}, at most {cap} were consented"),
-                     member=account[0], spent=rho_nano, year=account[4], cap=cap)
+            step.add(
+                "OVER_BUDGET",
+                N_("{member} spent {spent} nano-rho in {year}, at most {cap} were consented"),
+                member=account[0],
+                spent=rho_nano,
+                year=account[4],
+                cap=cap,
+            )
     worst = max(accounts, key=lambda a: accounts[a], default=None)
     if worst:
         loss = epsilon(accounts[worst] / 1e9, float(deltas[worst]))
@@ -54,4 +60,7 @@ def _consented(state: TrustState, account: _Account) -> int:
     """The widest yearly budget that the member ever consented to for this dataset and unit."""
     member, dataset, unit = account[:3]
     scopes = [event.consent.scope for (who, _), events in state.consents.items() if who == member for event in events]
-    return max((s.rho_year_max_nano for s in scopes if s and (dataset, unit) in {(d.id, d.unit) for d in s.datasets}), default=0)
+    return max(
+        (s.rho_year_max_nano for s in scopes if s and (dataset, unit) in {(d.id, d.unit) for d in s.datasets}),
+        default=0,
+    )

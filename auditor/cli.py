@@ -15,8 +15,13 @@ from contracts.wording import N_
 
 terminal = Terminal("auditor")
 _ = terminal.translate
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help=_("Check a chamber's data trust without believing its coordinator."))
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=_("Check a chamber's data trust without believing its coordinator."),
+)
 
 Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
 Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
@@ -25,7 +30,9 @@ Identity = Annotated[Path | None, typer.Option("--identity", help=_("key file of
 
 
 @app.command(help=_("Check a log at a URL or in a mirror folder.\n\nExample: auditor verify ./mirror --pins pins.json"))
-def verify(source: str, pins: PinsFile = None, identity: Identity = None, as_json: Json = False, lang: Lang = "") -> int:
+def verify(
+    source: str, pins: PinsFile = None, identity: Identity = None, as_json: Json = False, lang: Lang = ""
+) -> int:
     """Run the eight steps and print the verdict."""
     from auditor.report import as_dict, print_progress, print_verdict
     from auditor.verify import verify as check
@@ -41,7 +48,11 @@ def verify(source: str, pins: PinsFile = None, identity: Identity = None, as_jso
     return FOUND if verdict.findings() else OK
 
 
-@app.command(help=_("Copy a log and its documents to a folder.\n\nExample: auditor mirror https://hub.example ./mirror --pins pins.json"))
+@app.command(
+    help=_(
+        "Copy a log and its documents to a folder.\n\nExample: auditor mirror https://hub.example ./mirror --pins pins.json"
+    )
+)
 def mirror(url: str, folder: Path, pins: PinsFile = None, identity: Identity = None, lang: Lang = "") -> int:
     """Fetch everything that a later check needs."""
     from auditor.mirror import mirror as copy
@@ -50,8 +61,10 @@ def mirror(url: str, folder: Path, pins: PinsFile = None, identity: Identity = N
     written, withheld = copy(_evidence(url, ca_pem, identity), folder)
     terminal.ok(N_("{n} files in {folder}"), n=written, folder=folder)
     if withheld:
-        terminal.note(N_("{n} documents were not given out; the office admits auditors with: coordinator admit-auditor FILE"),
-                      n=withheld)
+        terminal.note(
+            N_("{n} documents were not given out; the office admits auditors with: coordinator admit-auditor FILE"),
+            n=withheld,
+        )
     return OK
 
 
@@ -75,9 +88,15 @@ def _without_pins(source: str) -> int:
     if not isinstance(genesis, Genesis):
         raise Malformed(N_("the log does not begin with a genesis statement"))
     terminal.bad(N_("nothing to judge by: no pins were given"))
-    terminal.say(N_("  This log names itself {origin}, fingerprint {print}."), origin=genesis.origin,
-                 print=fingerprint(genesis.origin, genesis.log_vkey, digest(first)))
-    terminal.say(N_("  Compare it with two members (client-node pins), then: auditor verify {source} --pins pins.json"), source=source)
+    terminal.say(
+        N_("  This log names itself {origin}, fingerprint {print}."),
+        origin=genesis.origin,
+        print=fingerprint(genesis.origin, genesis.log_vkey, digest(first)),
+    )
+    terminal.say(
+        N_("  Compare it with two members (client-node pins), then: auditor verify {source} --pins pins.json"),
+        source=source,
+    )
     return COULD_NOT
 
 
@@ -96,9 +115,13 @@ def _read_pins(path: Path) -> Any:
     try:
         return Pins.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise Unavailable(N_("there is no file {path}"), do=N_("a member writes it with: client-node pins"), path=path) from error
+        raise Unavailable(
+            N_("there is no file {path}"), do=N_("a member writes it with: client-node pins"), path=path
+        ) from error
     except ValidationError as error:
-        raise Malformed(N_("{path} is not a file of pins"), do=N_("a member writes it with: client-node pins"), path=path) from error
+        raise Malformed(
+            N_("{path} is not a file of pins"), do=N_("a member writes it with: client-node pins"), path=path
+        ) from error
 
 
 def _evidence(source: str, ca_pem: str, identity: Path | None) -> Any:
@@ -114,7 +137,9 @@ def _evidence(source: str, ca_pem: str, identity: Path | None) -> Any:
         trusted = ssl.create_default_context(cadata=ca_pem or None)
     except ssl.SSLError as error:
         raise TrustError(N_("the CA certificate in the pins cannot be read"), code="MALFORMED") from error
-    return Served(source, httpx.Client(verify=trusted, auth=SignedBy.of_file(identity) if identity else None, timeout=30))
+    return Served(
+        source, httpx.Client(verify=trusted, auth=SignedBy.of_file(identity) if identity else None, timeout=30)
+    )
 
 
 def main() -> None:

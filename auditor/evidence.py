@@ -31,8 +31,12 @@ class Folder:
 
     def __init__(self, root: Path):
         if not root.is_dir():
-            raise Unavailable(N_("there is no folder {path}"), why=N_("the evidence to check must lie in it"),
-                              do=N_("make one with: auditor mirror URL DIR"), path=root)
+            raise Unavailable(
+                N_("there is no folder {path}"),
+                why=N_("the evidence to check must lie in it"),
+                do=N_("make one with: auditor mirror URL DIR"),
+                path=root,
+            )
         self._root = root
 
     def read(self, path: str) -> bytes | None:
@@ -56,12 +60,19 @@ class Served:
         try:
             answer = self._client.get(f"{self._url}/{path}")
         except httpx.HTTPError as error:
-            raise Unavailable(N_("{url} cannot be reached"), why=N_("{error}"), do=N_("check the address and the network"),
-                              url=self._url, error=error) from error
+            raise Unavailable(
+                N_("{url} cannot be reached"),
+                why=N_("{error}"),
+                do=N_("check the address and the network"),
+                url=self._url,
+                error=error,
+            ) from error
         if answer.status_code in (401, 403, 404):
             return None
         if answer.status_code != 200 or len(answer.content) > SIZE_LIMIT:
-            raise Unavailable(N_("{url} answered {status} for {path}"), url=self._url, status=answer.status_code, path=path)
+            raise Unavailable(
+                N_("{url} answered {status} for {path}"), url=self._url, status=answer.status_code, path=path
+            )
         return answer.content
 
     def paths(self) -> list[str]:
@@ -73,8 +84,12 @@ def required(evidence: Evidence, path: str) -> bytes:
     """The bytes at `path`; Unavailable if they are absent."""
     data = evidence.read(path)
     if data is None:
-        raise Unavailable(N_("{path} is missing"), why=N_("without it nothing can be checked"),
-                          do=N_("fetch the log again: auditor mirror URL DIR"), path=path)
+        raise Unavailable(
+            N_("{path} is missing"),
+            why=N_("without it nothing can be checked"),
+            do=N_("fetch the log again: auditor mirror URL DIR"),
+            path=path,
+        )
     return data
 
 
@@ -86,7 +101,9 @@ def read_note(evidence: Evidence, path: str) -> Note:
         raise Malformed(N_("{path} is not a signed checkpoint"), path=path) from error
 
 
-def read_entries(evidence: Evidence, size: int, tick: Callable[[int], None] = lambda done: None) -> Iterator[tuple[str, bytes]]:
+def read_entries(
+    evidence: Evidence, size: int, tick: Callable[[int], None] = lambda done: None
+) -> Iterator[tuple[str, bytes]]:
     """(file, entry) of the first `size` entries in order."""
     for name in (n for n in tiles.names(size) if n.level is None):
         path = name.path()

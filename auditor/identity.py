@@ -30,8 +30,14 @@ def make_identity(folder: Path, now: datetime) -> Path:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with os.fdopen(os.open(folder / "identity.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(pem)
-    statement = Key(record_id=new_id(), issued_at=time_text(now), member=None, role="auditor",
-                    public=public_text(key.public_key()), register_document=None)
+    statement = Key(
+        record_id=new_id(),
+        issued_at=time_text(now),
+        member=None,
+        role="auditor",
+        public=public_text(key.public_key()),
+        register_document=None,
+    )
     request = folder / "admission.json"
     request.write_text(json.dumps({"entries": [to_base64(seal(payload(statement), [key]))]}), encoding="ascii")
     return request
@@ -49,7 +55,9 @@ class SignedBy(httpx.Auth):
         try:
             key = load_pem_private_key(path.read_bytes(), None)
         except (OSError, ValueError) as error:
-            raise Malformed(N_("{path} is not an auditor's key"), do=N_("make one with: auditor init DIR"), path=path) from error
+            raise Malformed(
+                N_("{path} is not an auditor's key"), do=N_("make one with: auditor init DIR"), path=path
+            ) from error
         if not isinstance(key, Ed25519PrivateKey):
             raise Malformed(N_("{path} is not an auditor's key"), do=N_("make one with: auditor init DIR"), path=path)
         return cls(key)

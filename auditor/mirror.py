@@ -45,7 +45,9 @@ def _named_documents(evidence: Evidence, runs: list[RunRecord]) -> Iterator[str]
                 continue
             named = (closed.list_document, closed.aggregate, closed.step_state, closed.model_out)
             yield from (name.removeprefix("sha256:") for name in named if name)
-            yield from _contributions(evidence.read(f"documents/{(closed.list_document or '').removeprefix('sha256:')}"))
+            yield from _contributions(
+                evidence.read(f"documents/{(closed.list_document or '').removeprefix('sha256:')}")
+            )
 
 
 def _contributions(listed: bytes | None) -> Iterator[str]:

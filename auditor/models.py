@@ -30,7 +30,9 @@ def check_models(state: TrustState, evidence: Evidence) -> Step:
     return step
 
 
-def _check_round(state: TrustState, evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Round, step: Step) -> int:
+def _check_round(
+    state: TrustState, evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Round, step: Step
+) -> int:
     assert closed.list_document and closed.aggregate and closed.step_state
     listed = _document(evidence, closed.list_document, step)
     if listed is None:
@@ -48,7 +50,11 @@ def read_list(state: TrustState, data: bytes, run: RunRecord, record: RoundRecor
     """I17, I18: the lines of a contribution list, each signed by its member for this round and this model."""
     entries = [from_base64(text) for text in strict_json(data)]
     if closed.list_root != "sha256:" + root([leaf_hash(e) for e in entries]).hex():
-        raise Invalid(N_("the contribution list of round {round} is not the logged one"), code="UPDATE_MISSING", round=closed.round)
+        raise Invalid(
+            N_("the contribution list of round {round} is not the logged one"),
+            code="UPDATE_MISSING",
+            round=closed.round,
+        )
     lines = []
     for entry in entries:
         opened = open_entry(entry)
@@ -58,18 +64,34 @@ def read_list(state: TrustState, data: bytes, run: RunRecord, record: RoundRecor
         key = _node_key(state, line.member, record.open_index)
         if key is None or not opened.holds_for(load_public(key)):
             raise Invalid(N_("a contribution is not signed by {member}"), code="UPDATE_SIGNATURE", member=line.member)
-        if (line.order, line.round, line.open, line.model_in) != (run.run, closed.round, record.open_index, record.opened.model_in):
-            raise Invalid(N_("a contribution of {member} was made for another round"), code="UPDATE_REPLAY", member=line.member)
+        if (line.order, line.round, line.open, line.model_in) != (
+            run.run,
+            closed.round,
+            record.open_index,
+            record.opened.model_in,
+        ):
+            raise Invalid(
+                N_("a contribution of {member} was made for another round"), code="UPDATE_REPLAY", member=line.member
+            )
         lines.append(line)
     if tuple(line.member for line in lines) != closed.contributors:
-        raise Invalid(N_("the contribution list of round {round} names other members than the log"), code="UPDATE_MISSING",
-                      round=closed.round)
+        raise Invalid(
+            N_("the contribution list of round {round} names other members than the log"),
+            code="UPDATE_MISSING",
+            round=closed.round,
+        )
     return lines
 
 
 def _node_key(state: TrustState, member: str, at: int) -> str | None:
-    return next((k.public for k in state.keys.values() if (k.member, k.role) == (member, "node")
-                 and k.index < at and (k.ended is None or k.ended > at)), None)
+    return next(
+        (
+            k.public
+            for k in state.keys.values()
+            if (k.member, k.role) == (member, "node") and k.index < at and (k.ended is None or k.ended > at)
+        ),
+        None,
+    )
 
 
 def _check_sum(evidence: Evidence, run: RunRecord, closed: Round, lines: list[Contribution], step: Step) -> None:
@@ -77,13 +99,17 @@ def _check_sum(evidence: Evidence, run: RunRecord, closed: Round, lines: list[Co
     for line in lines:
         data = evidence.read(f"documents/{line.payload.removeprefix('sha256:')}")
         if data is None:
-            step.skip(N_("round {round}: contributions are not at hand, the sum was not recomputed"), round=closed.round)
+            step.skip(
+                N_("round {round}: contributions are not at hand, the sum was not recomputed"), round=closed.round
+            )
             return
         vectors.append(read_artefact(_same(data, line.payload), "contribution", "q").values)
     try:
         total = add(vectors)
     except EncodingError as error:
-        raise Invalid(N_("the contributions of round {round} cannot be added"), code="AGGREGATE", round=closed.round) from error
+        raise Invalid(
+            N_("the contributions of round {round} cannot be added"), code="AGGREGATE", round=closed.round
+        ) from error
     if digest(of_round("aggregate", run.run, closed.round, total).to_bytes()) != closed.aggregate:
         raise Invalid(N_("the sum of round {round} is not the logged one"), code="AGGREGATE", round=closed.round)
 
@@ -99,14 +125,23 @@ def _check_model(evidence: Evidence, run: RunRecord, record: RoundRecord, closed
     try:
         values, after = advance(run.order.plan, state, total, closed.round)
     except ValueError as error:
-        raise Invalid(N_("round {round} has a sum of another length than its model"), code="MODEL_CHAIN", round=closed.round) from error
+        raise Invalid(
+            N_("round {round} has a sum of another length than its model"), code="MODEL_CHAIN", round=closed.round
+        ) from error
     stepped = of_round("step-state", run.run, closed.round, after.values())
-    if (digest(model(run.order.task, values).to_bytes()), digest(stepped.to_bytes())) != (closed.model_out, closed.step_state):
-        raise Invalid(N_("the model of round {round} does not follow from its sum"), code="MODEL_CHAIN", round=closed.round)
+    if (digest(model(run.order.task, values).to_bytes()), digest(stepped.to_bytes())) != (
+        closed.model_out,
+        closed.step_state,
+    ):
+        raise Invalid(
+            N_("the model of round {round} does not follow from its sum"), code="MODEL_CHAIN", round=closed.round
+        )
 
 
 def _state_before(evidence: Evidence, run: RunRecord, record: RoundRecord) -> StepState | None:
-    earlier = [r.closed for r in run.rounds if r.closed and r.closed.outcome == "recorded" and r.open_index < record.open_index]
+    earlier = [
+        r.closed for r in run.rounds if r.closed and r.closed.outcome == "recorded" and r.open_index < record.open_index
+    ]
     if not earlier:
         values = _values(evidence, run.order.model_start, "model", "d")
         return None if values is None else start_state(values)
@@ -135,5 +170,7 @@ def _wrong(step: Step, path: str) -> None:
 
 def _same(data: bytes, name: str) -> bytes:
     if digest(data) != name:
-        raise Invalid(N_("{file} is not what the log says"), code="AGGREGATE", file=f"documents/{name.removeprefix('sha256:')}")
+        raise Invalid(
+            N_("{file} is not what the log says"), code="AGGREGATE", file=f"documents/{name.removeprefix('sha256:')}"
+        )
     return data

@@ -44,10 +44,19 @@ def _text(finding: Finding | FileFinding, terminal: Terminal) -> str:
 
 def as_dict(verdict: Verdict) -> dict[str, Any]:
     """The verdict for programs; sentences in English."""
-    return {"clean": not verdict.findings(), "size": verdict.size, "root": verdict.root, "steps": [_step(s) for s in verdict.steps]}
+    return {
+        "clean": not verdict.findings(),
+        "size": verdict.size,
+        "root": verdict.root,
+        "steps": [_step(s) for s in verdict.steps],
+    }
 
 
 def _step(step: Step) -> dict[str, Any]:
-    return {"number": step.number, "title": step.title, "detail": step.detail,
-            "findings": [{"code": f.code, "place": _place(f), "text": f.what.format_map(f.values)} for f in step.findings],
-            "not_checked": [text.format_map(values) for text, values in step.not_checked]}
+    return {
+        "number": step.number,
+        "title": step.title,
+        "detail": step.detail,
+        "findings": [{"code": f.code, "place": _place(f), "text": f.what.format_map(f.values)} for f in step.findings],
+        "not_checked": [text.format_map(values) for text, values in step.not_checked],
+    }

@@ -35,8 +35,16 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done: None) -> Ve
         return Verdict([signed], 0, "")
     entries, rebuilt, roots = _entries(evidence, note, tick)
     state, opened, rules = _fold(entries)
-    steps = [signed, _quorum(note, state, pins), rebuilt, _consistent(note, entries, roots, pins), opened, rules,
-             check_budgets(state), check_models(state, evidence)]
+    steps = [
+        signed,
+        _quorum(note, state, pins),
+        rebuilt,
+        _consistent(note, entries, roots, pins),
+        opened,
+        rules,
+        check_budgets(state),
+        check_models(state, evidence),
+    ]
     _other_files(evidence, note, pins.log(), entries, roots, state, rebuilt)
     return Verdict(steps, note.checkpoint.size, note.checkpoint.root.hex())
 
@@ -67,8 +75,13 @@ def _quorum(note: Note, state: TrustState, pins: Pins) -> Step:
     needed = quorum(len(witnesses))
     step.detail = f"{len(found)}/{len(witnesses)} ({needed})"
     if len(found) < needed:
-        step.add("QUORUM", N_("the checkpoint has {n} cosignatures of members and needs {needed}"), "checkpoint",
-                 n=len(found), needed=needed)
+        step.add(
+            "QUORUM",
+            N_("the checkpoint has {n} cosignatures of members and needs {needed}"),
+            "checkpoint",
+            n=len(found),
+            needed=needed,
+        )
     step.skip(N_("no auditor cosigns this log: the auditors' half of the quorum does not exist"))
     return step
 
@@ -112,11 +125,22 @@ def _consistent(note: Note, entries: list[bytes], roots: list[bytes], pins: Pins
     step = Step(4, N_("the log extends the pinned state"))
     step.detail = f"{pins.size} → {note.checkpoint.size}"
     if note.checkpoint.size < pins.size:
-        step.add("TRUNCATED", N_("the log has {size} entries, the pinned state had {pinned}"), "checkpoint",
-                 size=note.checkpoint.size, pinned=pins.size)
+        step.add(
+            "TRUNCATED",
+            N_("the log has {size} entries, the pinned state had {pinned}"),
+            "checkpoint",
+            size=note.checkpoint.size,
+            pinned=pins.size,
+        )
     elif pins.size < len(roots) and roots[pins.size] != pins.root_bytes():
-        step.add("EQUIVOCATION", N_("at size {size} the log shows root {shown}, the member saw {seen}: two histories"),
-                 "checkpoint", size=pins.size, shown=roots[pins.size].hex(), seen=pins.root_bytes().hex())
+        step.add(
+            "EQUIVOCATION",
+            N_("at size {size} the log shows root {shown}, the member saw {seen}: two histories"),
+            "checkpoint",
+            size=pins.size,
+            shown=roots[pins.size].hex(),
+            seen=pins.root_bytes().hex(),
+        )
     if entries and digest(entries[0]) != pins.genesis:
         step.add("GENESIS", N_("the first entry is not the pinned one"), "tile/entries/000")
     return step
@@ -133,8 +157,15 @@ def _fold(entries: list[bytes]) -> tuple[TrustState, Step, Step]:
     return state, opened, rules
 
 
-def _other_files(evidence: Evidence, note: Note, log: NoteKey, entries: list[bytes], roots: list[bytes], state: TrustState,
-                 step: Step) -> None:
+def _other_files(
+    evidence: Evidence,
+    note: Note,
+    log: NoteKey,
+    entries: list[bytes],
+    roots: list[bytes],
+    state: TrustState,
+    step: Step,
+) -> None:
     """Every other file present: older checkpoints, partial tiles, policy, documents. An unknown one is a finding."""
     known = {"checkpoint", *(name.path() for name in tiles.names(note.checkpoint.size))}
     for path in sorted(set(evidence.paths()) - known):
@@ -145,7 +176,9 @@ def _other_files(evidence: Evidence, note: Note, log: NoteKey, entries: list[byt
             step.add(code, N_("{file} is not what the log says"), path, file=path)
 
 
-def _check_file(path: str, data: bytes, entries: list[bytes], roots: list[bytes], log: NoteKey, state: TrustState) -> None:
+def _check_file(
+    path: str, data: bytes, entries: list[bytes], roots: list[bytes], log: NoteKey, state: TrustState
+) -> None:
     """Raise Malformed or Invalid unless the file follows from the entries."""
     kind, _, rest = path.partition("/")
     if kind == "documents":
@@ -161,8 +194,10 @@ def _check_file(path: str, data: bytes, entries: list[bytes], roots: list[bytes]
     else:
         name = tiles.parse_path(path)
         first = name.n * tiles.WIDTH
-        held = entries[first:first + name.width]
-        expected = tiles.bundle(held) if name.level is None else tiles.tile_hashes([leaf_hash(e) for e in entries], name)
+        held = entries[first : first + name.width]
+        expected = (
+            tiles.bundle(held) if name.level is None else tiles.tile_hashes([leaf_hash(e) for e in entries], name)
+        )
         holds = data == expected
     if not holds:
         raise Malformed(N_("{path} does not belong to this log"), path=path)

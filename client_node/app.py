@@ -96,17 +96,33 @@ class Node:
     def _contribute(self, task: dict[str, Any]) -> None:
         started = time.monotonic()
         permit = self._permit(task)
-        self._training_rows(permit.run.order.task, permit.run.order.schema_digest)  # a fault in the data costs no budget
+        self._training_rows(
+            permit.run.order.task, permit.run.order.schema_digest
+        )  # a fault in the data costs no budget
         payload, line = self._side.take_part(permit, self._mirror.seen(), from_base64(task["message"]))
-        self._uplink.ask("contribution", "PUT", f"/v1/contributions/{task['id']}", {"line": to_base64(line), "payload": to_base64(payload)})
+        self._uplink.ask(
+            "contribution",
+            "PUT",
+            f"/v1/contributions/{task['id']}",
+            {"line": to_base64(line), "payload": to_base64(payload)},
+        )
         log_event.info("contributed", round=task["round"], seconds=round(time.monotonic() - started, 2))
         self._side.draw_ahead(task["run"])
 
     def _permit(self, task: dict[str, Any]) -> Permit:
         self._wait_for_entry(int(task["open"]))
-        return authorise(self._mirror.state, self._settings.member, run=task["run"], open_index=int(task["open"]),
-                         witnessed=self._mirror.witnessed(self._uplink), bundle=bundle_digest(), budget=self._budget, limits=self._limits,
-                         withdrawn=consents.is_withdrawn(self._settings), now=time_text(datetime.now(UTC)))
+        return authorise(
+            self._mirror.state,
+            self._settings.member,
+            run=task["run"],
+            open_index=int(task["open"]),
+            witnessed=self._mirror.witnessed(self._uplink),
+            bundle=bundle_digest(),
+            budget=self._budget,
+            limits=self._limits,
+            withdrawn=consents.is_withdrawn(self._settings),
+            now=time_text(datetime.now(UTC)),
+        )
 
     def _wait_for_entry(self, index: int) -> None:
         """The witness thread brings the round's opening; it was published before anyone was asked."""
@@ -115,7 +131,13 @@ class Node:
             time.sleep(0.01)
 
     def _refuse(self, run: str, reason: str) -> None:
-        said = Refusal(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), member=self._settings.member, order=run, reason=reason)  # type: ignore[arg-type]
+        said = Refusal(
+            record_id=new_id(),
+            issued_at=time_text(datetime.now(UTC)),
+            member=self._settings.member,
+            order=run,
+            reason=reason,
+        )  # type: ignore[arg-type]
         consents.send(self._settings, self._mirror, self._uplink, said)
 
     def _training_rows(self, task: str, schema_digest: str) -> Any:

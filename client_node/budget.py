@@ -56,8 +56,13 @@ class Budget:
             if connection.in_transaction:
                 connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise Unavailable(N_("the ledger {path} cannot be written"), why=N_("{error}"),
-                              do=N_("check free space; nothing was sent"), path=self._path, error=error) from error
+            raise Unavailable(
+                N_("the ledger {path} cannot be written"),
+                why=N_("{error}"),
+                do=N_("check free space; nothing was sent"),
+                path=self._path,
+                error=error,
+            ) from error
         finally:
             connection.close()
 
@@ -83,10 +88,17 @@ class Budget:
         Refused if a cap would be passed, or if the release was reserved before and never published (burnt).
         """
         with self._write() as connection:
-            row = connection.execute("SELECT payload, line FROM spend WHERE run = ? AND round = ?", (spend.run, spend.round)).fetchone()
+            row = connection.execute(
+                "SELECT payload, line FROM spend WHERE run = ? AND round = ?", (spend.run, spend.round)
+            ).fetchone()
             if row and row[0] is None:
-                raise Refused(N_("round {round} was begun before and not finished"), why=N_("its budget is spent; fresh noise would be a second look"),
-                              do=N_("nothing: the node goes on with the next round"), code="BURNT", round=spend.round)
+                raise Refused(
+                    N_("round {round} was begun before and not finished"),
+                    why=N_("its budget is spent; fresh noise would be a second look"),
+                    do=N_("nothing: the node goes on with the next round"),
+                    code="BURNT",
+                    round=spend.round,
+                )
             if row:
                 return Published(*row)
             self._check(connection, spend, year, run_cap, year_cap)
@@ -95,18 +107,27 @@ class Budget:
 
     def _check(self, connection: sqlite3.Connection, spend: Spend, year: str, run_cap: int, year_cap: int) -> None:
         spent = _spent(connection, spend.dataset, spend.unit, spend.partition, year)
-        of_run = connection.execute("SELECT COALESCE(SUM(rho_nano), 0) FROM spend WHERE run = ?", (spend.run,)).fetchone()[0]
+        of_run = connection.execute(
+            "SELECT COALESCE(SUM(rho_nano), 0) FROM spend WHERE run = ?", (spend.run,)
+        ).fetchone()[0]
         if spent + spend.rho_nano > year_cap or of_run + spend.rho_nano > run_cap:
-            raise Refused(N_("the privacy budget does not hold round {round}"),
-                          why=N_("spent {spent} of {cap} nano-rho this year"),
-                          do=N_("wait for the next year, or consent to a larger budget"), code="OVER_BUDGET",
-                          round=spend.round, spent=spent, cap=year_cap)
+            raise Refused(
+                N_("the privacy budget does not hold round {round}"),
+                why=N_("spent {spent} of {cap} nano-rho this year"),
+                do=N_("wait for the next year, or consent to a larger budget"),
+                code="OVER_BUDGET",
+                round=spend.round,
+                spent=spent,
+                cap=year_cap,
+            )
 
     def publish(self, run: str, round: int, payload: bytes, line: bytes) -> None:
         """Keep the bytes of a reserved release, before they are sent."""
         with self._write() as connection:
-            done = connection.execute("UPDATE spend SET payload = ?, line = ? WHERE run = ? AND round = ? AND payload IS NULL",
-                                      (payload, line, run, round))
+            done = connection.execute(
+                "UPDATE spend SET payload = ?, line = ? WHERE run = ? AND round = ? AND payload IS NULL",
+                (payload, line, run, round),
+            )
             if done.rowcount != 1:
                 raise RuntimeError(f"round {round} was not reserved or is published already")
 
@@ -114,15 +135,23 @@ class Budget:
         """Raise Invalid unless every row follows from the one before it."""
         with self._write() as connection:
             prev = _EMPTY
-            for row in connection.execute("SELECT seq, run, round, dataset, unit, partition, year, rho_nano, prev, head FROM spend ORDER BY seq"):
+            for row in connection.execute(
+                "SELECT seq, run, round, dataset, unit, partition, year, rho_nano, prev, head FROM spend ORDER BY seq"
+            ):
                 if row[8] != prev or _row_digest(prev, row[1:8]) != row[9]:
-                    raise Invalid(N_("row {seq} of the ledger was altered"), do=N_("keep the file; ask the chamber's auditor"), seq=row[0])
+                    raise Invalid(
+                        N_("row {seq} of the ledger was altered"),
+                        do=N_("keep the file; ask the chamber's auditor"),
+                        seq=row[0],
+                    )
                 prev = row[9]
 
     def note_gone(self, at: str, kind: str, data: bytes) -> None:
         """Write down that bytes left this machine."""
         with self._write() as connection:
-            connection.execute("INSERT INTO gone (at, kind, bytes, digest) VALUES (?, ?, ?, ?)", (at, kind, len(data), digest(data)))
+            connection.execute(
+                "INSERT INTO gone (at, kind, bytes, digest) VALUES (?, ?, ?, ?)", (at, kind, len(data), digest(data))
+            )
 
     def gone(self) -> list[tuple[str, str, int, str]]:
         """Everything that ever left: (when, kind, bytes, digest)."""
@@ -131,8 +160,10 @@ class Budget:
 
 
 def _spent(connection: sqlite3.Connection, dataset: str, unit: str, partition: str, year: str) -> int:
-    row = connection.execute("SELECT COALESCE(SUM(rho_nano), 0) FROM spend WHERE dataset = ? AND unit = ? AND partition = ? AND year = ?",
-                             (dataset, str(unit), partition, year)).fetchone()
+    row = connection.execute(
+        "SELECT COALESCE(SUM(rho_nano), 0) FROM spend WHERE dataset = ? AND unit = ? AND partition = ? AND year = ?",
+        (dataset, str(unit), partition, year),
+    ).fetchone()
     return int(row[0])
 
 
@@ -145,8 +176,10 @@ def _head(connection: sqlite3.Connection) -> LedgerHead:
 def _append(connection: sqlite3.Connection, spend: Spend, year: str) -> None:
     prev = _head(connection).head
     fields = (spend.run, spend.round, spend.dataset, str(spend.unit), spend.partition, year, spend.rho_nano)
-    connection.execute("INSERT INTO spend (run, round, dataset, unit, partition, year, rho_nano, prev, head) VALUES (?,?,?,?,?,?,?,?,?)",
-                       (*fields, prev, _row_digest(prev, fields)))
+    connection.execute(
+        "INSERT INTO spend (run, round, dataset, unit, partition, year, rho_nano, prev, head) VALUES (?,?,?,?,?,?,?,?,?)",
+        (*fields, prev, _row_digest(prev, fields)),
+    )
 
 
 def _row_digest(prev: str, fields: tuple[object, ...]) -> str:

@@ -60,5 +60,6 @@ def _data(settings: Settings, mirror: Mirror, uplink: Uplink, agreement: str) ->
     def rows(schema_digest: str) -> str:
         frame = read_table(settings.data, read_schema(document(settings, uplink, schema_digest)))
         return str(frame.height)
+
     terms = mirror.state.agreements[agreement].terms
     return [_try(N_("data"), lambda t=t: f"{t.dataset}  {rows(t.schema_digest)}") for t in terms.tasks]  # type: ignore[misc]

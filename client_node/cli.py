@@ -13,15 +13,26 @@ from contracts.errors import Refused, Unavailable
 from contracts.terminal import FOUND, OK, Terminal
 from contracts.wording import N_
 
-for _name, _value in (("FLWR_TELEMETRY_ENABLED", "0"), ("FLWR_DISABLE_UPDATE_CHECK", "1"), ("RAY_USAGE_STATS_ENABLED", "0"),
-                      ("OMP_NUM_THREADS", "1")):
+for _name, _value in (
+    ("FLWR_TELEMETRY_ENABLED", "0"),
+    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+    ("OMP_NUM_THREADS", "1"),
+):
     os.environ.setdefault(_name, _value)
 
 terminal = Terminal("client_node")
 _ = terminal.translate
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help=_("A member's node: data stay here, limits are kept here, results are served here."))
-consent = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Show, sign or withdraw this member's consent."))
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=_("A member's node: data stay here, limits are kept here, results are served here."),
+)
+consent = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help=_("Show, sign or withdraw this member's consent.")
+)
 app.add_typer(consent, name="consent")
 
 Home = Annotated[Path, typer.Option("--home", envvar="CLIENT_NODE_HOME", help=_("folder of this node"))]
@@ -31,20 +42,33 @@ HOME = Path.home() / ".local" / "share" / "mengbang" / "client-node"
 
 
 @app.command(help=_("Make this node's keys and configuration.\n\nExample: client-node init --data /data/erp"))
-def init(data: Annotated[Path, typer.Option(help=_("folder with this member's CSV files"))], home: Home = HOME, lang: Lang = "") -> int:
+def init(
+    data: Annotated[Path, typer.Option(help=_("folder with this member's CSV files"))],
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """Keys that never leave this machine."""
     from client_node.settings import create_home
     from contracts.envelope import key_id
 
     settings = create_home(home, data)
-    terminal.ok(N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23])
+    terminal.ok(
+        N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23]
+    )
     terminal.ok(N_("configuration {path}: limits of this member"), path=home / "config.toml")
     terminal.say(N_("Next: client-node join INVITE"))
     return OK
 
 
-@app.command(help=_("Join with an invite file, read the agreement, consent.\n\nExample: client-node join 示例机械.invite"))
-def join(invite: Path, yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False, home: Home = HOME, lang: Lang = "") -> int:
+@app.command(
+    help=_("Join with an invite file, read the agreement, consent.\n\nExample: client-node join 示例机械.invite")
+)
+def join(
+    invite: Path,
+    yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """Signed request; the office approves; the log is verified from its first entry."""
     import time
 
@@ -53,7 +77,11 @@ def join(invite: Path, yes: Annotated[bool, typer.Option("--yes", help=_("consen
 
     settings = read_home(home)
     held = read_invite(invite)
-    terminal.ok(N_("invite of {chamber}; its CA matches the fingerprint {print}"), chamber=held["chamber"], print=held["ca_fingerprint"][7:23])
+    terminal.ok(
+        N_("invite of {chamber}; its CA matches the fingerprint {print}"),
+        chamber=held["chamber"],
+        print=held["ca_fingerprint"][7:23],
+    )
     state = ask_admission(settings, held)
     while state == "pending":
         terminal.note(N_("waiting for the chamber's approval (Ctrl-C and join again later is fine)"))
@@ -70,7 +98,11 @@ def join(invite: Path, yes: Annotated[bool, typer.Option("--yes", help=_("consen
 
 
 @consent.command("sign", help=_("Read the active agreement and consent to it.\n\nExample: client-node consent sign"))
-def consent_sign(yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False, home: Home = HOME, lang: Lang = "") -> int:
+def consent_sign(
+    yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """The member's signature."""
     return _sign(home, yes)
 
@@ -87,7 +119,10 @@ def _sign(home: Path, yes: bool) -> int:
     print(prose(terms, terminal.lang))
     if not yes and not typer.confirm(_(N_("Consent and sign?"))):
         return OK
-    own_run, own_year = rho_cap(settings.epsilon_run_max, terms.privacy.delta), rho_cap(settings.epsilon_year_max, terms.privacy.delta)
+    own_run, own_year = (
+        rho_cap(settings.epsilon_run_max, terms.privacy.delta),
+        rho_cap(settings.epsilon_year_max, terms.privacy.delta),
+    )
     granted = consents.grant(settings, mirror, terms, terminal.lang, own_run=own_run, own_year=own_year)
     index = consents.send(settings, mirror, uplink, granted)
     consents.forget_withdrawal(settings)
@@ -108,13 +143,23 @@ def consent_show(home: Home = HOME, lang: Lang = "") -> int:
     if event is None or event.consent.scope is None or consents.is_withdrawn(settings):
         terminal.note(N_("this member has not consented, or has withdrawn"))
     else:
-        terminal.ok(N_("consented, entry {index}, until {until}; epsilon at most {run} a run and {year} a year"), index=event.index,
-                    until=event.consent.expires_at, run=event.consent.scope.epsilon_run_max, year=event.consent.scope.epsilon_year_max)
+        terminal.ok(
+            N_("consented, entry {index}, until {until}; epsilon at most {run} a run and {year} a year"),
+            index=event.index,
+            until=event.consent.expires_at,
+            run=event.consent.scope.epsilon_run_max,
+            year=event.consent.scope.epsilon_year_max,
+        )
     return OK
 
 
-@consent.command("withdraw", help=_("Withdraw. Counts on this node at once, also when the chamber cannot be reached.\n\n"
-                                    "Example: client-node consent withdraw"))
+@consent.command(
+    "withdraw",
+    help=_(
+        "Withdraw. Counts on this node at once, also when the chamber cannot be reached.\n\n"
+        "Example: client-node consent withdraw"
+    ),
+)
 def consent_withdraw(home: Home = HOME, lang: Lang = "") -> int:
     """Protecting data fails open."""
     from client_node import consents
@@ -134,7 +179,12 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
     results = run_checks(home)
     if as_json:
-        terminal.json([{"check": name, "ok": error is None, "detail": detail, "error": error and str(error)} for name, detail, error in results])
+        terminal.json(
+            [
+                {"check": name, "ok": error is None, "detail": detail, "error": error and str(error)}
+                for name, detail, error in results
+            ]
+        )
     for name, detail, error in () if as_json else results:
         label = terminal.translate(name)
         if error is None:
@@ -144,7 +194,9 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     return FOUND if any(error for *_rest, error in results) else OK
 
 
-@app.command(help=_("Take part: follow and cosign the log, contribute to rounds, until Ctrl-C.\n\nExample: client-node run"))
+@app.command(
+    help=_("Take part: follow and cosign the log, contribute to rounds, until Ctrl-C.\n\nExample: client-node run")
+)
 def run(home: Home = HOME, lang: Lang = "") -> int:
     """One long-lived process a home."""
     import signal
@@ -172,11 +224,24 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
     settings, mirror, budget = _local(home)
     year = str(datetime.now(UTC).year)
-    accounts = [{"dataset": key[1], "unit": key[2], "rho_nano": value, "epsilon": round(epsilon(value, "1e-6"), 4)}
-                for key, value in mirror.state.charges.items() if key[0] == settings.member and key[4] == year]
-    released = [{"task": r.order.task, "model": r.release.model, "rounds": r.release.rounds} for r in mirror.state.runs.values() if r.release]
-    seen = {"member": settings.member, "log_size": mirror.state.size, "accounts": accounts, "ledger_rho_nano": budget.head().rho_total_nano,
-            "released": released, "bytes_left": sum(row[2] for row in budget.gone())}
+    accounts = [
+        {"dataset": key[1], "unit": key[2], "rho_nano": value, "epsilon": round(epsilon(value, "1e-6"), 4)}
+        for key, value in mirror.state.charges.items()
+        if key[0] == settings.member and key[4] == year
+    ]
+    released = [
+        {"task": r.order.task, "model": r.release.model, "rounds": r.release.rounds}
+        for r in mirror.state.runs.values()
+        if r.release
+    ]
+    seen = {
+        "member": settings.member,
+        "log_size": mirror.state.size,
+        "accounts": accounts,
+        "ledger_rho_nano": budget.head().rho_total_nano,
+        "released": released,
+        "bytes_left": sum(row[2] for row in budget.gone()),
+    }
     if as_json:
         terminal.json(seen)
         return OK
@@ -188,7 +253,9 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     return OK
 
 
-@app.command(help=_("Risk of each counterparty in this member's file, with reasons and a receipt.\n\nExample: client-node score"))
+@app.command(
+    help=_("Risk of each counterparty in this member's file, with reasons and a receipt.\n\nExample: client-node score")
+)
 def score(home: Home = HOME, as_json: Json = False, task: str = "risk", lang: Lang = "") -> int:
     """Local; works with the coordinator switched off."""
     return _serve(home, task, as_json)
@@ -207,13 +274,28 @@ def _serve(home: Path, task: str, as_json: bool) -> int:
     compared = result.comparison
     if as_json:
         from dataclasses import asdict
-        terminal.json({"comparison": asdict(compared), "receipt": str(result.receipt), "lines": [asdict(line) for line in result.lines]})
+
+        terminal.json(
+            {
+                "comparison": asdict(compared),
+                "receipt": str(result.receipt),
+                "lines": [asdict(line) for line in result.lines],
+            }
+        )
         return OK
     if compared.alone is None:
-        terminal.note(N_("held-out units: {units}; too little to tell whether the shared model is better; it is used"), units=compared.units)
+        terminal.note(
+            N_("held-out units: {units}; too little to tell whether the shared model is better; it is used"),
+            units=compared.units,
+        )
     else:
-        terminal.say(N_("loss on {units} held-out units: mine alone {alone:.4f}, shared {shared:.4f}, used: {used}"), units=compared.units,
-                     alone=compared.alone, shared=compared.shared, used=compared.used)
+        terminal.say(
+            N_("loss on {units} held-out units: mine alone {alone:.4f}, shared {shared:.4f}, used: {used}"),
+            units=compared.units,
+            alone=compared.alone,
+            shared=compared.shared,
+            used=compared.used,
+        )
     for line in sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:10]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
         print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
@@ -236,14 +318,18 @@ def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
 
 @app.command(help=_("Write this member's pins for an auditor.\n\nExample: client-node pins --out pins.json"))
-def pins(out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME, lang: Lang = "") -> int:
+def pins(
+    out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME, lang: Lang = ""
+) -> int:
     """A member's view, never the coordinator's."""
     from contracts.pins import fingerprint
 
     _settings, mirror, _budget = _local(home)
     made = mirror.pins()
     out.write_text(made.model_dump_json(indent=1), encoding="utf-8")
-    terminal.ok(N_("pins in {path}; fingerprint {print}"), path=out, print=fingerprint(made.origin, made.log_vkey, made.genesis))
+    terminal.ok(
+        N_("pins in {path}; fingerprint {print}"), path=out, print=fingerprint(made.origin, made.log_vkey, made.genesis)
+    )
     return OK
 
 
@@ -276,5 +362,3 @@ def _follow(mirror: Any, uplink: Any) -> None:
 def main() -> None:
     """Console script."""
     terminal.run(app)
-
-

@@ -21,7 +21,11 @@ def active_terms(mirror: Mirror) -> Terms:
     """Terms of the newest active agreement; Refused if there is none."""
     active = mirror.state.active_agreement()
     if active is None:
-        raise Refused(N_("the chamber has published no agreement"), do=N_("wait for it, then: client-node consent sign"), code="AGREEMENT_INACTIVE")
+        raise Refused(
+            N_("the chamber has published no agreement"),
+            do=N_("wait for it, then: client-node consent sign"),
+            code="AGREEMENT_INACTIVE",
+        )
     return mirror.state.agreements[active].terms
 
 
@@ -29,25 +33,59 @@ def grant(settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, o
     """A consent to the whole agreement, narrowed to the member's own limits in nano-rho."""
     last = mirror.state.consent(settings.member, terms.digest())
     limits, now = terms.privacy, datetime.now(UTC)
-    scope = Scope(tasks=tuple(t.task for t in terms.tasks), datasets=tuple(DatasetScope(id=t.dataset, unit=t.unit) for t in terms.tasks),
-                  delta=limits.delta, epsilon_run_max=min(limits.epsilon_run_max, settings.epsilon_run_max, key=float),
-                  epsilon_year_max=min(limits.epsilon_year_max, settings.epsilon_year_max, key=float),
-                  rho_run_max_nano=min(limits.rho_run_max_nano, own_run), rho_year_max_nano=min(limits.rho_year_max_nano, own_year),
-                  rounds_max=terms.rounds.max_per_run)
-    shown = Notice(digest=terms.prose.zh if lang == "zh" else terms.prose.en, lang="zh-CN" if lang == "zh" else "en", level="enhanced")
+    scope = Scope(
+        tasks=tuple(t.task for t in terms.tasks),
+        datasets=tuple(DatasetScope(id=t.dataset, unit=t.unit) for t in terms.tasks),
+        delta=limits.delta,
+        epsilon_run_max=min(limits.epsilon_run_max, settings.epsilon_run_max, key=float),
+        epsilon_year_max=min(limits.epsilon_year_max, settings.epsilon_year_max, key=float),
+        rho_run_max_nano=min(limits.rho_run_max_nano, own_run),
+        rho_year_max_nano=min(limits.rho_year_max_nano, own_year),
+        rounds_max=terms.rounds.max_per_run,
+    )
+    shown = Notice(
+        digest=terms.prose.zh if lang == "zh" else terms.prose.en,
+        lang="zh-CN" if lang == "zh" else "en",
+        level="enhanced",
+    )
     live = last is not None and last.consent.event != "withdraw"
-    return Consent(record_id=new_id(), issued_at=time_text(now), event="amend" if live else "grant", member=settings.member,
-                   agreement=terms.digest(), scope=scope, seq=last.consent.seq + 1 if last else 1, prev=last.digest if last else None,
-                   effective_from=max(time_text(now), terms.valid_from), expires_at=terms.valid_to, notice=shown, method="signed-in-node",
-                   consent_kind="separate", seen=mirror.seen())
+    return Consent(
+        record_id=new_id(),
+        issued_at=time_text(now),
+        event="amend" if live else "grant",
+        member=settings.member,
+        agreement=terms.digest(),
+        scope=scope,
+        seq=last.consent.seq + 1 if last else 1,
+        prev=last.digest if last else None,
+        effective_from=max(time_text(now), terms.valid_from),
+        expires_at=terms.valid_to,
+        notice=shown,
+        method="signed-in-node",
+        consent_kind="separate",
+        seen=mirror.seen(),
+    )
 
 
 def withdrawal(settings: Settings, mirror: Mirror, agreement: str) -> Consent:
     """A withdrawal from one agreement."""
     last, now = mirror.state.consent(settings.member, agreement), time_text(datetime.now(UTC))
-    return Consent(record_id=new_id(), issued_at=now, event="withdraw", member=settings.member, agreement=agreement, scope=None,
-                   seq=last.consent.seq + 1 if last else 1, prev=last.digest if last else None, effective_from=now, expires_at=None,
-                   notice=None, method="signed-in-node", consent_kind="separate", seen=mirror.seen())
+    return Consent(
+        record_id=new_id(),
+        issued_at=now,
+        event="withdraw",
+        member=settings.member,
+        agreement=agreement,
+        scope=None,
+        seq=last.consent.seq + 1 if last else 1,
+        prev=last.digest if last else None,
+        effective_from=now,
+        expires_at=None,
+        notice=None,
+        method="signed-in-node",
+        consent_kind="separate",
+        seen=mirror.seen(),
+    )
 
 
 def send(settings: Settings, mirror: Mirror, uplink: Uplink, predicate: Predicate) -> int:
@@ -69,8 +107,11 @@ def withdraw(settings: Settings, mirror: Mirror, uplink: Uplink) -> bool:
 
 def send_withdrawals(settings: Settings, mirror: Mirror, uplink: Uplink) -> bool:
     """Send what `withdraw` decided; False if the coordinator cannot be reached now."""
-    live = [agreement for (member, agreement), events in mirror.state.consents.items()
-            if member == settings.member and events[-1].consent.event != "withdraw"]
+    live = [
+        agreement
+        for (member, agreement), events in mirror.state.consents.items()
+        if member == settings.member and events[-1].consent.event != "withdraw"
+    ]
     try:
         for agreement in live:
             send(settings, mirror, uplink, withdrawal(settings, mirror, agreement))

@@ -35,12 +35,15 @@ class Egress:
         """Raise Refused unless the message is exactly of a listed kind."""
         rule = ALLOWED.get(kind)
         if rule is None or method != rule[0] or not path.startswith(rule[1]) or frozenset(body or ()) != rule[2]:
-            raise Refused(N_("a message of kind {kind} may not leave this machine"), why=N_("it is not on the list of what may"),
-                          do=N_("report this: it is a fault or an attack"), code="EGRESS", kind=kind)
+            raise Refused(
+                N_("a message of kind {kind} may not leave this machine"),
+                why=N_("it is not on the list of what may"),
+                do=N_("report this: it is a fault or an attack"),
+                code="EGRESS",
+                kind=kind,
+            )
 
     def record(self, kind: str, data: bytes) -> None:
         """Write down what carries words or numbers of this member."""
         if kind in _JOURNALLED:
             self._budget.note_gone(time_text(datetime.now(UTC)), kind, data)
-
-

@@ -37,14 +37,20 @@ class NodeSide:
     def take_part(self, permit: Permit, seen: Seen, message: bytes) -> tuple[bytes, bytes]:
         """(payload, line) of one round, reserved in the ledger before the noise exists and kept before it returns."""
         order, opened = permit.run.order, permit.record.opened
-        kept = self._budget.reserve(order.plan.spend(permit.run.run, opened.round), year=permit.year, run_cap=permit.run_cap,
-                                    year_cap=permit.year_cap)
+        kept = self._budget.reserve(
+            order.plan.spend(permit.run.run, opened.round),
+            year=permit.year,
+            run_cap=permit.run_cap,
+            year_cap=permit.year_cap,
+        )
         if kept:
             return kept.payload, kept.line
         self._permit, self._seen = permit, seen
         try:
-            reply = self._app(Message(unpack(message), metadata=metadata(1, group=str(opened.round), ttl=3600.0)),
-                              Context(run_id=0, node_id=1, node_config={}, state=RecordDict(), run_config={}))
+            reply = self._app(
+                Message(unpack(message), metadata=metadata(1, group=str(opened.round), ttl=3600.0)),
+                Context(run_id=0, node_id=1, node_config={}, state=RecordDict(), run_config={}),
+            )
         finally:
             self._permit = None
         data = of_round("contribution", permit.run.run, opened.round, read_values(reply.content, "q")).to_bytes()
@@ -56,17 +62,32 @@ class NodeSide:
     def contribute(self, run: str, round: int, open_index: int, model: array[float]) -> tuple[array[int], bytes]:
         """The noised clipped sum for the permitted round, and the signed line over its bytes."""
         permit, seen = self._permit, self._seen
-        if permit is None or seen is None or (run, round, open_index) != (permit.run.run, permit.record.opened.round, permit.record.open_index):
+        if (
+            permit is None
+            or seen is None
+            or (run, round, open_index) != (permit.run.run, permit.record.opened.round, permit.record.open_index)
+        ):
             raise Invalid(N_("the message is not for the round that was permitted"), code="GUARD")
         order, model_in = permit.run.order, permit.record.opened.model_in
         if digest(model_artefact(order.task, model).to_bytes()) != model_in:
             raise Invalid(N_("the model in the message is not the one in the log"), code="MODEL_CHAIN")
-        total = load(order.task).clipped_sum(model, self._rows(order.task, order.schema_digest), order.plan, self._budget.unit_key())
+        total = load(order.task).clipped_sum(
+            model, self._rows(order.task, order.schema_digest), order.plan, self._budget.unit_key()
+        )
         noise = self._noise.setdefault(run, LatticeGaussian(order.plan))
         values = noise.release(total.tolist())
-        said = Contribution(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), member=self._member, order=run, open=open_index,
-                            round=round, payload=digest(of_round("contribution", run, round, values).to_bytes()), model_in=model_in,
-                            seen=seen, ledger=self._budget.head())
+        said = Contribution(
+            record_id=new_id(),
+            issued_at=time_text(datetime.now(UTC)),
+            member=self._member,
+            order=run,
+            open=open_index,
+            round=round,
+            payload=digest(of_round("contribution", run, round, values).to_bytes()),
+            model_in=model_in,
+            seen=seen,
+            ledger=self._budget.head(),
+        )
         return values, seal(payload(said), [self._key])
 
     def draw_ahead(self, run: str) -> None:

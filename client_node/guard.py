@@ -32,8 +32,19 @@ class Permit:
     year_cap: int
 
 
-def authorise(state: TrustState, member: str, *, run: str, open_index: int, witnessed: int, bundle: str, budget: Budget,
-              limits: Limits, withdrawn: bool, now: str) -> Permit:
+def authorise(
+    state: TrustState,
+    member: str,
+    *,
+    run: str,
+    open_index: int,
+    witnessed: int,
+    bundle: str,
+    budget: Budget,
+    limits: Limits,
+    withdrawn: bool,
+    now: str,
+) -> Permit:
     """The permit, or Refused with the closed-list reason as `reason` in its values.
 
     `witnessed` is the size of the newest checkpoint with a quorum of cosignatures, `now` an RFC 3339 time.
@@ -60,7 +71,10 @@ def authorise(state: TrustState, member: str, *, run: str, open_index: int, witn
     event = state.consent(member, order.agreement, open_index)
     assert event is not None and event.consent.scope is not None
     scope = event.consent.scope
-    run_cap, year_cap = min(scope.rho_run_max_nano, limits.run_rho_nano), min(scope.rho_year_max_nano, limits.year_rho_nano)
+    run_cap, year_cap = (
+        min(scope.rho_run_max_nano, limits.run_rho_nano),
+        min(scope.rho_year_max_nano, limits.year_rho_nano),
+    )
     if order.plan.total_rho_nano() > run_cap:
         raise _no("budget", N_("the run costs more than this member allows for one run"))
     return Permit(ordered, waiting, waiting.opened.issued_at[:4], run_cap, year_cap)
@@ -75,13 +89,27 @@ def _check_plan(ordered: RunRecord) -> None:
 
 def _check_ledger(state: TrustState, member: str, budget: Budget) -> None:
     """A ledger that knows less than the log is a restored backup or a copied machine: it would spend twice."""
-    logged = sum(run.order.plan.rho_nano() for run in state.runs.values() for record in run.rounds
-                 if record.closed and member in record.closed.contributors)
+    logged = sum(
+        run.order.plan.rho_nano()
+        for run in state.runs.values()
+        for record in run.rounds
+        if record.closed and member in record.closed.contributors
+    )
     if logged > budget.head().rho_total_nano:
-        raise Refused(N_("this node's ledger is older than the log"), why=N_("the log shows contributions that the ledger does not know"),
-                      do=N_("bring back the newest ledger file, or withdraw and consent anew"), code="GUARD", reason="ledger")
+        raise Refused(
+            N_("this node's ledger is older than the log"),
+            why=N_("the log shows contributions that the ledger does not know"),
+            do=N_("bring back the newest ledger file, or withdraw and consent anew"),
+            code="GUARD",
+            reason="ledger",
+        )
 
 
 def _no(reason: str, what: str) -> Refused:
-    return Refused(what, why=N_("the node checks every order against its own copy of the log"),
-                   do=N_("client-node status shows what was agreed"), code="GUARD", reason=reason)
+    return Refused(
+        what,
+        why=N_("the node checks every order against its own copy of the log"),
+        do=N_("client-node status shows what was agreed"),
+        code="GUARD",
+        reason=reason,
+    )

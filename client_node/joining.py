@@ -18,7 +18,20 @@ from contracts.fields import new_id, time_text
 from contracts.statements import Key, payload
 from contracts.wording import N_
 
-_FIELDS = {"schema", "chamber", "origin", "url", "ca_pem", "ca_fingerprint", "member", "name", "secret", "expires_at", "genesis", "log_vkey"}
+_FIELDS = {
+    "schema",
+    "chamber",
+    "origin",
+    "url",
+    "ca_pem",
+    "ca_fingerprint",
+    "member",
+    "name",
+    "secret",
+    "expires_at",
+    "genesis",
+    "log_vkey",
+}
 
 
 def read_invite(path: Path) -> dict[str, Any]:
@@ -36,11 +49,13 @@ def read_invite(path: Path) -> dict[str, Any]:
 
 
 def ask_admission(settings: Settings, invite: dict[str, Any]) -> str:
-    """"pending" or "admitted". The same request again changes nothing; the invite is kept once it was accepted."""
+    """ "pending" or "admitted". The same request again changes nothing; the invite is kept once it was accepted."""
     request = _request(settings, invite)
     uplink = Uplink(settings, Egress(Budget(settings.home / "ledger.db")), invite)
     state = str(uplink.ask("join", "POST", "/v1/join", request).json()["state"])
-    (settings.home / "invite.json").write_text(json.dumps({k: v for k, v in invite.items() if k != "secret"}, ensure_ascii=False), encoding="utf-8")
+    (settings.home / "invite.json").write_text(
+        json.dumps({k: v for k, v in invite.items() if k != "secret"}, ensure_ascii=False), encoding="utf-8"
+    )
     return state
 
 
@@ -50,7 +65,13 @@ def _request(settings: Settings, invite: dict[str, Any]) -> dict[str, Any]:
     named = digest(json.dumps(register, ensure_ascii=False, sort_keys=True).encode())
     entries = []
     for role, key in (("node", settings.node_key), ("witness", settings.witness_key)):
-        statement = Key(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), member=invite["member"], role=role,  # type: ignore[arg-type]
-                        public=public_text(key.public_key()), register_document=named if role == "node" else None)
+        statement = Key(
+            record_id=new_id(),
+            issued_at=time_text(datetime.now(UTC)),
+            member=invite["member"],
+            role=role,  # type: ignore[arg-type]
+            public=public_text(key.public_key()),
+            register_document=named if role == "node" else None,
+        )
         entries.append(to_base64(seal(payload(statement), [key])))
     return {"entries": entries, "secret": invite["secret"], "register": register}

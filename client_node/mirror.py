@@ -100,10 +100,15 @@ class Mirror:
             frontier.append(leaf_hash(entry))
             roots.append(frontier.root())
         if (frontier.size, frontier.root()) != (note.checkpoint.size, note.checkpoint.root):
-            raise Invalid(N_("the log shown now does not extend the log seen before"),
-                          why=N_("size {size}, shown root {shown}, own root {own}"),
-                          do=N_("do not contribute; tell other members and an auditor, keep this node's files"), code="EQUIVOCATION",
-                          size=note.checkpoint.size, shown=note.checkpoint.root.hex(), own=frontier.root().hex())
+            raise Invalid(
+                N_("the log shown now does not extend the log seen before"),
+                why=N_("size {size}, shown root {shown}, own root {own}"),
+                do=N_("do not contribute; tell other members and an auditor, keep this node's files"),
+                code="EQUIVOCATION",
+                size=note.checkpoint.size,
+                shown=note.checkpoint.root.hex(),
+                own=frontier.root().hex(),
+            )
         first = added[0] if self._frontier.size == 0 else None
         if first is not None and digest(first) != self._invite["genesis"]:
             raise Invalid(N_("the log begins with another entry than the invite says"), code="GENESIS")
@@ -126,9 +131,16 @@ class Mirror:
     def pins(self) -> Pins:
         """What this member would hand to an auditor."""
         seen, witnesses = self.seen(), self.state.witnesses()
-        return Pins(origin=self.log.name, log_vkey=self._invite["log_vkey"], genesis=self._invite["genesis"],
-                    ca_pem=self._invite["ca_pem"], cosigners={name: key.vkey() for name, key in witnesses.items()},
-                    size=seen.size, root=seen.root, member=self._settings.member)
+        return Pins(
+            origin=self.log.name,
+            log_vkey=self._invite["log_vkey"],
+            genesis=self._invite["genesis"],
+            ca_pem=self._invite["ca_pem"],
+            cosigners={name: key.vkey() for name, key in witnesses.items()},
+            size=seen.size,
+            root=seen.root,
+            member=self._settings.member,
+        )
 
 
 def fetch_entries(uplink: Uplink, start: int, end: int) -> list[bytes]:
@@ -136,7 +148,7 @@ def fetch_entries(uplink: Uplink, start: int, end: int) -> list[bytes]:
     entries: list[bytes] = []
     for name in (n for n in tiles.names(end) if n.level is None and (n.n + 1) * tiles.WIDTH > start):
         bundle = tiles.parse_bundle(uplink.ask("tile", "GET", f"/{name.path()}").content, name.width)
-        entries += bundle[max(0, start - name.n * tiles.WIDTH):]
+        entries += bundle[max(0, start - name.n * tiles.WIDTH) :]
     return entries
 
 
@@ -161,5 +173,3 @@ def document(settings: Settings, uplink: Uplink | None, name: str) -> bytes:
     if not path.exists():
         path.write_bytes(data)
     return data
-
-

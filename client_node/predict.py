@@ -50,7 +50,12 @@ def serve(settings: Settings, mirror: Mirror, budget: Budget, uplink: Uplink | N
     """Score the member's file. Works without the coordinator once the model was fetched."""
     run = mirror.state.released(task)
     if run is None or run.release is None:
-        raise Refused(N_("no model for {task} has been released yet"), do=N_("wait for a run of the chamber; client-node status"), code="NO_MODEL", task=task)
+        raise Refused(
+            N_("no model for {task} has been released yet"),
+            do=N_("wait for a run of the chamber; client-node status"),
+            code="NO_MODEL",
+            task=task,
+        )
     schema, loaded = schema_of(settings, uplink, run.order.schema_digest), load(task)
     shared = read_artefact(document(settings, uplink, run.release.model), "model", "d").values
     frame = read_table(settings.data, schema)
@@ -59,8 +64,12 @@ def serve(settings: Settings, mirror: Mirror, budget: Budget, uplink: Uplink | N
     mine, ours = loaded.evaluate(own, held, schema), loaded.evaluate(shared, held, schema)
     enough = mine["units"] >= MIN_UNITS and mine.get("positives", MIN_POSITIVES) >= MIN_POSITIVES
     better_alone = enough and mine["loss"] < ours["loss"]
-    comparison = Comparison(mine["loss"] if enough else None, ours["loss"] if enough else None,
-                            "alone" if better_alone else "shared", int(mine["units"]))
+    comparison = Comparison(
+        mine["loss"] if enough else None,
+        ours["loss"] if enough else None,
+        "alone" if better_alone else "shared",
+        int(mine["units"]),
+    )
     lines = loaded.serve(own if better_alone else shared, frame, schema)
     return Result(comparison, lines, _receipt(settings, mirror, run, frame.write_csv().encode(), lines))
 
@@ -70,10 +79,21 @@ def _receipt(settings: Settings, mirror: Mirror, run: RunRecord, data: bytes, li
     salt = secrets.token_bytes(16)
     assert run.release is not None
     output = json.dumps([asdict(line) for line in lines], ensure_ascii=False).encode()
-    said = Receipt(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), member=settings.member, agreement=run.order.agreement,
-                   order=run.run, model=run.release.model, seen=mirror.seen(), input_commit=digest(salt + data), output_commit=digest(salt + output))
+    said = Receipt(
+        record_id=new_id(),
+        issued_at=time_text(datetime.now(UTC)),
+        member=settings.member,
+        agreement=run.order.agreement,
+        order=run.run,
+        model=run.release.model,
+        seen=mirror.seen(),
+        input_commit=digest(salt + data),
+        output_commit=digest(salt + output),
+    )
     folder = settings.home / "receipts"
     folder.mkdir(exist_ok=True)
     path = folder / f"{run.order.task}-{said.record_id[-12:]}.json"
-    path.write_bytes(canonical({"statement": to_base64(seal(payload(said), [settings.node_key])), "salt": to_base64(salt)}))
+    path.write_bytes(
+        canonical({"statement": to_base64(seal(payload(said), [settings.node_key])), "salt": to_base64(salt)})
+    )
     return path

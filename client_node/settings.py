@@ -55,12 +55,18 @@ class Settings:
 def create_home(home: Path, data: Path) -> Settings:
     """New keys and a configuration; Unavailable if there is a node already."""
     if (home / "config.toml").exists():
-        raise Unavailable(N_("{home} holds a node already"), why=N_("its keys are this member's voice"),
-                          do=N_("choose another folder with --home"), home=home)
+        raise Unavailable(
+            N_("{home} holds a node already"),
+            why=N_("its keys are this member's voice"),
+            do=N_("choose another folder with --home"),
+            home=home,
+        )
     (home / "keys").mkdir(parents=True, exist_ok=True)
     for name in ("node", "witness"):
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with os.fdopen(os.open(home / "keys" / f"{name}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(
+            os.open(home / "keys" / f"{name}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+        ) as file:
             file.write(pem)
     text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
     (home / "config.toml").write_text(text, encoding="utf-8")
@@ -76,7 +82,9 @@ def read_home(home: Path) -> Settings:
     except FileNotFoundError as error:
         raise Unavailable(N_("{home} holds no node"), do=N_("client-node init --data FOLDER"), home=home) from error
     except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise Malformed(N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / "config.toml", error=error) from error
+        raise Malformed(
+            N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / "config.toml", error=error
+        ) from error
     node, witness = (_read_key(home / "keys" / f"{name}.pem") for name in ("node", "witness"))
     return Settings(home, data, run, year, node, witness)
 
@@ -96,8 +104,12 @@ def claim(home: Path) -> IO[str]:
     try:
         _lock(lock)
     except OSError as error:
-        raise Unavailable(N_("another client-node runs on {home}"), why=N_("two would spend one budget"),
-                          do=N_("end the other one first"), home=home) from error
+        raise Unavailable(
+            N_("another client-node runs on {home}"),
+            why=N_("two would spend one budget"),
+            do=N_("end the other one first"),
+            home=home,
+        ) from error
     return lock
 
 

@@ -27,8 +27,14 @@ def read_table(folder: Path, schema: TableSchema) -> pl.DataFrame:
     checked = pl.DataFrame(columns)
     _duplicates(checked, schema, faults)
     if faults:
-        raise Malformed(N_("{file} has {n} faults"), why="{faults}", do=N_("mend these rows or leave them out, then: client-node check"),
-                        file=path, n=len(faults), faults="; ".join(faults[:_SHOWN]) + ("; ..." if len(faults) > _SHOWN else ""))
+        raise Malformed(
+            N_("{file} has {n} faults"),
+            why="{faults}",
+            do=N_("mend these rows or leave them out, then: client-node check"),
+            file=path,
+            n=len(faults),
+            faults="; ".join(faults[:_SHOWN]) + ("; ..." if len(faults) > _SHOWN else ""),
+        )
     return checked
 
 
@@ -37,7 +43,11 @@ def _read_csv(path: Path) -> pl.DataFrame:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise Unavailable(N_("there is no file {file}"), do=N_("put the export there, or name another folder in config.toml"), file=path) from error
+        raise Unavailable(
+            N_("there is no file {file}"),
+            do=N_("put the export there, or name another folder in config.toml"),
+            file=path,
+        ) from error
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             text = data.decode(encoding)
@@ -46,15 +56,24 @@ def _read_csv(path: Path) -> pl.DataFrame:
         if "\x00" in text or "\ufffd" in text:
             continue
         return _parsed(text, path)
-    raise Malformed(N_("{file} is neither UTF-8 nor GB18030 text"), do=N_("save it as CSV (UTF-8) and try again"), file=path, code="ENCODING")
+    raise Malformed(
+        N_("{file} is neither UTF-8 nor GB18030 text"),
+        do=N_("save it as CSV (UTF-8) and try again"),
+        file=path,
+        code="ENCODING",
+    )
 
 
 def _parsed(text: str, path: Path) -> pl.DataFrame:
     try:
         return pl.read_csv(text.encode(), infer_schema=False, truncate_ragged_lines=False)
     except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
-        raise Malformed(N_("{file} is not a table: {error}"), do=N_("export the table again"), file=path,
-                        error=str(error).partition("\n")[0][:120]) from error
+        raise Malformed(
+            N_("{file} is not a table: {error}"),
+            do=N_("export the table again"),
+            file=path,
+            error=str(error).partition("\n")[0][:120],
+        ) from error
 
 
 def _renamed(frame: pl.DataFrame, schema: TableSchema, path: Path) -> pl.DataFrame:
@@ -67,9 +86,15 @@ def _renamed(frame: pl.DataFrame, schema: TableSchema, path: Path) -> pl.DataFra
         else:
             found[name] = column.name
     if missing:
-        raise Malformed(N_("{file} lacks the column {columns}"), why=N_("the task needs it; found: {found}"),
-                        do=N_("export it too, under one of these names"), file=path, columns=", ".join(missing),
-                        found=", ".join(frame.columns), code="COLUMN")
+        raise Malformed(
+            N_("{file} lacks the column {columns}"),
+            why=N_("the task needs it; found: {found}"),
+            do=N_("export it too, under one of these names"),
+            file=path,
+            columns=", ".join(missing),
+            found=", ".join(frame.columns),
+            code="COLUMN",
+        )
     return frame.select(list(found)).rename(found)
 
 
@@ -79,7 +104,12 @@ def _converted(texts: pl.Series, column: Column, faults: list[str]) -> pl.Series
     if column.kind in ("id", "period"):
         _note(empty, column, "empty", faults)
         if column.kind == "period":
-            _note(~empty & ~stripped.str.contains(r"^\d{4}-\d{2}(-\d{2})?$").fill_null(False), column, "not a date YYYY-MM or YYYY-MM-DD", faults)
+            _note(
+                ~empty & ~stripped.str.contains(r"^\d{4}-\d{2}(-\d{2})?$").fill_null(False),
+                column,
+                "not a date YYYY-MM or YYYY-MM-DD",
+                faults,
+            )
         return stripped.alias(column.name)
     numbers = stripped.cast(pl.Float64, strict=False)
     bad = ~empty & (numbers.is_null() | ~numbers.is_finite().fill_null(False))

@@ -29,7 +29,9 @@ class Uplink:
     def __init__(self, settings: Settings, egress: Egress, invite: dict[str, Any]):
         self._settings, self._egress, self._url = settings, egress, str(invite["url"]).rstrip("/")
         loopback = httpx.URL(self._url).host in ("127.0.0.1", "localhost", "::1")
-        self._client = httpx.Client(verify=pinned(invite), timeout=httpx.Timeout(10, read=WAIT_S + 15), trust_env=not loopback)
+        self._client = httpx.Client(
+            verify=pinned(invite), timeout=httpx.Timeout(10, read=WAIT_S + 15), trust_env=not loopback
+        )
 
     def ask(self, kind: str, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """Send one message of a listed kind; raises the coordinator's own error, or Unavailable."""
@@ -55,9 +57,14 @@ def pinned(invite: dict[str, Any]) -> ssl.SSLContext:
     except (ValueError, KeyError) as error:
         raise Malformed(N_("the invite holds no CA certificate"), do=N_("ask the chamber for a new one")) from error
     if found != invite["ca_fingerprint"]:
-        raise Invalid(N_("the CA certificate in the invite does not match its fingerprint"),
-                      why=N_("expected {expected}, found {found}"), do=N_("do not join; ask the chamber over another channel"),
-                      code="CA_FINGERPRINT", expected=invite["ca_fingerprint"], found=found)
+        raise Invalid(
+            N_("the CA certificate in the invite does not match its fingerprint"),
+            why=N_("expected {expected}, found {found}"),
+            do=N_("do not join; ask the chamber over another channel"),
+            code="CA_FINGERPRINT",
+            expected=invite["ca_fingerprint"],
+            found=found,
+        )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(cadata=invite["ca_pem"])
@@ -66,10 +73,21 @@ def pinned(invite: dict[str, Any]) -> ssl.SSLContext:
 
 def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
     if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Invalid(N_("{url} does not show a certificate of the chamber's CA"), why=N_("{error}"),
-                       do=N_("do not go on; ask the chamber over another channel"), code="CA_FINGERPRINT", url=url, error=error)
-    return Unavailable(N_("the coordinator {url} cannot be reached"), why=N_("{error}"),
-                       do=N_("check network and proxy (HTTPS_PROXY); local functions work without it"), url=url, error=error)
+        return Invalid(
+            N_("{url} does not show a certificate of the chamber's CA"),
+            why=N_("{error}"),
+            do=N_("do not go on; ask the chamber over another channel"),
+            code="CA_FINGERPRINT",
+            url=url,
+            error=error,
+        )
+    return Unavailable(
+        N_("the coordinator {url} cannot be reached"),
+        why=N_("{error}"),
+        do=N_("check network and proxy (HTTPS_PROXY); local functions work without it"),
+        url=url,
+        error=error,
+    )
 
 
 def _error_of(answer: httpx.Response) -> TrustError:

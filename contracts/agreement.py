@@ -96,12 +96,23 @@ class Terms(Strict):
         return next((t for t in self.tasks if t.task == task), None)
 
 
-_UNIT = {"zh": {"row": "一行记录", "counterparty": "一个交易对方", "series": "一个产品序列", "member": "一家会员"},
-         "en": {"row": "one row", "counterparty": "one counterparty", "series": "one product series",
-                "member": "one member"}}
-_PURPOSE = {"zh": {"demand-forecast": "需求预测", "early-risk-warning": "风险预警", "research": "共同研究"},
-            "en": {"demand-forecast": "demand forecast", "early-risk-warning": "early warning of risk",
-                   "research": "joint research"}}
+_UNIT = {
+    "zh": {"row": "一行记录", "counterparty": "一个交易对方", "series": "一个产品序列", "member": "一家会员"},
+    "en": {
+        "row": "one row",
+        "counterparty": "one counterparty",
+        "series": "one product series",
+        "member": "one member",
+    },
+}
+_PURPOSE = {
+    "zh": {"demand-forecast": "需求预测", "early-risk-warning": "风险预警", "research": "共同研究"},
+    "en": {
+        "demand-forecast": "demand forecast",
+        "early-risk-warning": "early warning of risk",
+        "research": "joint research",
+    },
+}
 
 _ZH = """# {chamber}数据信托协议  第 {version} 版
 有效期：{valid_from} 至 {valid_to}。
@@ -131,22 +142,42 @@ Valid from {valid_from} to {valid_to}.
 """
 _TASK_LINE = {
     "zh": "   - {purpose}（{task}，数据集 {dataset}，保护单位：{unit}，至多 {max_units} 个单位、每单位 {max_rows} 行，{personal}）",
-    "en": "   - {purpose} ({task}, dataset {dataset}, protected unit: {unit}, at most {max_units} units of {max_rows} rows, {personal})"}
-_PERSONAL = {"zh": {True: "含个人信息", False: "不含个人信息"},
-             "en": {True: "with personal data", False: "no personal data"}}
+    "en": "   - {purpose} ({task}, dataset {dataset}, protected unit: {unit}, at most {max_units} units of {max_rows} rows, {personal})",
+}
+_PERSONAL = {
+    "zh": {True: "含个人信息", False: "不含个人信息"},
+    "en": {True: "with personal data", False: "no personal data"},
+}
 
 
 def prose(terms: Terms, lang: Language) -> str:
     """The agreement as people read it, a function of the fields alone."""
-    tasks = "\n".join(_TASK_LINE[lang].format(
-        purpose=_PURPOSE[lang][t.purpose], task=t.task, dataset=t.dataset, unit=_UNIT[lang][t.unit],
-        max_units=t.max_units, max_rows=t.max_rows_per_unit, personal=_PERSONAL[lang][t.personal_data])
-        for t in terms.tasks)
+    tasks = "\n".join(
+        _TASK_LINE[lang].format(
+            purpose=_PURPOSE[lang][t.purpose],
+            task=t.task,
+            dataset=t.dataset,
+            unit=_UNIT[lang][t.unit],
+            max_units=t.max_units,
+            max_rows=t.max_rows_per_unit,
+            personal=_PERSONAL[lang][t.personal_data],
+        )
+        for t in terms.tasks
+    )
     return (_ZH if lang == "zh" else _EN).format(
-        chamber=terms.chamber.name, version=terms.version, valid_from=terms.valid_from, valid_to=terms.valid_to,
-        tasks=tasks, epsilon_run=terms.privacy.epsilon_run_max, epsilon_year=terms.privacy.epsilon_year_max,
-        delta=terms.privacy.delta, min_members=terms.min_members, rounds=terms.rounds.max_per_run,
-        years=terms.records_kept_years, law=terms.law)
+        chamber=terms.chamber.name,
+        version=terms.version,
+        valid_from=terms.valid_from,
+        valid_to=terms.valid_to,
+        tasks=tasks,
+        epsilon_run=terms.privacy.epsilon_run_max,
+        epsilon_year=terms.privacy.epsilon_year_max,
+        delta=terms.privacy.delta,
+        min_members=terms.min_members,
+        rounds=terms.rounds.max_per_run,
+        years=terms.records_kept_years,
+        law=terms.law,
+    )
 
 
 def with_prose(terms: Terms) -> Terms:

@@ -26,8 +26,9 @@ class Artefact:
 
     def to_bytes(self) -> bytes:
         """Magic line, one line of canonical JSON, then the values in 8 bytes each, little endian."""
-        header = canonical({"kind": self.kind, "fields": self.fields, "type": self.values.typecode,
-                            "length": len(self.values)})
+        header = canonical(
+            {"kind": self.kind, "fields": self.fields, "type": self.values.typecode, "length": len(self.values)}
+        )
         return _MAGIC + header + b"\n" + _little_endian(self.values).tobytes()
 
 
@@ -49,13 +50,20 @@ def read_artefact(data: bytes, kind: str, typecode: Literal["d", "q"]) -> Artefa
         raise Malformed(N_("these bytes are not an artefact"))
     header = strict_json(header_bytes)
     match header:
-        case {"kind": str(found), "fields": dict(fields), "type": str(stored), "length": int(length), **more} if not more:
+        case {"kind": str(found), "fields": dict(fields), "type": str(stored), "length": int(length), **more} if (
+            not more
+        ):
             pass
         case _:
             raise Malformed(N_("the artefact's header is incomplete"))
     if (found, stored) != (kind, typecode) or kind not in KINDS:
-        raise Malformed(N_("expected {kind} of type {typecode}, found {found} of type {stored}"),
-                        kind=kind, typecode=typecode, found=found, stored=stored)
+        raise Malformed(
+            N_("expected {kind} of type {typecode}, found {found} of type {stored}"),
+            kind=kind,
+            typecode=typecode,
+            found=found,
+            stored=stored,
+        )
     if len(body) != 8 * length:
         raise Malformed(N_("expected {length} values, found {n} bytes"), length=length, n=len(body))
     values = array(typecode, body)

@@ -147,8 +147,9 @@ def _verify(key: NoteKey, sig: bytes, message: bytes) -> None:
     try:
         key.public.verify(sig, message)
     except InvalidSignature as error:
-        raise Invalid(N_("the checkpoint signature of {name} does not hold"), code="BAD_SIGNATURE",
-                      name=key.name) from error
+        raise Invalid(
+            N_("the checkpoint signature of {name} does not hold"), code="BAD_SIGNATURE", name=key.name
+        ) from error
 
 
 def cosign_note(note: Note, witness: Ed25519PrivateKey, *, name: str, time: int) -> str:
@@ -180,8 +181,11 @@ def cosigners(note: Note, log: NoteKey, witnesses: Mapping[str, NoteKey]) -> dic
             continue
         witness = witnesses.get(signature.name)
         if witness is None or signature.name in found:
-            raise Invalid(N_("the checkpoint carries a signature line of an unknown key or twice: {name}"),
-                          code="QUORUM", name=signature.name)
+            raise Invalid(
+                N_("the checkpoint carries a signature line of an unknown key or twice: {name}"),
+                code="QUORUM",
+                name=signature.name,
+            )
         found[signature.name] = verify_cosignature(note.checkpoint, signature, witness)
     return found
 
@@ -212,7 +216,12 @@ def verify_proof(text: str, leaf: bytes, log: NoteKey) -> tuple[int, Note]:
     """(index, checkpoint) of a receipt for the entry with hash `leaf`; Malformed or Invalid otherwise."""
     head, blank, note_text = text.partition("\n\n")
     first, *rest = head.split("\n")
-    if not blank or first != "c2sp.org/tlog-proof@v1" or not rest or not re.fullmatch(r"index (0|[1-9][0-9]*)", rest[0]):
+    if (
+        not blank
+        or first != "c2sp.org/tlog-proof@v1"
+        or not rest
+        or not re.fullmatch(r"index (0|[1-9][0-9]*)", rest[0])
+    ):
         raise Malformed(N_("this is not a receipt of the log"))
     index, note = int(rest[0].removeprefix("index ")), parse_note(note_text)
     proof = [from_base64(line) for line in rest[1:]]

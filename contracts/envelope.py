@@ -22,11 +22,15 @@ ENTRY_MAX_BYTES = 65_535
 _FIELD_PRIME = 2**255 - 19
 # The y coordinates of the points whose order divides 8: under such a key one signature can hold for
 # many messages.
-_SMALL_ORDER_Y = frozenset({
-    0, 1, _FIELD_PRIME - 1,
-    2707385501144840649318225287225658788936804267575313519463743609750303402022,
-    55188659117513257062467267217118295137698188065244968500265048394206261417927,
-})
+_SMALL_ORDER_Y = frozenset(
+    {
+        0,
+        1,
+        _FIELD_PRIME - 1,
+        2707385501144840649318225287225658788936804267575313519463743609750303402022,
+        55188659117513257062467267217118295137698188065244968500265048394206261417927,
+    }
+)
 
 
 def canonical(value: Any) -> bytes:
@@ -75,8 +79,11 @@ def load_public(text: str) -> Ed25519PublicKey:
         raise Malformed(N_("a public key has 32 bytes, this one has {n}"), n=len(raw))
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     if y >= _FIELD_PRIME or y in _SMALL_ORDER_Y:
-        raise Invalid(N_("this Ed25519 key is weak: a signature under it would prove nothing"),
-                      do=N_("make a new key"), code="WEAK_KEY")
+        raise Invalid(
+            N_("this Ed25519 key is weak: a signature under it would prove nothing"),
+            do=N_("make a new key"),
+            code="WEAK_KEY",
+        )
     try:
         return Ed25519PublicKey.from_public_bytes(raw)
     except ValueError as error:
@@ -126,8 +133,9 @@ class Opened:
             if public is None:
                 raise Invalid(N_("signed by an unknown key {keyid}"), code="UNKNOWN_KEY", keyid=signature.keyid)
             if not self.holds_for(public):
-                raise Invalid(N_("the signature of key {keyid} does not hold"), code="BAD_SIGNATURE",
-                              keyid=signature.keyid)
+                raise Invalid(
+                    N_("the signature of key {keyid} does not hold"), code="BAD_SIGNATURE", keyid=signature.keyid
+                )
         return {signature.keyid for signature in self.signatures}
 
 
@@ -161,16 +169,19 @@ def cosign(entry: bytes, key: Ed25519PrivateKey) -> bytes:
 
 def _format(payload: bytes, signatures: Sequence[Signature]) -> bytes:
     ordered = sorted(signatures, key=lambda s: s.keyid)
-    return canonical({
-        "payload": to_base64(payload), "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": s.keyid, "sig": to_base64(s.sig)} for s in ordered]})
+    return canonical(
+        {
+            "payload": to_base64(payload),
+            "payloadType": PAYLOAD_TYPE,
+            "signatures": [{"keyid": s.keyid, "sig": to_base64(s.sig)} for s in ordered],
+        }
+    )
 
 
 def open_entry(entry: bytes) -> Opened:
     """Read an envelope in its one spelling; Malformed otherwise."""
     if len(entry) > ENTRY_MAX_BYTES:
-        raise Malformed(N_("an entry has at most {limit} bytes, this one has {n}"),
-                        limit=ENTRY_MAX_BYTES, n=len(entry))
+        raise Malformed(N_("an entry has at most {limit} bytes, this one has {n}"), limit=ENTRY_MAX_BYTES, n=len(entry))
     value = strict_json(entry)
     try:
         if value["payloadType"] != PAYLOAD_TYPE:

@@ -21,8 +21,9 @@ class TrustError(Exception):
 
     def lines(self, translate: Callable[[str], str] = str) -> tuple[str, str, str]:
         """The three sentences in the reader's language; an absent one is the empty string."""
-        what, why, do = ((translate(text) if text else "").format_map(self.values)
-                         for text in (self.what, self.why, self.do))
+        what, why, do = (
+            (translate(text) if text else "").format_map(self.values) for text in (self.what, self.why, self.do)
+        )
         return what, why, do
 
 

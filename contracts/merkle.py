@@ -142,5 +142,9 @@ def verify_consistency(old: int, old_root: bytes, size: int, new_root: bytes, pr
             newer = node_hash(newer, sibling)
         at, last = at >> 1, last >> 1
     if last or older != old_root or newer != new_root:
-        raise Invalid(N_("log size {size} does not extend the log of size {old} seen before"),
-                      code="EQUIVOCATION", size=size, old=old)
+        raise Invalid(
+            N_("log size {size} does not extend the log of size {old} seen before"),
+            code="EQUIVOCATION",
+            size=size,
+            old=old,
+        )

@@ -39,8 +39,17 @@ def sign_request(request: Any, body: bytes, key: Ed25519PrivateKey, *, nonce: st
     """Add digest and signature headers to an httpx request; a retry needs a new `nonce`."""
     request.headers["Content-Digest"] = content_digest(body)
     signer = HTTPMessageSigner(signature_algorithm=algorithms.ED25519, key_resolver=_Keys(private=key))
-    signer.sign(request, body=body, use_existing_digest=True, key_id=key_id(key.public_key()), created=now, nonce=nonce, covered_component_ids=COVERED,
-                include_alg=True, label="mengbang")
+    signer.sign(
+        request,
+        body=body,
+        use_existing_digest=True,
+        key_id=key_id(key.public_key()),
+        created=now,
+        nonce=nonce,
+        covered_component_ids=COVERED,
+        include_alg=True,
+        label="mengbang",
+    )
 
 
 def verify_request(message: Any, body: bytes, public: Ed25519PublicKey, now: datetime) -> tuple[str, datetime]:
@@ -63,7 +72,12 @@ def verify_request(message: Any, body: bytes, public: Ed25519PublicKey, now: dat
     made = created if isinstance(created, datetime) else datetime.fromtimestamp(int(created), UTC)
     offset = (made - now).total_seconds()
     if abs(offset) > MAX_SKEW_S:
-        raise Refused(N_("the clock of this machine is {offset} seconds off"),
-                      why=N_("a request counts for {limit} seconds around its time"),
-                      do=N_("set the clock (time service), then try again"), code="CLOCK_SKEW", offset=round(offset), limit=MAX_SKEW_S)
+        raise Refused(
+            N_("the clock of this machine is {offset} seconds off"),
+            why=N_("a request counts for {limit} seconds around its time"),
+            do=N_("set the clock (time service), then try again"),
+            code="CLOCK_SKEW",
+            offset=round(offset),
+            limit=MAX_SKEW_S,
+        )
     return str(result.nonce), made

@@ -278,8 +278,19 @@ class Receipt(Predicate):
         return "model", self.model
 
 
-LOGGED = (Genesis, Key, KeyState, AgreementPublished, AgreementState, Consent, RunOrder, RoundOpen, Round,
-          Release, Refusal)
+LOGGED = (
+    Genesis,
+    Key,
+    KeyState,
+    AgreementPublished,
+    AgreementState,
+    Consent,
+    RunOrder,
+    RoundOpen,
+    Round,
+    Release,
+    Refusal,
+)
 _KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution, Receipt)}
 _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
 
@@ -287,12 +298,14 @@ _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
 def payload(predicate: Predicate) -> bytes:
     """The in-toto Statement of a predicate, in canonical bytes."""
     name, subject = predicate.subject()
-    return canonical({
-        "_type": _STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": subject.removeprefix("sha256:")}}],
-        "predicateType": f"urn:mengbang:attest:{predicate.kind}:v1",
-        "predicate": predicate.model_dump(mode="json"),
-    })
+    return canonical(
+        {
+            "_type": _STATEMENT_TYPE,
+            "subject": [{"name": name, "digest": {"sha256": subject.removeprefix("sha256:")}}],
+            "predicateType": f"urn:mengbang:attest:{predicate.kind}:v1",
+            "predicate": predicate.model_dump(mode="json"),
+        }
+    )
 
 
 def parse(data: bytes) -> Predicate:
@@ -306,8 +319,12 @@ def parse(data: bytes) -> Predicate:
         predicate = kind.model_validate_json(canonical(value.get("predicate")))
         respelled = payload(predicate)
     except (ValidationError, ValueError) as error:
-        raise Malformed(N_("a {kind} statement has a wrong field: {error}"), code="PROFILE", kind=kind.kind,
-                        error=_first_error(error)) from error
+        raise Malformed(
+            N_("a {kind} statement has a wrong field: {error}"),
+            code="PROFILE",
+            kind=kind.kind,
+            error=_first_error(error),
+        ) from error
     if respelled != data:
         raise Malformed(N_("a {kind} statement is not in its one spelling"), code="NOT_CANONICAL", kind=kind.kind)
     return predicate

@@ -64,8 +64,14 @@ class Terminal:
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         except OSError as error:
-            self.fail(TrustError(N_("the system refused: {error}"), do=N_("check path, permission and free space"),
-                                 code="SYSTEM", error=error))
+            self.fail(
+                TrustError(
+                    N_("the system refused: {error}"),
+                    do=N_("check path, permission and free space"),
+                    code="SYSTEM",
+                    error=error,
+                )
+            )
         except Exception as error:
             if not hasattr(error, "format_message"):
                 raise

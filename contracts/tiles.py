@@ -39,8 +39,9 @@ def parse_path(path: str) -> TileName:
     match = _PATH.fullmatch(path)
     if match:
         level, number, width = match.groups()
-        name = TileName(None if level == "entries" else int(level), int(re.sub(r"[x/]", "", number)),
-                        int(width or WIDTH))
+        name = TileName(
+            None if level == "entries" else int(level), int(re.sub(r"[x/]", "", number)), int(width or WIDTH)
+        )
         if name.path() == path and name.width >= 1 and (name.level or 0) < 64:
             return name
     raise Malformed(N_("{path} is not the path of a tile"), path=path)
@@ -62,7 +63,7 @@ def tile_hashes(leaves: Sequence[bytes], name: TileName) -> bytes:
     level = name.level or 0
     span = WIDTH**level
     first = name.n * WIDTH * span
-    nodes = list(leaves[first:first + name.width * span])
+    nodes = list(leaves[first : first + name.width * span])
     for _ in range(8 * level):
         nodes = [node_hash(nodes[i], nodes[i + 1]) for i in range(0, len(nodes), 2)]
     return b"".join(nodes)
@@ -77,8 +78,8 @@ def parse_bundle(data: bytes, width: int) -> list[bytes]:
     """The `width` entries of a bundle; Malformed if it holds more, fewer or a torn one."""
     entries, at = [], 0
     while at + 2 <= len(data):
-        end = at + 2 + int.from_bytes(data[at:at + 2], "big")
-        entries.append(data[at + 2:end])
+        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+        entries.append(data[at + 2 : end])
         at = end
     if at != len(data) or len(entries) != width:
         raise Malformed(N_("an entry bundle of {width} entries is torn"), width=width)

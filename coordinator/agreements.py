@@ -18,26 +18,62 @@ from coordinator.settings import Settings
 _NONE = "sha256:" + "0" * 64
 
 
-def publish(database: Database, log: Log, settings: Settings, tasks: list[tuple[Any, Any]], limits: PrivacyTerms, *, bundle: str,
-            days: int, now: datetime) -> Terms:
+def publish(
+    database: Database,
+    log: Log,
+    settings: Settings,
+    tasks: list[tuple[Any, Any]],
+    limits: PrivacyTerms,
+    *,
+    bundle: str,
+    days: int,
+    now: datetime,
+) -> Terms:
     """Publish terms for `tasks` (task, schema): documents first, then the statement. Returns the terms."""
     starts, listed = [], []
     with database.write() as session:
         for task, schema in tasks:
             registry.keep(session, "schema", schema.to_bytes())
             starts.append(registry.keep(session, "model", model(task.name, task.start(schema)).to_bytes()))
-            listed.append(TaskTerms(task=task.name, dataset=schema.dataset, schema_digest=schema.digest(), purpose=schema.purpose,
-                                    row_meaning=schema.row_meaning, personal_data=False, unit=schema.unit,
-                                    max_units=schema.max_units, max_rows_per_unit=schema.max_rows_per_unit))
+            listed.append(
+                TaskTerms(
+                    task=task.name,
+                    dataset=schema.dataset,
+                    schema_digest=schema.digest(),
+                    purpose=schema.purpose,
+                    row_meaning=schema.row_meaning,
+                    personal_data=False,
+                    unit=schema.unit,
+                    max_units=schema.max_units,
+                    max_rows_per_unit=schema.max_rows_per_unit,
+                )
+            )
     newest = next(reversed(log.state().agreements.items()), None)
-    terms = with_prose(Terms(
-        format="mengbang-terms/1", id=new_id(), version=newest[1].terms.version + 1 if newest else 1,
-        supersedes=newest[0] if newest else None, valid_from=time_text(now), valid_to=time_text(now + timedelta(days=days)),
-        chamber=Chamber(name=settings.name, code_digest=settings.code_digest), beneficiaries="members", tasks=tuple(listed),
-        privacy=limits, bundles=(bundle,), start_models=tuple(starts), combining="fixed-point/1", secure_sum="none", min_members=3,
-        rounds=RoundTerms(max_per_run=100, window_max_s=259_200, deadline_max_s=3600), onward_use="none",
-        withdrawal="excluded-from-next-cut-off", records_kept_years=3, law="中华人民共和国法律",
-        prose=Prose(template="mengbang-agreement/1", zh=_NONE, en=_NONE)))
+    terms = with_prose(
+        Terms(
+            format="mengbang-terms/1",
+            id=new_id(),
+            version=newest[1].terms.version + 1 if newest else 1,
+            supersedes=newest[0] if newest else None,
+            valid_from=time_text(now),
+            valid_to=time_text(now + timedelta(days=days)),
+            chamber=Chamber(name=settings.name, code_digest=settings.code_digest),
+            beneficiaries="members",
+            tasks=tuple(listed),
+            privacy=limits,
+            bundles=(bundle,),
+            start_models=tuple(starts),
+            combining="fixed-point/1",
+            secure_sum="none",
+            min_members=3,
+            rounds=RoundTerms(max_per_run=100, window_max_s=259_200, deadline_max_s=3600),
+            onward_use="none",
+            withdrawal="excluded-from-next-cut-off",
+            records_kept_years=3,
+            law="中华人民共和国法律",
+            prose=Prose(template="mengbang-agreement/1", zh=_NONE, en=_NONE),
+        )
+    )
     statement = AgreementPublished(record_id=new_id(), issued_at=time_text(now), terms=terms)
     log.append(seal(payload(statement), [settings.office_key, settings.agreement_key]))
     return terms

@@ -80,7 +80,11 @@ def routes(office: Office) -> APIRouter:
         keyid = _keyid(request)
         key = office.log.state().keys.get(keyid)
         if key is None or key.ended is not None:
-            raise Refused(N_("the key of this request is not admitted"), do=N_("wait for the chamber's approval, or join"), code="UNKNOWN_KEY")
+            raise Refused(
+                N_("the key of this request is not admitted"),
+                do=N_("wait for the chamber's approval, or join"),
+                code="UNKNOWN_KEY",
+            )
         _verify(office, request, body, key.public)
         return Caller(key, body)
 
@@ -104,7 +108,11 @@ def _verify(office: Office, request: Request, body: bytes, public: str) -> None:
     with office.database.write() as session:
         session.exec(delete(UsedNonce).where(col(UsedNonce.at) < now.timestamp() - 2 * MAX_SKEW_S))
         if session.get(UsedNonce, (key_id(key), nonce)):
-            raise Refused(N_("this very request was made before"), why=N_("each attempt needs a nonce of its own"), code="REPLAYED_NONCE")
+            raise Refused(
+                N_("this very request was made before"),
+                why=N_("each attempt needs a nonce of its own"),
+                code="REPLAYED_NONCE",
+            )
         session.add(UsedNonce(keyid=key_id(key), nonce=nonce, at=made.timestamp()))
 
 
@@ -175,6 +183,7 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
         def newer() -> str | None:
             note = office.log.note()
             return note.text() if note and note.checkpoint.size > after else None
+
         return {"checkpoint": office.wait_for(newer, wait)}
 
     @router.post("/v1/cosignatures")
@@ -217,7 +226,9 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
         row = office.wait_for(lambda: _next_task(office, who.member, set(asked["done"])), float(asked["wait"]))
         if row is None:
             return Response(status_code=204)
-        return JSONResponse({"id": row.id, "run": row.run, "round": row.round, "open": row.open_index, "message": to_base64(row.body)})
+        return JSONResponse(
+            {"id": row.id, "run": row.run, "round": row.round, "open": row.open_index, "message": to_base64(row.body)}
+        )
 
     @router.put("/v1/contributions/{name}")
     def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
@@ -243,8 +254,11 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
 
 def _next_task(office: Office, member: str, done: set[str]) -> TaskMessage | None:
     with office.database.read() as session:
-        waiting = session.exec(select(TaskMessage).where(TaskMessage.member == member, col(TaskMessage.payload).is_(None),
-                                                         col(TaskMessage.refused).is_(False))).all()
+        waiting = session.exec(
+            select(TaskMessage).where(
+                TaskMessage.member == member, col(TaskMessage.payload).is_(None), col(TaskMessage.refused).is_(False)
+            )
+        ).all()
     state = office.log.state()
     for row in waiting:
         run = state.runs.get(row.run)
@@ -265,12 +279,20 @@ def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, li
     if not isinstance(said, Contribution) or not envelope.holds_for(load_public(key.public)):
         raise Invalid(N_("the contribution is not signed by its member"), code="UPDATE_SIGNATURE")
     if (said.member, said.order, said.round, said.open, said.model_in, said.payload) != (
-            row.member, row.run, row.round, row.open_index, opened.opened.model_in, digest(data)):
+        row.member,
+        row.run,
+        row.round,
+        row.open_index,
+        opened.opened.model_in,
+        digest(data),
+    ):
         raise Invalid(N_("the contribution was made for another round or payload"), code="UPDATE_REPLAY")
     values, plan = read_artefact(data, "contribution", "q").values, run.order.plan
     limit = plan.max_units * 2**plan.grid_bits + 20 * plan.sigma_steps
     if len(values) != plan.length() or (values and max(max(values), -min(values)) > limit):
-        raise Malformed(N_("a contribution has {length} numbers within the plan's range"), length=plan.length(), code="SHAPE")
+        raise Malformed(
+            N_("a contribution has {length} numbers within the plan's range"), length=plan.length(), code="SHAPE"
+        )
 
 
 _STATUS = {Malformed: 422, Invalid: 401, Refused: 403, Unavailable: 503}
@@ -281,5 +303,12 @@ def answer_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, TrustError)
     what, why, do = error.lines()
     values = {name: str(value) for name, value in error.values.items()}
-    content = {"code": error.code, "what": error.what, "why": error.why, "do": error.do, "values": values, "text": [what, why, do]}
+    content = {
+        "code": error.code,
+        "what": error.what,
+        "why": error.why,
+        "do": error.do,
+        "values": values,
+        "text": [what, why, do],
+    }
     return JSONResponse(content, _STATUS.get(type(error), 400))

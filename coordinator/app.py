@@ -90,7 +90,9 @@ class Serving:
         order = office.log.state().runs[name].order
         journal = RunJournal(office.database, office.log, office.settings, name, self._stop.is_set)
         grid = TrustGrid(office.database, journal.members, self._stop.is_set)
-        strategy = TrustStrategy(name, order.plan, min_members=order.min_members, deadline_s=order.deadline_s, journal=journal)
+        strategy = TrustStrategy(
+            name, order.plan, min_members=order.min_members, deadline_s=order.deadline_s, journal=journal
+        )
         try:
             strategy.start(grid)
             if not self._stop.is_set():
@@ -126,12 +128,24 @@ def serve(settings: Settings, host: str, port: int, certificate: Path, key: Path
     try:
         listener.bind((host, port))
     except OSError as error:
-        raise Unavailable(N_("port {port} on {host} cannot be used"), why=N_("{error}"),
-                          do=N_("end the program that holds it, or choose another: --port"), port=port, host=host, error=error) from error
+        raise Unavailable(
+            N_("port {port} on {host} cannot be used"),
+            why=N_("{error}"),
+            do=N_("end the program that holds it, or choose another: --port"),
+            port=port,
+            host=host,
+            error=error,
+        ) from error
     office = open_office(settings)
     serving = Serving(office)
-    config = uvicorn.Config(make_app(office), ssl_certfile=str(certificate), ssl_keyfile=str(key), log_level="warning",
-                            timeout_graceful_shutdown=3, server_header=False)
+    config = uvicorn.Config(
+        make_app(office),
+        ssl_certfile=str(certificate),
+        ssl_keyfile=str(key),
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
     serving.start()
     try:
         _Server(config, office).run(sockets=[listener])

@@ -15,13 +15,22 @@ from contracts.errors import Malformed, Refused, Unavailable
 from contracts.terminal import OK, Terminal
 from contracts.wording import N_
 
-for _name, _value in (("FLWR_TELEMETRY_ENABLED", "0"), ("FLWR_DISABLE_UPDATE_CHECK", "1"), ("RAY_USAGE_STATS_ENABLED", "0")):
+for _name, _value in (
+    ("FLWR_TELEMETRY_ENABLED", "0"),
+    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+):
     os.environ.setdefault(_name, _value)
 
 terminal = Terminal("coordinator")
 _ = terminal.translate
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help=_("Run a chamber's data trust: admit members, publish agreements, order runs."))
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=_("Run a chamber's data trust: admit members, publish agreements, order runs."),
+)
 
 Home = Annotated[Path, typer.Option("--home", envvar="COORDINATOR_HOME", help=_("folder of this coordinator"))]
 Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
@@ -29,11 +38,20 @@ Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))
 HOME = Path.home() / ".local" / "share" / "mengbang" / "coordinator"
 
 
-@app.command(help=_("Make keys, certificates, database and the first log entry.\n\n"
-                    "Example: coordinator init --name 示例商会 --domain hub.example --url https://hub.example"))
-def init(name: Annotated[str, typer.Option(help=_("the chamber's name"))], domain: Annotated[str, typer.Option(help=_("host name"))],
-         url: Annotated[str, typer.Option(help=_("address that members reach"))] = "", code: Annotated[str, typer.Option(help=_("company code"))] = "",
-         home: Home = HOME, lang: Lang = "") -> int:
+@app.command(
+    help=_(
+        "Make keys, certificates, database and the first log entry.\n\n"
+        "Example: coordinator init --name 示例商会 --domain hub.example --url https://hub.example"
+    )
+)
+def init(
+    name: Annotated[str, typer.Option(help=_("the chamber's name"))],
+    domain: Annotated[str, typer.Option(help=_("host name"))],
+    url: Annotated[str, typer.Option(help=_("address that members reach"))] = "",
+    code: Annotated[str, typer.Option(help=_("company code"))] = "",
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """Everything that exists once."""
     import secrets
 
@@ -49,9 +67,16 @@ def init(name: Annotated[str, typer.Option(help=_("the chamber's name"))], domai
     settings = create_home(home, name=name, code_digest=salted, domain=domain, url=url or f"https://{domain}")
     make_certificates(home / "tls", name=name, domain=domain)
     log = NoteKey(settings.origin, LOG_KEY, settings.log_key.public_key())
-    genesis = Genesis(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), origin=settings.origin, log_vkey=log.vkey(),
-                      office=public_text(settings.office_key.public_key()), agreement=public_text(settings.agreement_key.public_key()),
-                      ca=ca_digest(home / "tls"), quorum="members n//2+1, auditors 1")
+    genesis = Genesis(
+        record_id=new_id(),
+        issued_at=time_text(datetime.now(UTC)),
+        origin=settings.origin,
+        log_vkey=log.vkey(),
+        office=public_text(settings.office_key.public_key()),
+        agreement=public_text(settings.agreement_key.public_key()),
+        ca=ca_digest(home / "tls"),
+        quorum="members n//2+1, auditors 1",
+    )
     office = open_office(settings)
     office.log.append(seal(payload(genesis), [settings.log_key, settings.office_key, settings.agreement_key]))
     office.log.publish()
@@ -60,12 +85,20 @@ def init(name: Annotated[str, typer.Option(help=_("the chamber's name"))], domai
     return OK
 
 
-@app.command(help=_("Publish an agreement over the installed tasks.\n\nExample: coordinator agreement --epsilon-run 1 --epsilon-year 4"))
-def agreement(task: Annotated[list[str], typer.Option("--task", help=_("task to cover (repeat); all by default"))] = [],
-              schema: Annotated[list[Path], typer.Option("--schema", help=_("table schema that replaces the shipped one"))] = [],
-              epsilon_run: Annotated[str, typer.Option(help=_("most epsilon of one run"))] = "1",
-              epsilon_year: Annotated[str, typer.Option(help=_("most epsilon of one year"))] = "4", days: int = 365,
-              home: Home = HOME, lang: Lang = "") -> int:
+@app.command(
+    help=_(
+        "Publish an agreement over the installed tasks.\n\nExample: coordinator agreement --epsilon-run 1 --epsilon-year 4"
+    )
+)
+def agreement(
+    task: Annotated[list[str], typer.Option("--task", help=_("task to cover (repeat); all by default"))] = [],
+    schema: Annotated[list[Path], typer.Option("--schema", help=_("table schema that replaces the shipped one"))] = [],
+    epsilon_run: Annotated[str, typer.Option(help=_("most epsilon of one run"))] = "1",
+    epsilon_year: Annotated[str, typer.Option(help=_("most epsilon of one year"))] = "4",
+    days: int = 365,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """The terms that members will be asked to consent to."""
     from contracts.agreement import PrivacyTerms, prose
     from coordinator import agreements
@@ -77,36 +110,65 @@ def agreement(task: Annotated[list[str], typer.Option("--task", help=_("task to 
     office = _office(home)
     own = {given.task: given for given in (read_schema(path.read_bytes()) for path in schema)}
     tasks = [(load(name), own.get(name) or load(name).schema()) for name in (task or names())]
-    limits = PrivacyTerms(delta="1e-6", epsilon_run_max=epsilon_run, epsilon_year_max=epsilon_year,
-                          rho_run_max_nano=rho_cap(epsilon_run, "1e-6"), rho_year_max_nano=rho_cap(epsilon_year, "1e-6"),
-                          families=("gradients",), noise="member", neighbours="add-remove")
-    terms = agreements.publish(office.database, office.log, office.settings, tasks, limits, bundle=bundle_digest(), days=days,
-                               now=datetime.now(UTC))
+    limits = PrivacyTerms(
+        delta="1e-6",
+        epsilon_run_max=epsilon_run,
+        epsilon_year_max=epsilon_year,
+        rho_run_max_nano=rho_cap(epsilon_run, "1e-6"),
+        rho_year_max_nano=rho_cap(epsilon_year, "1e-6"),
+        families=("gradients",),
+        noise="member",
+        neighbours="add-remove",
+    )
+    terms = agreements.publish(
+        office.database,
+        office.log,
+        office.settings,
+        tasks,
+        limits,
+        bundle=bundle_digest(),
+        days=days,
+        now=datetime.now(UTC),
+    )
     print(prose(terms, terminal.lang))
     terminal.ok(N_("agreement version {version} is in the log: {digest}"), version=terms.version, digest=terms.digest())
     return OK
 
 
-@app.command(help=_("Write an invite for one member.\n\nExample: coordinator invite 示例机械 --code 91440200MA4XXXXX0X --out 示例机械.invite"))
-def invite(name: str, code: Annotated[str, typer.Option(help=_("统一社会信用代码 of the member"))],
-           out: Annotated[Path, typer.Option(help=_("file to hand over"))],
-           approve: Annotated[bool, typer.Option("--approve", help=_("approve in advance"))] = False,
-           home: Home = HOME, lang: Lang = "") -> int:
+@app.command(
+    help=_(
+        "Write an invite for one member.\n\nExample: coordinator invite 示例机械 --code 91440200MA4XXXXX0X --out 示例机械.invite"
+    )
+)
+def invite(
+    name: str,
+    code: Annotated[str, typer.Option(help=_("统一社会信用代码 of the member"))],
+    out: Annotated[Path, typer.Option(help=_("file to hand over"))],
+    approve: Annotated[bool, typer.Option("--approve", help=_("approve in advance"))] = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """One file, handed to one member."""
     from contracts.envelope import digest
     from coordinator import members
 
     office = _office(home)
     genesis = digest(_first_entry(office))
-    made = members.invite(office.database, office.settings, name=name, code=code, approved=approve, genesis=genesis, now=datetime.now(UTC))
+    made = members.invite(
+        office.database, office.settings, name=name, code=code, approved=approve, genesis=genesis, now=datetime.now(UTC)
+    )
     out.write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
     terminal.ok(N_("invite for {name} in {out}, good until {at}"), name=name, out=out, at=made["expires_at"])
     return OK
 
 
 @app.command(help=_("Approve members that wait.\n\nExample: coordinator approve --all"))
-def approve(member: Annotated[str, typer.Argument(help=_("member id"))] = "",
-            everyone: Annotated[bool, typer.Option("--all", help=_("all that wait"))] = False, home: Home = HOME, lang: Lang = "") -> int:
+def approve(
+    member: Annotated[str, typer.Argument(help=_("member id"))] = "",
+    everyone: Annotated[bool, typer.Option("--all", help=_("all that wait"))] = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """Sign the keys of new members."""
     from coordinator import members
 
@@ -130,15 +192,24 @@ def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
         asked = json.loads(request.read_text(encoding="ascii"))
         index = members.admit_auditor(office.log, office.settings, asked)
     except (ValueError, KeyError, FileNotFoundError) as error:
-        raise Malformed(N_("{path} is not an auditor's request"), do=N_("it is written by: auditor init DIR"), path=request) from error
+        raise Malformed(
+            N_("{path} is not an auditor's request"), do=N_("it is written by: auditor init DIR"), path=request
+        ) from error
     terminal.ok(N_("auditor admitted, entry {index}"), index=index)
     return OK
 
 
 @app.command(help=_("Serve nodes, auditors and pages until Ctrl-C.\n\nExample: coordinator serve --port 443"))
-def serve(host: str = "127.0.0.1", port: int = 8443,
-          tls: Annotated[tuple[Path, Path], typer.Option(help=_("certificate and key for people's pages"))] = (Path(), Path()),
-          home: Home = HOME, lang: Lang = "") -> int:
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8443,
+    tls: Annotated[tuple[Path, Path], typer.Option(help=_("certificate and key for people's pages"))] = (
+        Path(),
+        Path(),
+    ),
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """One process; everything it knows is in the database."""
     from coordinator.app import serve as run
     from coordinator.settings import read_home
@@ -151,11 +222,17 @@ def serve(host: str = "127.0.0.1", port: int = 8443,
 
 
 @app.command(help=_("Order a run under the active agreement.\n\nExample: coordinator order risk --epsilon 1 --wait"))
-def order(task: str, rounds: Annotated[int, typer.Option(help=_("rounds; the task's own number by default"))] = 0,
-          epsilon: Annotated[str, typer.Option(help=_("privacy loss of the whole run"))] = "1", min_members: int = 3, deadline: int = 120,
-          yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
-          wait: Annotated[bool, typer.Option("--wait", help=_("stay until the model is released"))] = False,
-          home: Home = HOME, lang: Lang = "") -> int:
+def order(
+    task: str,
+    rounds: Annotated[int, typer.Option(help=_("rounds; the task's own number by default"))] = 0,
+    epsilon: Annotated[str, typer.Option(help=_("privacy loss of the whole run"))] = "1",
+    min_members: int = 3,
+    deadline: int = 120,
+    yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
+    wait: Annotated[bool, typer.Option("--wait", help=_("stay until the model is released"))] = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """Shows the order in words, asks, logs it."""
     from coordinator import runs
     from engine.bundle import bundle_digest
@@ -168,15 +245,35 @@ def order(task: str, rounds: Annotated[int, typer.Option(help=_("rounds; the tas
     active = state.active_agreement()
     terms = state.agreements[active].terms.for_task(task) if active else None
     if terms is None:
-        raise Refused(N_("no active agreement covers task {task}"), do=N_("coordinator agreement --task {task}"), task=task)
+        raise Refused(
+            N_("no active agreement covers task {task}"), do=N_("coordinator agreement --task {task}"), task=task
+        )
     schema = read_schema(_document(office, terms.schema_digest))
     releases = rounds or loaded.tuning.releases
-    terminal.say(N_("Order: task {task}, {rounds} rounds, at least {least} members, epsilon {epsilon} a member (delta 1e-6), unit {unit}"),
-                 task=task, rounds=releases, least=min_members, epsilon=epsilon, unit=schema.unit)
+    terminal.say(
+        N_(
+            "Order: task {task}, {rounds} rounds, at least {least} members, epsilon {epsilon} a member (delta 1e-6), unit {unit}"
+        ),
+        task=task,
+        rounds=releases,
+        least=min_members,
+        epsilon=epsilon,
+        unit=schema.unit,
+    )
     if not yes and not typer.confirm(_(N_("Sign and log this order?"))):
         return OK
-    run = runs.order(office.log, office.settings, loaded, schema, releases=releases, rho_nano=rho_cap(epsilon, "1e-6"),
-                     bundle=bundle_digest(), min_members=min_members, deadline_s=deadline, now=datetime.now(UTC))
+    run = runs.order(
+        office.log,
+        office.settings,
+        loaded,
+        schema,
+        releases=releases,
+        rho_nano=rho_cap(epsilon, "1e-6"),
+        bundle=bundle_digest(),
+        min_members=min_members,
+        deadline_s=deadline,
+        now=datetime.now(UTC),
+    )
     terminal.ok(N_("ordered: {run}"), run=run)
     return _follow(office, run) if wait else OK
 
@@ -188,14 +285,24 @@ def _follow(office: Any, run: str) -> int:
         record = office.log.state().runs[run]
         closed = [r.closed for r in record.rounds if r.closed]
         for one in closed[shown:]:
-            terminal.say(N_("  round {n}/{of}: {got} of {asked} members, {outcome}"), n=one.round, of=record.order.plan.releases,
-                         got=len(one.contributors), asked=len(one.spend), outcome=one.outcome)
+            terminal.say(
+                N_("  round {n}/{of}: {got} of {asked} members, {outcome}"),
+                n=one.round,
+                of=record.order.plan.releases,
+                got=len(one.contributors),
+                asked=len(one.spend),
+                outcome=one.outcome,
+            )
         shown = len(closed)
         if record.release:
             terminal.ok(N_("model released: {model}"), model=record.release.model)
             return OK
         if record.is_complete() and not any(c.outcome == "recorded" for c in closed):
-            raise Refused(N_("no round of this run was recorded"), do=N_("coordinator status shows who is missing"), code="NO_ROUND")
+            raise Refused(
+                N_("no round of this run was recorded"),
+                do=N_("coordinator status shows who is missing"),
+                code="NO_ROUND",
+            )
         time.sleep(0.2)
 
 

@@ -35,8 +35,12 @@ class Database:
                 yield session
                 session.commit()
         except OperationalError as error:
-            raise Unavailable(N_("the coordinator's database cannot be written"), why=N_("{error}"),
-                              do=N_("check free space and permissions; nothing was lost, try again"), error=error.orig) from error
+            raise Unavailable(
+                N_("the coordinator's database cannot be written"),
+                why=N_("{error}"),
+                do=N_("check free space and permissions; nothing was lost, try again"),
+                error=error.orig,
+            ) from error
 
     def data_version(self) -> int:
         """A number that changes when another connection commits."""

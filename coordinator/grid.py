@@ -30,7 +30,9 @@ class TrustGrid(Grid):
     `members` lists who may be asked now; `stopped` ends a wait early when the coordinator shuts down.
     """
 
-    def __init__(self, database: Database, members: Callable[[], Iterable[str]], stopped: Callable[[], bool] = lambda: False):
+    def __init__(
+        self, database: Database, members: Callable[[], Iterable[str]], stopped: Callable[[], bool] = lambda: False
+    ):
         self._database, self._members, self._stopped = database, members, stopped
 
     def set_run(self, run: object) -> None:
@@ -41,9 +43,13 @@ class TrustGrid(Grid):
         """There is no Flower run here."""
         return None
 
-    def create_message(self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None) -> Message:
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
         """See Grid."""
-        return Message(content, metadata=metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type))
+        return Message(
+            content, metadata=metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type)
+        )
 
     def get_node_ids(self) -> Iterable[int]:
         """Members with live consent, not whoever is online."""
@@ -59,14 +65,26 @@ class TrustGrid(Grid):
                 name = hashlib.sha256(f"{config['run']}/{config['round']}/{member}".encode()).hexdigest()
                 names.append(name)
                 if session.get(TaskMessage, name) is None:
-                    session.add(TaskMessage(id=name, run=str(config["run"]), round=int(config["round"]),
-                                            open_index=int(config["open"]), member=member, body=pack(message.content)))
+                    session.add(
+                        TaskMessage(
+                            id=name,
+                            run=str(config["run"]),
+                            round=int(config["round"]),
+                            open_index=int(config["open"]),
+                            member=member,
+                            body=pack(message.content),
+                        )
+                    )
         return names
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Replies that have arrived."""
         with self._database.read() as session:
-            rows = session.exec(select(TaskMessage).where(col(TaskMessage.id).in_(list(message_ids)), col(TaskMessage.payload).is_not(None))).all()
+            rows = session.exec(
+                select(TaskMessage).where(
+                    col(TaskMessage.id).in_(list(message_ids)), col(TaskMessage.payload).is_not(None)
+                )
+            ).all()
         replies = []
         for row in rows:
             values = read_artefact(row.payload or b"", "contribution", "q").values
@@ -80,8 +98,13 @@ class TrustGrid(Grid):
         end = time.monotonic() + (3600.0 if timeout is None else timeout)
         while time.monotonic() < end and not self._stopped():
             with self._database.read() as session:
-                waiting = session.exec(select(TaskMessage.id).where(col(TaskMessage.id).in_(names), col(TaskMessage.payload).is_(None),
-                                                                    col(TaskMessage.refused).is_(False))).first()
+                waiting = session.exec(
+                    select(TaskMessage.id).where(
+                        col(TaskMessage.id).in_(names),
+                        col(TaskMessage.payload).is_(None),
+                        col(TaskMessage.refused).is_(False),
+                    )
+                ).first()
             if waiting is None:
                 break
             time.sleep(_POLL_S)

@@ -60,13 +60,19 @@ class Log:
             index = self._state.size
             _, findings = apply(self._state, entry, index)
             if findings:
-                raise Refused(findings[0].what, why=N_("the rules of the log refuse this statement"), code=findings[0].code,
-                              **findings[0].values)
+                raise Refused(
+                    findings[0].what,
+                    why=N_("the rules of the log refuse this statement"),
+                    code=findings[0].code,
+                    **findings[0].values,
+                )
             session.add(LogEntry(index=index, digest=digest(entry), entry=entry))
             return index
 
     def _catch_up(self, session: Session) -> None:
-        rows = session.exec(select(LogEntry).where(col(LogEntry.index) >= self._state.size).order_by(col(LogEntry.index)))
+        rows = session.exec(
+            select(LogEntry).where(col(LogEntry.index) >= self._state.size).order_by(col(LogEntry.index))
+        )
         for row in rows:
             self._state, _ = apply(self._state, row.entry, row.index)
             self._entries.append(row.entry)
@@ -89,8 +95,12 @@ class Log:
                 note = sign_checkpoint(Checkpoint(self._settings.origin, size, root), self._settings.log_key)
                 session.add(PublishedCheckpoint(size=size, root=root.hex(), note=note.text()))
             elif held.root != root.hex():
-                raise Invalid(N_("log size {size} was signed with another root: the database was altered"),
-                              do=N_("stop, keep the files, and compare with a member's mirror"), code="SELF_EQUIVOCATION", size=size)
+                raise Invalid(
+                    N_("log size {size} was signed with another root: the database was altered"),
+                    do=N_("stop, keep the files, and compare with a member's mirror"),
+                    code="SELF_EQUIVOCATION",
+                    size=size,
+                )
             else:
                 note = parse_note(held.note)
         return note
@@ -103,7 +113,9 @@ class Log:
             held = session.get(PublishedCheckpoint, size) if size is not None else None
             if held is None:
                 return None
-            lines = session.exec(select(Cosignature.line).where(Cosignature.size == held.size).order_by(Cosignature.name)).all()
+            lines = session.exec(
+                select(Cosignature.line).where(Cosignature.size == held.size).order_by(Cosignature.name)
+            ).all()
         note = parse_note(held.note)
         return Note(note.checkpoint, (*note.signatures, *(parse_line(line) for line in lines)))
 
@@ -112,7 +124,9 @@ class Log:
         note, signature = self.note(size), parse_line(line)
         witness = self.state().witnesses().get(signature.name)
         if note is None or witness is None:
-            raise Invalid(N_("no such checkpoint or witness: {name} at {size}"), name=signature.name, size=size, code="QUORUM")
+            raise Invalid(
+                N_("no such checkpoint or witness: {name} at {size}"), name=signature.name, size=size, code="QUORUM"
+            )
         verify_cosignature(note.checkpoint, signature, witness)
         with self._database.write() as session:
             session.merge(Cosignature(size=size, name=signature.name, line=line))
@@ -121,14 +135,19 @@ class Log:
         """The newest checkpoint of at least this size that a quorum of member witnesses has cosigned."""
         needed = quorum(len(self.state().witnesses()))
         with self._database.read() as session:
-            size = session.exec(select(Cosignature.size).where(Cosignature.size >= at_least).group_by(col(Cosignature.size))
-                                .having(func.count() >= needed).order_by(col(Cosignature.size).desc())).first()
+            size = session.exec(
+                select(Cosignature.size)
+                .where(Cosignature.size >= at_least)
+                .group_by(col(Cosignature.size))
+                .having(func.count() >= needed)
+                .order_by(col(Cosignature.size).desc())
+            ).first()
         return self.note(size) if size is not None else None
 
     def proof(self, index: int, note: Note) -> str:
         """Receipt for entry `index` under a checkpoint."""
         self.state()
-        return format_proof(index, inclusion_proof(self._leaves[:note.checkpoint.size], index), note)
+        return format_proof(index, inclusion_proof(self._leaves[: note.checkpoint.size], index), note)
 
     def tile(self, path: str) -> bytes:
         """Bytes of a tile of the log as it is now; Malformed if there is none of that name."""
@@ -138,7 +157,8 @@ class Log:
         if name.n * tiles.WIDTH + name.width > held:
             raise Malformed(N_("{path} is not the path of a tile"), path=path)
         first = name.n * tiles.WIDTH
-        return (tiles.bundle(self._entries[first:first + name.width]) if name.level is None
-                else tiles.tile_hashes(self._leaves, name))
-
-
+        return (
+            tiles.bundle(self._entries[first : first + name.width])
+            if name.level is None
+            else tiles.tile_hashes(self._leaves, name)
+        )

@@ -25,18 +25,39 @@ from coordinator.tables import Invite, JoinRequest
 INVITE_DAYS = 14
 
 
-def invite(database: Database, settings: Settings, *, name: str, code: str, approved: bool, genesis: str, now: datetime) -> dict[str, Any]:
+def invite(
+    database: Database, settings: Settings, *, name: str, code: str, approved: bool, genesis: str, now: datetime
+) -> dict[str, Any]:
     """A new invitation as the file that is handed to the member; its secret is stored as a digest only."""
     check_company_code(code)
     secret, member = secrets.token_urlsafe(24), new_id()
     expires = time_text(now + timedelta(days=INVITE_DAYS))
     with database.write() as session:
-        session.add(Invite(member=member, secret_digest=digest(secret.encode()), name=name, code=code, expires_at=expires,
-                           approved=approved))
+        session.add(
+            Invite(
+                member=member,
+                secret_digest=digest(secret.encode()),
+                name=name,
+                code=code,
+                expires_at=expires,
+                approved=approved,
+            )
+        )
     log = NoteKey(settings.origin, LOG_KEY, settings.log_key.public_key())
-    return {"schema": "mengbang-invite/1", "chamber": settings.name, "origin": settings.origin, "url": settings.url,
-            "ca_pem": (settings.home / "tls" / "ca.pem").read_text(encoding="ascii"), "ca_fingerprint": ca_digest(settings.home / "tls"),
-            "member": member, "name": name, "secret": secret, "expires_at": expires, "genesis": genesis, "log_vkey": log.vkey()}
+    return {
+        "schema": "mengbang-invite/1",
+        "chamber": settings.name,
+        "origin": settings.origin,
+        "url": settings.url,
+        "ca_pem": (settings.home / "tls" / "ca.pem").read_text(encoding="ascii"),
+        "ca_fingerprint": ca_digest(settings.home / "tls"),
+        "member": member,
+        "name": name,
+        "secret": secret,
+        "expires_at": expires,
+        "genesis": genesis,
+        "log_vkey": log.vkey(),
+    }
 
 
 def check_company_code(code: str) -> None:
@@ -44,8 +65,13 @@ def check_company_code(code: str) -> None:
     from stdnum.cn import uscc
 
     if not uscc.is_valid(code):
-        raise Refused(N_("{number} is not a valid company code"), why=N_("the check digit of the 18 characters does not fit"),
-                      do=N_("compare it with the business licence"), code="COMPANY_CODE", number=code)
+        raise Refused(
+            N_("{number} is not a valid company code"),
+            why=N_("the check digit of the 18 characters does not fit"),
+            do=N_("compare it with the business licence"),
+            code="COMPANY_CODE",
+            number=code,
+        )
 
 
 def join(database: Database, log: Log, settings: Settings, request: dict[str, Any], now: datetime) -> dict[str, str]:
@@ -65,8 +91,14 @@ def join(database: Database, log: Log, settings: Settings, request: dict[str, An
         assert held is not None
         held.used = True
         session.add(held)
-        session.add(JoinRequest(member=node.member, node_key=node.public, register_document=registry.keep(
-            session, "register", register, node.member), entries=json.dumps(request["entries"])))
+        session.add(
+            JoinRequest(
+                member=node.member,
+                node_key=node.public,
+                register_document=registry.keep(session, "register", register, node.member),
+                entries=json.dumps(request["entries"]),
+            )
+        )
         approved = held.approved
     if approved:
         admit(database, log, settings, node.member)
@@ -82,12 +114,23 @@ def _key_of(entry: bytes) -> Key:
 
 def _check_invite(held: Invite | None, secret: str, waiting: JoinRequest | None, now: datetime) -> None:
     if held is None or not secrets.compare_digest(held.secret_digest, digest(secret.encode())):
-        raise Refused(N_("this invite is not known here"), do=N_("ask the chamber for a new one"), code="INVITE_UNKNOWN")
+        raise Refused(
+            N_("this invite is not known here"), do=N_("ask the chamber for a new one"), code="INVITE_UNKNOWN"
+        )
     if held.used or waiting:
-        raise Refused(N_("this invite was used already"), why=N_("an invite admits one node of one member"),
-                      do=N_("ask the chamber for a new one"), code="INVITE_USED")
+        raise Refused(
+            N_("this invite was used already"),
+            why=N_("an invite admits one node of one member"),
+            do=N_("ask the chamber for a new one"),
+            code="INVITE_USED",
+        )
     if moment(held.expires_at) <= now:
-        raise Refused(N_("this invite expired at {at}"), do=N_("ask the chamber for a new one"), code="INVITE_EXPIRED", at=held.expires_at)
+        raise Refused(
+            N_("this invite expired at {at}"),
+            do=N_("ask the chamber for a new one"),
+            code="INVITE_EXPIRED",
+            at=held.expires_at,
+        )
 
 
 def waiting(database: Database) -> list[JoinRequest]:
@@ -122,5 +165,3 @@ def names(database: Database) -> dict[str, str]:
     """Member id -> company name, for the office's own pages."""
     with database.read() as session:
         return {row.member: row.name for row in session.exec(select(Invite))}
-
-

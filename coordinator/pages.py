@@ -25,19 +25,25 @@ _CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Co
 def pages(office: Office) -> APIRouter:
     """The status page and its style sheet."""
     router = APIRouter()
-    templates = Environment(loader=FunctionLoader(lambda name: files("coordinator").joinpath("templates", name).read_text("utf-8")),
-                            autoescape=select_autoescape(default=True))
+    templates = Environment(
+        loader=FunctionLoader(lambda name: files("coordinator").joinpath("templates", name).read_text("utf-8")),
+        autoescape=select_autoescape(default=True),
+    )
 
     @router.get("/", response_class=HTMLResponse)
     def status(request: Request, lang: str = "") -> HTMLResponse:
         wanted = lang or request.headers.get("accept-language", "zh")
         language = "en" if wanted.lower().startswith("en") else "zh"
-        html = templates.get_template("status.html").render(_=translator("coordinator", language), lang=language, **overview(office))
+        html = templates.get_template("status.html").render(
+            _=translator("coordinator", language), lang=language, **overview(office)
+        )
         return HTMLResponse(html, headers=_CSP)
 
     @router.get("/style.css")
     def style() -> HTMLResponse:
-        return HTMLResponse(files("coordinator").joinpath("templates", "style.css").read_text("utf-8"), media_type="text/css")
+        return HTMLResponse(
+            files("coordinator").joinpath("templates", "style.css").read_text("utf-8"), media_type="text/css"
+        )
 
     return router
 
@@ -48,15 +54,38 @@ def overview(office: Office) -> dict[str, object]:
     with office.database.read() as session:
         heard = {row.member: row.at for row in session.exec(select(LastSeen))}
     agreement = state.active_agreement()
-    listed = [{"name": named.get(m, m), "member": m, "online": time.time() - heard.get(m, 0) < ONLINE_S,
-               "consent": _consent(state.consent(m, agreement) if agreement else None)} for m in state.members()]
-    runs = [{"run": r.run, "task": r.order.task, "rounds": sum(x.closed is not None for x in r.rounds), "of": r.order.plan.releases,
-             "aborted": sum(x.closed is not None and x.closed.outcome == "aborted" for x in r.rounds),
-             "released": r.release is not None, "index": r.index} for r in state.runs.values()]
+    listed = [
+        {
+            "name": named.get(m, m),
+            "member": m,
+            "online": time.time() - heard.get(m, 0) < ONLINE_S,
+            "consent": _consent(state.consent(m, agreement) if agreement else None),
+        }
+        for m in state.members()
+    ]
+    runs = [
+        {
+            "run": r.run,
+            "task": r.order.task,
+            "rounds": sum(x.closed is not None for x in r.rounds),
+            "of": r.order.plan.releases,
+            "aborted": sum(x.closed is not None and x.closed.outcome == "aborted" for x in r.rounds),
+            "released": r.release is not None,
+            "index": r.index,
+        }
+        for r in state.runs.values()
+    ]
     cosigned = office.log.witnessed(0)
     missing = [m["name"] for m in listed if not m["online"]]
-    return {"chamber": office.settings.name, "members": listed, "runs": runs, "size": state.size, "missing": missing,
-            "cosigned": cosigned.checkpoint.size if cosigned else None, "waiting": len(members.waiting(office.database))}
+    return {
+        "chamber": office.settings.name,
+        "members": listed,
+        "runs": runs,
+        "size": state.size,
+        "missing": missing,
+        "cosigned": cosigned.checkpoint.size if cosigned else None,
+        "waiting": len(members.waiting(office.database)),
+    }
 
 
 def _consent(event: object) -> str:

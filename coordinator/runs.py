@@ -41,24 +41,62 @@ def plan_for(task: Any, schema: Any, *, releases: int, rho_nano: int, delta: str
     sigma = sigma_for(rho_nano, releases=releases, length=length, grid_bits=20, max_units=schema.max_units)
     tail = min(task.tuning.step.tail, releases)
     step = type(task.tuning.step)("adam", task.tuning.step.rate, tail)
-    return ReleasePlan(task.name, schema.dataset, Unit(schema.unit), "train", releases, Gradients("gradients", length, task.tuning.clip),
-                       sigma, 20, delta, schema.max_units, schema.max_rows_per_unit, step)
+    return ReleasePlan(
+        task.name,
+        schema.dataset,
+        Unit(schema.unit),
+        "train",
+        releases,
+        Gradients("gradients", length, task.tuning.clip),
+        sigma,
+        20,
+        delta,
+        schema.max_units,
+        schema.max_rows_per_unit,
+        step,
+    )
 
 
-def order(log: Log, settings: Settings, task: Any, schema: Any, *, releases: int, rho_nano: int, bundle: str, min_members: int,
-          deadline_s: int, now: datetime) -> str:
+def order(
+    log: Log,
+    settings: Settings,
+    task: Any,
+    schema: Any,
+    *,
+    releases: int,
+    rho_nano: int,
+    bundle: str,
+    min_members: int,
+    deadline_s: int,
+    now: datetime,
+) -> str:
     """Log a run-order under the newest active agreement; the run's name."""
     state = log.state()
     agreement = state.active_agreement()
     if agreement is None:
-        raise Refused(N_("no agreement is active"), why=N_("every run stands on one"), do=N_("coordinator agreement"), code="AGREEMENT_INACTIVE")
+        raise Refused(
+            N_("no agreement is active"),
+            why=N_("every run stands on one"),
+            do=N_("coordinator agreement"),
+            code="AGREEMENT_INACTIVE",
+        )
     terms = state.agreements[agreement].terms
     plan = plan_for(task, schema, releases=releases, rho_nano=rho_nano, delta=terms.privacy.delta)
     statement = RunOrder(
-        record_id=new_id(), issued_at=time_text(now), agreement=agreement, task=task.name, dataset=schema.dataset,
-        schema_digest=schema.digest(), bundle=bundle, model_start=digest(model(task.name, task.start(schema)).to_bytes()), plan=plan,
-        min_members=min_members, window_s=terms.rounds.window_max_s, deadline_s=deadline_s,
-        expires_at=min(time_text(now + timedelta(seconds=terms.rounds.window_max_s)), terms.valid_to))
+        record_id=new_id(),
+        issued_at=time_text(now),
+        agreement=agreement,
+        task=task.name,
+        dataset=schema.dataset,
+        schema_digest=schema.digest(),
+        bundle=bundle,
+        model_start=digest(model(task.name, task.start(schema)).to_bytes()),
+        plan=plan,
+        min_members=min_members,
+        window_s=terms.rounds.window_max_s,
+        deadline_s=deadline_s,
+        expires_at=min(time_text(now + timedelta(seconds=terms.rounds.window_max_s)), terms.valid_to),
+    )
     entry = seal(payload(statement), [settings.office_key])
     log.append(entry)
     return digest(entry)
@@ -114,8 +152,16 @@ class RunJournal:
 
     def _opening(self, state: TrustState) -> Predicate:
         run = state.runs[self._run]
-        return RoundOpen(record_id=new_id(), issued_at=time_text(_now()), order=self._run, round=run.next_round(),
-                         members=self._ready(state), model_in=run.model, log_size=state.size, deadline_s=run.order.deadline_s)
+        return RoundOpen(
+            record_id=new_id(),
+            issued_at=time_text(_now()),
+            order=self._run,
+            round=run.next_round(),
+            members=self._ready(state),
+            model_in=run.model,
+            log_size=state.size,
+            deadline_s=run.order.deadline_s,
+        )
 
     def _witnessed(self, index: int) -> bool:
         self._log.publish()
@@ -159,52 +205,94 @@ class RunJournal:
                 self._dropped[member] = "refused" if member in run.refused else "no-reply"
         return used
 
-    def close_round(self, opened: Opened, used: list[Reply], total: array[int] | None, model_out: array[float], state: StepState) -> None:
+    def close_round(
+        self, opened: Opened, used: list[Reply], total: array[int] | None, model_out: array[float], state: StepState
+    ) -> None:
         """See Journal. Documents are stored before the statement that names them."""
         run = self._log.state().runs[self._run]
         waiting = run.open_round()
         assert waiting is not None
         listed = [member for member, _ in waiting.opened.members]
-        named: dict[str, Any] = {"list_root": None, "list_document": None, "aggregate": None, "model_out": run.model, "step_state": None}
+        named: dict[str, Any] = {
+            "list_root": None,
+            "list_document": None,
+            "aggregate": None,
+            "model_out": run.model,
+            "step_state": None,
+        }
         if total is not None:
             named = self._keep(run, opened.round, used, total, model_out, state)
         combined = {reply.node for reply in used}
         contributors = tuple(m for m in listed if node_id(m) in combined)
         dropped = tuple((m, self._dropped.get(m, "no-reply")) for m in listed if m not in contributors)
         cost = run.order.plan.rho_nano()
-        self._append(lambda _state: Round(
-            record_id=new_id(), issued_at=time_text(_now()), order=self._run, open=opened.index, round=opened.round,
-            outcome="aborted" if total is None else "recorded", cutoff=self._cutoff, contributors=contributors,
-            dropped=dropped, spend=tuple((m, cost) for m in listed), **named))
+        self._append(
+            lambda _state: Round(
+                record_id=new_id(),
+                issued_at=time_text(_now()),
+                order=self._run,
+                open=opened.index,
+                round=opened.round,
+                outcome="aborted" if total is None else "recorded",
+                cutoff=self._cutoff,
+                contributors=contributors,
+                dropped=dropped,
+                spend=tuple((m, cost) for m in listed),
+                **named,
+            )
+        )
 
-    def _keep(self, run: RunRecord, round: int, used: list[Reply], total: array[int], model_out: array[float],
-              state: StepState) -> dict[str, Any]:
+    def _keep(
+        self,
+        run: RunRecord,
+        round: int,
+        used: list[Reply],
+        total: array[int],
+        model_out: array[float],
+        state: StepState,
+    ) -> dict[str, Any]:
         lines = [reply.line for reply in used]
         with self._database.write() as session:
+
             def keep(kind: str, artefact: Artefact) -> str:
                 return registry.keep(session, kind, artefact.to_bytes())
-            return {"list_root": "sha256:" + root([leaf_hash(line) for line in lines]).hex(),
-                    "list_document": registry.keep(session, "list", canonical([to_base64(line) for line in lines])),
-                    "aggregate": keep("aggregate", of_round("aggregate", self._run, round, total)),
-                    "model_out": keep("model", model(run.order.task, model_out)),
-                    "step_state": keep("step-state", of_round("step-state", self._run, round, state.values()))}
+
+            return {
+                "list_root": "sha256:" + root([leaf_hash(line) for line in lines]).hex(),
+                "list_document": registry.keep(session, "list", canonical([to_base64(line) for line in lines])),
+                "aggregate": keep("aggregate", of_round("aggregate", self._run, round, total)),
+                "model_out": keep("model", model(run.order.task, model_out)),
+                "step_state": keep("step-state", of_round("step-state", self._run, round, state.values())),
+            }
 
     def release(self) -> bool:
         """Release the model of the complete run; False if too few members stand behind it."""
         run = self._log.state().runs[self._run]
         enough = participants(run) >= run.order.min_members
         if run.is_complete() and enough and run.release is None:
-            self._append(lambda _state: Release(
-                record_id=new_id(), issued_at=time_text(_now()), order=self._run, task=run.order.task, model=run.model,
-                rounds=len(run.rounds), participants=participants(run), min_members=run.order.min_members))
+            self._append(
+                lambda _state: Release(
+                    record_id=new_id(),
+                    issued_at=time_text(_now()),
+                    order=self._run,
+                    task=run.order.task,
+                    model=run.model,
+                    rounds=len(run.rounds),
+                    participants=participants(run),
+                    min_members=run.order.min_members,
+                )
+            )
         return enough
 
 
 def mark_refused(database: Database, run: str, member: str) -> None:
     """A member's node said no: nobody waits for it any longer."""
     with database.write() as session:
-        for row in session.exec(select(TaskMessage).where(TaskMessage.run == run, TaskMessage.member == member,
-                                                          col(TaskMessage.payload).is_(None))):
+        for row in session.exec(
+            select(TaskMessage).where(
+                TaskMessage.run == run, TaskMessage.member == member, col(TaskMessage.payload).is_(None)
+            )
+        ):
             row.refused = True
             session.add(row)
 

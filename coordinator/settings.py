@@ -49,8 +49,12 @@ def write_private(path: Path, data: bytes) -> None:
 def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: str) -> Settings:
     """A new home with fresh keys; Unavailable if there is one already."""
     if (home / "coordinator.json").exists():
-        raise Unavailable(N_("{home} holds a coordinator already"), why=N_("its keys sign a log that members have pinned"),
-                          do=N_("choose another folder with --home"), home=home)
+        raise Unavailable(
+            N_("{home} holds a coordinator already"),
+            why=N_("its keys sign a log that members have pinned"),
+            do=N_("choose another folder with --home"),
+            home=home,
+        )
     (home / "keys").mkdir(parents=True, exist_ok=True)
     for role in KEYS:
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -65,8 +69,12 @@ def read_home(home: Path) -> Settings:
     try:
         about = json.loads((home / "coordinator.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise Unavailable(N_("{home} holds no coordinator"), why=N_("its first command has not been run"),
-                          do=N_("coordinator init --name NAME --domain DOMAIN"), home=home) from error
+        raise Unavailable(
+            N_("{home} holds no coordinator"),
+            why=N_("its first command has not been run"),
+            do=N_("coordinator init --name NAME --domain DOMAIN"),
+            home=home,
+        ) from error
     log, office, agreement = (_read_key(home / "keys" / f"{role}.pem") for role in KEYS)
     return Settings(home, about["name"], about["code_digest"], about["domain"], about["url"], log, office, agreement)
 

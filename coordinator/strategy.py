@@ -48,7 +48,9 @@ class Journal(Protocol):
     def accepted(self, opened: Opened, replies: list[Reply]) -> list[Reply]:
         """The replies that count at the cut-off, in a fixed order; fewer than the minimum means aborted."""
 
-    def close_round(self, opened: Opened, used: list[Reply], total: array[int] | None, model: array[float], state: StepState) -> None:
+    def close_round(
+        self, opened: Opened, used: list[Reply], total: array[int] | None, model: array[float], state: StepState
+    ) -> None:
         """Record the round; `total` is None if it was aborted."""
 
     def state(self) -> tuple[array[float], StepState]:
@@ -59,10 +61,24 @@ class TrustStrategy(Strategy):
     """Rounds of one plan. Extends Strategy rather than FedAvg: sums, not weighted means of what members claim."""
 
     def __init__(self, run: str, plan: ReleasePlan, *, min_members: int, deadline_s: float, journal: Journal):
-        self._run, self._plan, self._least, self._deadline_s, self._journal = run, plan, min_members, deadline_s, journal
+        self._run, self._plan, self._least, self._deadline_s, self._journal = (
+            run,
+            plan,
+            min_members,
+            deadline_s,
+            journal,
+        )
 
-    def start(self, grid: Grid, initial_arrays: ArrayRecord | None = None, num_rounds: int = 0, timeout: float = 0.0,  # type: ignore[override]
-              train_config: ConfigRecord | None = None, evaluate_config: ConfigRecord | None = None, evaluate_fn: object = None) -> Result:
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord | None = None,
+        num_rounds: int = 0,
+        timeout: float = 0.0,  # type: ignore[override]
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: object = None,
+    ) -> Result:
         """Run what is left of the plan; every wait has a deadline."""
         while (opened := self._journal.open_round()) is not None:
             model, _ = self._journal.state()
@@ -75,7 +91,10 @@ class TrustStrategy(Strategy):
 
     def _invitations(self, grid: Grid, opened: Opened, model: array[float]) -> list[Message]:
         content = invitation(self._run, opened.round, opened.index, model)
-        return [grid.create_message(content, "train", node, str(opened.round), ttl=self._deadline_s) for node in opened.nodes]
+        return [
+            grid.create_message(content, "train", node, str(opened.round), ttl=self._deadline_s)
+            for node in opened.nodes
+        ]
 
     def _finish(self, opened: Opened, replies: list[Reply]) -> None:
         used = self._journal.accepted(opened, replies)
@@ -87,15 +106,21 @@ class TrustStrategy(Strategy):
         model, state = advance(self._plan, state, total, opened.round)
         self._journal.close_round(opened, used, total, model, state)
 
-    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """Rounds are opened in `start`, where a crash can be resumed."""
         return []
 
-    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """No metric leaves a member."""
         return None, None
 
-    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """Members compare at home."""
         return []
 

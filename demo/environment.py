@@ -4,7 +4,7 @@
     python3 demo/environment.py -m pytest          set up if needed, then run in it
 
 Environment: PIP_INDEX_URL and PIP_FIND_LINKS are honoured by pip itself; WHEELS=folder installs from that
-folder alone; GPU=1 allows CUDA packages.
+folder alone; GPU=1 allows CUDA packages; EXTRAS=node (or coordinator, auditor) installs one party alone.
 """
 
 from __future__ import annotations
@@ -21,10 +21,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv"
 PYTHON = HOME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+TORCH = "torch>=2.13,<2.14"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA = ("nvidia-", "cuda-", "triton")
-QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0",
-         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1"}
+EXTRAS = os.environ.get("EXTRAS", "all,dev")
+QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -41,22 +47,25 @@ def ensure() -> None:
     if stamp.exists() and stamp.read_text(encoding="ascii") == _wanted():
         return
     if sys.version_info[:2] not in ((3, 11), (3, 12)):
-        _stop(f"Python {sys.version.split()[0]} is not supported", "the tested set of packages is for Python 3.11",
-              "install Python 3.11 and run the same command with it")
+        _stop(
+            f"Python {sys.version.split()[0]} is not supported",
+            "the tested set of packages is for Python 3.11",
+            "install Python 3.11 and run the same command with it",
+        )
     print("[1/3] virtual environment in .venv", flush=True)
     venv.create(HOME, with_pip=True)
     print("[2/3] looking for the CPU build of torch", flush=True)
-    source = _torch_source()
+    source = [] if EXTRAS == "auditor" else _torch_source()
     print("[3/3] installing packages (some minutes the first time)", flush=True)
     if source:
-        _pip("install", *source, "torch>=2.13,<2.14", "-c", "constraints.txt")
-    _pip("install", *_wheels(), "-c", "constraints.txt", "-e", ".[all,dev]")
+        _pip("install", *source, TORCH, "-c", "constraints.txt")
+    _pip("install", *_wheels(), "-c", "constraints.txt", "-e", f".[{EXTRAS}]")
     stamp.write_text(_wanted(), encoding="ascii")
 
 
 def _wanted() -> str:
     named = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
-    return hashlib.sha256(named + str(ROOT).encode()).hexdigest()
+    return hashlib.sha256(named + f"{ROOT} {EXTRAS} {sys.version}".encode()).hexdigest()
 
 
 def _wheels() -> list[str]:
@@ -71,8 +80,11 @@ def _torch_source() -> list[str]:
     for source in (_wheels(), ["--index-url", CPU_INDEX]):
         if not _cuda_packages(source):
             return source
-    _stop("torch would bring gigabytes of CUDA packages", f"neither pip's index nor {CPU_INDEX} offers the CPU build",
-          "set WHEELS=folder with a CPU wheel of torch, or GPU=1 to accept CUDA")
+    _stop(
+        "torch would bring gigabytes of CUDA packages",
+        f"neither pip's index nor {CPU_INDEX} offers the CPU build",
+        "set WHEELS=folder with a CPU wheel of torch, or GPU=1 to accept CUDA",
+    )
     return []
 
 
@@ -80,8 +92,20 @@ def _cuda_packages(source: list[str]) -> bool:
     """True if installing torch from `source` fails or would install CUDA packages."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        command = [str(PYTHON), "-m", "pip", "install", "--dry-run", "--quiet", "--report", str(report), *source,
-                   "torch>=2.13,<2.14", "-c", str(ROOT / "constraints.txt")]
+        command = [
+            str(PYTHON),
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--quiet",
+            "--report",
+            str(report),
+            *source,
+            "torch>=2.13,<2.14",
+            "-c",
+            str(ROOT / "constraints.txt"),
+        ]
         if subprocess.run(command, cwd=ROOT, capture_output=True).returncode:
             return True
         names = [item["metadata"]["name"].lower() for item in json.loads(report.read_text(encoding="utf-8"))["install"]]
@@ -90,8 +114,11 @@ def _cuda_packages(source: list[str]) -> bool:
 
 def _pip(*arguments: str) -> None:
     if subprocess.call([str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"], cwd=ROOT):
-        _stop("the packages could not be installed", "pip's own message stands above",
-              "check the network or PIP_INDEX_URL, then run the same command again: it goes on where it stopped")
+        _stop(
+            "the packages could not be installed",
+            "pip's own message stands above",
+            "check the network or PIP_INDEX_URL, then run the same command again: it goes on where it stopped",
+        )
 
 
 def _stop(what: str, why: str, do: str) -> None:

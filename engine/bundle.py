@@ -18,7 +18,10 @@ def bundle_digest() -> str:
     listed = []
     for package in PACKAGES:
         folder = _folder(package)
-        listed += [[f"{package}/{p.relative_to(folder).as_posix()}", digest(p.read_bytes())] for p in sorted(folder.rglob("*.py"))]
+        listed += [
+            [f"{package}/{p.relative_to(folder).as_posix()}", digest(p.read_bytes())]
+            for p in sorted(folder.rglob("*.py"))
+        ]
     for path in ALONE:
         package, _, name = path.partition("/")
         listed.append([path, digest((_folder(package) / name).read_bytes())])

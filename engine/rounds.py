@@ -38,7 +38,9 @@ def client_app(side: Side) -> ClientApp:
     @app.train()
     def train(message: Message, context: Context) -> Message:
         config = message.content["config"]
-        values, line = side.contribute(str(config["run"]), int(config["round"]), int(config["open"]), read_values(message.content, "d"))
+        values, line = side.contribute(
+            str(config["run"]), int(config["round"]), int(config["open"]), read_values(message.content, "d")
+        )
         return Message(contribution(values, line), reply_to=message)
 
     return app
@@ -46,7 +48,9 @@ def client_app(side: Side) -> ClientApp:
 
 def invitation(run: str, round: int, open_index: int, model: array[float]) -> RecordDict:
     """Content of a message that asks for a contribution."""
-    return RecordDict({"values": _record(model), "config": ConfigRecord({"run": run, "round": round, "open": open_index})})
+    return RecordDict(
+        {"values": _record(model), "config": ConfigRecord({"run": run, "round": round, "open": open_index})}
+    )
 
 
 def contribution(values: array[int], line: bytes) -> RecordDict:
@@ -90,8 +94,17 @@ def unpack(data: bytes) -> RecordDict:
 
 def metadata(node_id: int, *, group: str, ttl: float, message_type: str = "train", source: int = 1) -> Metadata:
     """Metadata of a message to a node, from Flower's public class: several runs may live in one process."""
-    return Metadata(run_id=0, message_id=uuid4().hex, src_node_id=source, dst_node_id=node_id, reply_to_message_id="", group_id=group,
-                    created_at=time.time(), ttl=ttl, message_type=message_type)
+    return Metadata(
+        run_id=0,
+        message_id=uuid4().hex,
+        src_node_id=source,
+        dst_node_id=node_id,
+        reply_to_message_id="",
+        group_id=group,
+        created_at=time.time(),
+        ttl=ttl,
+        message_type=message_type,
+    )
 
 
 class LocalGrid(Grid):
@@ -109,9 +122,13 @@ class LocalGrid(Grid):
         """There is no Flower run here."""
         return None
 
-    def create_message(self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None) -> Message:
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
         """See Grid."""
-        return Message(content, metadata=metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type))
+        return Message(
+            content, metadata=metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type)
+        )
 
     def get_node_ids(self) -> Iterable[int]:
         """Every member."""
@@ -121,7 +138,9 @@ class LocalGrid(Grid):
         """Run each message at once and keep the reply."""
         names = []
         for message in messages:
-            context = Context(run_id=0, node_id=message.metadata.dst_node_id, node_config={}, state=RecordDict(), run_config={})
+            context = Context(
+                run_id=0, node_id=message.metadata.dst_node_id, node_config={}, state=RecordDict(), run_config={}
+            )
             names.append(message.metadata.message_id)
             self._replies[names[-1]] = self._apps[message.metadata.dst_node_id](message, context)
         return names

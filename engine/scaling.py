@@ -16,8 +16,11 @@ def inputs(frame: pl.DataFrame, schema: TableSchema) -> np.ndarray:
 
 def input_names(schema: TableSchema) -> list[str]:
     """What each input is called, in order."""
-    return [name for column in schema.of_kind("number")
-            for name in ((column.name, f"{column.name}?") if column.missing == "flag" else (column.name,))]
+    return [
+        name
+        for column in schema.of_kind("number")
+        for name in ((column.name, f"{column.name}?") if column.missing == "flag" else (column.name,))
+    ]
 
 
 def _scaled(values: np.ndarray, column: Column) -> list[np.ndarray]:

@@ -61,7 +61,9 @@ class TableSchema(Strict):
         """The one column of a kind that a task needs exactly once."""
         found = self.of_kind(kind)
         if len(found) != 1:
-            raise Malformed(N_("the schema of {dataset} needs exactly one column of kind {kind}"), dataset=self.dataset, kind=kind)
+            raise Malformed(
+                N_("the schema of {dataset} needs exactly one column of kind {kind}"), dataset=self.dataset, kind=kind
+            )
         return found[0]
 
 
@@ -72,7 +74,9 @@ def read_schema(data: bytes) -> TableSchema:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise Malformed(N_("the table schema has a wrong field {place}: {problem}"), place=place, problem=first["msg"]) from error
+        raise Malformed(
+            N_("the table schema has a wrong field {place}: {problem}"), place=place, problem=first["msg"]
+        ) from error
 
 
 def shipped(package: str) -> TableSchema:

@@ -83,6 +83,11 @@ def _has_task(name: str) -> bool:
 def load(name: str) -> Task:
     """The task of that name; Malformed if it is not installed."""
     if name not in names():
-        raise Malformed(N_("there is no task {name} here"), why=N_("installed: {installed}"), name=name, installed=", ".join(names()))
+        raise Malformed(
+            N_("there is no task {name} here"),
+            why=N_("installed: {installed}"),
+            name=name,
+            installed=", ".join(names()),
+        )
     task: Task = import_module(f"engine.{name}.task").TASK
     return task

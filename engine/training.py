@@ -8,8 +8,16 @@ import torch
 from torch import Tensor, nn
 
 
-def fit(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, *, steps: int = 300,
-        rate: float = 0.05, decay: float = 1e-3) -> nn.Module:
+def fit(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int = 300,
+    rate: float = 0.05,
+    decay: float = 1e-3,
+) -> nn.Module:
     """Full-batch Adam on the mean of `loss(model(x), y)` plus L2 `decay`; deterministic for a given model."""
     for parameter in model.parameters():
         parameter.requires_grad_(True)

@@ -117,8 +117,9 @@ class Clipped:
             parts[id(layer.weight)], parts[id(layer.bias)] = b.t() @ a, b.sum(0)
         return torch.cat([parts[id(p)].reshape(-1) for p in self._model.parameters()]).numpy()
 
-    def _backprops(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor,
-                   y: Tensor) -> tuple[list[tuple[TapLinear, Tensor, Tensor]], list[Tensor]]:
+    def _backprops(
+        self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
+    ) -> tuple[list[tuple[TapLinear, Tensor, Tensor]], list[Tensor]]:
         taps: list[tuple[TapLinear, Tensor, Tensor]] = []
         for layer in self._layers:
             layer.tape = taps
@@ -168,5 +169,5 @@ def load_flat(model: nn.Module, values: Sequence[float] | np.ndarray) -> None:
     at = 0
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(flat[at:at + parameter.numel()].reshape(parameter.shape))
+            parameter.copy_(flat[at : at + parameter.numel()].reshape(parameter.shape))
             at += parameter.numel()

@@ -99,9 +99,12 @@ class ReleasePlan:
         if not re.fullmatch(r"1e-([5-9]|1[0-2])", self.delta):
             raise PlanError(f"delta must be 1e-5 ... 1e-12, got {self.delta!r}")
         for name, value, low, high in (
-            ("releases", self.releases, 1, 1000), ("length", self.shape.length, 1, 5_000_000),
-            ("grid_bits", self.grid_bits, 10, 24), ("max_units", self.max_units, 1, 2_000_000),
-            ("max_rows_per_unit", self.max_rows_per_unit, 1, 10_000), ("tail", self.step.tail, 1, self.releases),
+            ("releases", self.releases, 1, 1000),
+            ("length", self.shape.length, 1, 5_000_000),
+            ("grid_bits", self.grid_bits, 10, 24),
+            ("max_units", self.max_units, 1, 2_000_000),
+            ("max_rows_per_unit", self.max_rows_per_unit, 1, 10_000),
+            ("tail", self.step.tail, 1, self.releases),
             ("sigma_steps", self.sigma_steps, 2**8, 2**52),
         ):
             if not low <= value <= high:

@@ -49,7 +49,7 @@ def state_from(values: array[float]) -> StepState:
     length, rest = divmod(len(values) - 3, 4)
     if rest or length < 1:
         raise ValueError(f"{len(values)} numbers are not a step state")
-    parts = [values[i * length:(i + 1) * length] for i in range(4)]
+    parts = [values[i * length : (i + 1) * length] for i in range(4)]
     return StepState(*parts, *values[-3:])
 
 

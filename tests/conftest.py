@@ -9,17 +9,28 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-for name, value in (("FLWR_TELEMETRY_ENABLED", "0"), ("FLWR_DISABLE_UPDATE_CHECK", "1"),
-                    ("FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION", "1"), ("RAY_USAGE_STATS_ENABLED", "0"),
-                    ("OMP_NUM_THREADS", "1")):
+for name, value in (
+    ("FLWR_TELEMETRY_ENABLED", "0"),
+    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
+    ("FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION", "1"),
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+    ("OMP_NUM_THREADS", "1"),
+):
     os.environ.setdefault(name, value)
 
 
 @pytest.fixture
 def run_command():
     """Run a party's command as a user does: its own process, output captured."""
+
     def run(package, *arguments, encoding="utf-8", timeout=60, **environ):
         code = f"from {package}.cli import main; main()"
-        return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, encoding=encoding, timeout=timeout,
-                              env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT), **environ})
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            encoding=encoding,
+            timeout=timeout,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT), **environ},
+        )
+
     return run

@@ -10,7 +10,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts import tiles
 from contracts.agreement import Chamber, PrivacyTerms, Prose, RoundTerms, TaskTerms, Terms, with_prose
-from contracts.checkpoint import LOG_KEY, Checkpoint, Note, NoteKey, cosign_note, parse_line, policy, sign_checkpoint, witness_name
+from contracts.checkpoint import (
+    LOG_KEY,
+    Checkpoint,
+    Note,
+    NoteKey,
+    cosign_note,
+    parse_line,
+    policy,
+    sign_checkpoint,
+    witness_name,
+)
 from contracts.envelope import digest, key_id, public_text, seal
 from contracts.fields import new_id, time_text
 from contracts.merkle import leaf_hash, root
@@ -20,7 +30,19 @@ from contracts.rules.fold import apply
 from contracts.rules.releases import participants
 from contracts.rules.state import EMPTY, RunRecord, TrustState
 from contracts.statements import (
-    AgreementPublished, Consent, DatasetScope, Genesis, Key, Notice, Predicate, Release, Round, RoundOpen, RunOrder, Scope, Seen,
+    AgreementPublished,
+    Consent,
+    DatasetScope,
+    Genesis,
+    Key,
+    Notice,
+    Predicate,
+    Release,
+    Round,
+    RoundOpen,
+    RunOrder,
+    Scope,
+    Seen,
     payload,
 )
 from privacy.plan import Adam, Gradients, ReleasePlan
@@ -33,9 +55,20 @@ START = digest(b"start model")
 
 def plan(**changes: object) -> ReleasePlan:
     """A plan of four numbers and three releases."""
-    fields = {"task": "risk", "dataset": "receivables", "unit": Unit.ROW, "partition": "train", "releases": 3,
-              "shape": Gradients("gradients", 4, "1"), "sigma_steps": 40 * 2**20, "grid_bits": 20, "delta": "1e-6",
-              "max_units": 1000, "max_rows_per_unit": 1, "step": Adam("adam", "0.1", 1)} | changes
+    fields = {
+        "task": "risk",
+        "dataset": "receivables",
+        "unit": Unit.ROW,
+        "partition": "train",
+        "releases": 3,
+        "shape": Gradients("gradients", 4, "1"),
+        "sigma_steps": 40 * 2**20,
+        "grid_bits": 20,
+        "delta": "1e-6",
+        "max_units": 1000,
+        "max_rows_per_unit": 1,
+        "step": Adam("adam", "0.1", 1),
+    } | changes
     return ReleasePlan(**fields)  # type: ignore[arg-type]
 
 
@@ -57,9 +90,20 @@ class Trust:
         self.entries: list[bytes] = []
         self.state: TrustState = EMPTY
         self.findings: list[Finding] = []
-        self.say(Genesis(**self.stamp(), origin=ORIGIN, log_vkey=self.log.vkey(), office=public_text(self.office.public_key()),
-                         agreement=public_text(self.agreement_key.public_key()), ca=NOTHING,
-                         quorum="members n//2+1, auditors 1"), self.log_key, self.office, self.agreement_key)
+        self.say(
+            Genesis(
+                **self.stamp(),
+                origin=ORIGIN,
+                log_vkey=self.log.vkey(),
+                office=public_text(self.office.public_key()),
+                agreement=public_text(self.agreement_key.public_key()),
+                ca=NOTHING,
+                quorum="members n//2+1, auditors 1",
+            ),
+            self.log_key,
+            self.office,
+            self.agreement_key,
+        )
         self.firms = [self.admit() for _ in range(members)]
         self.terms = self.make_terms(**terms)
         self.say(AgreementPublished(**self.stamp(), terms=self.terms), self.office, self.agreement_key)
@@ -94,50 +138,128 @@ class Trust:
         """Admit a firm with both keys."""
         firm = firm or Firm()
         for role, key in (("node", firm.node), ("witness", firm.witness)):
-            self.say(Key(**self.stamp(), member=firm.member, role=role, public=public_text(key.public_key()),
-                         register_document=None), self.office, key)
+            self.say(
+                Key(
+                    **self.stamp(),
+                    member=firm.member,
+                    role=role,
+                    public=public_text(key.public_key()),
+                    register_document=None,
+                ),
+                self.office,
+                key,
+            )
         return firm
 
     def make_terms(self, **changes: object) -> Terms:
         """Terms for the risk task, with prose."""
-        task = TaskTerms(task="risk", dataset="receivables", schema_digest=NOTHING, purpose="early-risk-warning",
-                         row_meaning="customers", personal_data=False, unit="row", max_units=1000, max_rows_per_unit=1)
-        limits = PrivacyTerms(delta="1e-6", epsilon_run_max="1", epsilon_year_max="4", rho_run_max_nano=24_355_970,
-                              rho_year_max_nano=311_064_954, families=("gradients",), noise="member", neighbours="add-remove")
+        task = TaskTerms(
+            task="risk",
+            dataset="receivables",
+            schema_digest=NOTHING,
+            purpose="early-risk-warning",
+            row_meaning="customers",
+            personal_data=False,
+            unit="row",
+            max_units=1000,
+            max_rows_per_unit=1,
+        )
+        limits = PrivacyTerms(
+            delta="1e-6",
+            epsilon_run_max="1",
+            epsilon_year_max="4",
+            rho_run_max_nano=24_355_970,
+            rho_year_max_nano=311_064_954,
+            families=("gradients",),
+            noise="member",
+            neighbours="add-remove",
+        )
         fields: dict[str, object] = {
-            "format": "mengbang-terms/1", "id": new_id(), "version": 1, "supersedes": None,
-            "valid_from": "2026-01-01T00:00:00Z", "valid_to": "2027-12-31T00:00:00Z",
-            "chamber": Chamber(name="示例商会", code_digest=NOTHING), "beneficiaries": "members", "tasks": (task,),
-            "privacy": limits, "bundles": (NOTHING,), "start_models": (START,), "combining": "fixed-point/1",
-            "secure_sum": "none", "min_members": 3,
-            "rounds": RoundTerms(max_per_run=50, window_max_s=259_200, deadline_max_s=3600), "onward_use": "none",
-            "withdrawal": "excluded-from-next-cut-off", "records_kept_years": 3, "law": "中华人民共和国法律",
-            "prose": Prose(template="mengbang-agreement/1", zh=NOTHING, en=NOTHING)} | changes
+            "format": "mengbang-terms/1",
+            "id": new_id(),
+            "version": 1,
+            "supersedes": None,
+            "valid_from": "2026-01-01T00:00:00Z",
+            "valid_to": "2027-12-31T00:00:00Z",
+            "chamber": Chamber(name="示例商会", code_digest=NOTHING),
+            "beneficiaries": "members",
+            "tasks": (task,),
+            "privacy": limits,
+            "bundles": (NOTHING,),
+            "start_models": (START,),
+            "combining": "fixed-point/1",
+            "secure_sum": "none",
+            "min_members": 3,
+            "rounds": RoundTerms(max_per_run=50, window_max_s=259_200, deadline_max_s=3600),
+            "onward_use": "none",
+            "withdrawal": "excluded-from-next-cut-off",
+            "records_kept_years": 3,
+            "law": "中华人民共和国法律",
+            "prose": Prose(template="mengbang-agreement/1", zh=NOTHING, en=NOTHING),
+        } | changes
         return with_prose(Terms(**fields))  # type: ignore[arg-type]
 
-    def consent(self, firm: Firm, event: str = "grant", *, signer: Ed25519PrivateKey | None = None,
-                scope: dict[str, object] | None = None, **changes: object) -> tuple[Finding, ...]:
+    def consent(
+        self,
+        firm: Firm,
+        event: str = "grant",
+        *,
+        signer: Ed25519PrivateKey | None = None,
+        scope: dict[str, object] | None = None,
+        **changes: object,
+    ) -> tuple[Finding, ...]:
         """A consent entry of `firm`, by default a grant over the whole agreement."""
         last = self.state.consent(firm.member, self.agreement)
         limits = self.terms.privacy
-        whole = Scope(tasks=("risk",), datasets=(DatasetScope(id="receivables", unit="row"),), **({
-            "delta": limits.delta, "epsilon_run_max": "1", "epsilon_year_max": "4", "rho_run_max_nano": limits.rho_run_max_nano,
-            "rho_year_max_nano": limits.rho_year_max_nano, "rounds_max": 50} | (scope or {})))
+        whole = Scope(
+            tasks=("risk",),
+            datasets=(DatasetScope(id="receivables", unit="row"),),
+            **(
+                {
+                    "delta": limits.delta,
+                    "epsilon_run_max": "1",
+                    "epsilon_year_max": "4",
+                    "rho_run_max_nano": limits.rho_run_max_nano,
+                    "rho_year_max_nano": limits.rho_year_max_nano,
+                    "rounds_max": 50,
+                }
+                | (scope or {})
+            ),
+        )
         gone = event == "withdraw"
         fields: dict[str, object] = {
-            **self.stamp(), "event": event, "member": firm.member, "agreement": self.agreement,
-            "scope": None if gone else whole, "seq": last.consent.seq + 1 if last else 1, "prev": last.digest if last else None,
-            "effective_from": time_text(self.now), "expires_at": None if gone else "2026-12-31T00:00:00Z",
+            **self.stamp(),
+            "event": event,
+            "member": firm.member,
+            "agreement": self.agreement,
+            "scope": None if gone else whole,
+            "seq": last.consent.seq + 1 if last else 1,
+            "prev": last.digest if last else None,
+            "effective_from": time_text(self.now),
+            "expires_at": None if gone else "2026-12-31T00:00:00Z",
             "notice": None if gone else Notice(digest=self.terms.prose.zh, lang="zh-CN", level="enhanced"),
-            "method": "signed-in-node", "consent_kind": "separate", "seen": Seen(size=0, root=NOTHING)} | changes
+            "method": "signed-in-node",
+            "consent_kind": "separate",
+            "seen": Seen(size=0, root=NOTHING),
+        } | changes
         return self.say(Consent(**fields), signer or firm.node)  # type: ignore[arg-type]
 
     def order(self, **changes: object) -> tuple[Finding, ...]:
         """Order a risk run."""
         fields: dict[str, object] = {
-            **self.stamp(), "agreement": self.agreement, "task": "risk", "dataset": "receivables", "schema_digest": NOTHING,
-            "bundle": NOTHING, "model_start": START, "plan": plan(), "min_members": 3, "window_s": 3600, "deadline_s": 60,
-            "expires_at": "2026-12-01T00:00:00Z"} | changes
+            **self.stamp(),
+            "agreement": self.agreement,
+            "task": "risk",
+            "dataset": "receivables",
+            "schema_digest": NOTHING,
+            "bundle": NOTHING,
+            "model_start": START,
+            "plan": plan(),
+            "min_members": 3,
+            "window_s": 3600,
+            "deadline_s": 60,
+            "expires_at": "2026-12-01T00:00:00Z",
+        } | changes
         return self.say(RunOrder(**fields), self.office)  # type: ignore[arg-type]
 
     @property
@@ -149,9 +271,14 @@ class Trust:
         """Open the next round with everyone who consents."""
         stamp = self.stamp()
         fields: dict[str, object] = {
-            **stamp, "order": self.run.run, "round": self.run.next_round(),
-            "members": consenting_members(self.state, self.run, stamp["issued_at"]), "model_in": self.run.model,
-            "log_size": len(self.entries), "deadline_s": 60} | changes
+            **stamp,
+            "order": self.run.run,
+            "round": self.run.next_round(),
+            "members": consenting_members(self.state, self.run, stamp["issued_at"]),
+            "model_in": self.run.model,
+            "log_size": len(self.entries),
+            "deadline_s": 60,
+        } | changes
         return self.say(RoundOpen(**fields), self.office)  # type: ignore[arg-type]
 
     def close(self, *, without: tuple[str, ...] = (), **changes: object) -> tuple[Finding, ...]:
@@ -161,19 +288,34 @@ class Trust:
         listed = [member for member, _ in waiting.opened.members]
         cost = self.run.order.plan.rho_nano()
         fields: dict[str, object] = {
-            **self.stamp(), "order": self.run.run, "open": waiting.open_index, "round": waiting.opened.round,
-            "outcome": "recorded", "cutoff": len(self.entries), "contributors": tuple(m for m in listed if m not in without),
-            "list_root": NOTHING, "list_document": NOTHING, "aggregate": NOTHING,
-            "model_out": digest(b"model %d" % len(self.entries)), "step_state": NOTHING,
+            **self.stamp(),
+            "order": self.run.run,
+            "open": waiting.open_index,
+            "round": waiting.opened.round,
+            "outcome": "recorded",
+            "cutoff": len(self.entries),
+            "contributors": tuple(m for m in listed if m not in without),
+            "list_root": NOTHING,
+            "list_document": NOTHING,
+            "aggregate": NOTHING,
+            "model_out": digest(b"model %d" % len(self.entries)),
+            "step_state": NOTHING,
             "dropped": tuple((m, "withdrawn") for m in listed if m in without),
-            "spend": tuple((m, cost) for m in listed)} | changes
+            "spend": tuple((m, cost) for m in listed),
+        } | changes
         return self.say(Round(**fields), self.office)  # type: ignore[arg-type]
 
     def release(self, **changes: object) -> tuple[Finding, ...]:
         """Release the model of the last run."""
-        fields: dict[str, object] = {**self.stamp(), "order": self.run.run, "task": "risk", "model": self.run.model,
-                                     "rounds": len(self.run.rounds), "participants": participants(self.run),
-                                     "min_members": 3} | changes
+        fields: dict[str, object] = {
+            **self.stamp(),
+            "order": self.run.run,
+            "task": "risk",
+            "model": self.run.model,
+            "rounds": len(self.run.rounds),
+            "participants": participants(self.run),
+            "min_members": 3,
+        } | changes
         return self.say(Release(**fields), self.office)  # type: ignore[arg-type]
 
     def whole_run(self) -> None:
@@ -189,9 +331,15 @@ class Trust:
     def note(self, size: int | None = None) -> Note:
         """The checkpoint of the first `size` entries, cosigned by every firm."""
         size = len(self.entries) if size is None else size
-        note = sign_checkpoint(Checkpoint(ORIGIN, size, root([leaf_hash(e) for e in self.entries[:size]])), self.log_key)
-        lines = [parse_line(cosign_note(note, f.witness, name=witness_name(ORIGIN, f.member), time=int(self.now.timestamp())))
-                 for f in self.firms]
+        note = sign_checkpoint(
+            Checkpoint(ORIGIN, size, root([leaf_hash(e) for e in self.entries[:size]])), self.log_key
+        )
+        lines = [
+            parse_line(
+                cosign_note(note, f.witness, name=witness_name(ORIGIN, f.member), time=int(self.now.timestamp()))
+            )
+            for f in self.firms
+        ]
         return Note(note.checkpoint, (*note.signatures, *lines))
 
     def write(self, folder: Path) -> dict[str, object]:
@@ -199,8 +347,11 @@ class Trust:
         hashes = [leaf_hash(e) for e in self.entries]
         for name in tiles.names(len(self.entries)):
             first = name.n * tiles.WIDTH
-            data = (tiles.bundle(self.entries[first:first + name.width]) if name.level is None
-                    else tiles.tile_hashes(hashes, name))
+            data = (
+                tiles.bundle(self.entries[first : first + name.width])
+                if name.level is None
+                else tiles.tile_hashes(hashes, name)
+            )
             _put(folder / name.path(), data)
         text = self.note().text().encode()
         _put(folder / "checkpoint", text)
@@ -211,9 +362,16 @@ class Trust:
     def pins(self) -> dict[str, object]:
         """What the first member would hand to an auditor."""
         checkpoint = self.note().checkpoint
-        return {"origin": ORIGIN, "log_vkey": self.log.vkey(), "genesis": digest(self.entries[0]), "ca_pem": "",
-                "cosigners": {n: k.vkey() for n, k in self.state.witnesses().items()}, "size": checkpoint.size,
-                "root": "sha256:" + checkpoint.root.hex(), "member": self.firms[0].member}
+        return {
+            "origin": ORIGIN,
+            "log_vkey": self.log.vkey(),
+            "genesis": digest(self.entries[0]),
+            "ca_pem": "",
+            "cosigners": {n: k.vkey() for n, k in self.state.witnesses().items()},
+            "size": checkpoint.size,
+            "root": "sha256:" + checkpoint.root.hex(),
+            "member": self.firms[0].member,
+        }
 
 
 def _put(path: Path, data: bytes) -> None:

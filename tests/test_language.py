@@ -10,7 +10,11 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 ROOT = Path(__file__).resolve().parent.parent
-KERNELS = ("contracts", "engine", "privacy")  # every party reads their sentences: they stand in the catalogue of contracts
+KERNELS = (
+    "contracts",
+    "engine",
+    "privacy",
+)  # every party reads their sentences: they stand in the catalogue of contracts
 PARTIES = ("auditor", "client_node", "coordinator")
 METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 ERRORS = {"TrustError", "Malformed", "Invalid", "Refused", "Unavailable"}
@@ -37,7 +41,12 @@ def shared():
 
 @pytest.mark.parametrize("package", PARTIES)
 def test_every_sentence_of_a_party_has_its_chinese(package):
-    known = {name for held in (catalogue(package), catalogue("contracts")) for name, entry in held.items() if entry.string and not entry.fuzzy}
+    known = {
+        name
+        for held in (catalogue(package), catalogue("contracts"))
+        for name, entry in held.items()
+        if entry.string and not entry.fuzzy
+    }
     assert {text: place for text, place in sentences(package).items() if text not in known} == {}
 
 
@@ -59,9 +68,14 @@ def test_a_translation_fills_in_the_same_values(package):
 
 @pytest.mark.parametrize("package", [*PARTIES, "contracts"])
 def test_a_translation_is_chinese(package):
-    bare = [entry.id for entry in catalogue(package).values()
-            if re.search(r"[a-z]{3}", re.sub(r"\{\w*\}", "", entry.id)) and not re.search(r"[\u4e00-\u9fff]", entry.string)]
-    assert [text for text in bare if not re.match(r"(coordinator|client-node|auditor|chmod) ", text)] == []  # commands stay as typed
+    bare = [
+        entry.id
+        for entry in catalogue(package).values()
+        if re.search(r"[a-z]{3}", re.sub(r"\{\w*\}", "", entry.id)) and not re.search(r"[\u4e00-\u9fff]", entry.string)
+    ]
+    assert [
+        text for text in bare if not re.match(r"(coordinator|client-node|auditor|chmod) ", text)
+    ] == []  # commands stay as typed
 
 
 def unmarked(path):
@@ -74,8 +88,13 @@ def unmarked(path):
         if name not in ERRORS and name != "print" and not told:
             continue
         texts = [*node.args[:1], *(word.value for word in node.keywords if word.arg in ("what", "why", "do"))]
-        yield from (f"{path.name}:{text.lineno} {text.value}" for text in texts
-                    if isinstance(text, ast.Constant) and isinstance(text.value, str) and re.search(r"[A-Za-z]{2}", re.sub(r"\{\w*\}", "", text.value)))
+        yield from (
+            f"{path.name}:{text.lineno} {text.value}"
+            for text in texts
+            if isinstance(text, ast.Constant)
+            and isinstance(text.value, str)
+            and re.search(r"[A-Za-z]{2}", re.sub(r"\{\w*\}", "", text.value))
+        )
 
 
 def test_no_error_and_no_printed_line_passes_by_the_catalogue():
@@ -91,5 +110,7 @@ def test_a_plain_string_in_an_error_would_be_seen(tmp_path):
 
 def test_pages_hold_no_text_of_their_own():
     for page in (ROOT / "coordinator" / "templates").glob("*.html"):
-        bare = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|<[^>]*>", " ", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        bare = re.sub(
+            r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|<[^>]*>", " ", page.read_text(encoding="utf-8"), flags=re.DOTALL
+        )
         assert set(re.findall(r"[A-Za-z\u4e00-\u9fff]+", bare)) <= {"中文", "English"}, page.name

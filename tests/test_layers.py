@@ -17,7 +17,9 @@ HEAVY = {"torch", "numpy", "opendp", "flwr", "fastapi", "sqlmodel", "polars", "s
 
 def lint_imports(folder):
     command = "from importlinter.cli import lint_imports_command as run; run()"
-    return subprocess.run([sys.executable, "-c", command, "--no-cache"], cwd=folder, capture_output=True, encoding="utf-8", timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", command, "--no-cache"], cwd=folder, capture_output=True, encoding="utf-8", timeout=120
+    )
 
 
 def test_no_package_imports_what_it_may_not():
@@ -49,16 +51,28 @@ def test_an_init_file_is_one_docstring(package):
 
 
 def test_every_folder_with_code_is_listed_for_the_distribution():
-    folders = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for top in TOP for path in (ROOT / top).rglob("*.py")}
+    folders = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".") for top in TOP for path in (ROOT / top).rglob("*.py")
+    }
     assert folders == set(LISTED)
 
 
 def test_every_data_file_of_a_package_is_packed():
     suffixes = {pattern.rpartition("/")[0]: pattern for pattern in SETTINGS["tool"]["setuptools"]["package-data"]["*"]}
-    packed = {path for top in TOP for pattern in suffixes.values() for folder in (ROOT / top).rglob("**/") for path in folder.glob(pattern)}
+    packed = {
+        path
+        for top in TOP
+        for pattern in suffixes.values()
+        for folder in (ROOT / top).rglob("**/")
+        for path in folder.glob(pattern)
+    }
     packed |= {path for top in TOP for path in (ROOT / top).rglob("*.json")}
-    shipped = {path for top in TOP for path in (ROOT / top).rglob("*")
-               if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts}
+    shipped = {
+        path
+        for top in TOP
+        for path in (ROOT / top).rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
     assert shipped - packed == set()
 
 
@@ -70,7 +84,9 @@ def test_an_auditor_installs_nothing_heavy():
 
 
 def test_every_version_of_the_tested_set_is_exact():
-    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
     assert [line for line in lines if line.count("==") != 1 or "+" in line] == []
     assert {"polars==1.36.1", "click==8.3.3", "torch==2.13.0"} <= set(lines)
 

@@ -45,9 +45,20 @@ def without_encoding(path):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         named = {word.arg for word in node.keywords}
-        mode = next((a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str) and set(a.value) <= set("rwaxbt+")), "r")
-        opens_text = name == "open" and "b" not in mode and not (isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "os")
-        texts = name == "write_text" and len(node.args) < 2 or name == "read_text" and not node.args or opens_text
+        mode = next(
+            (
+                a.value
+                for a in node.args
+                if isinstance(a, ast.Constant) and isinstance(a.value, str) and set(a.value) <= set("rwaxbt+")
+            ),
+            "r",
+        )
+        opens_text = (
+            name == "open"
+            and "b" not in mode
+            and not (isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "os")
+        )
+        texts = (name == "write_text" and len(node.args) < 2) or (name == "read_text" and not node.args) or opens_text
         if texts and "encoding" not in named:
             yield f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name}:{node.lineno}"
 
@@ -59,7 +70,9 @@ def test_text_is_read_and_written_in_a_stated_encoding(package):
 
 def test_a_forgotten_encoding_would_be_seen(tmp_path):
     wrong = tmp_path / "wrong.py"
-    wrong.write_text('open("a")\nPath("b").read_text()\nopen("c", "rb")\nopen("d", encoding="utf-8")\n', encoding="utf-8")
+    wrong.write_text(
+        'open("a")\nPath("b").read_text()\nopen("c", "rb")\nopen("d", encoding="utf-8")\n', encoding="utf-8"
+    )
     assert list(without_encoding(wrong)) == ["wrong.py:1", "wrong.py:2"]
 
 
@@ -78,8 +91,13 @@ print("LOOK", json.dumps([code, time.perf_counter() - began, heavy]))
 
 
 def help_of(package, *words):
-    done = subprocess.run([sys.executable, "-c", LOOK.format(package=package), json.dumps([*words, "--help"])], capture_output=True,
-                          encoding="utf-8", timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"})
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK.format(package=package), json.dumps([*words, "--help"])],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+    )
     text, _, seen = done.stdout.rpartition("LOOK ")
     return text, *json.loads(seen or "[null, 0, []]")
 
@@ -95,8 +113,14 @@ def walk(command, words):
         yield words
 print(json.dumps(list(walk(typer.main.get_command(cli.app), []))))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+    )
     return json.loads(done.stdout)
 
 
@@ -121,8 +145,16 @@ print("imported")
 """
 
 
-@pytest.mark.parametrize("modules", ["client_node.settings, client_node.cli", "coordinator.settings, coordinator.cli", "auditor.identity, auditor.cli"])
+@pytest.mark.parametrize(
+    "modules",
+    ["client_node.settings, client_node.cli", "coordinator.settings, coordinator.cli", "auditor.identity, auditor.cli"],
+)
 def test_a_party_imports_without_unix_modules(modules):
-    done = subprocess.run([sys.executable, "-c", WINDOWS.format(modules=modules)], capture_output=True, encoding="utf-8", timeout=60,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", WINDOWS.format(modules=modules)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.stdout.strip() == "imported", done.stderr

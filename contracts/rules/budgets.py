@@ -64,8 +64,13 @@ def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Fin
         if code is None and event and event.index != consent_index:
             code = "NO_CONSENT"
         if code:
-            yield Finding(code, entry.index, "I20" if code == "OVER_BUDGET" else "I14", _SENTENCES[code],
-                          {"round": opened.round, "member": member})
+            yield Finding(
+                code,
+                entry.index,
+                "I20" if code == "OVER_BUDGET" else "I14",
+                _SENTENCES[code],
+                {"round": opened.round, "member": member},
+            )
 
 
 def charge(state: TrustState, opened: RoundOpen, order: RunOrder) -> TrustState:

@@ -14,8 +14,13 @@ from contracts.statements import AgreementPublished, AgreementState, Consent, Sc
 from contracts.wording import N_
 
 MIN_MEMBERS = 3
-_NEXT_STATES = {"active": {"suspended", "revoked", "closed"}, "suspended": {"active", "revoked", "closed"},
-                "superseded": {"closed"}, "revoked": {"closed"}, "closed": set()}
+_NEXT_STATES = {
+    "active": {"suspended", "revoked", "closed"},
+    "suspended": {"active", "revoked", "closed"},
+    "superseded": {"closed"},
+    "revoked": {"closed"},
+    "closed": set(),
+}
 
 
 def check_agreement(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -28,14 +33,23 @@ def check_agreement(state: TrustState, entry: Entry) -> Iterator[Finding]:
     except Invalid as error:
         yield from_error(error, entry.index, "I9")
     if moment(terms.valid_from) >= moment(terms.valid_to) or terms.min_members < MIN_MEMBERS or not terms.tasks:
-        yield Finding("AGREEMENT_TERMS", entry.index, "I9",
-                      N_("an agreement needs a period, a task and at least {n} members a round"), {"n": MIN_MEMBERS})
+        yield Finding(
+            "AGREEMENT_TERMS",
+            entry.index,
+            "I9",
+            N_("an agreement needs a period, a task and at least {n} members a round"),
+            {"n": MIN_MEMBERS},
+        )
     newest = next(reversed(state.agreements.items()), None)
     expected = (newest[0], newest[1].terms.version + 1) if newest else (None, 1)
     if (terms.supersedes, terms.version) != expected or terms.digest() in state.agreements:
-        yield Finding("AGREEMENT_CHAIN", entry.index, "I10",
-                      N_("version {version} of the agreement does not follow the version before it"),
-                      {"version": terms.version})
+        yield Finding(
+            "AGREEMENT_CHAIN",
+            entry.index,
+            "I10",
+            N_("version {version} of the agreement does not follow the version before it"),
+            {"version": terms.version},
+        )
 
 
 def check_agreement_state(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -44,8 +58,13 @@ def check_agreement_state(state: TrustState, entry: Entry) -> Iterator[Finding]:
     assert isinstance(change, AgreementState)
     record = state.agreements.get(change.agreement)
     if record is None or change.state not in _NEXT_STATES[record.state]:
-        yield Finding("AGREEMENT_STATE", entry.index, "I10", N_("agreement {agreement} cannot become {state}"),
-                      {"agreement": change.agreement, "state": change.state})
+        yield Finding(
+            "AGREEMENT_STATE",
+            entry.index,
+            "I10",
+            N_("agreement {agreement} cannot become {state}"),
+            {"agreement": change.agreement, "state": change.state},
+        )
 
 
 def publish(state: TrustState, entry: Entry) -> TrustState:
@@ -81,16 +100,30 @@ def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
     expected = (last.consent.seq + 1, last.digest) if last else (1, None)
     was_live = last is not None and last.consent.event != "withdraw"
     if (consent.seq, consent.prev) != expected or (consent.event == "amend") != was_live:
-        yield Finding("CONSENT_CHAIN", entry.index, "I11",
-                      N_("consent {seq} ({event}) of {member} does not follow the one before it"),
-                      {"seq": consent.seq, "event": consent.event, "member": consent.member})
+        yield Finding(
+            "CONSENT_CHAIN",
+            entry.index,
+            "I11",
+            N_("consent {seq} ({event}) of {member} does not follow the one before it"),
+            {"seq": consent.seq, "event": consent.event, "member": consent.member},
+        )
     record = state.agreements.get(consent.agreement)
     if record is None or record.state != "active":
-        yield Finding("AGREEMENT_INACTIVE", entry.index, "I9", N_("agreement {agreement} is not active"),
-                      {"agreement": consent.agreement})
+        yield Finding(
+            "AGREEMENT_INACTIVE",
+            entry.index,
+            "I9",
+            N_("agreement {agreement} is not active"),
+            {"agreement": consent.agreement},
+        )
     elif not _is_within(consent, record.terms):
-        yield Finding("SCOPE", entry.index, "I12", N_("the consent of {member} is wider than the agreement"),
-                      {"member": consent.member})
+        yield Finding(
+            "SCOPE",
+            entry.index,
+            "I12",
+            N_("the consent of {member} is wider than the agreement"),
+            {"member": consent.member},
+        )
 
 
 def _is_within(consent: Consent, terms: Terms) -> bool:
@@ -98,17 +131,27 @@ def _is_within(consent: Consent, terms: Terms) -> bool:
         return False
     if consent.notice.digest not in (terms.prose.zh, terms.prose.en):
         return False
-    period = moment(terms.valid_from) <= moment(consent.effective_from) < moment(consent.expires_at) <= moment(terms.valid_to)
+    period = (
+        moment(terms.valid_from)
+        <= moment(consent.effective_from)
+        < moment(consent.expires_at)
+        <= moment(terms.valid_to)
+    )
     return period and _scope_is_within(consent.scope, terms)
 
 
 def _scope_is_within(scope: Scope, terms: Terms) -> bool:
     offered = {(t.dataset, t.unit) for t in terms.tasks if t.task in scope.tasks}
     limits = terms.privacy
-    return (bool(scope.tasks) and set(scope.tasks) <= {t.task for t in terms.tasks}
-            and {(d.id, d.unit) for d in scope.datasets} <= offered
-            and scope.delta == limits.delta and scope.rho_run_max_nano <= limits.rho_run_max_nano
-            and scope.rho_year_max_nano <= limits.rho_year_max_nano and scope.rounds_max <= terms.rounds.max_per_run)
+    return (
+        bool(scope.tasks)
+        and set(scope.tasks) <= {t.task for t in terms.tasks}
+        and {(d.id, d.unit) for d in scope.datasets} <= offered
+        and scope.delta == limits.delta
+        and scope.rho_run_max_nano <= limits.rho_run_max_nano
+        and scope.rho_year_max_nano <= limits.rho_year_max_nano
+        and scope.rounds_max <= terms.rounds.max_per_run
+    )
 
 
 def record_consent(state: TrustState, entry: Entry) -> TrustState:

@@ -47,7 +47,9 @@ def _no_effect(state: TrustState, entry: Entry) -> TrustState:
 
 
 def _not_for_the_log(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    yield Finding("PROFILE", entry.index, "I1", N_("a {kind} does not belong on the log"), {"kind": entry.predicate.kind})
+    yield Finding(
+        "PROFILE", entry.index, "I1", N_("a {kind} does not belong on the log"), {"kind": entry.predicate.kind}
+    )
 
 
 # kind -> (its rules, what it permits, what it uses up even when broken)

@@ -65,8 +65,13 @@ def check_signers(state: TrustState, entry: Entry) -> Iterator[Finding]:
     if any(needed and needed == entry.signers for needed in required_signers(state, entry.predicate)):
         return
     code = "CONSENT_NOT_BY_PRINCIPAL" if isinstance(entry.predicate, Consent) else "BAD_SIGNATURE"
-    yield Finding(code, entry.index, "I2", N_("a {kind} statement is not signed by those whose word it is"),
-                  {"kind": entry.predicate.kind})
+    yield Finding(
+        code,
+        entry.index,
+        "I2",
+        N_("a {kind} statement is not signed by those whose word it is"),
+        {"kind": entry.predicate.kind},
+    )
 
 
 def check_place(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -74,8 +79,13 @@ def check_place(state: TrustState, entry: Entry) -> Iterator[Finding]:
     if isinstance(entry.predicate, Genesis) != (entry.index == 0):
         yield Finding("GENESIS", entry.index, "I6", N_("the genesis statement must be the first entry and no other"))
     if state.knows_record(entry.predicate.record_id):
-        yield Finding("DUPLICATE_ENTRY", entry.index, "I8", N_("the statement {id} is in the log already"),
-                      {"id": entry.predicate.record_id})
+        yield Finding(
+            "DUPLICATE_ENTRY",
+            entry.index,
+            "I8",
+            N_("the statement {id} is in the log already"),
+            {"id": entry.predicate.record_id},
+        )
 
 
 def check_key(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -83,12 +93,19 @@ def check_key(state: TrustState, entry: Entry) -> Iterator[Finding]:
     key = entry.predicate
     assert isinstance(key, Key)
     if (key.member is None) != (key.role == "auditor"):
-        yield Finding("PARTICIPANT", entry.index, "I3", N_("node and witness keys belong to a member, auditor keys to none"))
+        yield Finding(
+            "PARTICIPANT", entry.index, "I3", N_("node and witness keys belong to a member, auditor keys to none")
+        )
     if digest(from_base64(key.public)) in state.keys:
         yield Finding("PARTICIPANT", entry.index, "I3", N_("this key is registered already"))
     elif key.member and state.live_key(key.member, key.role):
-        yield Finding("SECOND_NODE", entry.index, "I3", N_("member {member} has a live {role} key already"),
-                      {"member": key.member, "role": key.role})
+        yield Finding(
+            "SECOND_NODE",
+            entry.index,
+            "I3",
+            N_("member {member} has a live {role} key already"),
+            {"member": key.member, "role": key.role},
+        )
 
 
 def check_key_state(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -105,8 +122,10 @@ def found_trust(state: TrustState, entry: Entry) -> TrustState:
     genesis = entry.predicate
     assert isinstance(genesis, Genesis)
     log = parse_vkey(genesis.log_vkey).public
-    keys = {digest(from_base64(text)): RegisteredKey(None, role, text, 0)
-            for role, text in (("office", genesis.office), ("agreement", genesis.agreement))}
+    keys = {
+        digest(from_base64(text)): RegisteredKey(None, role, text, 0)
+        for role, text in (("office", genesis.office), ("agreement", genesis.agreement))
+    }
     keys[key_id(log)] = RegisteredKey(None, "log", public_text(log), 0)
     return replace(state, genesis=genesis, keys=keys)
 
@@ -124,4 +143,3 @@ def end_key(state: TrustState, entry: Entry) -> TrustState:
     named = entry.predicate
     assert isinstance(named, KeyState)
     return replace(state, keys={**state.keys, named.key: replace(state.keys[named.key], ended=entry.index)})
-

@@ -13,7 +13,9 @@ from contracts.wording import N_
 
 def participants(run: RunRecord) -> int:
     """The smallest number of members combined in a recorded round of the run; 0 if there is none."""
-    return min((len(r.closed.contributors) for r in run.rounds if r.closed and r.closed.outcome == "recorded"), default=0)
+    return min(
+        (len(r.closed.contributors) for r in run.rounds if r.closed and r.closed.outcome == "recorded"), default=0
+    )
 
 
 def check_release(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -22,13 +24,16 @@ def check_release(state: TrustState, entry: Entry) -> Iterator[Finding]:
     assert isinstance(release, Release)
     run = state.runs.get(release.order)
     if run is None or run.release or not run.is_complete():
-        yield Finding("RELEASE_ROUNDS", entry.index, "I21", N_("a model is released before its run is complete, or twice"))
+        yield Finding(
+            "RELEASE_ROUNDS", entry.index, "I21", N_("a model is released before its run is complete, or twice")
+        )
         return
     if (release.model, release.task, release.rounds) != (run.model, run.order.task, len(run.rounds)):
         yield Finding("RELEASE_MODEL", entry.index, "I21", N_("the released model is not the one its rounds led to"))
     if not run.order.min_members <= release.min_members <= release.participants == participants(run):
-        yield Finding("RELEASE_FLOOR", entry.index, "I21", N_("the release stands on {n} members"),
-                      {"n": participants(run)})
+        yield Finding(
+            "RELEASE_FLOOR", entry.index, "I21", N_("the release stands on {n} members"), {"n": participants(run)}
+        )
 
 
 def record_release(state: TrustState, entry: Entry) -> TrustState:

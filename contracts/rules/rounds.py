@@ -21,11 +21,24 @@ def check_order(state: TrustState, entry: Entry) -> Iterator[Finding]:
     assert isinstance(order, RunOrder)
     record = state.agreements.get(order.agreement)
     offered = record.terms.for_task(order.task) if record else None
-    if record is None or offered is None or record.state != "active" or not (
-            moment(record.terms.valid_from) <= moment(order.issued_at) < moment(order.expires_at)
-            <= moment(record.terms.valid_to)):
-        yield Finding("AGREEMENT_INACTIVE", entry.index, "I9", N_("no active agreement covers task {task} for this period"),
-                      {"task": order.task})
+    if (
+        record is None
+        or offered is None
+        or record.state != "active"
+        or not (
+            moment(record.terms.valid_from)
+            <= moment(order.issued_at)
+            < moment(order.expires_at)
+            <= moment(record.terms.valid_to)
+        )
+    ):
+        yield Finding(
+            "AGREEMENT_INACTIVE",
+            entry.index,
+            "I9",
+            N_("no active agreement covers task {task} for this period"),
+            {"task": order.task},
+        )
         return
     for code, rule in _breaches(order, record.terms, offered):
         yield Finding(code, entry.index, rule, N_("the order leaves the agreement: {code}"), {"code": code})
@@ -55,7 +68,11 @@ def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tup
     if order.min_members < terms.min_members:
         yield "MIN_PARTICIPANTS", "I15"
     limits = terms.rounds
-    if plan.releases > limits.max_per_run or order.window_s > limits.window_max_s or order.deadline_s > limits.deadline_max_s:
+    if (
+        plan.releases > limits.max_per_run
+        or order.window_s > limits.window_max_s
+        or order.deadline_s > limits.deadline_max_s
+    ):
         yield "ROUND_SEQUENCE", "I13"
 
 
@@ -73,25 +90,55 @@ def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
     assert isinstance(opened, RoundOpen)
     run = state.runs.get(opened.order)
     if run is None:
-        yield Finding("ROUND_SEQUENCE", entry.index, "I13", N_("round {round} belongs to no order in the log"),
-                      {"round": opened.round})
+        yield Finding(
+            "ROUND_SEQUENCE",
+            entry.index,
+            "I13",
+            N_("round {round} belongs to no order in the log"),
+            {"round": opened.round},
+        )
         return
     late = moment(opened.issued_at) >= moment(run.order.expires_at)
-    if (opened.round != run.next_round() or run.open_round() or run.release or late
-            or opened.round > run.order.plan.releases or not run.index < opened.log_size <= entry.index):
-        yield Finding("ROUND_SEQUENCE", entry.index, "I13", N_("round {round} is not the next round of its run"),
-                      {"round": opened.round})
+    if (
+        opened.round != run.next_round()
+        or run.open_round()
+        or run.release
+        or late
+        or opened.round > run.order.plan.releases
+        or not run.index < opened.log_size <= entry.index
+    ):
+        yield Finding(
+            "ROUND_SEQUENCE",
+            entry.index,
+            "I13",
+            N_("round {round} is not the next round of its run"),
+            {"round": opened.round},
+        )
     names = [member for member, _ in opened.members]
     if names != sorted(set(names)) or len(names) < run.order.min_members:
-        yield Finding("MIN_PARTICIPANTS", entry.index, "I15",
-                      N_("round {round} asks fewer than {least} members, or one of them twice"),
-                      {"round": opened.round, "least": run.order.min_members})
+        yield Finding(
+            "MIN_PARTICIPANTS",
+            entry.index,
+            "I15",
+            N_("round {round} asks fewer than {least} members, or one of them twice"),
+            {"round": opened.round, "least": run.order.min_members},
+        )
     if opened.model_in != run.model:
-        yield Finding("MODEL_CHAIN", entry.index, "I16", N_("round {round} does not start from the model of the round before"),
-                      {"round": opened.round})
+        yield Finding(
+            "MODEL_CHAIN",
+            entry.index,
+            "I16",
+            N_("round {round} does not start from the model of the round before"),
+            {"round": opened.round},
+        )
     if state.agreements[run.order.agreement].state != "active":
-        yield Finding("AGREEMENT_INACTIVE", entry.index, "I9", N_("the agreement of round {round} is not active"),
-                      {"round": opened.round})
+        yield Finding(
+            "AGREEMENT_INACTIVE",
+            entry.index,
+            "I9",
+            N_("the agreement of round {round} is not active"),
+            {"round": opened.round},
+        )
     yield from check_asked(state, entry, run)
 
 
@@ -114,19 +161,39 @@ def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
     run = state.runs.get(closed.order)
     waiting = run.open_round() if run else None
     if run is None or waiting is None or (waiting.open_index, waiting.opened.round) != (closed.open, closed.round):
-        yield Finding("ROUND_SEQUENCE", entry.index, "I13", N_("round {round} ends without having been opened"),
-                      {"round": closed.round})
+        yield Finding(
+            "ROUND_SEQUENCE",
+            entry.index,
+            "I13",
+            N_("round {round} ends without having been opened"),
+            {"round": closed.round},
+        )
         return
     listed = [member for member, _ in waiting.opened.members]
     if sorted([*closed.contributors, *(m for m, _ in closed.dropped)]) != listed:
-        yield Finding("PARTICIPANT", entry.index, "I15", N_("round {round} does not account for every member asked"),
-                      {"round": closed.round})
+        yield Finding(
+            "PARTICIPANT",
+            entry.index,
+            "I15",
+            N_("round {round} does not account for every member asked"),
+            {"round": closed.round},
+        )
     if list(closed.spend) != [(member, run.order.plan.rho_nano()) for member in listed]:
-        yield Finding("BUDGET_REPORT", entry.index, "I19", N_("round {round} reports another spend than its plan"),
-                      {"round": closed.round})
+        yield Finding(
+            "BUDGET_REPORT",
+            entry.index,
+            "I19",
+            N_("round {round} reports another spend than its plan"),
+            {"round": closed.round},
+        )
     if not waiting.open_index < closed.cutoff <= entry.index:
-        yield Finding("CUTOFF", entry.index, "I14", N_("the cut-off of round {round} lies outside the round"),
-                      {"round": closed.round})
+        yield Finding(
+            "CUTOFF",
+            entry.index,
+            "I14",
+            N_("the cut-off of round {round} lies outside the round"),
+            {"round": closed.round},
+        )
     yield from _check_contributors(state, entry, run, waiting)
     yield from _check_outcome(entry, run, waiting)
 
@@ -138,9 +205,13 @@ def _check_contributors(state: TrustState, entry: Entry, run: RunRecord, waiting
     for member in closed.contributors:
         event = state.consent(member, run.order.agreement, closed.cutoff)
         if event is None or event.consent.event == "withdraw":
-            yield Finding("TRAINED_AFTER_WITHDRAWAL", entry.index, "I23",
-                          N_("round {round} uses {member}, who withdrew before the cut-off"),
-                          {"round": closed.round, "member": member})
+            yield Finding(
+                "TRAINED_AFTER_WITHDRAWAL",
+                entry.index,
+                "I23",
+                N_("round {round} uses {member}, who withdrew before the cut-off"),
+                {"round": closed.round, "member": member},
+            )
 
 
 def _check_outcome(entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
@@ -149,15 +220,26 @@ def _check_outcome(entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterat
     results = (closed.list_root, closed.list_document, closed.aggregate, closed.step_state)
     if closed.outcome == "aborted":
         if closed.contributors or any(results) or closed.model_out != waiting.opened.model_in:
-            yield Finding("MODEL_CHAIN", entry.index, "I16", N_("the aborted round {round} changes the model"),
-                          {"round": closed.round})
+            yield Finding(
+                "MODEL_CHAIN",
+                entry.index,
+                "I16",
+                N_("the aborted round {round} changes the model"),
+                {"round": closed.round},
+            )
         return
     if len(closed.contributors) < run.order.min_members:
-        yield Finding("MIN_PARTICIPANTS", entry.index, "I15", N_("round {round} combines only {n} members"),
-                      {"round": closed.round, "n": len(closed.contributors)})
+        yield Finding(
+            "MIN_PARTICIPANTS",
+            entry.index,
+            "I15",
+            N_("round {round} combines only {n} members"),
+            {"round": closed.round, "n": len(closed.contributors)},
+        )
     if not all(results):
-        yield Finding("AGGREGATE", entry.index, "I18", N_("round {round} does not name what it combined"),
-                      {"round": closed.round})
+        yield Finding(
+            "AGGREGATE", entry.index, "I18", N_("round {round} does not name what it combined"), {"round": closed.round}
+        )
 
 
 def close_round(state: TrustState, entry: Entry) -> TrustState:

@@ -112,8 +112,9 @@ class TrustState:
 
     def live_key(self, member: str | None, role: Role) -> tuple[str, RegisteredKey] | None:
         """(KeyId, key) of the one live key in a role, if there is one."""
-        return next(((k, r) for k, r in self.keys.items()
-                     if (r.member, r.role) == (member, role) and r.ended is None), None)
+        return next(
+            ((k, r) for k, r in self.keys.items() if (r.member, r.role) == (member, role) and r.ended is None), None
+        )
 
     def members(self) -> list[str]:
         """Members with a live node key, in order of admission."""
@@ -158,7 +159,11 @@ def is_live(event: ConsentEvent | None, at_time: str) -> bool:
 def covers(event: ConsentEvent, order: RunOrder) -> bool:
     """A consent's scope holds this run: task, dataset with its unit, budget and number of rounds."""
     scope = event.consent.scope
-    return (scope is not None and order.task in scope.tasks
-            and any((d.id, d.unit) == (order.dataset, order.plan.unit) for d in scope.datasets)
-            and order.plan.total_rho_nano() <= scope.rho_run_max_nano
-            and order.plan.releases <= scope.rounds_max and order.plan.delta == scope.delta)
+    return (
+        scope is not None
+        and order.task in scope.tasks
+        and any((d.id, d.unit) == (order.dataset, order.plan.unit) for d in scope.datasets)
+        and order.plan.total_rho_nano() <= scope.rho_run_max_nano
+        and order.plan.releases <= scope.rounds_max
+        and order.plan.delta == scope.delta
+    )

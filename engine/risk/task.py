@@ -59,13 +59,17 @@ class Risk:
         """Scaled inputs and labels; without an id column each row is a unit of its own."""
         ids = schema.of_kind("id")
         unit = frame[ids[0].name].to_list() if ids else range(len(frame))
-        return Rows(inputs(frame, schema), frame[schema.one("label").name].to_numpy().astype(np.float64), tuple(map(str, unit)))
+        return Rows(
+            inputs(frame, schema), frame[schema.one("label").name].to_numpy().astype(np.float64), tuple(map(str, unit))
+        )
 
     def clipped_sum(self, model: array[float], rows: Rows, plan: ReleasePlan, key: bytes) -> np.ndarray:
         """See engine.task.Task."""
         net = _network(model)
         grouped = blocks(rows.unit, plan.max_rows_per_unit, key)
-        return Clipped(net, float(plan.shape.clip)).sum(_loss, torch.from_numpy(rows.x), torch.from_numpy(rows.y), grouped)
+        return Clipped(net, float(plan.shape.clip)).sum(
+            _loss, torch.from_numpy(rows.x), torch.from_numpy(rows.y), grouped
+        )
 
     def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
         """By keyed hash of the unit, so that a unit never stands on both sides."""
@@ -83,8 +87,12 @@ class Risk:
     def evaluate(self, model: array[float], rows: Rows, schema: TableSchema) -> dict[str, float]:
         """Brier score as loss, AUROC (0.5 where it does not exist), units and positives."""
         p = _probability(model, rows.x)
-        return {"loss": float(np.mean((p - rows.y) ** 2)) if len(p) else 0.0, "auroc": auroc(p, rows.y),
-                "units": float(len(set(rows.unit))), "positives": float(rows.y.sum())}
+        return {
+            "loss": float(np.mean((p - rows.y) ** 2)) if len(p) else 0.0,
+            "auroc": auroc(p, rows.y),
+            "units": float(len(set(rows.unit))),
+            "positives": float(rows.y.sum()),
+        }
 
     def serve(self, model: array[float], frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
         """Probability of default, with the three inputs that move the log-odds most."""
@@ -92,8 +100,10 @@ class Risk:
         ids = schema.of_kind("id")
         who = frame[ids[0].name].to_list() if ids else list(range(len(frame)))
         weights = np.array(model[:-1])
-        return [Served(str(name), {"probability": float(p)}, _reasons(row * weights, named))
-                for name, p, row in zip(who, _probability(model, x), x, strict=True)]
+        return [
+            Served(str(name), {"probability": float(p)}, _reasons(row * weights, named))
+            for name, p, row in zip(who, _probability(model, x), x, strict=True)
+        ]
 
 
 def _network(model: Sequence[float]) -> nn.Module:

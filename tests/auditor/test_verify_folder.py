@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from simulator import Trust
 
 from auditor.evidence import Folder
 from auditor.verify import verify
@@ -10,7 +11,6 @@ from contracts.envelope import open_entry
 from contracts.errors import Unavailable
 from contracts.pins import Pins
 from contracts.statements import parse
-from simulator import Trust
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_any_flipped_byte_of_any_file_is_found_and_names_the_file(honest):
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         whole = path.read_bytes()
         for at in {0, len(whole) // 3, len(whole) // 2, len(whole) - 1}:
-            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
             named = {file for _, file in found(folder, pins)}
             assert path.relative_to(folder).as_posix() in named, (path, at, named)
         path.write_bytes(whole)
@@ -85,7 +85,9 @@ def test_the_command_speaks_both_languages_and_exits_as_documented(honest, run_c
     pins_file.write_text(pins.model_dump_json(), encoding="utf-8")
     clean = run_command("auditor", "verify", str(folder), "--pins", str(pins_file), "--lang", "en")
     assert clean.returncode == 0 and "verdict: clean" in clean.stdout
-    chinese = run_command("auditor", "verify", str(folder), "--pins", str(pins_file), PYTHONIOENCODING="gbk", encoding="gbk")
+    chinese = run_command(
+        "auditor", "verify", str(folder), "--pins", str(pins_file), PYTHONIOENCODING="gbk", encoding="gbk"
+    )
     assert chinese.returncode == 0 and "结论：通过" in chinese.stdout and "✔" not in chinese.stdout
     without = run_command("auditor", "verify", str(folder), "--lang", "en")
     assert without.returncode == 2 and "fingerprint" in without.stdout

@@ -1,33 +1,48 @@
 """The log's formats against published vectors and against themselves."""
 
+from array import array
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from array import array
+from simulator import Trust
 
 from contracts import merkle, tiles
 from contracts.artefact import Artefact, read_artefact
 from contracts.checkpoint import (
-    WITNESS_KEY, Checkpoint, NoteKey, cosign_note, cosigners, format_proof, parse_line, parse_note, parse_vkey, quorum,
-    sign_checkpoint, verify_cosignature, verify_proof,
+    WITNESS_KEY,
+    Checkpoint,
+    NoteKey,
+    cosign_note,
+    cosigners,
+    format_proof,
+    parse_line,
+    parse_note,
+    parse_vkey,
+    quorum,
+    sign_checkpoint,
+    verify_cosignature,
+    verify_proof,
 )
 from contracts.envelope import canonical, load_public, open_entry, seal, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, TrustError
-from simulator import Trust
 
 # RFC 6962 reference inputs as used by the public test suites of the tree, with their roots.
-LEAVES = [bytes.fromhex(h) for h in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657",
-                                     "606162636465666768696a6b6c6d6e6f")]
-ROOTS = ["6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-         "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
-         "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
-         "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-         "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
-         "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
-         "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
-         "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"]
+LEAVES = [
+    bytes.fromhex(h)
+    for h in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
+]
+ROOTS = [
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+]
 HASHES = [merkle.leaf_hash(leaf) for leaf in LEAVES]
 
 
@@ -52,7 +67,7 @@ def test_every_proof_of_small_trees_holds_and_no_other():
             merkle.verify_consistency(old, merkle.root(HASHES[:old]), size, top, proof)
             if 0 < old < size:
                 with pytest.raises(Invalid, match="does not extend"):
-                    merkle.verify_consistency(old, merkle.root(HASHES[1:old + 1]), size, top, proof)
+                    merkle.verify_consistency(old, merkle.root(HASHES[1 : old + 1]), size, top, proof)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=600), st.integers(0, 70_000))
@@ -66,7 +81,15 @@ def test_bundles_and_tile_names_parse_back(entries, n):
 def test_tile_names_are_those_of_the_specification():
     assert tiles.TileName(0, 1234067).path() == "tile/0/x001/x234/067"
     assert tiles.TileName(None, 5, 12).path() == "tile/entries/005.p/12"
-    for wrong in ("tile/0/5", "tile/0/0005", "tile/0/x000/005", "tile/00/005", "tile/0/005.p/256", "tile/0/005.p/0", "tile/99/005"):
+    for wrong in (
+        "tile/0/5",
+        "tile/0/0005",
+        "tile/0/x000/005",
+        "tile/00/005",
+        "tile/0/005.p/256",
+        "tile/0/005.p/0",
+        "tile/99/005",
+    ):
         with pytest.raises(Malformed):
             tiles.parse_path(wrong)
 
@@ -88,9 +111,10 @@ def test_a_key_with_plus_signs_in_its_base64_parses():
 
 def test_the_note_vector_of_the_go_implementation_holds():
     key = parse_vkey("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
-    body = ("If you think cryptography is the answer to your problem,\n"
-            "then you don't know what your problem is.\n")
-    line = parse_line("— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n")
+    body = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
+    line = parse_line(
+        "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    )
     assert line.hash == key.hash
     key.public.verify(line.sig, body.encode())
 
@@ -136,7 +160,9 @@ def test_a_cosignature_of_another_time_does_not_hold():
         verify_cosignature(note.checkpoint, type(line)(line.name, line.hash, b"\1" + line.sig[1:]), witness)
 
 
-@pytest.mark.parametrize("text", [b'{"a":1,"a":2}', b'{"b":1,"a":2}', b'{"a":1.0}', b'{"a": 1}', b"NaN", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "text", [b'{"a":1,"a":2}', b'{"b":1,"a":2}', b'{"a":1.0}', b'{"a": 1}', b"NaN", b"\xff", b"[" * 100_000]
+)
 def test_json_has_one_spelling(text):
     with pytest.raises(Malformed):
         strict_json(text)
@@ -170,7 +196,13 @@ def test_artefacts_read_back(values):
 
 def test_artefacts_refuse_nan_wrong_kind_and_torn_bytes():
     good = Artefact("model", {}, array("d", [1.0, 2.0])).to_bytes()
-    for wrong in (good[:-1], good + b"\0", Artefact("model", {}, array("d", [float("nan")])).to_bytes(), b"", b"x\ny\n"):
+    for wrong in (
+        good[:-1],
+        good + b"\0",
+        Artefact("model", {}, array("d", [float("nan")])).to_bytes(),
+        b"",
+        b"x\ny\n",
+    ):
         with pytest.raises(Malformed):
             read_artefact(wrong, "model", "d")
     with pytest.raises(Malformed, match="expected contribution"):

@@ -4,13 +4,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulator import NOTHING, Firm, Trust, keyid, plan
 
 from contracts.agreement import prose
 from contracts.envelope import public_text, seal, to_base64
 from contracts.rules.fold import apply, replay
 from contracts.rules.state import EMPTY
 from contracts.statements import AgreementPublished, Key, KeyState, payload
-from simulator import NOTHING, Firm, Trust, keyid, plan
 
 
 def codes(findings):
@@ -48,7 +48,9 @@ def test_an_unknown_key_says_nothing(trust):
 def test_a_retired_key_is_refused_and_a_second_node_too(trust):
     firm = trust.firms[0]
     other = Ed25519PrivateKey.generate()
-    second = Key(**trust.stamp(), member=firm.member, role="node", public=public_text(other.public_key()), register_document=None)
+    second = Key(
+        **trust.stamp(), member=firm.member, role="node", public=public_text(other.public_key()), register_document=None
+    )
     assert codes(trust.say(second, trust.office, other)) == ["SECOND_NODE"]
     assert codes(trust.say(KeyState(**trust.stamp(), key=keyid(firm.node), state="retired"), firm.node)) == []
     assert codes(trust.consent(firm)) == ["REVOKED_KEY"]
@@ -85,19 +87,29 @@ def test_a_withdrawal_is_accepted_whatever_else_is_wrong(trust):
 def test_the_prose_follows_from_the_fields_in_both_languages(trust):
     terms = trust.make_terms(version=2, supersedes=trust.agreement)
     forged = terms.model_copy(update={"min_members": 5})
-    assert codes(trust.say(AgreementPublished(**trust.stamp(), terms=forged), trust.office, trust.agreement_key)) == ["PROSE_MISMATCH"]
+    assert codes(trust.say(AgreementPublished(**trust.stamp(), terms=forged), trust.office, trust.agreement_key)) == [
+        "PROSE_MISMATCH"
+    ]
     assert codes(trust.say(AgreementPublished(**trust.stamp(), terms=terms), trust.office, trust.agreement_key)) == []
     assert trust.state.active_agreement() == terms.digest()
     assert "可由此估计该会员的总量" in prose(terms, "zh") and "totals can be estimated" in prose(terms, "en")
 
 
-@pytest.mark.parametrize(("change", "code"), [
-    ({"bundle": "sha256:" + "1" * 64}, "CODE_HASH"), ({"schema_digest": "sha256:" + "1" * 64}, "SCHEMA_HASH"),
-    ({"model_start": NOTHING}, "MODEL_CHAIN"), ({"min_members": 2}, "MIN_PARTICIPANTS"),
-    ({"plan": plan(sigma_steps=2**20)}, "OVER_BUDGET"), ({"plan": plan(max_units=999)}, "NOISE"),
-    ({"plan": plan(releases=51)}, "ROUND_SEQUENCE"), ({"plan": plan(delta="1e-3")}, "NOISE"),
-    ({"expires_at": "2028-12-01T00:00:00Z"}, "AGREEMENT_INACTIVE"), ({"task": "demand"}, "AGREEMENT_INACTIVE"),
-])
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"bundle": "sha256:" + "1" * 64}, "CODE_HASH"),
+        ({"schema_digest": "sha256:" + "1" * 64}, "SCHEMA_HASH"),
+        ({"model_start": NOTHING}, "MODEL_CHAIN"),
+        ({"min_members": 2}, "MIN_PARTICIPANTS"),
+        ({"plan": plan(sigma_steps=2**20)}, "OVER_BUDGET"),
+        ({"plan": plan(max_units=999)}, "NOISE"),
+        ({"plan": plan(releases=51)}, "ROUND_SEQUENCE"),
+        ({"plan": plan(delta="1e-3")}, "NOISE"),
+        ({"expires_at": "2028-12-01T00:00:00Z"}, "AGREEMENT_INACTIVE"),
+        ({"task": "demand"}, "AGREEMENT_INACTIVE"),
+    ],
+)
 def test_an_order_that_leaves_the_agreement_is_refused(trust, change, code):
     assert codes(trust.order(**change)) == [code]
     assert trust.state.runs == {}
@@ -107,8 +119,14 @@ def test_nobody_is_asked_without_a_live_consent(trust):
     for firm in trust.firms[:3]:
         trust.consent(firm)
     trust.order()
-    asked = tuple(sorted([*((f.member, trust.state.consent(f.member, trust.agreement).index) for f in trust.firms[:3]),
-                          (trust.firms[3].member, 3)]))
+    asked = tuple(
+        sorted(
+            [
+                *((f.member, trust.state.consent(f.member, trust.agreement).index) for f in trust.firms[:3]),
+                (trust.firms[3].member, 3),
+            ]
+        )
+    )
     assert codes(trust.open(members=asked)) == ["NO_CONSENT"]
 
 
@@ -224,6 +242,7 @@ _TRUST.whole_run()
 def test_payloads_parse_back(trust):
     from contracts.envelope import open_entry
     from contracts.statements import parse
+
     trust.whole_run()
     for entry in trust.entries:
         opened = open_entry(entry)

@@ -25,18 +25,38 @@ def ledger(rows, seed):
     r = np.random.default_rng(seed)
     late, share, trend = r.gamma(1.5, 12, rows), r.beta(1, 6, rows), r.normal(0, 0.3, rows)
     logit = -5.2 + 0.05 * late + 6 * share - 2.5 * trend + r.normal(0, 0.3, rows)
-    return pl.DataFrame({
-        "counterparty": [f"C{i:05d}" for i in range(rows)], "months_known": r.integers(1, 100, rows), "exposure_share": r.beta(1, 9, rows),
-        "overdue_share": share, "mean_delay_days": late, "delay_trend": r.normal(0, 8, rows), "order_trend": trend.clip(-1, 1),
-        "order_gap_months": r.integers(0, 5, rows), "defaulted": (r.random(rows) < 1 / (1 + np.exp(-logit))).astype(int)})
+    return pl.DataFrame(
+        {
+            "counterparty": [f"C{i:05d}" for i in range(rows)],
+            "months_known": r.integers(1, 100, rows),
+            "exposure_share": r.beta(1, 9, rows),
+            "overdue_share": share,
+            "mean_delay_days": late,
+            "delay_trend": r.normal(0, 8, rows),
+            "order_trend": trend.clip(-1, 1),
+            "order_gap_months": r.integers(0, 5, rows),
+            "defaulted": (r.random(rows) < 1 / (1 + np.exp(-logit))).astype(int),
+        }
+    )
 
 
 def make_plan(cap_nano, **changes):
     length, tuning = TASK.length(SCHEMA), TASK.tuning
     sigma = sigma_for(cap_nano, releases=tuning.releases, length=length, grid_bits=20, max_units=SCHEMA.max_units)
-    fields = {"task": "risk", "dataset": SCHEMA.dataset, "unit": Unit(SCHEMA.unit), "partition": "train", "releases": tuning.releases,
-              "shape": Gradients("gradients", length, tuning.clip), "sigma_steps": sigma, "grid_bits": 20, "delta": "1e-6",
-              "max_units": SCHEMA.max_units, "max_rows_per_unit": SCHEMA.max_rows_per_unit, "step": tuning.step}
+    fields = {
+        "task": "risk",
+        "dataset": SCHEMA.dataset,
+        "unit": Unit(SCHEMA.unit),
+        "partition": "train",
+        "releases": tuning.releases,
+        "shape": Gradients("gradients", length, tuning.clip),
+        "sigma_steps": sigma,
+        "grid_bits": 20,
+        "delta": "1e-6",
+        "max_units": SCHEMA.max_units,
+        "max_rows_per_unit": SCHEMA.max_rows_per_unit,
+        "step": tuning.step,
+    }
     return ReleasePlan(**(fields | changes))
 
 
@@ -53,7 +73,10 @@ def federate(frames, plan):
     model = TASK.start(SCHEMA)
     state = start_state(model)
     for number in range(1, plan.releases + 1):
-        asked = [grid.create_message(invitation("run", number, 1, model), "train", n, str(number)) for n in grid.get_node_ids()]
+        asked = [
+            grid.create_message(invitation("run", number, 1, model), "train", n, str(number))
+            for n in grid.get_node_ids()
+        ]
         replies = [read_values(reply.content, "q") for reply in grid.send_and_receive(asked)]
         total = array("q", np.sum([np.array(v) for v in replies], axis=0).tolist())
         model, state = advance(plan, state, total, number)
@@ -78,7 +101,9 @@ def test_one_unit_moves_the_released_sum_by_at_most_the_declared_sensitivity():
     worst = 0.0
     for gone in range(0, 300, 10):
         less = frame.filter(pl.col("counterparty") != f"C{gone:05d}")
-        moved = np.linalg.norm(whole - np.round(TASK.clipped_sum(model, TASK.prepare(less, SCHEMA), plan, b"k") * 2**20))
+        moved = np.linalg.norm(
+            whole - np.round(TASK.clipped_sum(model, TASK.prepare(less, SCHEMA), plan, b"k") * 2**20)
+        )
         worst = max(worst, moved / plan.sensitivity_steps())
     assert 0.5 < worst <= 1.0
 
