@@ -161,11 +161,10 @@ def _document(evidence: Evidence, name: str, step: Step) -> bytes | None:
     if data is None:
         step.skip(N_("{path} is missing"), path=path)
         return None
-    return _same(data, name) if digest(data) == name else _wrong(step, path)
-
-
-def _wrong(step: Step, path: str) -> None:
-    step.add("AGGREGATE", N_("{file} is not what the log says"), path, file=path)
+    if digest(data) != name:
+        step.add("AGGREGATE", N_("{file} is not what the log says"), path, file=path)
+        return None
+    return data
 
 
 def _same(data: bytes, name: str) -> bytes:

@@ -9,7 +9,7 @@ from contracts.errors import Invalid
 from contracts.fields import Count, Digest, Name, RecordId, Strict, Time
 from contracts.wording import N_, Language
 
-TEMPLATE = "mengbang-agreement/1"
+TEMPLATE: Literal["mengbang-agreement/1"] = "mengbang-agreement/1"
 
 
 class Chamber(Strict):

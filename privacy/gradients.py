@@ -21,7 +21,7 @@ from torch.nn import functional
 _MICRO_BATCH = 1024
 
 
-class TapLinear(nn.Linear):
+class TapLinear(nn.Linear):  # type: ignore[misc]  # the type checker does not read torch
     """A Linear layer that records what `Clipped` needs while a tape is laid out."""
 
     def __init__(self, inputs: int, outputs: int):
@@ -115,7 +115,8 @@ class Clipped:
             # never in place: two layers may hold the same backprop tensor; 0 * inf would be NaN, so mask both
             b, a = (b * row_scale[:, None]).masked_fill(bad, 0.0), a.masked_fill(bad, 0.0)
             parts[id(layer.weight)], parts[id(layer.bias)] = b.t() @ a, b.sum(0)
-        return torch.cat([parts[id(p)].reshape(-1) for p in self._model.parameters()]).numpy()
+        flat: np.ndarray = torch.cat([parts[id(p)].reshape(-1) for p in self._model.parameters()]).numpy()
+        return flat
 
     def _backprops(
         self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
@@ -158,7 +159,8 @@ def _batches(unit: np.ndarray) -> list[tuple[int, int]]:
 
 def flat_parameters(model: nn.Module) -> np.ndarray:
     """All parameters as one flat float64 array, in the order of `model.parameters()`."""
-    return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy().astype(np.float64)
+    flat: np.ndarray = torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy().astype(np.float64)
+    return flat
 
 
 def load_flat(model: nn.Module, values: Sequence[float] | np.ndarray) -> None:

@@ -40,7 +40,7 @@ def check_agreement(state: TrustState, entry: Entry) -> Iterator[Finding]:
             N_("an agreement needs a period, a task and at least {n} members a round"),
             {"n": MIN_MEMBERS},
         )
-    newest = next(reversed(state.agreements.items()), None)
+    newest = next(reversed(tuple(state.agreements.items())), None)
     expected = (newest[0], newest[1].terms.version + 1) if newest else (None, 1)
     if (terms.supersedes, terms.version) != expected or terms.digest() in state.agreements:
         yield Finding(

@@ -123,8 +123,8 @@ def found_trust(state: TrustState, entry: Entry) -> TrustState:
     assert isinstance(genesis, Genesis)
     log = parse_vkey(genesis.log_vkey).public
     keys = {
-        digest(from_base64(text)): RegisteredKey(None, role, text, 0)
-        for role, text in (("office", genesis.office), ("agreement", genesis.agreement))
+        digest(from_base64(genesis.office)): RegisteredKey(None, "office", genesis.office, 0),
+        digest(from_base64(genesis.agreement)): RegisteredKey(None, "agreement", genesis.agreement, 0),
     }
     keys[key_id(log)] = RegisteredKey(None, "log", public_text(log), 0)
     return replace(state, genesis=genesis, keys=keys)

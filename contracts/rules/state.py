@@ -135,11 +135,11 @@ class TrustState:
 
     def active_agreement(self) -> str | None:
         """Digest of the newest active agreement."""
-        return next((d for d, a in reversed(self.agreements.items()) if a.state == "active"), None)
+        return next((d for d, a in reversed(tuple(self.agreements.items())) if a.state == "active"), None)
 
     def released(self, task: str) -> RunRecord | None:
         """The run whose model was released last for a task."""
-        return next((r for r in reversed(self.runs.values()) if r.release and r.order.task == task), None)
+        return next((r for r in reversed(tuple(self.runs.values())) if r.release and r.order.task == task), None)
 
     def spent(self, member: str, dataset: str, unit: str, partition: str, year: str) -> int:
         """Nano-rho charged to a member's account in a calendar year."""
