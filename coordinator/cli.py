@@ -91,8 +91,8 @@ def init(
     )
 )
 def agreement(
-    task: Annotated[list[str], typer.Option("--task", help=_("task to cover (repeat); all by default"))] = [],
-    schema: Annotated[list[Path], typer.Option("--schema", help=_("table schema that replaces the shipped one"))] = [],
+    task: Annotated[list[str], typer.Option("--task", help=_("task to cover (repeat); all by default"))] = (),  # type: ignore[assignment]
+    schema: Annotated[list[Path], typer.Option("--schema", help=_("table schema that replaces the shipped one"))] = (),  # type: ignore[assignment]
     epsilon_run: Annotated[str, typer.Option(help=_("most epsilon of one run"))] = "1",
     epsilon_year: Annotated[str, typer.Option(help=_("most epsilon of one year"))] = "4",
     days: int = 365,

@@ -50,7 +50,8 @@ def state_from(values: array[float]) -> StepState:
     if rest or length < 1:
         raise ValueError(f"{len(values)} numbers are not a step state")
     parts = [values[i * length : (i + 1) * length] for i in range(4)]
-    return StepState(*parts, *values[-3:])
+    iterate, first, second, tail = parts
+    return StepState(iterate, first, second, tail, values[-3], values[-2], values[-1])
 
 
 def advance(plan: ReleasePlan, state: StepState, total: array[int], round: int) -> tuple[array[float], StepState]:

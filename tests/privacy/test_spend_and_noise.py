@@ -1,0 +1,159 @@
+"""Spend, plan, grid, step and noise: exact where they must be, random where they must be."""
+
+import json
+from array import array
+from fractions import Fraction
+from math import sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from privacy.curves import epsilon, insider_recognition, rho_cap
+from privacy.encoding import EncodingError, add, from_grid, to_grid
+from privacy.mechanisms import LatticeGaussian, self_test
+from privacy.plan import Adam, Gradients, PlanError, ReleasePlan, rho_nano, sensitivity_steps, sigma_for
+from privacy.spend import Spend, Unit, total
+from privacy.step import advance, start_state, state_from
+from simulator import plan
+
+
+@given(st.integers(1, 2**30), st.integers(256, 2**40))
+def test_rho_is_rounded_up_and_by_less_than_one(sensitivity, sigma):
+    exact = Fraction(10**9 * sensitivity**2, 2 * sigma**2)
+    assert exact <= rho_nano(sensitivity, sigma) < exact + 1
+
+
+@given(st.integers(1000, 10**10), st.integers(1, 200), st.integers(1, 100_000))
+def test_sigma_is_the_smallest_with_which_all_releases_fit(cap, releases, length):
+    if cap // releases < 1:
+        return
+    sigma = sigma_for(cap, releases=releases, length=length, grid_bits=20, max_units=1000)
+    sensitivity = sensitivity_steps(length, 20, 1000)
+    assert releases * rho_nano(sensitivity, sigma) <= cap
+    assert sigma == 1 or rho_nano(sensitivity, sigma - 1) > cap // releases
+
+
+def test_the_slack_of_the_sensitivity_covers_float_sums_of_two_million_units():
+    assert sensitivity_steps(1, 20, 2_000_000) - 2**20 >= 2 * (2_000_000**2) * 2**20 / 2**53
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"delta": "1e-4"},
+        {"delta": "0.000001"},
+        {"releases": 0},
+        {"sigma_steps": 1},
+        {"shape": Gradients("gradients", 4, "-1")},
+        {"shape": Gradients("gradients", 4, "nan")},
+        {"step": Adam("adam", "0.1", 9)},
+        {"max_units": 0},
+    ],
+)
+def test_a_plan_that_contradicts_itself_is_refused(change):
+    with pytest.raises(PlanError):
+        plan(**change).check()
+
+
+def test_a_plan_travels_as_strict_json():
+    adapter = TypeAdapter(ReleasePlan)
+    text = adapter.dump_json(plan())
+    assert adapter.validate_json(text) == plan()
+    fields = json.loads(text)
+    for wrong in (fields | {"more": 1}, fields | {"releases": "3"}, {k: v for k, v in fields.items() if k != "delta"}):
+        with pytest.raises(ValidationError):
+            adapter.validate_json(json.dumps(wrong))
+
+
+def test_spends_of_one_account_add_and_others_do_not():
+    spends = [Spend("a", Unit.ROW, "train", 5, "run", n) for n in range(3)]
+    others = [Spend("b", Unit.ROW, "train", 7, "run", 1), Spend("a", Unit.ROW, "holdout", 7, "run", 1)]
+    assert total([*spends, *others], "a", Unit.ROW, "train") == 15
+
+
+@given(st.lists(st.floats(-1000, 1000), min_size=1, max_size=50))
+def test_the_grid_is_met_within_half_a_step(values):
+    grid = to_grid(values, "1", 20)
+    assert all(abs(a - b) <= 2**-21 for a, b in zip(values, from_grid(grid, "1", 20), strict=True))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_what_is_not_finite_or_off_the_grid_is_refused(value):
+    with pytest.raises(EncodingError):
+        to_grid([value], "1", 20)
+    with pytest.raises(EncodingError):
+        add([array("q", [2**61]), array("q", [2**61])])
+    with pytest.raises(EncodingError):
+        add([array("q", [1]), array("q", [1, 2])])
+
+
+def test_the_step_gives_the_same_bits_as_independent_arithmetic_and_survives_storage():
+    run, rng = plan(releases=6, step=Adam("adam", "0.05", 3)), np.random.default_rng(3)
+    model = array("d", rng.normal(size=4).tolist())
+    state, x = start_state(model), np.array(model)
+    m = v = np.zeros(4)
+    b1 = b2 = 1.0
+    kept = []
+    for number in range(1, 7):
+        sums = rng.integers(-(2**22), 2**22, 4)
+        stored, state = advance(run, state, array("q", sums.tolist()), number)
+        state = state_from(state.values())
+        g = sums * 2.0**-20
+        m, v, b1, b2 = 0.9 * m + (1 - 0.9) * g, 0.99 * v + (1 - 0.99) * (g * g), b1 * 0.9, b2 * 0.99
+        x = x - 0.05 * (m / (1 - b1)) / (np.sqrt(v / (1 - b2)) + 1e-8)
+        kept = [*kept, x][-3:]
+        assert list(stored) == ((kept[0] + kept[1] + kept[2]) / 3 if number == 6 else x).tolist()
+
+
+def test_published_conversion_constants_hold():
+    assert rho_cap("1", "1e-5") == pytest.approx(30_560_000, rel=1e-3)
+    assert rho_cap("4", "1e-6") == pytest.approx(311_064_954, rel=1e-6)
+    assert epsilon(rho_cap("2", "1e-6"), "1e-6") <= 2 < epsilon(rho_cap("2", "1e-6") + 1000, "1e-6")
+    assert insider_recognition(0) == pytest.approx(0.01)
+
+
+def draws(sigma, count):
+    noise = LatticeGaussian(plan(shape=Gradients("gradients", 500, "1"), sigma_steps=sigma))
+    return np.array([noise.release([0.0] * 500) for _ in range(count)]) / (40 * 2**20)
+
+
+def has_scale(sample):
+    """Variance within five standard errors of one, and nothing in common between releases."""
+    n = sample.size
+    across = np.abs(np.corrcoef(sample) - np.eye(len(sample))).max()
+    return abs(sample.var() - 1) < 5 * sqrt(2 / n) and across < 5 / sqrt(sample.shape[1])
+
+
+def test_noise_has_its_scale_and_the_test_would_see_thirty_percent_less_or_more():
+    assert has_scale(draws(40 * 2**20, 20))
+    assert not has_scale(draws(28 * 2**20, 20))
+    assert not has_scale(draws(52 * 2**20, 20))
+
+
+def test_noise_drawn_ahead_is_used_once():
+    noise = LatticeGaussian(plan())
+    noise.draw_ahead()
+    assert noise.release([0.0] * 4) != noise.release([0.0] * 4)
+
+
+def test_a_release_checks_shape_and_finiteness_itself():
+    noise = LatticeGaussian(plan())
+    with pytest.raises(ValueError, match="expected 4"):
+        noise.release([0.0] * 3)
+    with pytest.raises(EncodingError):
+        noise.release([0.0, float("nan"), 0.0, 0.0])
+
+
+def test_the_sampler_of_this_machine_passes_its_self_test():
+    self_test()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 10**9))
+def test_the_auditors_own_curve_agrees_with_the_proven_one(rho):
+    from auditor.epsilon import epsilon as own
+
+    assert own(rho / 1e9, 1e-6) == pytest.approx(epsilon(rho, "1e-6"), rel=1e-6)
