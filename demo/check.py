@@ -8,9 +8,10 @@ from pathlib import Path
 
 STEPS = (
     ("-m", "ruff", "check", "."),
+    ("-m", "ruff", "format", "--check", "--quiet", "."),
     ("-m", "mypy"),
     ("-c", "from importlinter.cli import lint_imports_command as run; run()"),
-    ("-m", "pytest", "-q", "-m", "not slow", "tests/privacy", "tests/contracts"),
+    ("-m", "pytest", "-q", "-m", "not slow", "tests/privacy", "tests/contracts", "tests/test_language.py"),
 )
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections import deque
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,11 +114,25 @@ def _cuda_packages(source: list[str]) -> bool:
 
 
 def _pip(*arguments: str) -> None:
-    if subprocess.call([str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"], cwd=ROOT):
+    """Run pip, counting the packages it looks at; its own last lines are shown only if it fails."""
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments, "--progress-bar", "off"]
+    last: deque[str] = deque(maxlen=20)
+    looked_at = 0
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    ) as pip:
+        for line in pip.stdout or ():
+            last.append(line)
+            looked_at += line.startswith(("Collecting", "Installing"))
+            if sys.stdout.isatty():
+                print(f"\r      {looked_at} packages", end="", flush=True)
+    print(f"\r      {looked_at} packages looked at, exit code {pip.returncode}", flush=True)
+    if pip.returncode:
+        print("".join(last), file=sys.stderr)
         _stop(
             "the packages could not be installed",
             "pip's own message stands above",
-            "check the network or PIP_INDEX_URL, then run the same command again: it goes on where it stopped",
+            "check the network or PIP_INDEX_URL, then run the same command again",
         )
 
 
