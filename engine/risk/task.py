@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.scaling import input_names, inputs
+from engine.split import holdout
 from engine.table import TableSchema, shipped
 from engine.task import Served, Tuning
 from engine.training import fit
 from privacy.gradients import Clipped, TapLinear, blocks, load_flat
 from privacy.plan import Adam, ReleasePlan
-
-HOLDOUT_SHARE = 0.2
-
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -73,7 +69,7 @@ class Risk:
 
     def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
         """By keyed hash of the unit, so that a unit never stands on both sides."""
-        held = np.array([_keyed_share(key, name) < HOLDOUT_SHARE for name in rows.unit], dtype=bool)
+        held = holdout(rows.unit, key)
         return rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
 
     def fit_alone(self, rows: Rows, schema: TableSchema) -> array[float]:
@@ -123,10 +119,6 @@ def _probability(model: Sequence[float], x: np.ndarray) -> np.ndarray:
 def _reasons(contributions: np.ndarray, named: list[str]) -> tuple[tuple[str, float], ...]:
     top = np.argsort(-np.abs(contributions), kind="stable")[:3]
     return tuple((named[i], float(contributions[i])) for i in top)
-
-
-def _keyed_share(key: bytes, name: str) -> float:
-    return int.from_bytes(hmac.new(key, b"holdout/" + name.encode(), hashlib.sha256).digest()[:7], "big") / 2**56
 
 
 def auroc(score: np.ndarray, label: np.ndarray) -> float:
