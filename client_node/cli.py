@@ -256,9 +256,17 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 @app.command(
     help=_("Risk of each counterparty in this member's file, with reasons and a receipt.\n\nExample: client-node score")
 )
-def score(home: Home = HOME, as_json: Json = False, task: str = "risk", lang: Lang = "") -> int:
+def score(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """Local; works with the coordinator switched off."""
-    return _serve(home, task, as_json)
+    return _serve(home, "risk", as_json)
+
+
+@app.command(
+    help=_("Forecast of each product series in this member's file, with a receipt.\n\nExample: client-node forecast")
+)
+def forecast(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+    """Local; works with the coordinator switched off."""
+    return _serve(home, "demand", as_json)
 
 
 def _serve(home: Path, task: str, as_json: bool) -> int:

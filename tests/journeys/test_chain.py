@@ -1,0 +1,164 @@
+"""Journeys over real processes, real TLS on loopback, real files: what happens, and what must not."""
+
+import json
+import threading
+import time
+
+import httpx
+import pytest
+
+from auditor.evidence import Folder
+from auditor.verify import verify
+from contracts.pins import Pins
+from demo.cluster import Cluster, StepFailed
+from demo.world import write
+
+ROUNDS = 6
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trust")
+    members = write(folder / "world", 4, "tiny")
+    with Cluster(folder, "en") as made:
+        made.found(epsilon_run="4", tasks=("risk",))
+        made.homes = [made.join(number, name, data) for number, (name, data) in enumerate(members, 1)]
+        for home in made.homes:
+            made.run_node(home)
+        yield made
+
+
+def order(cluster, rounds=ROUNDS):
+    words = ("risk", "--rounds", rounds, "--epsilon", "1", "--deadline", "15", "--yes", "--wait")
+    return cluster.command("coordinator", "order", *words, home="chamber")
+
+
+def in_background(cluster):
+    result = {}
+
+    def work():
+        try:
+            result["output"] = order(cluster)
+        except StepFailed as error:
+            result["error"] = error
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, result
+
+
+def wait_for_round(cluster, number):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        runs = cluster.json("coordinator", "status", home="chamber")["runs"]
+        if runs and runs[-1]["rounds"] >= number and not runs[-1]["released"]:
+            return
+    raise AssertionError(f"round {number} did not come")
+
+
+def verdict(cluster, name):
+    """An auditor's check of a fresh mirror against a member's pins."""
+    time.sleep(1.5)
+    pins, folder = cluster.folder / "pins.json", cluster.folder / name
+    cluster.command("client_node", "pins", "--out", pins, home=cluster.homes[0])
+    identity = cluster.folder / "auditor" / "identity.key"
+    if not identity.exists():
+        cluster.command("auditor", "init", identity.parent)
+        cluster.command("coordinator", "admit-auditor", identity.parent / "admission.json", home="chamber")
+        time.sleep(1.5)
+    cluster.command("auditor", "mirror", cluster.url, folder, "--pins", pins, "--identity", identity)
+    return verify(Folder(folder), Pins.model_validate_json(pins.read_bytes())), folder
+
+
+def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluster):
+    assert "model released" in order(cluster)
+    served = cluster.json("client_node", "score", home=cluster.homes[0])
+    assert served["lines"][0]["reasons"] and served["comparison"]["used"] in ("alone", "shared")
+    assert json.loads(open(served["receipt"], encoding="utf-8").read())["statement"]
+    checked, folder = verdict(cluster, "first")
+    assert checked.findings() == []
+    assert not any("recomputed" in text for step in checked.steps for text, _ in step.not_checked), "sums and models were recomputed"
+    listed = next(p for p in sorted((folder / "documents").iterdir()))
+    whole = listed.read_bytes()
+    listed.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    pins = Pins.model_validate_json((cluster.folder / "pins.json").read_bytes())
+    assert f"documents/{listed.name}" in {getattr(f, "file", "") for f in verify(Folder(folder), pins).findings()}
+
+
+def test_a_killed_coordinator_goes_on_where_it_stopped_and_nothing_is_debited_twice(cluster):
+    before = cluster.json("client_node", "status", home=cluster.homes[1])["ledger_rho_nano"]
+    thread, result = in_background(cluster)
+    wait_for_round(cluster, 1)
+    cluster.stop("coordinator", kill=True)
+    cluster.serve()
+    thread.join(timeout=120)
+    assert "model released" in result.get("output", ""), result
+    after = cluster.json("client_node", "status", home=cluster.homes[1])["ledger_rho_nano"]
+    charged = sum(a["rho_nano"] for a in cluster.json("client_node", "status", home=cluster.homes[1])["accounts"])
+    assert after - before <= 24_355_970 and after <= charged
+    assert verdict(cluster, "second")[0].findings() == []
+
+
+def test_a_killed_node_comes_back_and_the_run_ends(cluster):
+    thread, result = in_background(cluster)
+    wait_for_round(cluster, 1)
+    cluster.stop(cluster.homes[3], kill=True)
+    cluster.run_node(cluster.homes[3])
+    thread.join(timeout=150)
+    assert "model released" in result.get("output", ""), result
+    assert cluster.json("client_node", "check", home=cluster.homes[3])
+
+
+def test_a_withdrawn_member_is_not_asked_again_and_three_go_on(cluster):
+    cluster.command("client_node", "consent", "withdraw", home=cluster.homes[3])
+    output = order(cluster)
+    assert "3 of 3 members" in output and "4 of" not in output
+    assert verdict(cluster, "third")[0].findings() == []
+
+
+def test_results_are_served_with_the_coordinator_switched_off(cluster):
+    cluster.stop("coordinator")
+    try:
+        assert cluster.json("client_node", "score", home=cluster.homes[0])["lines"]
+    finally:
+        cluster.serve()
+
+
+def test_bad_invites_are_refused_in_three_lines(cluster, tmp_path):
+    used = cluster.folder / "01.invite"
+    cluster.command("client_node", "init", "--data", tmp_path, home="stranger")
+    with pytest.raises(StepFailed, match=r"used already.*\n.*one node of one member.*\n.*new one"):
+        cluster.command("client_node", "join", used, "--yes", home="stranger")
+    forged = json.loads(used.read_text(encoding="utf-8")) | {"ca_fingerprint": "sha256:" + "0" * 64}
+    (tmp_path / "forged.invite").write_text(json.dumps(forged), encoding="utf-8")
+    with pytest.raises(StepFailed, match="CA_FINGERPRINT"):
+        cluster.command("client_node", "join", tmp_path / "forged.invite", "--yes", home="stranger")
+    with pytest.raises(StepFailed, match="not an invite"):
+        cluster.command("client_node", "join", __file__, "--yes", home="stranger")
+
+
+def test_a_second_process_on_one_home_and_a_second_server_on_one_port_are_refused(cluster):
+    with pytest.raises(StepFailed, match="another client-node runs"):
+        cluster.command("client_node", "run", home=cluster.homes[0])
+    with pytest.raises(StepFailed, match=rf"port {cluster.port}"):
+        cluster.command("coordinator", "serve", "--port", cluster.port, home="chamber")
+
+
+def test_bad_data_names_file_row_and_column_and_costs_nothing(cluster):
+    data = cluster.folder / "world" / "member-01" / "receivables.csv"
+    whole = data.read_text(encoding="utf-8")
+    try:
+        lines = whole.splitlines()
+        data.write_text("\n".join([lines[0], lines[1].replace(lines[1].split(",")[1], "many", 1), *lines[2:]]), encoding="utf-8")
+        with pytest.raises(StepFailed, match=r"row 2, column months_known: not a number"):
+            cluster.command("client_node", "check", home=cluster.homes[0])
+    finally:
+        data.write_text(whole, encoding="utf-8")
+
+
+def test_the_status_page_speaks_both_languages_under_a_strict_policy(cluster):
+    with httpx.Client(verify=False, trust_env=False) as client:
+        for lang, word in (("zh", "会员"), ("en", "Members")):
+            page = client.get(f"{cluster.url}/?lang={lang}")
+            assert page.status_code == 200 and word in page.text and "<script" not in page.text
+            assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        assert client.get(f"{cluster.url}/v1/head?after=0").status_code == 403
