@@ -6,4 +6,4 @@ test:  ; python3 demo/environment.py -m pytest -m "not slow"
 slow:  ; python3 demo/environment.py -m pytest -m slow
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks
-docs:  ; python3 demo/environment.py -m pytest tests/test_docs.py
+docs:  ; python3 demo/environment.py docs/write_commands.py

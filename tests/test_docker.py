@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from test_portability import commands
+from commandline import commands
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = sorted((ROOT / "docker").glob("*.Dockerfile"))

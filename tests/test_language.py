@@ -114,3 +114,16 @@ def test_pages_hold_no_text_of_their_own():
             r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|<[^>]*>", " ", page.read_text(encoding="utf-8"), flags=re.DOTALL
         )
         assert set(re.findall(r"[A-Za-z\u4e00-\u9fff]+", bare)) <= {"中文", "English"}, page.name
+
+
+def test_the_demo_tells_the_same_in_both_languages():
+    tree = ast.parse((ROOT / "demo" / "story.py").read_text(encoding="utf-8"))
+    told = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "TEXT"
+    )
+    assert {name: fields(text) for name, text in told["zh"].items()} == {
+        name: fields(text) for name, text in told["en"].items()
+    }
+    assert [name for name, text in told["zh"].items() if not re.search(r"[\u4e00-\u9fff]", text)] == []

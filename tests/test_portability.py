@@ -1,13 +1,14 @@
 """What keeps the commands portable and quick: encodings said, Unix calls in one file a party, light `--help`."""
 
 import ast
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from commandline import commands, help_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("privacy", "contracts", "engine", "coordinator", "client_node", "auditor", "demo")
@@ -74,54 +75,6 @@ def test_a_forgotten_encoding_would_be_seen(tmp_path):
         'open("a")\nPath("b").read_text()\nopen("c", "rb")\nopen("d", encoding="utf-8")\n', encoding="utf-8"
     )
     assert list(without_encoding(wrong)) == ["wrong.py:1", "wrong.py:2"]
-
-
-LOOK = """
-import json, sys, time
-began = time.perf_counter()
-sys.argv = ["command", *json.loads(sys.argv[1])]
-try:
-    from {package}.cli import main
-    main()
-except SystemExit as end:
-    code = end.code
-heavy = [name for name in ("torch", "flwr", "opendp", "polars", "numpy", "fastapi", "sqlmodel", "ray") if name in sys.modules]
-print("LOOK", json.dumps([code, time.perf_counter() - began, heavy]))
-"""
-
-
-def help_of(package, *words):
-    done = subprocess.run(
-        [sys.executable, "-c", LOOK.format(package=package), json.dumps([*words, "--help"])],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-    )
-    text, _, seen = done.stdout.rpartition("LOOK ")
-    return text, *json.loads(seen or "[null, 0, []]")
-
-
-def commands(package):
-    """The words that name each command of a party, asked of the party itself."""
-    code = f"""
-import json, typer, {package}.cli as cli
-def walk(command, words):
-    for name, child in getattr(command, "commands", {{}}).items():
-        yield from walk(child, [*words, name])
-    if not hasattr(command, "commands"):
-        yield words
-print(json.dumps(list(walk(typer.main.get_command(cli.app), []))))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-    )
-    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("package", PARTIES)

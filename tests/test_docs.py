@@ -1,0 +1,146 @@
+"""What the documents say exists: links, make targets, commands with their options, finding codes, the reference page."""
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from commandline import commands, help_of
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PARTY = {"coordinator": "coordinator", "client-node": "client_node", "auditor": "auditor"}
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def text_of(page):
+    return page.read_text(encoding="utf-8")
+
+
+def shell_lines(page):
+    """Lines of the page's shell blocks, without comments and environment in front."""
+    for block in re.findall(r"```sh\n(.*?)```", text_of(page), flags=re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            if words:
+                yield words
+
+
+@cache
+def help_text(package, *words):
+    return help_of(package, *words)[0]
+
+
+def names(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_link_of_a_page_leads_somewhere(page):
+    bare = re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL)
+    targets = [
+        target for target in re.findall(r"\]\(([^)]+)\)", bare) if "://" not in target and not target.startswith("#")
+    ]
+    assert [target for target in targets if not (page.parent / target.partition("#")[0]).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_command_that_a_page_shows_exists_with_its_options(page):
+    for words in shell_lines(page):
+        if words[0] == "make":
+            assert {word for word in words[1:] if "=" not in word} <= TARGETS, words
+        if words[0] in PARTY:
+            known = commands(PARTY[words[0]])
+            command = words[1:3] if words[1:3] in known else words[1:2]
+            assert command in known, words
+            shown = help_text(PARTY[words[0]], *command)
+            assert [word for word in words if word.startswith("--") and word not in shown] == [], words
+        if words[:2] == ["python3", "-m"]:
+            assert (ROOT / words[2] / "__main__.py").is_file(), words
+        if words[0] == "python3" and words[1].endswith(".py"):
+            assert (ROOT / words[1]).is_file(), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_file_that_a_page_names_in_the_tree_exists(page):
+    tops = "privacy|contracts|engine|coordinator|client_node|auditor|demo|tests|docs|docker|benchmarks"
+    named = re.findall(rf"`((?:{tops})/[\w./-]+\.(?:py|json|md|yaml|toml|Dockerfile))`", text_of(page))
+    assert [path for path in named if "mytask" not in path and not (ROOT / path).is_file()] == []
+
+
+def test_the_readme_has_the_two_commands_and_the_honest_sentence_in_both_languages():
+    readme = text_of(ROOT / "README.md")
+    assert [readme.count(f"\nmake {target} ") for target in ("demo", "test")] == [2, 2]
+    assert "在安全求和启用之前，协调器能看到每家会员加噪后的贡献，并可由此估计该会员的总量" in readme
+    english = " ".join(readme.split())
+    assert (
+        "the coordinator sees each member's noised contribution, from which that member's totals can be estimated"
+        in english
+    )
+    assert "not run" in english and "尚未" in readme
+
+
+def test_the_reference_of_commands_is_what_the_commands_say():
+    code = "import runpy; print(runpy.run_path('docs/write_commands.py')['page'](), end='')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "MENGBANG_LANG": "en"},
+    )
+    assert done.stdout == text_of(ROOT / "docs" / "reference" / "commands.md"), "run: make docs"
+
+
+def test_every_finding_code_is_in_the_reference_of_the_audit():
+    written = text_of(ROOT / "docs" / "reference" / "audit.md")
+    rulebook = [
+        *(ROOT / "contracts" / "rules").glob("*.py"),
+        ROOT / "auditor" / "verify.py",
+        ROOT / "auditor" / "models.py",
+        ROOT / "auditor" / "budgets.py",
+    ]
+    codes = set()
+    for call in (
+        node for path in rulebook for node in ast.walk(ast.parse(text_of(path))) if isinstance(node, ast.Call)
+    ):
+        name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+        codes |= {word.value for word in call.args[:1] if name in ("Finding", "add") and isinstance(word, ast.Constant)}
+        codes |= {
+            word.value.value for word in call.keywords if word.arg == "code" and isinstance(word.value, ast.Constant)
+        }
+    assert {code for code in codes if f"`{code}`" not in written} == set()
+    assert len(codes) > 20
+
+
+def test_every_page_of_the_documentation_is_listed_in_its_contents():
+    listed = re.findall(r"\]\(([^)]+\.md)\)", text_of(ROOT / "docs" / "README.md"))
+    assert {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")} == {
+        *listed,
+        "README.md",
+    }
+
+
+def test_each_make_target_is_one_line_that_calls_python():
+    rules = re.findall(r"^[a-z]+:\s*;(.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(rules) == len(TARGETS)
+    assert [rule for rule in rules if not rule.strip().startswith("python3 ")] == []
+    for rule in rules:
+        for word in rule.split():
+            assert not word.endswith(".py") or (ROOT / word).exists(), rule
+
+
+def test_the_version_in_the_changelog_is_the_one_that_is_installed():
+    version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
+    assert f"\n## {version}" in text_of(ROOT / "CHANGELOG.md")
