@@ -67,8 +67,10 @@ class Cluster:
 
     def start(self, name: str, package: str, *words: object, home: str) -> None:
         """Start a long-lived process that writes to a log file in its home."""
-        log = (self.folder / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(self._line(package, words, home), stdout=log, stderr=log, env=_environment())
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                self._line(package, words, home), stdout=log, stderr=log, env=_environment()
+            )
 
     def _line(self, package: str, words: tuple[object, ...], home: str | None) -> list[str]:
         where = ["--home", str(self.home(home))] if home else []

@@ -37,7 +37,7 @@ class Story:
         self.folder, self.members, self.preset = folder, members, preset
         self.text, self.lang, self.began = TEXT[lang], lang, time.monotonic()
 
-    def say(self, name: str, **values: Any) -> None:
+    def say(self, name: str, /, **values: Any) -> None:
         """One line with the time."""
         print(f"[{time.monotonic() - self.began:5.0f} s] " + self.text[name].format(**values), flush=True)
 

@@ -34,11 +34,12 @@ def order(cluster, rounds=ROUNDS):
 
 
 def in_background(cluster):
+    """A run long enough to be interrupted."""
     result = {}
 
     def work():
         try:
-            result["output"] = order(cluster)
+            result["output"] = order(cluster, 40)
         except StepFailed as error:
             result["error"] = error
     thread = threading.Thread(target=work)
