@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import requires
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -34,7 +34,7 @@ def needed(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str
         return set()
     seen.add((name, extras))
     found = {name}
-    for text in requires(name) or ():
+    for text in _requirements(name):
         one = Requirement(text)
         asked = [WINDOWS | {"extra": extra} for extra in (extras or {""})]
         if one.marker is None or any(one.marker.evaluate(environment) for environment in asked):
@@ -42,10 +42,18 @@ def needed(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str
     return found
 
 
+def _requirements(name: str) -> list[str]:
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:  # for Windows only, so not installed where this runs; those in use need nothing else
+        return []
+
+
 def pinned(names: set[str]) -> list[str]:
     """`name==version` from the tested set; KeyError if a package is not in it."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    versions = {canonicalize_name(line.partition("==")[0]): line for line in lines if not line.startswith("#")}
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    lines = [line.partition(";")[0] for line in text.splitlines() if not line.startswith("#")]
+    versions = {canonicalize_name(line.partition("==")[0]): line for line in lines}
     return [versions[name] for name in sorted(names - {"mengbang"})]
 
 

@@ -1,9 +1,11 @@
 """The architecture's table as lint: who may import whom, what is light, what stands in the tree."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -83,10 +85,38 @@ def test_an_auditor_installs_nothing_heavy():
     assert names & HEAVY == set()
 
 
-def test_every_version_of_the_tested_set_is_exact():
-    lines = [
-        line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+NEEDS = {  # package -> extras with which it is installed
+    "privacy": ("learn",),
+    "contracts": (),
+    "engine": ("learn",),
+    "coordinator": ("learn", "coordinator"),
+    "client_node": ("learn",),
+    "auditor": ("auditor",),
+    "demo": ("learn", "coordinator", "dev"),
+}
+
+
+@pytest.mark.parametrize("package", TOP)
+def test_a_package_declares_every_library_that_it_imports(package):
+    project, known = SETTINGS["project"], packages_distributions()
+    texts = [
+        *project["dependencies"],
+        *(text for extra in NEEDS[package] for text in project["optional-dependencies"][extra]),
     ]
+    declared = {re.split(r"[\[<>=]", text)[0].lower() for text in texts}
+    imported = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            imported |= {name.partition(".")[0] for name in names}
+    foreign = imported - set(TOP) - sys.stdlib_module_names
+    assert {name for name in foreign if not declared & {held.lower() for held in known.get(name, ())}} == set()
+
+
+def test_every_version_of_the_tested_set_is_exact():
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    lines = [line.partition(";")[0] for line in text.splitlines() if not line.startswith("#")]
     assert [line for line in lines if line.count("==") != 1 or "+" in line] == []
     assert {"polars==1.36.1", "click==8.3.3", "torch==2.13.0"} <= set(lines)
 
