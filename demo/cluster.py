@@ -55,7 +55,9 @@ class Cluster:
 
     def command(self, package: str, *words: object, home: str | None = None, ok: tuple[int, ...] = (0,)) -> str:
         """Run a command to its end; its output. StepFailed with what it said if it exits otherwise."""
-        done = subprocess.run(self._line(package, words, home), capture_output=True, encoding="utf-8", env=_environment(), timeout=600)
+        done = subprocess.run(
+            self._line(package, words, home), capture_output=True, encoding="utf-8", env=_environment(), timeout=600
+        )
         if done.returncode not in ok:
             raise StepFailed(f"{package} {' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -63,7 +65,7 @@ class Cluster:
     def json(self, package: str, *words: object, home: str | None = None, ok: tuple[int, ...] = (0,)) -> Any:
         """Output of a command with --json."""
         text = self.command(package, *words, "--json", home=home, ok=ok)
-        return json.loads(text[min(at for at in (text.find("{"), text.find("[")) if at >= 0):])
+        return json.loads(text[min(at for at in (text.find("{"), text.find("[")) if at >= 0) :])
 
     def start(self, name: str, package: str, *words: object, home: str) -> None:
         """Start a long-lived process that writes to a log file in its home."""
@@ -86,7 +88,10 @@ class Cluster:
             if self.processes["coordinator"].poll() is not None:
                 break
             time.sleep(0.05)
-        raise StepFailed("the coordinator does not answer: " + (self.folder / "coordinator.log").read_text("utf-8", "replace")[-2000:])
+        raise StepFailed(
+            "the coordinator does not answer: "
+            + (self.folder / "coordinator.log").read_text("utf-8", "replace")[-2000:]
+        )
 
     def stop(self, name: str, *, kill: bool = False) -> None:
         """End one process that this cluster started."""
@@ -111,7 +116,9 @@ class Cluster:
 
     def found(self, *, epsilon_run: str = "1", tasks: tuple[str, ...] = ()) -> None:
         """A chamber with an agreement, serving."""
-        self.command("coordinator", "init", "--name", "示例商会", "--domain", "localhost", "--url", self.url, home="chamber")
+        self.command(
+            "coordinator", "init", "--name", "示例商会", "--domain", "localhost", "--url", self.url, home="chamber"
+        )
         chosen = [word for task in tasks for word in ("--task", task)]
         self.command("coordinator", "agreement", "--epsilon-run", epsilon_run, *chosen, home="chamber")
         self.serve()
@@ -124,7 +131,9 @@ class Cluster:
     def join(self, number: int, name: str, data: Path) -> str:
         """Invite, init, join and consent; the node's home name. Its process is not started yet."""
         home, invite = f"node-{number:02d}", self.folder / f"{number:02d}.invite"
-        self.command("coordinator", "invite", name, "--code", company_code(number), "--out", invite, "--approve", home="chamber")
+        self.command(
+            "coordinator", "invite", name, "--code", company_code(number), "--out", invite, "--approve", home="chamber"
+        )
         self.command("client_node", "init", "--data", data, home=home)
         self.command("client_node", "join", invite, "--yes", home=home)
         return home
@@ -136,5 +145,10 @@ class Cluster:
 
 def _environment() -> dict[str, str]:
     root = str(Path(__file__).resolve().parent.parent)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))), "PYTHONIOENCODING": "utf-8",
-            "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": "1",
+    }

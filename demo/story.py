@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,51 @@ from demo.cluster import Cluster, StepFailed
 from demo.world import write
 
 TEXT = {
-    "zh": {"world": "生成模拟产业：{n} 家会员", "chamber": "商会：密钥、证书、协议、日志", "join": "会员加入并授权 {i}/{n}：{name}", "nodes": "启动 {n} 个节点",
-           "order": "联合训练 {task}：{rounds} 轮，每家 ε ≤ {epsilon}", "serve": "各会员在本机得到结果与收据", "audit": "审计方镜像并核验",
-           "head": "会员           任务    仅自己   共享     采用     说明", "gain": "共享更好", "none": "自己的更好，用自己的", "few": "数据太少，无法判断",
-           "spent": "每家隐私额度：ε {epsilon:.3f}（全年，δ 1e-6）；离开本机：{least} 至 {most} 字节", "verdict": "审计结论：{word}，{size} 条，{n} 项未核验",
-           "clean": "通过", "dirty": "不通过", "page": "状态页：{url}（证书由商会自签）", "stay": "按 Ctrl-C 结束", "took": "用时 {s:.0f} 秒", "own": "全程文件：{folder}"},
-    "en": {"world": "simulated industry: {n} members", "chamber": "chamber: keys, certificate, agreement, log", "join": "members join and consent {i}/{n}: {name}",
-           "nodes": "starting {n} nodes", "order": "training {task}: {rounds} rounds, epsilon at most {epsilon} a member",
-           "serve": "members get results and receipts at home", "audit": "an auditor mirrors and verifies",
-           "head": "member         task    alone    shared   used     in words", "gain": "sharing helped", "none": "own model is better and is used", "few": "too little to tell",
-           "spent": "budget of each member: epsilon {epsilon:.3f} (this year, delta 1e-6); left its machine: {least} to {most} bytes",
-           "verdict": "auditor's verdict: {word}, {size} entries, {n} not checked", "clean": "clean", "dirty": "NOT clean",
-           "page": "status page: {url} (certificate made by the chamber)", "stay": "Ctrl-C ends", "took": "{s:.0f} seconds", "own": "all files: {folder}"},
+    "zh": {
+        "world": "生成模拟产业：{n} 家会员",
+        "chamber": "商会：密钥、证书、协议、日志",
+        "join": "会员加入并授权 {i}/{n}：{name}",
+        "nodes": "启动 {n} 个节点",
+        "order": "联合训练 {task}：{rounds} 轮，每家 ε ≤ {epsilon}",
+        "serve": "各会员在本机得到结果与收据",
+        "audit": "审计方镜像并核验",
+        "head": "会员           任务    仅自己   共享     采用     说明",
+        "gain": "共享更好",
+        "none": "自己的更好，用自己的",
+        "few": "数据太少，无法判断",
+        "spent": "每家隐私额度：ε {epsilon:.3f}（全年，δ 1e-6）；离开本机：{least} 至 {most} 字节",
+        "verdict": "审计结论：{word}，{size} 条，{n} 项未核验",
+        "clean": "通过",
+        "dirty": "不通过",
+        "page": "状态页：{url}（证书由商会自签）",
+        "stay": "按 Ctrl-C 结束",
+        "took": "用时 {s:.0f} 秒",
+        "own": "全程文件：{folder}",
+    },
+    "en": {
+        "world": "simulated industry: {n} members",
+        "chamber": "chamber: keys, certificate, agreement, log",
+        "join": "members join and consent {i}/{n}: {name}",
+        "nodes": "starting {n} nodes",
+        "order": "training {task}: {rounds} rounds, epsilon at most {epsilon} a member",
+        "serve": "members get results and receipts at home",
+        "audit": "an auditor mirrors and verifies",
+        "head": "member         task    alone    shared   used     in words",
+        "gain": "sharing helped",
+        "none": "own model is better and is used",
+        "few": "too little to tell",
+        "spent": "budget of each member: epsilon {epsilon:.3f} (this year, delta 1e-6); left its machine: {least} to {most} bytes",
+        "verdict": "auditor's verdict: {word}, {size} entries, {n} not checked",
+        "clean": "clean",
+        "dirty": "NOT clean",
+        "page": "status page: {url} (certificate made by the chamber)",
+        "stay": "Ctrl-C ends",
+        "took": "{s:.0f} seconds",
+        "own": "all files: {folder}",
+    },
 }
 ROUNDS, EPSILON = 25, "1"
-TASKS = ("demand", "risk")
+TASKS, COMMANDS = ("demand", "risk"), ("forecast", "score")
 
 
 class Story:
@@ -56,10 +87,23 @@ class Story:
             cluster.run_node(home)
         for task in TASKS:
             self.say("order", task=task, rounds=ROUNDS, epsilon=EPSILON)
-            cluster.command("coordinator", "order", task, "--rounds", ROUNDS, "--epsilon", EPSILON, "--yes", "--wait", home="chamber")
+            cluster.command(
+                "coordinator",
+                "order",
+                task,
+                "--rounds",
+                ROUNDS,
+                "--epsilon",
+                EPSILON,
+                "--yes",
+                "--wait",
+                home="chamber",
+            )
         self.say("serve")
-        results = {(name, task): cluster.json("client_node", word, home=home)
-                   for name, home in homes for task, word in zip(TASKS, ("forecast", "score"), strict=True)}
+        asked = [(name, task, home, word) for name, home in homes for task, word in zip(TASKS, COMMANDS, strict=True)]
+        with ThreadPoolExecutor(2) as pool:
+            answers = pool.map(lambda one: cluster.json("client_node", one[3], home=one[2]), asked)
+            results = {(name, task): answer for (name, task, _, _), answer in zip(asked, answers, strict=True)}
         states = [cluster.json("client_node", "status", home=home) for _, home in homes]
         self.say("audit")
         verdict = self._audit(cluster, homes[0][1])
@@ -72,7 +116,9 @@ class Story:
         cluster.command("auditor", "init", auditor)
         cluster.command("coordinator", "admit-auditor", auditor / "admission.json", home="chamber")
         time.sleep(1.0)  # the members cosign the newest checkpoint
-        cluster.command("auditor", "mirror", cluster.url, mirror, "--pins", pins, "--identity", auditor / "identity.key")
+        cluster.command(
+            "auditor", "mirror", cluster.url, mirror, "--pins", pins, "--identity", auditor / "identity.key"
+        )
         return cluster.json("auditor", "verify", mirror, "--pins", pins, ok=(0, 1))
 
     def _summary(self, cluster: Cluster, results: dict[tuple[str, str], Any], states: list[Any], verdict: Any) -> None:
@@ -88,8 +134,15 @@ class Story:
         epsilon = max(account["epsilon"] for state in states for account in state["accounts"])
         skipped = sum(len(step["not_checked"]) for step in verdict["steps"])
         print(text["spent"].format(epsilon=epsilon, least=min(left), most=max(left)))
-        print(text["verdict"].format(word=text["clean" if verdict["clean"] else "dirty"], size=verdict["size"], n=skipped))
-        print(text["page"].format(url=cluster.url), text["own"].format(folder=self.folder), text["took"].format(s=time.monotonic() - self.began), sep="\n")
+        print(
+            text["verdict"].format(word=text["clean" if verdict["clean"] else "dirty"], size=verdict["size"], n=skipped)
+        )
+        print(
+            text["page"].format(url=cluster.url),
+            text["own"].format(folder=self.folder),
+            text["took"].format(s=time.monotonic() - self.began),
+            sep="\n",
+        )
 
 
 def main(members: int, oneshot: bool, lang: str, folder: Path, preset: str) -> int:

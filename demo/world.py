@@ -25,8 +25,21 @@ class Preset:
     series: int
 
 
-PRESETS = {"tiny": Preset(150, 12), "demo": Preset(900, 40)}
-NAMES = ("恒锐机械", "华岭铸造", "新桥精工", "远达热处理", "宏图装配", "博力模具", "金川锻压", "同盛轴承", "长风液压", "安泰齿轮", "旭日紧固件", "南岭焊材")
+PRESETS = {"tiny": Preset(150, 12), "demo": Preset(900, 130)}
+NAMES = (
+    "恒锐机械",
+    "华岭铸造",
+    "新桥精工",
+    "远达热处理",
+    "宏图装配",
+    "博力模具",
+    "金川锻压",
+    "同盛轴承",
+    "长风液压",
+    "安泰齿轮",
+    "旭日紧固件",
+    "南岭焊材",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,9 @@ def ledger(world: World, firms: np.ndarray, rng: np.random.Generator) -> tuple[p
             if 0 <= failed <= month or rng.random() < 0.25 / (1 + np.exp(-(world.stress[firm, month] - 1))):
                 continue
             number = f"{firm:05d}-{month:02d}"
-            amount = size * float(np.exp(0.2 * world.market[month] - 0.25 * world.stress[firm, month] + rng.normal(0, 0.3)))
+            amount = size * float(
+                np.exp(0.2 * world.market[month] - 0.25 * world.stress[firm, month] + rng.normal(0, 0.3))
+            )
             rows.append((number, f"C{firm:05d}", month, month + 2, round(amount, 2)))
             delay = 1 + max(0.0, rng.normal(0.6 + 0.9 * world.stress[firm, month], 0.7))
             if failed < 0 or month + delay < failed:
@@ -90,7 +105,9 @@ def ledger(world: World, firms: np.ndarray, rng: np.random.Generator) -> tuple[p
     return invoices, pl.DataFrame(paid, schema=["invoice", "paid", "amount"], orient="row")
 
 
-def receivables(world: World, firms: np.ndarray, invoices: pl.DataFrame, payments: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+def receivables(
+    world: World, firms: np.ndarray, invoices: pl.DataFrame, payments: pl.DataFrame, rng: np.random.Generator
+) -> pl.DataFrame:
     """One row a customer, seen at a month of its own in the last two years: what the seller's ledger shows then,
     and whether the customer defaulted within six months after."""
     open_book = invoices.join(payments.rename({"amount": "got"}), on="invoice", how="left")
@@ -103,8 +120,17 @@ def receivables(world: World, firms: np.ndarray, invoices: pl.DataFrame, payment
         if past.height < 3 or 0 <= failed <= at:
             continue
         out.append((str(name), *_features(past, at, whole, rng), int(at < failed <= at + HORIZON)))
-    columns = ["counterparty", "months_known", "exposure_share", "overdue_share", "mean_delay_days", "delay_trend",
-               "order_trend", "order_gap_months", "defaulted"]
+    columns = [
+        "counterparty",
+        "months_known",
+        "exposure_share",
+        "overdue_share",
+        "mean_delay_days",
+        "delay_trend",
+        "order_trend",
+        "order_gap_months",
+        "defaulted",
+    ]
     return pl.DataFrame(out, schema=columns, orient="row")
 
 
@@ -120,8 +146,15 @@ def _features(past: pl.DataFrame, at: int, whole: float, rng: np.random.Generato
     later, earlier = delay[issued > at - 6], delay[issued <= at - 6]
     change = float(later.mean() - earlier.mean()) if len(later) and len(earlier) else None
     noise = float(rng.normal(0, 2))
-    return (float(at - issued.min()), min(owed / whole, 1.0), overdue / owed if owed else 0.0, float(delay.mean()) + noise,
-            change, trend, float(at - issued.max()))
+    return (
+        float(at - issued.min()),
+        min(owed / whole, 1.0),
+        overdue / owed if owed else 0.0,
+        float(delay.mean()) + noise,
+        change,
+        trend,
+        float(at - issued.max()),
+    )
 
 
 def sales(world: World, series: int, rng: np.random.Generator) -> pl.DataFrame:
@@ -136,7 +169,13 @@ def sales(world: World, series: int, rng: np.random.Generator) -> pl.DataFrame:
             festival = -0.22 if month == SPRING.get(year) else 0.0
             log_sales = trend * t + depth * np.sin(2 * np.pi * (t + phase) / 12) + 0.25 * world.market[t] + festival
             if rng.random() > 0.01:  # a month that was not booked
-                rows.append((f"P{number:03d}", f"{year}-{month:02d}", round(float(level * np.exp(log_sales + rng.normal(0, 0.09))), 2)))
+                rows.append(
+                    (
+                        f"P{number:03d}",
+                        f"{year}-{month:02d}",
+                        round(float(level * np.exp(log_sales + rng.normal(0, 0.09))), 2),
+                    )
+                )
     return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
 
 
@@ -156,9 +195,20 @@ def build(members: int, preset: str = "demo", seed: int = 7) -> tuple[World, lis
     return world, listed
 
 
-_CHINESE = {"counterparty": "客户编码", "months_known": "合作月数", "exposure_share": "应收占比", "overdue_share": "逾期占比",
-            "mean_delay_days": "平均付款延迟天数", "delay_trend": "延迟变化天数", "order_trend": "订单趋势", "order_gap_months": "停单月数",
-            "defaulted": "违约", "series": "产品编码", "period": "月份", "sales": "销售额"}
+_CHINESE = {
+    "counterparty": "客户编码",
+    "months_known": "合作月数",
+    "exposure_share": "应收占比",
+    "overdue_share": "逾期占比",
+    "mean_delay_days": "平均付款延迟天数",
+    "delay_trend": "延迟变化天数",
+    "order_trend": "订单趋势",
+    "order_gap_months": "停单月数",
+    "defaulted": "违约",
+    "series": "产品编码",
+    "period": "月份",
+    "sales": "销售额",
+}
 
 
 def write(folder: Path, members: int, preset: str = "demo", seed: int = 7) -> list[tuple[str, Path]]:
@@ -176,7 +226,12 @@ def write(folder: Path, members: int, preset: str = "demo", seed: int = 7) -> li
         written.append((member.name, home))
     truth = folder / "truth"
     truth.mkdir(exist_ok=True)
-    pl.DataFrame({"firm": np.arange(len(world.default_month)), "default_month": world.default_month,
-                  "mean_stress": world.stress.mean(1)}).write_csv(truth / "firms.csv")
+    pl.DataFrame(
+        {
+            "firm": np.arange(len(world.default_month)),
+            "default_month": world.default_month,
+            "mean_stress": world.stress.mean(1),
+        }
+    ).write_csv(truth / "firms.csv")
     pl.DataFrame({"month": np.arange(len(world.market)), "market": world.market}).write_csv(truth / "market.csv")
     return written

@@ -104,16 +104,28 @@ class Demand:
         loss = 2 * (np.maximum(levels * error, (levels - 1) * error) * seen[:, :, None]).sum((0, 1)).mean()
         total = float(np.abs(y[seen]).sum()) or 1.0
         inside = (y >= forecast[:, :, 0]) & (y <= forecast[:, :, 4])
-        return {"loss": float(loss / total), "wape": float(np.abs(error[:, :, 2])[seen].sum() / total),
-                "coverage": float(inside[seen].mean()), "units": float(len(set(rows.unit)))}
+        return {
+            "loss": float(loss / total),
+            "wape": float(np.abs(error[:, :, 2])[seen].sum() / total),
+            "coverage": float(inside[seen].mean()),
+            "units": float(len(set(rows.unit))),
+        }
 
     def serve(self, model: array[float], frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
         """Median and 80 % band of each series and step."""
         rows = last_windows(frame, schema)
         forecast = _forecast(model, rows) * rows.scale[:, None, None] if len(rows.unit) else np.zeros((0, 0, 5))
-        return [Served(name, {f"{label}_{step + 1}": max(0.0, float(path[step, q])) for step in range(path.shape[0])
-                              for label, q in (("low", 0), ("median", 2), ("high", 4))})
-                for name, path in zip(rows.unit, forecast, strict=True)]
+        return [
+            Served(
+                name,
+                {
+                    f"{label}_{step + 1}": max(0.0, float(path[step, q]))
+                    for step in range(path.shape[0])
+                    for label, q in (("low", 0), ("median", 2), ("high", 4))
+                },
+            )
+            for name, path in zip(rows.unit, forecast, strict=True)
+        ]
 
 
 def _packed(rows: Windows) -> Tensor:

@@ -27,8 +27,9 @@ class Windows:
 
     def take(self, chosen: np.ndarray) -> Windows:
         """The chosen windows."""
-        return Windows(self.x[chosen], self.y[chosen], self.base[chosen], self.scale[chosen],
-                       tuple(self.unit[i] for i in chosen))
+        return Windows(
+            self.x[chosen], self.y[chosen], self.base[chosen], self.scale[chosen], tuple(self.unit[i] for i in chosen)
+        )
 
 
 def inputs(schema: TableSchema) -> int:
@@ -39,17 +40,27 @@ def inputs(schema: TableSchema) -> int:
 def training_windows(frame: pl.DataFrame, schema: TableSchema) -> Windows:
     """Every origin of every series that has a full look-back and at least one later value."""
     lookback, horizon = schema.options["lookback"], schema.options["horizon"]
-    parts = [_window(name, values, first, origin, schema) for name, values, first in _series(frame, schema)
-             for origin in range(lookback, len(values)) if np.isfinite(values[origin:origin + horizon]).any()
-             and np.isfinite(values[origin - lookback:origin]).sum() >= 4]
+    parts = [
+        _window(name, values, first, origin, schema)
+        for name, values, first in _series(frame, schema)
+        for origin in range(lookback, len(values))
+        if np.isfinite(values[origin : origin + horizon]).any()
+        and np.isfinite(values[origin - lookback : origin]).sum() >= 4
+    ]
     return _stack(parts, schema)
 
 
 def last_windows(frame: pl.DataFrame, schema: TableSchema) -> Windows:
     """One window a series, at its end: what is to be forecast."""
     lookback = schema.options["lookback"]
-    return _stack([_window(name, values, first, len(values), schema) for name, values, first in _series(frame, schema)
-                   if len(values) >= lookback], schema)
+    return _stack(
+        [
+            _window(name, values, first, len(values), schema)
+            for name, values, first in _series(frame, schema)
+            if len(values) >= lookback
+        ],
+        schema,
+    )
 
 
 def _series(frame: pl.DataFrame, schema: TableSchema) -> list[tuple[str, np.ndarray, int]]:
@@ -71,16 +82,24 @@ def period_number(text: str) -> int:
     return date.fromisoformat(text).toordinal() // 7
 
 
-def _window(name: str, values: np.ndarray, first: int, origin: int, schema: TableSchema) -> tuple[str, np.ndarray, np.ndarray, np.ndarray, float]:
+def _window(
+    name: str, values: np.ndarray, first: int, origin: int, schema: TableSchema
+) -> tuple[str, np.ndarray, np.ndarray, np.ndarray, float]:
     lookback, horizon, season = (schema.options[k] for k in ("lookback", "horizon", "season"))
-    past = values[origin - lookback:origin]
+    past = values[origin - lookback : origin]
     seen = np.isfinite(past)
     mean = float(np.abs(past[seen]).mean()) if seen.any() else 0.0
     scale = max(mean, _FLOOR)
     later = np.full(horizon, np.nan)
-    later[:max(0, min(horizon, len(values) - origin))] = values[origin:origin + horizon]
+    later[: max(0, min(horizon, len(values) - origin))] = values[origin : origin + horizon]
     angle = 2 * np.pi * ((first + origin) % season) / season
-    x = np.concatenate([np.log1p(np.clip(np.where(seen, past, 0.0) / scale, 0, 50)), seen.astype(float), [np.sin(angle), np.cos(angle)]])
+    x = np.concatenate(
+        [
+            np.log1p(np.clip(np.where(seen, past, 0.0) / scale, 0, 50)),
+            seen.astype(float),
+            [np.sin(angle), np.cos(angle)],
+        ]
+    )
     return name, x, later / scale, _simple(values[:origin], horizon, season) / scale, scale
 
 

@@ -20,6 +20,7 @@ from engine.training import fit
 from privacy.gradients import Clipped, TapLinear, blocks, load_flat
 from privacy.plan import Adam, ReleasePlan
 
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """`x` `(rows, inputs)`, `y` `(rows,)` 0/1, and the unit of each row."""

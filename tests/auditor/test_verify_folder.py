@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from simulator import Trust
 
 from auditor.evidence import Folder
 from auditor.verify import verify
@@ -11,6 +10,7 @@ from contracts.envelope import open_entry
 from contracts.errors import Unavailable
 from contracts.pins import Pins
 from contracts.statements import parse
+from simulator import Trust
 
 
 @pytest.fixture

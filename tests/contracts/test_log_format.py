@@ -7,7 +7,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator import Trust
 
 from contracts import merkle, tiles
 from contracts.artefact import Artefact, read_artefact
@@ -28,6 +27,7 @@ from contracts.checkpoint import (
 )
 from contracts.envelope import canonical, load_public, open_entry, seal, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, TrustError
+from simulator import Trust
 
 # RFC 6962 reference inputs as used by the public test suites of the tree, with their roots.
 LEAVES = [

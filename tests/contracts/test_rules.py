@@ -4,13 +4,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator import NOTHING, Firm, Trust, keyid, plan
 
 from contracts.agreement import prose
 from contracts.envelope import public_text, seal, to_base64
 from contracts.rules.fold import apply, replay
 from contracts.rules.state import EMPTY
 from contracts.statements import AgreementPublished, Key, KeyState, payload
+from simulator import NOTHING, Firm, Trust, keyid, plan
 
 
 def codes(findings):

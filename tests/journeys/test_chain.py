@@ -42,6 +42,7 @@ def in_background(cluster):
             result["output"] = order(cluster, 40)
         except StepFailed as error:
             result["error"] = error
+
     thread = threading.Thread(target=work)
     thread.start()
     return thread, result
@@ -77,7 +78,9 @@ def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluste
     assert json.loads(open(served["receipt"], encoding="utf-8").read())["statement"]
     checked, folder = verdict(cluster, "first")
     assert checked.findings() == []
-    assert not any("recomputed" in text for step in checked.steps for text, _ in step.not_checked), "sums and models were recomputed"
+    assert not any("recomputed" in text for step in checked.steps for text, _ in step.not_checked), (
+        "sums and models were recomputed"
+    )
     listed = next(p for p in sorted((folder / "documents").iterdir()))
     whole = listed.read_bytes()
     listed.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -149,7 +152,9 @@ def test_bad_data_names_file_row_and_column_and_costs_nothing(cluster):
     whole = data.read_text(encoding="utf-8")
     try:
         lines = whole.splitlines()
-        data.write_text("\n".join([lines[0], lines[1].replace(lines[1].split(",")[1], "many", 1), *lines[2:]]), encoding="utf-8")
+        data.write_text(
+            "\n".join([lines[0], lines[1].replace(lines[1].split(",")[1], "many", 1), *lines[2:]]), encoding="utf-8"
+        )
         with pytest.raises(StepFailed, match=r"row 2, column months_known: not a number"):
             cluster.command("client_node", "check", home=cluster.homes[0])
     finally:

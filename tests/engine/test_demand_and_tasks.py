@@ -1,0 +1,142 @@
+"""Demand, and a third task that lives in its own folder only."""
+
+import textwrap
+
+import numpy as np
+import polars as pl
+import pytest
+
+import engine
+from demo.world import build
+from engine.demand.windows import period_number
+from engine.task import load, names
+
+TASK = load("demand")
+SCHEMA = TASK.schema()
+
+
+def shop(series=6, months=36, seed=1):
+    r = np.random.default_rng(seed)
+    rows = [
+        (f"P{s}", f"{2022 + t // 12}-{t % 12 + 1:02d}", float(1000 * (1 + 0.3 * np.sin(t / 2)) * r.lognormal(0, 0.1)))
+        for s in range(series)
+        for t in range(months)
+    ]
+    return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
+
+
+def test_forecasts_do_not_cross_and_cover_every_series():
+    served = TASK.serve(TASK.start(SCHEMA), shop(), SCHEMA)
+    assert len(served) == 6
+    assert all(
+        s.outcome[f"low_{h}"] <= s.outcome[f"median_{h}"] <= s.outcome[f"high_{h}"] for s in served for h in (1, 2, 3)
+    )
+
+
+def test_the_own_model_beats_the_start_on_held_out_series():
+    _, members = build(2, "tiny", 3)
+    rows = TASK.prepare(members[0].sales, SCHEMA)
+    train, held = TASK.split(rows, b"key")
+    assert set(train.unit).isdisjoint(held.unit) and held.unit
+    own = TASK.evaluate(TASK.fit_alone(train, SCHEMA), held, SCHEMA)
+    start = TASK.evaluate(TASK.start(SCHEMA), held, SCHEMA)
+    assert own["loss"] < start["loss"] and 0.5 < own["coverage"] <= 1
+
+
+def test_a_window_depends_on_its_own_series_only():
+    alone = TASK.prepare(shop().filter(pl.col("series") == "P3"), SCHEMA)
+    among = TASK.prepare(shop(), SCHEMA)
+    mine = [i for i, name in enumerate(among.unit) if name == "P3"]
+    assert np.array_equal(alone.x, among.x[mine]) and np.array_equal(alone.base, among.base[mine])
+
+
+def test_gaps_are_missing_and_not_zero():
+    gappy = shop(2).filter(~((pl.col("series") == "P0") & (pl.col("period") == "2024-03")))
+    assert np.isnan(TASK.prepare(gappy, SCHEMA).y).any()
+
+
+def test_months_and_weeks_are_counted_from_their_spelling():
+    assert period_number("2024-01") - period_number("2023-12") == 1
+    assert period_number("2024-01-08") - period_number("2024-01-01") == 1
+
+
+def test_the_simulated_world_is_deterministic_and_its_books_balance():
+    _, first = build(2, "tiny", 5)
+    _, second = build(2, "tiny", 5)
+    assert first[1].receivables.equals(second[1].receivables) and first[0].sales.equals(second[0].sales)
+    for member in first:
+        joined = member.payments.join(member.invoices, on="invoice", how="left", suffix="_due")
+        assert joined["amount_due"].null_count() == 0 and (joined["amount"] <= joined["amount_due"]).all()
+        assert (member.invoices["amount"] > 0).all() and (joined["paid"] >= joined["issued"]).all()
+        assert member.receivables["overdue_share"].is_between(0, 1).all()
+
+
+def test_a_third_task_needs_no_change_outside_its_own_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "task.py").write_text(
+        textwrap.dedent("""
+        from engine.risk.task import Risk
+        class Toy(Risk):
+            name = "toy"
+        TASK = Toy()
+    """),
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(engine, "__path__", [*engine.__path__, str(tmp_path)])
+    assert names() == ["demand", "risk", "toy"] and load("toy").name == "toy"
+
+
+@pytest.mark.slow
+def test_the_same_app_and_strategy_run_in_flowers_own_simulation():
+    from array import array
+
+    from flwr.serverapp import ServerApp
+    from flwr.simulation import run_simulation
+
+    from coordinator.strategy import Opened, TrustStrategy
+    from engine.rounds import client_app
+    from privacy.step import start_state
+    from simulator import plan
+
+    class Fixed:
+        def contribute(self, run, round, open_index, model):
+            return array("q", [2**20, -(2**20), 0, 1]), b""
+
+    class Memory:
+        """A journal of three rounds in memory."""
+
+        def __init__(self):
+            self.model, self.rounds, self.grid = array("d", [0.0] * 4), 0, None
+            self.step = start_state(self.model)
+
+        def open_round(self):
+            nodes = tuple(sorted(self.grid.get_node_ids()))
+            return Opened(self.rounds + 1, self.rounds + 1, nodes) if self.rounds < 3 else None
+
+        def accepted(self, opened, replies):
+            return sorted(replies, key=lambda reply: reply.node)
+
+        def close_round(self, opened, used, total, model, state):
+            assert list(total) == [3 * 2**20, -3 * 2**20, 0, 3]
+            self.model, self.step, self.rounds = model, state, self.rounds + 1
+
+        def state(self):
+            return self.model, self.step
+
+    journal, server = Memory(), ServerApp()
+
+    @server.main()
+    def main(grid, context):
+        import time
+
+        journal.grid = grid
+        while len(list(grid.get_node_ids())) < 3:
+            time.sleep(0.2)
+        TrustStrategy("run", plan(), min_members=3, deadline_s=60, journal=journal).start(grid)
+
+    run_simulation(
+        server, client_app(Fixed()), 3, backend_config={"client_resources": {"num_cpus": 1.0, "num_gpus": 0.0}}
+    )
+    assert journal.rounds == 3 and journal.model[0] < 0 < journal.model[1]
