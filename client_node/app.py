@@ -73,8 +73,16 @@ class Node:
 
     def _follow_log(self) -> None:
         self._mirror.follow(self._uplink, WAIT_S)
+        self._fetch_released()
         if consents.is_withdrawn(self._settings):
             consents.send_withdrawals(self._settings, self._mirror, self._uplink)
+
+    def _fetch_released(self) -> None:
+        """Bring released models home at once, so that they serve when the coordinator is away."""
+        for run in self._mirror.state.runs.values():
+            if run.release:
+                document(self._settings, self._uplink, run.release.model)
+                document(self._settings, self._uplink, run.order.schema_digest)
 
     def _take_task(self) -> None:
         answer = self._uplink.ask("task", "POST", "/v1/task", {"wait": WAIT_S, "done": sorted(self._done)})

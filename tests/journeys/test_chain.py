@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -75,7 +76,7 @@ def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluste
     assert "model released" in order(cluster)
     served = cluster.json("client_node", "score", home=cluster.homes[0])
     assert served["lines"][0]["reasons"] and served["comparison"]["used"] in ("alone", "shared")
-    assert json.loads(open(served["receipt"], encoding="utf-8").read())["statement"]
+    assert json.loads(Path(served["receipt"]).read_text(encoding="utf-8"))["statement"]
     checked, folder = verdict(cluster, "first")
     assert checked.findings() == []
     assert not any("recomputed" in text for step in checked.steps for text, _ in step.not_checked), (

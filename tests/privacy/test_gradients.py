@@ -77,7 +77,7 @@ def test_no_rows_give_zeros_of_the_right_length():
 def test_what_cannot_be_bounded_is_refused():
     with pytest.raises(ValueError, match="TapLinear"):
         Clipped(nn.Linear(2, 1), 1.0)
-    with pytest.raises(ValueError, match="TapLinear|BatchNorm"):
+    with pytest.raises(ValueError, match=r"TapLinear|BatchNorm"):
         Clipped(nn.Sequential(TapLinear(2, 2), nn.BatchNorm1d(2)), 1.0)
     with pytest.raises(ValueError, match="BatchNorm"):
         Clipped(nn.Sequential(TapLinear(2, 2), nn.BatchNorm1d(2, affine=False)), 1.0)
