@@ -1,0 +1,263 @@
+"""Risk and demand on real public data: each member alone, federated without noise, federated with privacy.
+
+    python -m benchmarks.first_run --data ../shared/data            in this process
+    python -m benchmarks.first_run --data ../shared/data --nodes    and one risk row over real node processes
+
+Risk: UCI credit default, 20 members, split of the data set's README (train + validation to learn, test to score).
+Demand: Texas hospitality by chain, series with a full history, the last three months of each series to score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from contracts.artefact import read_artefact
+from demo.cluster import Cluster
+from engine.demand.windows import Windows
+from engine.risk.task import auroc
+from engine.table import Column, TableSchema
+from engine.task import load
+from privacy.curves import rho_cap
+from privacy.encoding import add, to_grid
+from privacy.mechanisms import LatticeGaussian
+from privacy.plan import Gradients, ReleasePlan, sigma_for
+from privacy.spend import Unit
+from privacy.step import advance, start_state
+
+_KEY = b"benchmark: public data, no secret"
+_LOGS = ("LIMIT_BAL", *(f"BILL_AMT{i}" for i in range(1, 7)), *(f"PAY_AMT{i}" for i in range(1, 7)))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member's prepared rows: to learn from, and to score on."""
+
+    train: Any
+    test: Any
+
+
+def uci_schema() -> TableSchema:
+    """Public bounds of the credit table; age, sex and marriage are left out."""
+    numbers = [Column(name=n, kind="number", transform="signed_log", low="-50000", high="1000000") for n in _LOGS]
+    numbers += [
+        Column(name=n, kind="number", transform="linear", low="-2", high="4")
+        for n in ("PAY_0", *(f"PAY_{i}" for i in range(2, 7)))
+    ]
+    return TableSchema(
+        format="mengbang-table/1",
+        task="risk",
+        dataset="clients",
+        file="receivables.csv",
+        unit="row",
+        purpose="early-risk-warning",
+        row_meaning="a card holder",
+        max_units=10_000,
+        max_rows_per_unit=1,
+        columns=(*numbers, Column(name="default_next_month", kind="label")),
+    )
+
+
+def uci(data: Path, seed: int) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
+    """Member -> (learning rows, test rows), by the README's split."""
+    frame = pl.read_parquet(data / "uci_credit_default" / "clients.parquet")
+    random, share = np.random.RandomState(1000 + seed), np.zeros(len(frame))
+    members, labels = frame["member"].to_numpy(), frame["default_next_month"].to_numpy()
+    for member in sorted(set(members)):
+        for label in (0, 1):
+            rows = np.flatnonzero((members == member) & (labels == label))
+            random.shuffle(rows)
+            share[rows] = (np.arange(len(rows)) + random.rand()) / len(rows)
+    frame = frame.with_columns(share=pl.Series(share))
+    return {
+        m: (
+            frame.filter((pl.col("member") == m) & (pl.col("share") < 0.8)),
+            frame.filter((pl.col("member") == m) & (pl.col("share") >= 0.8)),
+        )
+        for m in sorted(set(members))
+    }
+
+
+def texas(data: Path) -> list[Member]:
+    """Windows of each chain with at least four whole series; the last origin of a series is its test."""
+    task = load("demand")
+    schema = task.schema()
+    frame = pl.read_parquet(data / "tx_hospitality_monthly" / "receipts.parquet")
+    series = pl.read_csv(data / "tx_hospitality_monthly" / "series.csv.gz").filter(pl.col("member").is_not_null())
+    frame = frame.with_columns(series_id=pl.col("series_id").cast(pl.String)).join(
+        series.with_columns(series_id=pl.col("series_id").cast(pl.String)).select("series_id", "member"), on="series_id"
+    )
+    frame = frame.filter(pl.col("month") < pl.datetime(2017, 6, 1)).with_columns(
+        period=pl.col("month").dt.strftime("%Y-%m")
+    )
+    members = []
+    for _, own in frame.sort("series_id", "month").group_by("member", maintain_order=True):
+        windows = task.prepare(own.select(series="series_id", period="period", sales="receipts"), schema)
+        members.append(_by_time(windows, schema.options["horizon"]))
+    return members
+
+
+def _by_time(windows: Windows, horizon: int) -> Member:
+    """Test: the last origin of each series with a full horizon. Learning: origins whose targets all lie before it."""
+    whole = np.isfinite(windows.y).all(1)
+    last = {name: index for index, name in enumerate(windows.unit) if whole[index]}
+    test = np.array(sorted(last.values()), dtype=np.int64)
+    train = np.array(
+        [i for i, name in enumerate(windows.unit) if name in last and i <= last[name] - horizon], dtype=np.int64
+    )
+    return Member(windows.take(train), windows.take(test))
+
+
+def federate(task: Any, schema: TableSchema, members: list[Member], epsilon: str | None) -> array[float]:
+    """The product's rounds in this process; None = the same sums on the grid without noise."""
+    length, tuning = task.length(schema), task.tuning
+    cap = rho_cap(epsilon or "8", "1e-6")
+    sigma = sigma_for(cap, releases=tuning.releases, length=length, grid_bits=20, max_units=schema.max_units)
+    plan = ReleasePlan(
+        task.name,
+        schema.dataset,
+        Unit(schema.unit),
+        "train",
+        tuning.releases,
+        Gradients("gradients", length, tuning.clip),
+        sigma,
+        20,
+        "1e-6",
+        schema.max_units,
+        schema.max_rows_per_unit,
+        tuning.step,
+    )
+    noise = LatticeGaussian(plan)
+    release: Callable[[list[float]], array[int]] = (
+        noise.release if epsilon else (lambda total: to_grid(total, tuning.clip, 20))
+    )
+    model = task.start(schema)
+    state = start_state(model)
+    for number in range(1, plan.releases + 1):
+        sums = [release(task.clipped_sum(model, member.train, plan, _KEY).tolist()) for member in members]
+        model, state = advance(plan, state, add(sums), number)
+    return model
+
+
+def table(
+    task: Any, schema: TableSchema, members: list[Member], rows: dict[str, list[array[float]]]
+) -> list[dict[str, Any]]:
+    """One line a method: mean loss over members, pooled AUROC for risk, and how many members are worse than alone."""
+    alone = [
+        task.evaluate(model, member.test, schema)["loss"] for model, member in zip(rows["alone"], members, strict=True)
+    ]
+    lines = []
+    for name, models in rows.items():
+        losses = [
+            task.evaluate(model, member.test, schema)["loss"] for model, member in zip(models, members, strict=True)
+        ]
+        line = {
+            "task": task.name,
+            "method": name,
+            "mean loss": round(float(np.mean(losses)), 4),
+            "worse than alone": sum(a > b * 1.0001 for a, b in zip(losses, alone, strict=True)),
+            "members": len(members),
+        }
+        if task.name == "risk":
+            line["AUROC"] = round(_pooled_auroc(models, members), 4)
+        lines.append(line)
+    return lines
+
+
+def _pooled_auroc(models: list[array[float]], members: list[Member]) -> float:
+    scores = [
+        1 / (1 + np.exp(-(m.test.x @ np.array(model[:-1]) + model[-1])))
+        for model, m in zip(models, members, strict=True)
+    ]
+    return auroc(np.concatenate(scores), np.concatenate([m.test.y for m in members]))
+
+
+def over_nodes(
+    frames: dict[str, tuple[pl.DataFrame, pl.DataFrame]], schema: TableSchema, epsilon: str, count: int
+) -> array[float]:
+    """The same run over TrustGrid: `count` members as real processes, driven by the public commands."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "schema.json").write_bytes(schema.to_bytes())
+        with Cluster(folder, "en") as cluster:
+            cluster.command(
+                "coordinator", "init", "--name", "Bench", "--domain", "localhost", "--url", cluster.url, home="chamber"
+            )
+            cluster.command(
+                "coordinator",
+                "agreement",
+                "--task",
+                "risk",
+                "--schema",
+                folder / "schema.json",
+                "--epsilon-run",
+                epsilon,
+                home="chamber",
+            )
+            cluster.serve()
+            for number, (name, (learn, _)) in enumerate(list(frames.items())[:count], 1):
+                own = folder / "data" / name
+                own.mkdir(parents=True)
+                learn.select([c.name for c in schema.columns]).write_csv(own / schema.file)
+                cluster.run_node(cluster.join(number, name, own))
+            cluster.command("coordinator", "order", "risk", "--epsilon", epsilon, "--yes", "--wait", home="chamber")
+            status = cluster.json("client_node", "status", home="node-01")
+            cluster.command("client_node", "score", "--json", home="node-01")
+            path = cluster.home("node-01") / "documents" / status["released"][0]["model"].removeprefix("sha256:")
+            return read_artefact(path.read_bytes(), "model", "d").values
+
+
+def main() -> None:
+    """Print one table and, with --json, the same as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nodes", action="store_true", help="also eight real node processes for risk")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    lines: list[dict[str, Any]] = []
+    risk, schema, frames = load("risk"), uci_schema(), uci(chosen.data, chosen.seed)
+    members = [Member(risk.prepare(learn, schema), risk.prepare(test, schema)) for learn, test in frames.values()]
+    lines += _methods(risk, schema, members)
+    if chosen.nodes:
+        model = over_nodes(frames, schema, "1", 8)
+        eight = {
+            "alone": [risk.fit_alone(m.train, schema) for m in members[:8]],
+            "8 node processes, epsilon 1": [model] * 8,
+        }
+        lines += table(risk, schema, members[:8], eight)
+    demand = load("demand")
+    lines += _methods(demand, demand.schema(), texas(chosen.data))
+    if chosen.json:
+        print(json.dumps(lines, indent=1))
+        return
+    print(f"{'task':<8}{'method':<32}{'AUROC':>8}{'loss (Brier / WQL)':>20}{'worse than alone':>20}")
+    for line in lines:
+        print(
+            f"{line['task']:<8}{line['method']:<32}{line.get('AUROC', '-'):>8}{line['mean loss']:>20}{line['worse than alone']:>14} of {line['members']}"
+        )
+
+
+def _methods(task: Any, schema: TableSchema, members: list[Member]) -> list[dict[str, Any]]:
+    unit = schema.unit
+    rows = {"alone": [task.fit_alone(m.train, schema) for m in members], "start": [task.start(schema)] * len(members)}
+    for label, epsilon in (
+        ("federated, no noise", None),
+        (f"federated, epsilon 4 a {unit}", "4"),
+        (f"federated, epsilon 1 a {unit}", "1"),
+    ):
+        rows[label] = [federate(task, schema, members, epsilon)] * len(members)
+    return table(task, schema, members, rows)
+
+
+if __name__ == "__main__":
+    main()

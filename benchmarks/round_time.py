@@ -1,0 +1,143 @@
+"""A steady round of three node processes with a demand model of about 7,000 numbers, beside the same in one process.
+
+    python -m benchmarks.round_time
+
+TLS, signed requests, witnessed round-open, OpenDP noise, ledger and log are all in the first row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import polars as pl
+
+from contracts.checkpoint import parse_note
+from demo.cluster import Cluster
+from engine.rounds import LocalGrid, client_app, invitation, read_values
+from engine.table import TableSchema
+from engine.task import load
+from privacy.encoding import add
+from privacy.mechanisms import LatticeGaussian
+from privacy.plan import Gradients, ReleasePlan, sigma_for
+from privacy.spend import Unit
+from privacy.step import advance, start_state
+
+ROUNDS, LOOKBACK, CAP_NANO = 24, 140, 24_355_970
+TASK = load("demand")
+
+
+def schema() -> TableSchema:
+    """Weekly sales with a long look-back, so that the model has about 7,000 numbers."""
+    shipped = TASK.schema()
+    return shipped.model_copy(update={"options": {"lookback": LOOKBACK, "horizon": 3, "season": 52}})
+
+
+def sales(seed: int) -> pl.DataFrame:
+    """Twenty series of 170 weeks."""
+    random = np.random.default_rng(seed)
+    first = np.datetime64("2022-01-03")
+    rows = [(f"P{s}", str(first + 7 * t), float(random.gamma(20, 50))) for s in range(20) for t in range(170)]
+    return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
+
+
+def over_processes() -> list[float]:
+    """Seconds from one closed round to the next, as the growing log shows them."""
+    with tempfile.TemporaryDirectory() as place, Cluster(Path(place), "en") as cluster:
+        folder = Path(place)
+        (folder / "schema.json").write_bytes(schema().to_bytes())
+        cluster.command(
+            "coordinator", "init", "--name", "Bench", "--domain", "localhost", "--url", cluster.url, home="chamber"
+        )
+        cluster.command(
+            "coordinator", "agreement", "--task", "demand", "--schema", folder / "schema.json", home="chamber"
+        )
+        cluster.serve()
+        for number in (1, 2, 3):
+            own = folder / f"data-{number}"
+            own.mkdir()
+            sales(number).write_csv(own / "sales.csv")
+            cluster.run_node(cluster.join(number, f"member {number}", own))
+        seen: dict[int, float] = {}
+        watch = threading.Thread(target=_watch, args=(cluster.url, seen, stop := threading.Event()))
+        watch.start()
+        cluster.command(
+            "coordinator", "order", "demand", "--rounds", ROUNDS, "--epsilon", "1", "--yes", "--wait", home="chamber"
+        )
+        stop.set()
+        watch.join()
+    sizes = sorted(seen)[-2 * ROUNDS :]
+    return [seen[b] - seen[a] for a, b in zip(sizes[2:], sizes[4:], strict=False)][::2]
+
+
+def _watch(url: str, seen: dict[int, float], stop: threading.Event) -> None:
+    """Note when each log size was first cosigned."""
+    with httpx.Client(verify=False, trust_env=False) as client:
+        while not stop.is_set():
+            answer = client.get(f"{url}/checkpoint")
+            if answer.status_code == 200:
+                seen.setdefault(parse_note(answer.text).checkpoint.size, time.monotonic())
+            time.sleep(0.005)
+
+
+def in_process() -> tuple[int, list[float]]:
+    """(numbers in the model, seconds of each round) over LocalGrid with the same noise."""
+    table = schema()
+    length = TASK.length(table)
+    sigma = sigma_for(CAP_NANO, releases=ROUNDS, length=length, grid_bits=20, max_units=table.max_units)
+    plan = ReleasePlan(
+        "demand",
+        "sales",
+        Unit.SERIES,
+        "train",
+        ROUNDS,
+        Gradients("gradients", length, TASK.tuning.clip),
+        sigma,
+        20,
+        "1e-6",
+        table.max_units,
+        table.max_rows_per_unit,
+        TASK.tuning.step,
+    )
+
+    class Side:
+        def __init__(self, seed: int):
+            self.rows, self.noise = TASK.prepare(sales(seed), table), LatticeGaussian(plan)
+
+        def contribute(self, run: str, round: int, open_index: int, model):  # type: ignore[no-untyped-def]
+            return self.noise.release(TASK.clipped_sum(model, self.rows, plan, b"key").tolist()), b""
+
+    grid = LocalGrid({number: client_app(Side(number)) for number in (1, 2, 3)})
+    model = TASK.start(table)
+    state, times = start_state(model), []
+    for number in range(1, ROUNDS + 1):
+        began = time.monotonic()
+        asked = [
+            grid.create_message(invitation("run", number, 1, model), "train", node, str(number))
+            for node in grid.get_node_ids()
+        ]
+        total = add([read_values(reply.content, "q") for reply in grid.send_and_receive(asked)])
+        model, state = advance(plan, state, total, number)
+        times.append(time.monotonic() - began)
+    return length, times
+
+
+def main() -> None:
+    """Print medians and their ratio."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    length, local = in_process()
+    apart = over_processes()
+    print(f"model of {length} numbers, 3 members, {len(apart)} steady rounds")
+    print(f"{'3 node processes, TLS, signed, witnessed':<45}{statistics.median(apart):.3f} s a round (median)")
+    print(f"{'LocalGrid, same model and noise':<45}{statistics.median(local):.3f} s a round (median)")
+    print(f"{'ratio':<45}{statistics.median(apart) / statistics.median(local):.1f}")
+
+
+if __name__ == "__main__":
+    main()

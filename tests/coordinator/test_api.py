@@ -1,0 +1,243 @@
+"""What the coordinator answers to requests that are not what they should be, and that its log survives."""
+
+import json
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+
+from contracts.envelope import digest, public_text, seal, to_base64
+from contracts.errors import Refused, Unavailable
+from contracts.fields import new_id, time_text
+from contracts.requests import sign_request
+from contracts.statements import Key, payload
+from coordinator import members
+from coordinator.app import make_app, open_office
+from coordinator.settings import read_home
+from demo.cluster import company_code
+
+
+@pytest.fixture
+def office(tmp_path, run_command):
+    done = run_command(
+        "coordinator",
+        "init",
+        "--name",
+        "商会",
+        "--domain",
+        "localhost",
+        "--url",
+        "https://testserver",
+        "--home",
+        str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    made = open_office(read_home(tmp_path))
+    yield made
+    made.database.close()
+
+
+class Firm:
+    """A member that joins over HTTP."""
+
+    def __init__(self, office, client, days=14):
+        self.client, self.key, self.witness = client, Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        made_at = datetime.now(UTC) - timedelta(days=14 - days)
+        self.invite = members.invite(
+            office.database,
+            office.settings,
+            name="机械",
+            code=company_code(1),
+            approved=True,
+            genesis="sha256:" + "0" * 64,
+            now=made_at,
+        )
+
+    def join(self):
+        register = {"name": "机械", "salt": secrets.token_hex(16)}
+        named = digest(json.dumps(register, ensure_ascii=False, sort_keys=True).encode())
+        entries = [
+            to_base64(
+                seal(
+                    payload(
+                        Key(
+                            record_id=new_id(),
+                            issued_at=time_text(datetime.now(UTC)),
+                            member=self.invite["member"],
+                            role=role,
+                            public=public_text(key.public_key()),
+                            register_document=named if role == "node" else None,
+                        )
+                    ),
+                    [key],
+                )
+            )
+            for role, key in (("node", self.key), ("witness", self.witness))
+        ]
+        return self.ask("POST", "/v1/join", {"entries": entries, "secret": self.invite["secret"], "register": register})
+
+    def request(self, method, path, body=None, *, key=None, now=None, nonce=None):
+        data = json.dumps(body).encode() if body is not None else b""
+        request = self.client.build_request(method, f"https://testserver{path}", content=data)
+        sign_request(request, data, key or self.key, nonce=nonce or secrets.token_hex(16), now=now or datetime.now(UTC))
+        return request
+
+    def ask(self, *words, **options):
+        return self.client.send(self.request(*words, **options))
+
+
+@pytest.fixture
+def firm(office):
+    with TestClient(make_app(office), base_url="https://testserver", raise_server_exceptions=False) as client:
+        joined = Firm(office, client)
+        assert joined.join().json()["state"] == "admitted"
+        yield joined
+
+
+def code(answer):
+    return answer.json()["code"]
+
+
+def test_an_invite_admits_one_node_once(office, firm):
+    assert firm.join().json()["state"] == "admitted", "the same node may ask again"
+    second = Firm(office, firm.client)
+    second.invite = firm.invite
+    assert code(second.join()) == "INVITE_USED"
+    late = Firm(office, firm.client, days=-1)
+    assert code(late.join()) == "INVITE_EXPIRED"
+    stranger = Firm(office, firm.client)
+    stranger.invite = stranger.invite | {"secret": "guess"}
+    assert code(stranger.join()) == "INVITE_UNKNOWN"
+
+
+def test_a_changed_body_a_replayed_nonce_and_a_wrong_clock_are_refused(office, firm):
+    request = firm.request("POST", "/v1/task", {"wait": 0, "done": []}, nonce="once")
+    assert firm.client.send(request).status_code == 204
+    assert code(firm.client.send(request)) == "REPLAYED_NONCE"
+    changed = firm.request("POST", "/v1/task", {"wait": 0, "done": []})
+    other = firm.client.build_request(
+        "POST", "https://testserver/v1/task", content=b'{"wait": 9, "done": []}', headers=changed.headers
+    )
+    other.headers["content-length"] = "23"
+    assert code(firm.client.send(other)) == "BAD_DIGEST"
+    moved = firm.client.build_request(
+        "POST", "https://testserver/v1/cosignatures", content=b'{"wait": 0, "done": []}', headers=changed.headers
+    )
+    assert code(firm.client.send(moved)) == "BAD_SIGNATURE"
+    late = firm.ask("GET", "/v1/head?after=0", now=datetime.now(UTC) - timedelta(minutes=10))
+    assert code(late) == "CLOCK_SKEW" and "600 seconds" in late.json()["text"][0]
+
+
+def test_a_node_speaks_only_with_its_own_key_and_for_itself(office, firm):
+    assert code(firm.ask("GET", "/v1/head?after=0", key=Ed25519PrivateKey.generate())) == "UNKNOWN_KEY"
+    other = Firm(office, firm.client)
+    other.join()
+    statement = Key(
+        record_id=new_id(),
+        issued_at=time_text(datetime.now(UTC)),
+        member=other.invite["member"],
+        role="node",
+        public=public_text(Ed25519PrivateKey.generate().public_key()),
+        register_document=None,
+    )
+    entry = to_base64(seal(payload(statement), [other.key]))
+    assert code(firm.ask("POST", "/v1/statements", {"entry": entry})) == "CONSENT_NOT_BY_PRINCIPAL"
+
+
+def test_documents_are_for_admitted_keys_and_contributions_for_their_author(office, firm):
+    from coordinator import registry
+
+    with office.database.write() as session:
+        mine = registry.keep(session, "contribution", b"mine", firm.invite["member"])
+        theirs = registry.keep(session, "contribution", b"theirs", "someone")
+    assert firm.ask("GET", f"/documents/{mine[7:]}").content == b"mine"
+    assert firm.ask("GET", f"/documents/{theirs[7:]}").status_code == 404
+    assert code(firm.client.get(f"/documents/{mine[7:]}")) == "UNKNOWN_KEY"
+
+
+def test_wrong_bodies_get_an_answer_and_not_a_crash(firm):
+    for body in (None, [], {"wait": 0}, {"line": "x", "payload": "y"}):
+        answer = firm.ask("PUT", "/v1/contributions/none", body)
+        assert answer.status_code in (403, 422) and answer.json()["what"]
+    assert firm.client.get("/tile/0/999").status_code == 422
+
+
+def test_appending_is_idempotent_and_a_full_disk_loses_nothing(office, firm, monkeypatch):
+    size = office.log.state().size
+    with sqlite3.connect(office.settings.database) as connection:
+        entry = connection.execute('SELECT entry FROM logentry WHERE "index" = 2').fetchone()[0]
+    assert office.log.append(entry) == 2 and office.log.state().size == size
+
+    @event.listens_for(office.database._writes, "before_cursor_execute")
+    def full(connection, cursor, statement, *_more):
+        if statement.startswith("INSERT INTO logentry"):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    late = Firm(office, firm.client)
+    assert code(late.join()) == "UNAVAILABLE"
+    event.remove(office.database._writes, "before_cursor_execute", full)
+    assert office.log.state().size == size
+    members.admit(office.database, office.log, office.settings, late.invite["member"])
+    assert office.log.state().size == size + 2
+
+
+def test_a_company_code_with_a_wrong_check_digit_is_refused(office):
+    good = company_code(7)
+    members.check_company_code(good)
+    with pytest.raises(Refused, match="not a valid company code"):
+        members.check_company_code(good[:-1] + ("0" if good[-1] != "0" else "1"))
+
+
+def test_a_second_init_and_an_absent_home_are_refused(tmp_path, run_command):
+    with pytest.raises(Unavailable, match="holds no coordinator"):
+        read_home(tmp_path / "nowhere")
+    first = run_command(
+        "coordinator", "init", "--name", "x", "--domain", "localhost", "--home", str(tmp_path), "--lang", "en"
+    )
+    again = run_command(
+        "coordinator", "init", "--name", "x", "--domain", "localhost", "--home", str(tmp_path), "--lang", "en"
+    )
+    assert (first.returncode, again.returncode) == (0, 2) and len(again.stderr.strip().splitlines()) == 3
+
+
+STORM = """
+import sys; from pathlib import Path; from datetime import UTC, datetime
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from contracts.envelope import public_text, seal; from contracts.fields import new_id, time_text
+from contracts.statements import Key, payload; from coordinator.app import open_office; from coordinator.settings import read_home
+office = open_office(read_home(Path(sys.argv[1])))
+while True:
+    key = Ed25519PrivateKey.generate()
+    said = Key(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), member=None, role="auditor", public=public_text(key.public_key()), register_document=None)
+    print(office.log.append(seal(payload(said), [office.settings.office_key, key])), office.log.publish().checkpoint.size, flush=True)
+"""
+
+
+def test_no_acknowledged_entry_is_lost_and_no_size_gets_a_second_root_when_the_office_is_killed(office):
+    office.database.close()
+    root, acknowledged = str(Path(__file__).resolve().parents[2]), 0
+    for number in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", STORM, str(office.settings.home)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": root},
+        )
+        time.sleep(3 + 0.2 * number)
+        process.send_signal(signal.SIGKILL)
+        lines = [line for line in process.communicate()[0].splitlines() if len(line.split()) == 2]
+        acknowledged = max([acknowledged, *(int(line.split()[0]) for line in lines)])
+    again = open_office(office.settings)
+    assert 0 < acknowledged < again.log.state().size
+    assert again.log.publish().checkpoint.size == again.log.state().size
+    again.database.close()
