@@ -41,7 +41,7 @@ def check_order(state: TrustState, entry: Entry) -> Iterator[Finding]:
         )
         return
     for code, rule in _breaches(order, record.terms, offered):
-        yield Finding(code, entry.index, rule, N_("the order leaves the agreement: {code}"), {"code": code})
+        yield Finding(code, entry.index, rule, N_("the order leaves the agreement: {breach}"), {"breach": code})
 
 
 def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tuple[str, str]]:

@@ -169,3 +169,21 @@ def test_the_status_page_speaks_both_languages_under_a_strict_policy(cluster):
             assert page.status_code == 200 and word in page.text and "<script" not in page.text
             assert page.headers["content-security-policy"].startswith("default-src 'none'")
         assert client.get(f"{cluster.url}/v1/head?after=0").status_code == 403
+
+
+def test_an_order_over_the_agreed_budget_is_refused(cluster):
+    with pytest.raises(StepFailed, match="OVER_BUDGET"):
+        cluster.command("coordinator", "order", "risk", "--epsilon", "8", "--yes", home="chamber")
+
+
+def test_commands_redirected_to_a_gbk_file_speak_plain_words(cluster, run_command):
+    home = str(cluster.home(cluster.homes[0]))
+    asked = [("coordinator", "status", "--home", str(cluster.home("chamber")))]
+    asked += [
+        ("client_node", *words, "--home", home) for words in (("check",), ("status",), ("leaves",), ("consent", "show"))
+    ]
+    asked += [(package, "--help") for package in ("coordinator", "client_node", "auditor")]
+    for words in asked:
+        done = run_command(*words, PYTHONIOENCODING="gbk", encoding="gbk", MENGBANG_LANG="zh")
+        assert done.returncode == 0 and "Traceback" not in done.stderr, (words, done.stderr)
+        assert not set("✔✖▲▶") & set(done.stdout) and done.stdout.strip()
