@@ -15,6 +15,7 @@ from demo.cluster import Cluster, StepFailed
 from demo.world import write
 
 ROUNDS = 6
+pytestmark = pytest.mark.timeout(600)  # the first story also pays for starting everything
 
 
 @pytest.fixture(scope="module")
