@@ -41,7 +41,7 @@ def in_background(cluster):
 
     def work():
         try:
-            result["output"] = order(cluster, 40)
+            result["output"] = order(cluster, 30)
         except StepFailed as error:
             result["error"] = error
 
@@ -96,7 +96,7 @@ def test_a_killed_coordinator_goes_on_where_it_stopped_and_nothing_is_debited_tw
     wait_for_round(cluster, 1)
     cluster.stop("coordinator", kill=True)
     cluster.serve()
-    thread.join(timeout=120)
+    thread.join(timeout=400)
     assert "model released" in result.get("output", ""), result
     after = cluster.json("client_node", "status", home=cluster.homes[1])["ledger_rho_nano"]
     charged = sum(a["rho_nano"] for a in cluster.json("client_node", "status", home=cluster.homes[1])["accounts"])
@@ -109,7 +109,7 @@ def test_a_killed_node_comes_back_and_the_run_ends(cluster):
     wait_for_round(cluster, 1)
     cluster.stop(cluster.homes[3], kill=True)
     cluster.run_node(cluster.homes[3])
-    thread.join(timeout=150)
+    thread.join(timeout=400)
     assert "model released" in result.get("output", ""), result
     assert cluster.json("client_node", "check", home=cluster.homes[3])
 
