@@ -1,7 +1,6 @@
 """Journeys over real processes, real TLS on loopback, real files: what happens, and what must not."""
 
 import json
-import threading
 import time
 from pathlib import Path
 
@@ -35,19 +34,18 @@ def order(cluster, rounds=ROUNDS):
     return cluster.command("coordinator", "order", *words, home="chamber")
 
 
-def in_background(cluster):
-    """A run long enough to be interrupted."""
-    result = {}
+def begin(cluster):
+    """Order a run long enough to be interrupted, and do not wait for it."""
+    words = ("risk", "--rounds", 30, "--epsilon", "1", "--deadline", "15", "--yes")
+    cluster.command("coordinator", "order", *words, home="chamber")
 
-    def work():
-        try:
-            result["output"] = order(cluster, 30)
-        except StepFailed as error:
-            result["error"] = error
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread, result
+def wait_for_release(cluster):
+    end = time.monotonic() + 400
+    while time.monotonic() < end:
+        if cluster.json("coordinator", "status", home="chamber")["runs"][-1]["released"]:
+            return
+    raise AssertionError("the run did not end")
 
 
 def wait_for_round(cluster, number):
@@ -92,12 +90,11 @@ def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluste
 
 def test_a_killed_coordinator_goes_on_where_it_stopped_and_nothing_is_debited_twice(cluster):
     before = cluster.json("client_node", "status", home=cluster.homes[1])["ledger_rho_nano"]
-    thread, result = in_background(cluster)
+    begin(cluster)
     wait_for_round(cluster, 1)
     cluster.stop("coordinator", kill=True)
     cluster.serve()
-    thread.join(timeout=400)
-    assert "model released" in result.get("output", ""), result
+    wait_for_release(cluster)
     after = cluster.json("client_node", "status", home=cluster.homes[1])["ledger_rho_nano"]
     charged = sum(a["rho_nano"] for a in cluster.json("client_node", "status", home=cluster.homes[1])["accounts"])
     assert after - before <= 24_355_970 and after <= charged
@@ -105,12 +102,11 @@ def test_a_killed_coordinator_goes_on_where_it_stopped_and_nothing_is_debited_tw
 
 
 def test_a_killed_node_comes_back_and_the_run_ends(cluster):
-    thread, result = in_background(cluster)
+    begin(cluster)
     wait_for_round(cluster, 1)
     cluster.stop(cluster.homes[3], kill=True)
     cluster.run_node(cluster.homes[3])
-    thread.join(timeout=400)
-    assert "model released" in result.get("output", ""), result
+    wait_for_release(cluster)
     assert cluster.json("client_node", "check", home=cluster.homes[3])
 
 
