@@ -104,7 +104,10 @@ class Cluster:
             process.wait()
 
     def close(self) -> None:
-        """End everything, nodes first."""
+        """End everything: ask all nodes at once, then wait for each."""
+        for name, process in self.processes.items():
+            if name != "coordinator":
+                process.terminate()
         for name in sorted(self.processes, key=lambda one: one == "coordinator"):
             self.stop(name)
 
