@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from contracts.agreement import Terms
 from contracts.envelope import canonical, digest, from_base64, strict_json
 from contracts.errors import Malformed
-from contracts.fields import Count, Digest, Index, KeyText, MemberId, Name, RecordId, Strict, Time
+from contracts.fields import Count, Decimal, Digest, Index, KeyText, MemberId, Name, RecordId, Strict, Time
 from contracts.wording import N_
 from privacy.plan import ReleasePlan
 
@@ -226,6 +226,11 @@ class Release(Predicate):
         return "model", self.model
 
 
+CheckFault = Literal[
+    "noise-scale", "noise-shape", "noise-repeats", "noise-shared", "unit-too-strong", "unit-lost", "bound-above-claim"
+]
+
+
 class Refusal(Predicate):
     """A member's node says no. Reasons are a closed list without data causes."""
 
@@ -236,6 +241,30 @@ class Refusal(Predicate):
 
     def subject(self) -> tuple[str, str]:
         return "order", self.order
+
+
+class PrivacyCheck(Predicate):
+    """A node has attacked its own release path on synthetic rows. Signed by the member's node key.
+
+    Says nothing about the member's data and spends nothing. `epsilon_at_least` is a lower bound at 95 %
+    confidence for a path that claims `epsilon_claimed`; `epsilon_visible` is the most that this many
+    canaries can show, so a path with no noise at all would be reported with that number.
+    """
+
+    kind = "privacy-check"
+    member: MemberId
+    bundle: Digest
+    family: Literal["gradients", "trees", "moments", "histogram"]
+    epsilon_claimed: Decimal
+    epsilon_at_least: Decimal
+    epsilon_visible: Decimal
+    delta: Name
+    canaries: Count
+    releases: Count
+    faults: tuple[CheckFault, ...]
+
+    def subject(self) -> tuple[str, str]:
+        return "bundle", self.bundle
 
 
 class LedgerHead(Strict):
@@ -290,6 +319,7 @@ LOGGED = (
     Round,
     Release,
     Refusal,
+    PrivacyCheck,
 )
 _KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution, Receipt)}
 _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")

@@ -24,6 +24,7 @@ from contracts.statements import (
     Key,
     KeyState,
     Predicate,
+    PrivacyCheck,
     Receipt,
     Refusal,
     Release,
@@ -65,6 +66,7 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
     Round: (rounds.check_round, rounds.close_round, rounds.close_round),
     Release: (releases.check_release, releases.record_release, _no_effect),
     Refusal: (_nothing_to_check, releases.record_refusal, _no_effect),
+    PrivacyCheck: (_nothing_to_check, members.record_privacy_check, _no_effect),
     Contribution: (_not_for_the_log, _no_effect, _no_effect),
     Receipt: (_not_for_the_log, _no_effect, _no_effect),
 }

@@ -10,7 +10,7 @@ from contracts.envelope import Opened, digest, from_base64, key_id, load_public,
 from contracts.errors import Invalid
 from contracts.rules.findings import Finding
 from contracts.rules.state import Entry, RegisteredKey, Role, TrustState
-from contracts.statements import AgreementPublished, Consent, Genesis, Key, KeyState, Predicate, Refusal
+from contracts.statements import AgreementPublished, Consent, Genesis, Key, KeyState, Predicate, PrivacyCheck, Refusal
 from contracts.wording import N_
 
 
@@ -50,7 +50,7 @@ def required_signers(state: TrustState, predicate: Predicate) -> list[frozenset[
             return [frozenset({predicate.key}), office]
         case AgreementPublished():
             return [office | agreement]
-        case Consent() | Refusal():
+        case Consent() | Refusal() | PrivacyCheck():
             return [_role_key(state, predicate.member, "node")]
     return [office]
 
@@ -143,3 +143,10 @@ def end_key(state: TrustState, entry: Entry) -> TrustState:
     named = entry.predicate
     assert isinstance(named, KeyState)
     return replace(state, keys={**state.keys, named.key: replace(state.keys[named.key], ended=entry.index)})
+
+
+def record_privacy_check(state: TrustState, entry: Entry) -> TrustState:
+    """Keep a member's newest check of its own release path."""
+    check = entry.predicate
+    assert isinstance(check, PrivacyCheck)
+    return replace(state, privacy_checks={**state.privacy_checks, check.member: (entry.index, check)})

@@ -10,7 +10,7 @@ from contracts.agreement import Terms
 from contracts.checkpoint import WITNESS_KEY, NoteKey, witness_name
 from contracts.envelope import load_public
 from contracts.fields import moment
-from contracts.statements import Consent, Genesis, Predicate, Release, Round, RoundOpen, RunOrder
+from contracts.statements import Consent, Genesis, Predicate, PrivacyCheck, Release, Round, RoundOpen, RunOrder
 
 Role = Literal["office", "agreement", "log", "node", "witness", "auditor"]
 
@@ -99,6 +99,7 @@ class TrustState:
     consents: Mapping[tuple[str, str], tuple[ConsentEvent, ...]] = field(default_factory=dict)
     runs: Mapping[str, RunRecord] = field(default_factory=dict)
     charges: Mapping[tuple[str, str, str, str, str], int] = field(default_factory=dict)
+    privacy_checks: Mapping[str, tuple[int, PrivacyCheck]] = field(default_factory=dict)
     record_ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def knows_record(self, record_id: str) -> bool:
