@@ -27,11 +27,11 @@ def check_budgets(state: TrustState) -> Step:
     deltas: dict[_Account, str] = {}
     for run in state.runs.values():
         for record in run.rounds:
-            for member, _ in record.opened.members:
+            for member in (m for m, _ in record.opened.members if m not in record.not_started):
                 account = _account(member, run, record.opened.issued_at[:4])
                 accounts[account] += cost(run.order.plan)
                 deltas[account] = run.order.plan.delta
-    if accounts != state.charges:
+    if accounts != {a: rho_nano for a, rho_nano in state.charges.items() if rho_nano}:
         step.add("BUDGET_REPORT", N_("the accounts of the replay and of the recomputation differ"))
     for account, rho_nano in accounts.items():
         cap = _consented(state, account)
@@ -59,7 +59,7 @@ def _account(member: str, run: RunRecord, year: str) -> _Account:
 def _consented(state: TrustState, account: _Account) -> int:
     """The widest yearly budget that the member ever consented to for this dataset and unit."""
     member, dataset, unit = account[:3]
-    scopes = [event.consent.scope for (who, _), events in state.consents.items() if who == member for event in events]
+    scopes = [event.consent.scope for event in state.consent_events(member)]
     return max(
         (s.rho_year_max_nano for s in scopes if s and (dataset, unit) in {(d.id, d.unit) for d in s.datasets}),
         default=0,

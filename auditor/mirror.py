@@ -26,7 +26,7 @@ def mirror(evidence: Evidence, folder: Path, tick: Callable[[int], None] = lambd
         _write(folder / path, required(evidence, path))
     _write(folder / "checkpoint", note.text().encode())
     _write(folder / f"checkpoints/{size}", note.text().encode())
-    for name in _named_documents(evidence, list(state.runs.values())):
+    for name in _named_documents(evidence, state.runs_in_order()):
         data = evidence.read(f"documents/{name}")
         withheld += data is None
         written += data is not None

@@ -21,7 +21,7 @@ def check_models(state: TrustState, evidence: Evidence) -> Step:
     """Recompute what the documents allow; an absent document is said, a wrong one is a finding."""
     step = Step(8, N_("models, contributions and releases"))
     checked = 0
-    for run in state.runs.values():
+    for run in state.runs_in_order():
         for record in run.rounds:
             if record.closed and record.closed.outcome == "recorded":
                 checked += _check_round(state, evidence, run, record, record.closed, step)

@@ -145,6 +145,7 @@ class Node:
             member=self._settings.member,
             order=run,
             reason=reason,
+            seen=self._mirror.seen(),
         )  # type: ignore[arg-type]
         consents.send(self._settings, self._mirror, self._uplink, said)
 

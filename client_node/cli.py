@@ -231,7 +231,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     ]
     released = [
         {"task": r.order.task, "model": r.release.model, "rounds": r.release.rounds}
-        for r in mirror.state.runs.values()
+        for r in mirror.state.runs_in_order()
         if r.release
     ]
     seen = {

@@ -48,11 +48,10 @@ def grant(settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, o
         lang="zh-CN" if lang == "zh" else "en",
         level="enhanced",
     )
-    live = last is not None and last.consent.event != "withdraw"
     return Consent(
         record_id=new_id(),
         issued_at=time_text(now),
-        event="amend" if live else "grant",
+        event="grant",
         member=settings.member,
         agreement=terms.digest(),
         scope=scope,
@@ -109,8 +108,8 @@ def send_withdrawals(settings: Settings, mirror: Mirror, uplink: Uplink) -> bool
     """Send what `withdraw` decided; False if the coordinator cannot be reached now."""
     live = [
         agreement
-        for (member, agreement), events in mirror.state.consents.items()
-        if member == settings.member and events[-1].consent.event != "withdraw"
+        for (member, agreement), event in mirror.state.consents.items()
+        if member == settings.member and not event.is_end()
     ]
     try:
         for agreement in live:

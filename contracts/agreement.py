@@ -6,7 +6,7 @@ from typing import Literal
 
 from contracts.envelope import canonical, digest
 from contracts.errors import Invalid
-from contracts.fields import Count, Digest, Name, RecordId, Strict, Time
+from contracts.fields import Count, Digest, Index, Name, RecordId, Strict, Time
 from contracts.wording import N_, Language
 
 TEMPLATE: Literal["mengbang-agreement/1"] = "mengbang-agreement/1"
@@ -50,6 +50,7 @@ class RoundTerms(Strict):
     """Pace and size of runs, in seconds."""
 
     max_per_run: Count
+    interval_min_s: Index
     window_max_s: Count
     deadline_max_s: Count
 
@@ -73,6 +74,8 @@ class Terms(Strict):
     valid_to: Time
     chamber: Chamber
     beneficiaries: Literal["members"]
+    auditors: tuple[Digest, ...]
+    rights_granted: tuple[Literal["processing-use", "product-operation"], ...]
     tasks: tuple[TaskTerms, ...]
     privacy: PrivacyTerms
     bundles: tuple[Digest, ...]
@@ -84,7 +87,11 @@ class Terms(Strict):
     onward_use: Literal["none"]
     withdrawal: Literal["excluded-from-next-cut-off"]
     records_kept_years: Count
+    contributions_kept_days: Count
+    provenance: Literal["member-states-source"]
+    impact_assessment: Digest | None
     law: Name
+    dispute: Name
     prose: Prose
 
     def digest(self) -> str:

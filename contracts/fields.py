@@ -6,15 +6,27 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 _UUID = r"^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+
+
+def _is_instant(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
 
 RecordId = Annotated[str, StringConstraints(pattern=_UUID)]
 MemberId = Annotated[str, StringConstraints(pattern=_UUID)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 KeyText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
-Time = Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$")]
+Time = Annotated[
+    str,
+    StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$"),
+    AfterValidator(
+        _is_instant
+    ),  # the 31st of February fits the pattern; every Time sorts as text because all have one form
+]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Decimal = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$")]
 Index = Annotated[int, Field(ge=0, lt=2**53)]

@@ -41,6 +41,10 @@ class Seen(Strict):
     root: Digest
 
 
+# How many of the n admitted witnesses of either group must cosign; auditors count only once there is one.
+QuorumRule = Literal["members n//2+1, auditors 1", "members 2n//3+1, auditors 1", "members n, auditors 1"]
+
+
 class Genesis(Predicate):
     """The first entry: keys of the log and of the office. Signed by all three keys."""
 
@@ -50,20 +54,25 @@ class Genesis(Predicate):
     office: KeyText
     agreement: KeyText
     ca: Digest
-    quorum: Literal["members n//2+1, auditors 1"]
+    quorum: QuorumRule
 
     def subject(self) -> tuple[str, str]:
         return "ca", self.ca
 
 
 class Key(Predicate):
-    """Admission of a key. Signed by the office and by the new key (proof of possession)."""
+    """Admission of a key. Signed by the office and by the new key (proof of possession).
+
+    A key that follows another in its role `replaces` it: also signed by the replaced key while that lives,
+    else by a majority of the auditors. The replaced key ends with this entry.
+    """
 
     kind = "key"
     member: MemberId | None
-    role: Literal["node", "witness", "auditor"]
+    role: Literal["node", "witness", "auditor", "office", "agreement"]
     public: KeyText
     register_document: Digest | None
+    replaces: Digest | None = None
 
     def subject(self) -> tuple[str, str]:
         return "key", digest(from_base64(self.public))
@@ -90,13 +99,17 @@ class AgreementPublished(Predicate):
         return "agreement", self.terms.digest()
 
 
+AgreementPhase = Literal["active", "suspended", "superseded", "revoked", "expired", "closed"]
+
+
 class AgreementState(Predicate):
     """A change of an agreement's state. Signed by the office."""
 
     kind = "agreement-state"
     agreement: Digest
-    state: Literal["active", "suspended", "revoked", "closed"]
-    reason: Literal["office", "authority", "incident", "resumed"]
+    prev_state: AgreementPhase
+    state: Literal["active", "suspended", "revoked", "expired", "closed"]
+    reason: Literal["office", "authority", "incident", "resumed", "time"]
 
     def subject(self) -> tuple[str, str]:
         return "agreement", self.agreement
@@ -130,11 +143,22 @@ class Notice(Strict):
     level: Literal["general", "enhanced"]
 
 
+class GivenBy(Strict):
+    """The person who speaks for the member; a delegate by a document whose salted digest is named."""
+
+    role: Literal["legal-representative", "delegate"]
+    delegation: Digest | None
+
+
 class Consent(Predicate):
-    """A member's signed event on an agreement. Signed by the member's node key, by nobody else."""
+    """A member's signed event on an agreement. Signed by the member's node key, by nobody else.
+
+    A grant says everything anew; an amend only narrows; a renew only prolongs. A withdraw ends the consent. An
+    expire states what time already made true, so any admitted key may sign it.
+    """
 
     kind = "consent"
-    event: Literal["grant", "amend", "withdraw"]
+    event: Literal["grant", "amend", "renew", "withdraw", "expire"]
     member: MemberId
     agreement: Digest
     scope: Scope | None
@@ -145,6 +169,8 @@ class Consent(Predicate):
     notice: Notice | None
     method: Literal["signed-in-node"]
     consent_kind: Literal["general", "separate", "written"]
+    given_by: GivenBy = GivenBy(role="legal-representative", delegation=None)
+    legal_basis: Literal["dpv:Consent", "dpv:Contract"] = "dpv:Consent"
     seen: Seen
 
     def subject(self) -> tuple[str, str]:
@@ -226,21 +252,28 @@ class Release(Predicate):
         return "model", self.model
 
 
-CheckFault = Literal[
-    "noise-scale", "noise-shape", "noise-repeats", "noise-shared", "unit-too-strong", "unit-lost", "bound-above-claim"
-]
-
-
 class Refusal(Predicate):
-    """A member's node says no. Reasons are a closed list without data causes."""
+    """A member's node says no. Reasons are a closed list without data causes.
+
+    `not-started` names the round-open by its index: that member did not begin to compute, and is not charged.
+    """
 
     kind = "refusal"
     member: MemberId
     order: Digest
-    reason: Literal["budget", "consent", "agreement", "bundle", "schema", "expired", "ledger", "plan", "log"]
+    reason: Literal[
+        "budget", "consent", "agreement", "bundle", "schema", "expired", "ledger", "plan", "log", "not-started"
+    ]
+    open: Index | None = None
+    seen: Seen
 
     def subject(self) -> tuple[str, str]:
         return "order", self.order
+
+
+CheckFault = Literal[
+    "noise-scale", "noise-shape", "noise-repeats", "noise-shared", "unit-too-strong", "unit-lost", "bound-above-claim"
+]
 
 
 class PrivacyCheck(Predicate):
@@ -265,6 +298,67 @@ class PrivacyCheck(Predicate):
 
     def subject(self) -> tuple[str, str]:
         return "bundle", self.bundle
+
+
+class Policy(Predicate):
+    """A change of the quorum rule. Signed by the office, by a quorum of the members' node keys and of the auditors."""
+
+    kind = "policy"
+    prev: QuorumRule
+    quorum: QuorumRule
+
+    def subject(self) -> tuple[str, str]:
+        return "quorum", digest(self.quorum.encode())
+
+
+class AuditReport(Predicate):
+    """What an auditor found in the first `size` entries. Signed by the auditor's key."""
+
+    kind = "audit-report"
+    size: Index
+    root: Digest
+    verdict: Literal["clean", "findings", "could-not-check"]
+    codes: tuple[Name, ...]
+    report: Digest
+
+    def subject(self) -> tuple[str, str]:
+        return "report", self.report
+
+
+class Erased(Strict):
+    """A document that the log names; of a contribution list either itself or the contributions that it names."""
+
+    document: Digest
+    part: Literal["document", "contributions"]
+
+
+class Erasure(Predicate):
+    """Off-log documents are gone; their digests stay. Signed by the office."""
+
+    kind = "erasure"
+    documents: tuple[Erased, ...]
+    ground: Literal["retention-ended", "member-left", "authority"]
+
+    def subject(self) -> tuple[str, str]:
+        return "documents", digest(canonical([e.model_dump(mode="json") for e in self.documents]))
+
+
+class Incident(Predicate):
+    """Something went wrong, or an answer to it. Signed by the office.
+
+    `about` is the digest of the entry that this one follows up (a refusal, a key-state, an audit-report or an
+    earlier incident); details stand in a salted off-log document.
+    """
+
+    kind = "incident"
+    about: Digest | None
+    category: Literal["refusal", "key", "audit", "availability", "data", "privacy", "other"]
+    state: Literal["open", "answered", "closed"]
+    members: tuple[MemberId, ...]
+    document: Digest
+
+    def subject(self) -> tuple[str, str]:
+        return "document", self.document
 
 
 class LedgerHead(Strict):
@@ -320,6 +414,10 @@ LOGGED = (
     Release,
     Refusal,
     PrivacyCheck,
+    Policy,
+    AuditReport,
+    Erasure,
+    Incident,
 )
 _KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution, Receipt)}
 _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")

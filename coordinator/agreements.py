@@ -48,17 +48,20 @@ def publish(
                     max_rows_per_unit=schema.max_rows_per_unit,
                 )
             )
-    newest = next(reversed(log.state().agreements.items()), None)
+    state = log.state()
+    newest = state.newest_agreement
     terms = with_prose(
         Terms(
             format="mengbang-terms/1",
             id=new_id(),
-            version=newest[1].terms.version + 1 if newest else 1,
-            supersedes=newest[0] if newest else None,
+            version=state.agreements[newest].terms.version + 1 if newest else 1,
+            supersedes=newest,
             valid_from=time_text(now),
             valid_to=time_text(now + timedelta(days=days)),
             chamber=Chamber(name=settings.name, code_digest=settings.code_digest),
             beneficiaries="members",
+            auditors=(),
+            rights_granted=("processing-use",),
             tasks=tuple(listed),
             privacy=limits,
             bundles=(bundle,),
@@ -66,11 +69,15 @@ def publish(
             combining="fixed-point/1",
             secure_sum="none",
             min_members=3,
-            rounds=RoundTerms(max_per_run=100, window_max_s=259_200, deadline_max_s=3600),
+            rounds=RoundTerms(max_per_run=100, interval_min_s=0, window_max_s=259_200, deadline_max_s=3600),
             onward_use="none",
             withdrawal="excluded-from-next-cut-off",
             records_kept_years=3,
+            contributions_kept_days=90,
+            provenance="member-states-source",
+            impact_assessment=None,
             law="中华人民共和国法律",
+            dispute="商会所在地人民法院",
             prose=Prose(template="mengbang-agreement/1", zh=_NONE, en=_NONE),
         )
     )

@@ -73,7 +73,7 @@ def overview(office: Office) -> dict[str, object]:
             "released": r.release is not None,
             "index": r.index,
         }
-        for r in state.runs.values()
+        for r in state.runs_in_order()
     ]
     cosigned = office.log.witnessed(0)
     missing = [m["name"] for m in listed if not m["online"]]
@@ -90,4 +90,4 @@ def overview(office: Office) -> dict[str, object]:
 
 def _consent(event: object) -> str:
     kind = getattr(getattr(event, "consent", None), "event", None)
-    return "none" if kind is None else "withdrawn" if kind == "withdraw" else "live"
+    return "none" if kind is None else "withdrawn" if kind in ("withdraw", "expire") else "live"

@@ -197,7 +197,7 @@ class RunJournal:
         used, self._dropped = [], {}
         for member, _ in waiting.opened.members:
             event = state.consent(member, run.order.agreement, self._cutoff)
-            if event is None or event.consent.event == "withdraw":
+            if event is None or event.is_end():
                 self._dropped[member] = "withdrawn"
             elif node_id(member) in by_node:
                 used.append(by_node[node_id(member)])
@@ -237,7 +237,7 @@ class RunJournal:
                 cutoff=self._cutoff,
                 contributors=contributors,
                 dropped=dropped,
-                spend=tuple((m, cost) for m in listed),
+                spend=tuple((m, cost) for m in listed if m not in waiting.not_started),
                 **named,
             )
         )

@@ -183,6 +183,8 @@ class Trust:
             "valid_to": "2027-12-31T00:00:00Z",
             "chamber": Chamber(name="示例商会", code_digest=NOTHING),
             "beneficiaries": "members",
+            "auditors": (),
+            "rights_granted": ("processing-use",),
             "tasks": (task,),
             "privacy": limits,
             "bundles": (NOTHING,),
@@ -190,11 +192,15 @@ class Trust:
             "combining": "fixed-point/1",
             "secure_sum": "none",
             "min_members": 3,
-            "rounds": RoundTerms(max_per_run=50, window_max_s=259_200, deadline_max_s=3600),
+            "rounds": RoundTerms(max_per_run=50, interval_min_s=0, window_max_s=259_200, deadline_max_s=3600),
             "onward_use": "none",
             "withdrawal": "excluded-from-next-cut-off",
             "records_kept_years": 3,
+            "contributions_kept_days": 90,
+            "provenance": "member-states-source",
+            "impact_assessment": None,
             "law": "中华人民共和国法律",
+            "dispute": "商会所在地人民法院",
             "prose": Prose(template="mengbang-agreement/1", zh=NOTHING, en=NOTHING),
         } | changes
         return with_prose(Terms(**fields))  # type: ignore[arg-type]
@@ -265,7 +271,7 @@ class Trust:
     @property
     def run(self) -> RunRecord:
         """The run that was ordered last."""
-        return next(reversed(self.state.runs.values()))
+        return self.state.runs_in_order()[-1]
 
     def open(self, **changes: object) -> tuple[Finding, ...]:
         """Open the next round with everyone who consents."""

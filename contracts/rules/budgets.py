@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from contracts.rules.findings import Finding
-from contracts.rules.state import Entry, RunRecord, TrustState, covers, is_live
+from contracts.rules.state import Account, Entry, RunRecord, TrustState, covers, is_live
 from contracts.statements import RoundOpen, RunOrder
 from contracts.wording import N_
 
 
-def _account(member: str, order: RunOrder, year: str) -> tuple[str, str, str, str, str]:
+def _account(member: str, order: RunOrder, year: str) -> Account:
     return member, order.dataset, str(order.plan.unit), order.plan.partition, year
 
 
@@ -49,6 +49,7 @@ _SENTENCES = {
     "NO_CONSENT": N_("round {round} asks {member}, who has not consented"),
     "TRAINED_AFTER_WITHDRAWAL": N_("round {round} asks {member}, who has withdrawn"),
     "CONSENT_EXPIRED": N_("round {round} asks {member}, whose consent has expired"),
+    "PARTICIPANT": N_("round {round} asks {member}, whose node has refused this run"),
     "SCOPE": N_("round {round} asks {member} for more than the consent allows"),
     "OVER_BUDGET": N_("round {round} would spend more than the yearly budget of {member}"),
 }
@@ -61,6 +62,8 @@ def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Fin
     for member, consent_index in opened.members:
         event = state.consent(member, run.order.agreement)
         code = refusal_of(state, member, run.order, below=entry.index, at_time=opened.issued_at)
+        if code is None and member in run.refused:
+            code = "PARTICIPANT"
         if code is None and event and event.index != consent_index:
             code = "NO_CONSENT"
         if code:
@@ -75,8 +78,15 @@ def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Fin
 
 def charge(state: TrustState, opened: RoundOpen, order: RunOrder) -> TrustState:
     """I19: every member listed in a round-open is charged for it, whatever comes of the round."""
-    charges = dict(state.charges)
+    charges, cost = state.charges, order.plan.rho_nano()
     for member, _ in opened.members:
         account = _account(member, order, opened.issued_at[:4])
-        charges[account] = charges.get(account, 0) + order.plan.rho_nano()
+        charges = charges.insert(account, charges.get(account, 0) + cost)
     return replace(state, charges=charges)
+
+
+def give_back(state: TrustState, member: str, opened: RoundOpen, order: RunOrder) -> TrustState:
+    """I19: a member that says it did not start a round is not charged for it."""
+    account = _account(member, order, opened.issued_at[:4])
+    left = state.charges[account] - order.plan.rho_nano()
+    return replace(state, charges=state.charges.insert(account, left))

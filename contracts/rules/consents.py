@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from contracts.agreement import Terms, check_prose
 from contracts.errors import Invalid
-from contracts.fields import moment
 from contracts.rules.findings import Finding, from_error
-from contracts.rules.state import AgreementRecord, ConsentEvent, Entry, TrustState
+from contracts.rules.state import AgreementRecord, ConsentEvent, Document, Entry, TrustState
 from contracts.statements import AgreementPublished, AgreementState, Consent, Scope
 from contracts.wording import N_
 
 MIN_MEMBERS = 3
 _NEXT_STATES = {
-    "active": {"suspended", "revoked", "closed"},
-    "suspended": {"active", "revoked", "closed"},
+    "active": {"suspended", "revoked", "expired"},
+    "suspended": {"active", "revoked", "expired"},
     "superseded": {"closed"},
     "revoked": {"closed"},
+    "expired": {"closed"},
     "closed": set(),
 }
 
@@ -32,7 +32,7 @@ def check_agreement(state: TrustState, entry: Entry) -> Iterator[Finding]:
         check_prose(terms)
     except Invalid as error:
         yield from_error(error, entry.index, "I9")
-    if moment(terms.valid_from) >= moment(terms.valid_to) or terms.min_members < MIN_MEMBERS or not terms.tasks:
+    if terms.valid_from >= terms.valid_to or terms.min_members < MIN_MEMBERS or not terms.tasks:
         yield Finding(
             "AGREEMENT_TERMS",
             entry.index,
@@ -40,8 +40,8 @@ def check_agreement(state: TrustState, entry: Entry) -> Iterator[Finding]:
             N_("an agreement needs a period, a task and at least {n} members a round"),
             {"n": MIN_MEMBERS},
         )
-    newest = next(reversed(tuple(state.agreements.items())), None)
-    expected = (newest[0], newest[1].terms.version + 1) if newest else (None, 1)
+    newest = state.newest_agreement
+    expected = (newest, state.agreements[newest].terms.version + 1) if newest else (None, 1)
     if (terms.supersedes, terms.version) != expected or terms.digest() in state.agreements:
         yield Finding(
             "AGREEMENT_CHAIN",
@@ -53,11 +53,17 @@ def check_agreement(state: TrustState, entry: Entry) -> Iterator[Finding]:
 
 
 def check_agreement_state(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I10: an agreement moves only along its states."""
+    """I10: an agreement moves only along its states; it expires and closes only when time says so."""
     change = entry.predicate
     assert isinstance(change, AgreementState)
     record = state.agreements.get(change.agreement)
-    if record is None or change.state not in _NEXT_STATES[record.state]:
+    if (
+        record is None
+        or record.state != change.prev_state
+        or change.state not in _NEXT_STATES[record.state]
+        or (change.state == "expired" and change.issued_at < record.terms.valid_to)
+        or (change.state == "closed" and change.issued_at < kept_until(record))
+    ):
         yield Finding(
             "AGREEMENT_STATE",
             entry.index,
@@ -67,24 +73,33 @@ def check_agreement_state(state: TrustState, entry: Entry) -> Iterator[Finding]:
         )
 
 
+def kept_until(record: AgreementRecord) -> str:
+    """Until when the records of an agreement must be kept: its years after it ended, or after its last day."""
+    ended = record.ended_at or record.terms.valid_to
+    return f"{int(ended[:4]) + record.terms.records_kept_years:04d}{ended[4:]}"
+
+
 def publish(state: TrustState, entry: Entry) -> TrustState:
     """Make an agreement active; the one it supersedes is active no more."""
     statement = entry.predicate
     assert isinstance(statement, AgreementPublished)
-    agreements = dict(state.agreements)
-    old = statement.terms.supersedes
-    if old:
-        agreements[old] = replace(agreements[old], state="superseded")
-    agreements[statement.terms.digest()] = AgreementRecord(statement.terms, entry.index)
-    return replace(state, agreements=agreements)
+    agreements, old = state.agreements, statement.terms.supersedes
+    if old and agreements[old].state in ("active", "suspended"):
+        ended = replace(agreements[old], state="superseded", ended_at=statement.issued_at)
+        agreements = agreements.insert(old, ended)
+    name = statement.terms.digest()
+    agreements = agreements.insert(name, AgreementRecord(statement.terms, entry.index))
+    return replace(state, agreements=agreements, newest_agreement=name)
 
 
 def change_state(state: TrustState, entry: Entry) -> TrustState:
     """Move an agreement to its new state."""
     change = entry.predicate
     assert isinstance(change, AgreementState)
-    changed = replace(state.agreements[change.agreement], state=change.state)
-    return replace(state, agreements={**state.agreements, change.agreement: changed})
+    record = state.agreements[change.agreement]
+    ended = change.issued_at if change.state in ("revoked", "expired") else record.ended_at
+    changed = replace(record, state=change.state, ended_at=ended)
+    return replace(state, agreements=state.agreements.insert(change.agreement, changed))
 
 
 def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -98,8 +113,7 @@ def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
         return
     last = state.consent(consent.member, consent.agreement)
     expected = (last.consent.seq + 1, last.digest) if last else (1, None)
-    was_live = last is not None and last.consent.event != "withdraw"
-    if (consent.seq, consent.prev) != expected or (consent.event == "amend") != was_live:
+    if (consent.seq, consent.prev) != expected or not _follows(consent, last):
         yield Finding(
             "CONSENT_CHAIN",
             entry.index,
@@ -107,6 +121,8 @@ def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
             N_("consent {seq} ({event}) of {member} does not follow the one before it"),
             {"seq": consent.seq, "event": consent.event, "member": consent.member},
         )
+    if consent.event == "expire":
+        return
     record = state.agreements.get(consent.agreement)
     if record is None or record.state != "active":
         yield Finding(
@@ -124,6 +140,55 @@ def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
             N_("the consent of {member} is wider than the agreement"),
             {"member": consent.member},
         )
+    elif last and consent.event in ("amend", "renew"):
+        yield from _check_narrowing(entry, consent, last.consent)
+
+
+def _follows(consent: Consent, last: ConsentEvent | None) -> bool:
+    """A grant may follow anything; amend and renew follow a live consent, an expire one whose time is over."""
+    if consent.event == "grant":
+        return True
+    if last is None or last.is_end():
+        return False
+    over = last.consent.expires_at is not None and last.consent.expires_at <= consent.issued_at
+    return over == (consent.event == "expire")
+
+
+def _check_narrowing(entry: Entry, consent: Consent, last: Consent) -> Iterator[Finding]:
+    """I11, I12: an amend only narrows, a renew only prolongs; anything wider needs a new grant."""
+    assert consent.scope and last.scope and consent.expires_at and last.expires_at
+    if consent.event == "renew":
+        if consent.scope != last.scope:
+            code = "SCOPE"
+        elif consent.expires_at <= last.expires_at:
+            code = "CONSENT_CHAIN"
+        else:
+            return
+    elif consent.expires_at > last.expires_at:
+        code = "CONSENT_EXPIRED"
+    elif not is_narrower(consent.scope, last.scope):
+        code = "SCOPE"
+    else:
+        return
+    yield Finding(
+        code,
+        entry.index,
+        "I12" if code == "SCOPE" else "I11",
+        N_("the {event} of {member} allows more than the consent before it: that needs a new grant"),
+        {"event": consent.event, "member": consent.member},
+    )
+
+
+def is_narrower(scope: Scope, than: Scope) -> bool:
+    """True if a scope allows nothing that `than` does not."""
+    return (
+        set(scope.tasks) <= set(than.tasks)
+        and {(d.id, d.unit) for d in scope.datasets} <= {(d.id, d.unit) for d in than.datasets}
+        and scope.delta == than.delta
+        and scope.rho_run_max_nano <= than.rho_run_max_nano
+        and scope.rho_year_max_nano <= than.rho_year_max_nano
+        and scope.rounds_max <= than.rounds_max
+    )
 
 
 def _is_within(consent: Consent, terms: Terms) -> bool:
@@ -131,12 +196,7 @@ def _is_within(consent: Consent, terms: Terms) -> bool:
         return False
     if consent.notice.digest not in (terms.prose.zh, terms.prose.en):
         return False
-    period = (
-        moment(terms.valid_from)
-        <= moment(consent.effective_from)
-        < moment(consent.expires_at)
-        <= moment(terms.valid_to)
-    )
+    period = terms.valid_from <= consent.effective_from < consent.expires_at <= terms.valid_to
     return period and _scope_is_within(consent.scope, terms)
 
 
@@ -159,5 +219,9 @@ def record_consent(state: TrustState, entry: Entry) -> TrustState:
     consent = entry.predicate
     assert isinstance(consent, Consent)
     account = (consent.member, consent.agreement)
-    event = ConsentEvent(entry.index, entry.digest, consent)
-    return replace(state, consents={**state.consents, account: (*state.consents.get(account, ()), event)})
+    event = ConsentEvent(entry.index, entry.digest, consent, state.consents.get(account))
+    state = replace(state, consents=state.consents.insert(account, event))
+    if consent.given_by.delegation is None:
+        return state
+    named = Document(entry.index, "delegation", consent.agreement, consent.issued_at)
+    return replace(state, documents=state.documents.insert(consent.given_by.delegation, named))

@@ -12,17 +12,21 @@ from dataclasses import replace
 
 from contracts.envelope import digest, open_entry
 from contracts.errors import TrustError
-from contracts.rules import consents, members, releases, rounds
+from contracts.rules import consents, incidents, members, releases, rounds
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import EMPTY, Entry, TrustState
 from contracts.statements import (
     AgreementPublished,
     AgreementState,
+    AuditReport,
     Consent,
     Contribution,
+    Erasure,
     Genesis,
+    Incident,
     Key,
     KeyState,
+    Policy,
     Predicate,
     PrivacyCheck,
     Receipt,
@@ -65,8 +69,12 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
     RoundOpen: (rounds.check_open, rounds.open_round, rounds.open_round),
     Round: (rounds.check_round, rounds.close_round, rounds.close_round),
     Release: (releases.check_release, releases.record_release, _no_effect),
-    Refusal: (_nothing_to_check, releases.record_refusal, _no_effect),
+    Refusal: (releases.check_refusal, releases.record_refusal, _no_effect),
     PrivacyCheck: (_nothing_to_check, members.record_privacy_check, _no_effect),
+    Policy: (members.check_policy, members.change_policy, _no_effect),
+    AuditReport: (incidents.check_report, incidents.record_report, _no_effect),
+    Erasure: (incidents.check_erasure, incidents.record_erasure, _no_effect),
+    Incident: (incidents.check_incident, incidents.record_incident, _no_effect),
     Contribution: (_not_for_the_log, _no_effect, _no_effect),
     Receipt: (_not_for_the_log, _no_effect, _no_effect),
 }
@@ -91,7 +99,7 @@ def apply(state: TrustState, entry: bytes, index: int) -> tuple[TrustState, tupl
     if not findings:
         findings = list(check(state, read))
     after = (spend if findings else permit)(after, read)
-    return after.with_record(predicate.record_id), tuple(findings)
+    return replace(after, record_ids=after.record_ids.insert(predicate.record_id)), tuple(findings)
 
 
 def replay(entries: Iterable[bytes], state: TrustState = EMPTY) -> tuple[TrustState, list[Finding]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from contracts.rules.budgets import give_back
 from contracts.rules.findings import Finding
-from contracts.rules.state import Entry, RunRecord, TrustState
+from contracts.rules.state import Entry, RoundRecord, RunRecord, TrustState
 from contracts.statements import Refusal, Release
 from contracts.wording import N_
 
@@ -41,14 +42,44 @@ def record_release(state: TrustState, entry: Entry) -> TrustState:
     release = entry.predicate
     assert isinstance(release, Release)
     released = replace(state.runs[release.order], release=release)
-    return replace(state, runs={**state.runs, release.order: released})
+    return replace(
+        state,
+        runs=state.runs.insert(release.order, released),
+        released_runs=state.released_runs.insert(release.task, release.order),
+    )
+
+
+def check_refusal(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I19: who says it did not start names an open round that lists it and that it is not charged back for yet."""
+    refusal = entry.predicate
+    assert isinstance(refusal, Refusal)
+    if (refusal.reason == "not-started") != (refusal.open is not None) or (
+        refusal.open is not None and _not_started(state, refusal) is None
+    ):
+        yield Finding(
+            "PARTICIPANT", entry.index, "I19", N_("{member} was not asked in that round"), {"member": refusal.member}
+        )
+
+
+def _not_started(state: TrustState, refusal: Refusal) -> RoundRecord | None:
+    """The open round that a `not-started` refusal is about."""
+    run = state.runs.get(refusal.order)
+    waiting = run.open_round() if run else None
+    if waiting is None or waiting.open_index != refusal.open or refusal.member in waiting.not_started:
+        return None
+    return waiting if refusal.member in dict(waiting.opened.members) else None
 
 
 def record_refusal(state: TrustState, entry: Entry) -> TrustState:
-    """Remember who takes no further part in a run."""
+    """Remember who takes no further part in a run; a round that was not started is not charged."""
     refusal = entry.predicate
     assert isinstance(refusal, Refusal)
     run = state.runs.get(refusal.order)
     if run is None:
         return state
-    return replace(state, runs={**state.runs, run.run: replace(run, refused=run.refused | {refusal.member})})
+    waiting = _not_started(state, refusal)
+    if waiting is not None:
+        state = give_back(state, refusal.member, waiting.opened, run.order)
+        idle = replace(waiting, not_started=waiting.not_started | {refusal.member})
+        return replace(state, runs=state.runs.insert(run.run, replace(run, rounds=(*run.rounds[:-1], idle))))
+    return replace(state, runs=state.runs.insert(run.run, replace(run, refused=run.refused | {refusal.member})))

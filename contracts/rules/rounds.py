@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from rpds import HashTrieMap
+
 from contracts.agreement import TaskTerms, Terms
-from contracts.fields import moment
 from contracts.rules.budgets import charge, check_asked
 from contracts.rules.findings import Finding
-from contracts.rules.state import Entry, RoundRecord, RunRecord, TrustState
+from contracts.rules.state import Document, Entry, RoundRecord, RunRecord, TrustState
 from contracts.statements import Round, RoundOpen, RunOrder
 from contracts.wording import N_
 from privacy.plan import PlanError
@@ -25,12 +26,7 @@ def check_order(state: TrustState, entry: Entry) -> Iterator[Finding]:
         record is None
         or offered is None
         or record.state != "active"
-        or not (
-            moment(record.terms.valid_from)
-            <= moment(order.issued_at)
-            < moment(order.expires_at)
-            <= moment(record.terms.valid_to)
-        )
+        or not (record.terms.valid_from <= order.issued_at < order.expires_at <= record.terms.valid_to)
     ):
         yield Finding(
             "AGREEMENT_INACTIVE",
@@ -81,7 +77,9 @@ def place_order(state: TrustState, entry: Entry) -> TrustState:
     order = entry.predicate
     assert isinstance(order, RunOrder)
     run = RunRecord(entry.digest, entry.index, order, order.model_start)
-    return replace(state, runs={**state.runs, run.run: run})
+    return replace(
+        state, runs=state.runs.insert(run.run, run), documents=_named(state, entry, run, model=order.model_start)
+    )
 
 
 def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -98,7 +96,7 @@ def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
             {"round": opened.round},
         )
         return
-    late = moment(opened.issued_at) >= moment(run.order.expires_at)
+    late = opened.issued_at >= run.order.expires_at
     if (
         opened.round != run.next_round()
         or run.open_round()
@@ -151,7 +149,7 @@ def open_round(state: TrustState, entry: Entry) -> TrustState:
         return state
     state = charge(state, opened, run.order)
     grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opened)))
-    return replace(state, runs={**state.runs, run.run: grown})
+    return replace(state, runs=state.runs.insert(run.run, grown))
 
 
 def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -178,7 +176,8 @@ def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
             N_("round {round} does not account for every member asked"),
             {"round": closed.round},
         )
-    if list(closed.spend) != [(member, run.order.plan.rho_nano()) for member in listed]:
+    cost = run.order.plan.rho_nano()
+    if list(closed.spend) != [(member, cost) for member in listed if member not in waiting.not_started]:
         yield Finding(
             "BUDGET_REPORT",
             entry.index,
@@ -199,12 +198,20 @@ def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
 
 
 def _check_contributors(state: TrustState, entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
-    """I14, I23: nobody who withdrew below the cut-off is in the sum."""
+    """I14, I23: nobody is in the sum who withdrew below the cut-off, or who said that it did not start."""
     closed = entry.predicate
     assert isinstance(closed, Round)
     for member in closed.contributors:
+        if member in waiting.not_started:
+            yield Finding(
+                "PARTICIPANT",
+                entry.index,
+                "I15",
+                N_("round {round} uses {member}, who did not start it"),
+                {"round": closed.round, "member": member},
+            )
         event = state.consent(member, run.order.agreement, closed.cutoff)
-        if event is None or event.consent.event == "withdraw":
+        if event is None or event.is_end():
             yield Finding(
                 "TRAINED_AFTER_WITHDRAWAL",
                 entry.index,
@@ -251,4 +258,22 @@ def close_round(state: TrustState, entry: Entry) -> TrustState:
     if run is None or waiting is None:
         return state
     ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closed)), model=closed.model_out)
-    return replace(state, runs={**state.runs, run.run: ended})
+    documents = _named(
+        state,
+        entry,
+        run,
+        model=closed.model_out,
+        list=closed.list_document,
+        aggregate=closed.aggregate,
+        **{"step-state": closed.step_state},
+    )
+    return replace(state, runs=state.runs.insert(run.run, ended), documents=documents)
+
+
+def _named(state: TrustState, entry: Entry, run: RunRecord, **digests: str | None) -> HashTrieMap[str, Document]:
+    documents = state.documents
+    for kind, name in digests.items():
+        if name is not None and name not in documents:
+            named = Document(entry.index, kind, run.order.agreement, entry.predicate.issued_at)  # type: ignore[arg-type]
+            documents = documents.insert(name, named)
+    return documents

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Literal
+
+from rpds import HashTrieMap, HashTrieSet
 
 from contracts.agreement import Terms
 from contracts.checkpoint import WITNESS_KEY, NoteKey, witness_name
 from contracts.envelope import load_public
-from contracts.fields import moment
-from contracts.statements import Consent, Genesis, Predicate, PrivacyCheck, Release, Round, RoundOpen, RunOrder
+from contracts.statements import (
+    AgreementPhase,
+    Consent,
+    Genesis,
+    Predicate,
+    PrivacyCheck,
+    QuorumRule,
+    Release,
+    Round,
+    RoundOpen,
+    RunOrder,
+)
 
 Role = Literal["office", "agreement", "log", "node", "witness", "auditor"]
+Account = tuple[str, str, str, str, str]  # member, dataset, unit, partition, calendar year
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +47,31 @@ class RegisteredKey:
     public: str
     index: int
     ended: int | None = None
+    compromised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AgreementRecord:
-    """An agreement and its present state."""
+    """An agreement, its present state, and when it ceased to be active for good (None while it may be)."""
 
     terms: Terms
     index: int
-    state: Literal["active", "suspended", "superseded", "revoked", "closed"] = "active"
+    state: AgreementPhase = "active"
+    ended_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentEvent:
-    """One consent entry of a member to one agreement."""
+    """One consent entry of a member to one agreement, linked to the one before it."""
 
     index: int
     digest: str
     consent: Consent
+    before: ConsentEvent | None = field(default=None, compare=False, repr=False)
+
+    def is_end(self) -> bool:
+        """True if this event ends what was consented: a withdrawal, or an expiry that somebody stated."""
+        return self.consent.event in ("withdraw", "expire")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,7 @@ class RoundRecord:
     open_index: int
     opened: RoundOpen
     closed: Round | None = None
+    not_started: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,58 +110,95 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """An off-log document that an entry names, and the agreement that says how long it must be kept."""
+
+    index: int
+    kind: Literal["register", "model", "list", "aggregate", "step-state", "incident", "delegation", "report"]
+    agreement: str | None
+    named_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """A refusal, a compromised key or an incident that somebody has to answer."""
+
+    index: int
+    since: str
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TrustState:
-    """What was admitted, agreed, consented, ordered, spent and released below `size`."""
+    """What was admitted, agreed, consented, ordered, spent and released below `size`.
+
+    The maps are persistent: an added entry shares all the rest, so a state costs no copy and stays as it was.
+    """
 
     size: int = 0
     genesis: Genesis | None = None
-    keys: Mapping[str, RegisteredKey] = field(default_factory=dict)
-    agreements: Mapping[str, AgreementRecord] = field(default_factory=dict)
-    consents: Mapping[tuple[str, str], tuple[ConsentEvent, ...]] = field(default_factory=dict)
-    runs: Mapping[str, RunRecord] = field(default_factory=dict)
-    charges: Mapping[tuple[str, str, str, str, str], int] = field(default_factory=dict)
-    privacy_checks: Mapping[str, tuple[int, PrivacyCheck]] = field(default_factory=dict)
-    record_ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    def knows_record(self, record_id: str) -> bool:
-        """True if a statement with this id is in the log."""
-        return record_id in self.record_ids.get(record_id[-2:], ())
-
-    def with_record(self, record_id: str) -> TrustState:
-        """The state that also knows `record_id` (in 256 buckets, so that a copy stays small)."""
-        bucket = self.record_ids.get(record_id[-2:], frozenset()) | {record_id}
-        return replace(self, record_ids={**self.record_ids, record_id[-2:]: bucket})
+    quorum: QuorumRule = "members n//2+1, auditors 1"
+    keys: HashTrieMap[str, RegisteredKey] = HashTrieMap()
+    seats: HashTrieMap[tuple[str | None, str], str] = HashTrieMap()
+    auditors: HashTrieSet[str] = HashTrieSet()
+    agreements: HashTrieMap[str, AgreementRecord] = HashTrieMap()
+    newest_agreement: str | None = None
+    consents: HashTrieMap[tuple[str, str], ConsentEvent] = HashTrieMap()
+    runs: HashTrieMap[str, RunRecord] = HashTrieMap()
+    released_runs: HashTrieMap[str, str] = HashTrieMap()
+    charges: HashTrieMap[Account, int] = HashTrieMap()
+    privacy_checks: HashTrieMap[str, tuple[int, PrivacyCheck]] = HashTrieMap()
+    record_ids: HashTrieSet[str] = HashTrieSet()
+    documents: HashTrieMap[str, Document] = HashTrieMap()
+    erased: HashTrieSet[tuple[str, str]] = HashTrieSet()
+    matters: HashTrieMap[str, Matter] = HashTrieMap()
 
     def live_key(self, member: str | None, role: Role) -> tuple[str, RegisteredKey] | None:
         """(KeyId, key) of the one live key in a role, if there is one."""
-        return next(
-            ((k, r) for k, r in self.keys.items() if (r.member, r.role) == (member, role) and r.ended is None), None
-        )
+        held = self.seats.get((member, role))
+        return (held, self.keys[held]) if held and self.keys[held].ended is None else None
 
     def members(self) -> list[str]:
         """Members with a live node key, in order of admission."""
-        return [r.member for r in self.keys.values() if r.role == "node" and r.ended is None and r.member]
+        live = (r for r in self.keys.values() if r.role == "node" and r.ended is None and r.member)
+        return [str(r.member) for r in sorted(live, key=lambda r: r.index)]
 
     def witnesses(self) -> dict[str, NoteKey]:
         """Cosigner name -> verifier key of every live member witness."""
         if self.genesis is None:
             return {}
         live = [r for r in self.keys.values() if r.role == "witness" and r.ended is None and r.member]
-        names = {witness_name(self.genesis.origin, str(r.member)): r for r in live}
+        names = {witness_name(self.genesis.origin, str(r.member)): r for r in sorted(live, key=lambda r: r.index)}
         return {name: NoteKey(name, WITNESS_KEY, load_public(r.public)) for name, r in names.items()}
 
     def consent(self, member: str, agreement: str, below: int | None = None) -> ConsentEvent | None:
         """The last consent entry of a member to an agreement with index < `below`."""
-        events = self.consents.get((member, agreement), ())
-        return next((e for e in reversed(events) if below is None or e.index < below), None)
+        event = self.consents.get((member, agreement))
+        while event is not None and below is not None and event.index >= below:
+            event = event.before
+        return event
+
+    def consent_events(self, member: str | None = None) -> Iterator[ConsentEvent]:
+        """Every consent entry (of one member), newest first within an agreement."""
+        for (who, _), newest in self.consents.items():
+            event: ConsentEvent | None = newest if member in (None, who) else None
+            while event is not None:
+                yield event
+                event = event.before
 
     def active_agreement(self) -> str | None:
-        """Digest of the newest active agreement."""
-        return next((d for d, a in reversed(tuple(self.agreements.items())) if a.state == "active"), None)
+        """Digest of the newest agreement, if that is active."""
+        newest = self.newest_agreement
+        return newest if newest and self.agreements[newest].state == "active" else None
+
+    def runs_in_order(self) -> list[RunRecord]:
+        """All runs in order of their orders."""
+        return sorted(self.runs.values(), key=lambda r: r.index)
 
     def released(self, task: str) -> RunRecord | None:
         """The run whose model was released last for a task."""
-        return next((r for r in reversed(tuple(self.runs.values())) if r.release and r.order.task == task), None)
+        run = self.released_runs.get(task)
+        return self.runs[run] if run else None
 
     def spent(self, member: str, dataset: str, unit: str, partition: str, year: str) -> int:
         """Nano-rho charged to a member's account in a calendar year."""
@@ -151,10 +209,10 @@ EMPTY = TrustState()
 
 
 def is_live(event: ConsentEvent | None, at_time: str) -> bool:
-    """A consent allows something: not withdrawn, in effect and not expired at `at_time`."""
-    if event is None or event.consent.event == "withdraw" or event.consent.expires_at is None:
+    """A consent allows something: not ended, in effect and not expired at `at_time`."""
+    if event is None or event.is_end() or event.consent.expires_at is None:
         return False
-    return moment(event.consent.effective_from) <= moment(at_time) < moment(event.consent.expires_at)
+    return event.consent.effective_from <= at_time < event.consent.expires_at
 
 
 def covers(event: ConsentEvent, order: RunOrder) -> bool:

@@ -38,7 +38,7 @@ def test_every_finding_reads_as_a_sentence(trust):
 def test_only_the_member_can_consent(trust):
     assert codes(trust.consent(trust.firms[0], signer=trust.office)) == ["CONSENT_NOT_BY_PRINCIPAL"]
     assert codes(trust.consent(trust.firms[0], signer=trust.firms[1].node)) == ["CONSENT_NOT_BY_PRINCIPAL"]
-    assert trust.state.consents == {}
+    assert not trust.state.consents
 
 
 def test_an_unknown_key_says_nothing(trust):
@@ -70,8 +70,14 @@ def test_a_consent_stays_within_the_agreement_and_follows_its_chain(trust):
     assert codes(trust.consent(firm, scope={"rho_year_max_nano": 10**12})) == ["SCOPE"]
     assert codes(trust.consent(firm, expires_at="2030-01-01T00:00:00Z")) == ["SCOPE"]
     assert codes(trust.consent(firm, seq=2)) == ["CONSENT_CHAIN"]
-    assert codes(trust.consent(firm)) == []
-    assert codes(trust.consent(firm)) == ["CONSENT_CHAIN"]
+    assert codes(trust.consent(firm, "amend")) == ["CONSENT_CHAIN"]
+    assert codes(trust.consent(firm, scope={"rounds_max": 20})) == []
+    assert codes(trust.consent(firm, "amend")) == ["SCOPE"]
+    assert codes(trust.consent(firm, "renew", scope={"rounds_max": 20})) == ["CONSENT_CHAIN"]
+    later = {"scope": {"rounds_max": 20}, "expires_at": "2027-06-30T00:00:00Z"}
+    assert codes(trust.consent(firm, "amend", **later)) == ["CONSENT_EXPIRED"]
+    assert codes(trust.consent(firm, "renew", **later)) == []
+    assert codes(trust.consent(firm)) == [], "a new grant may say everything anew"
     assert codes(trust.consent(firm, "amend", scope={"rounds_max": 5})) == []
     assert codes(trust.consent(firm, "amend", agreement=NOTHING)) == ["CONSENT_CHAIN", "AGREEMENT_INACTIVE"]
 
@@ -112,7 +118,7 @@ def test_the_prose_follows_from_the_fields_in_both_languages(trust):
 )
 def test_an_order_that_leaves_the_agreement_is_refused(trust, change, code):
     assert codes(trust.order(**change)) == [code]
-    assert trust.state.runs == {}
+    assert not trust.state.runs
 
 
 def test_nobody_is_asked_without_a_live_consent(trust):
@@ -225,7 +231,7 @@ def test_the_fold_is_total_and_no_changed_byte_passes(data):
     entry[data.draw(st.integers(0, len(entry) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     after, findings = apply(state, bytes(entry), index)
     assert findings and after.size == index + 1
-    assert after.keys.keys() == state.keys.keys() and after.charges == state.charges
+    assert after.keys == state.keys and after.charges == state.charges
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,75 @@
+"""What went wrong and who answered; which off-log documents may go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from contracts.rules.findings import Finding
+from contracts.rules.state import Document, Entry, Matter, TrustState
+from contracts.statements import AuditReport, Erasure, Incident
+from contracts.wording import N_
+
+
+def check_incident(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I28: an incident opens a matter, or follows up one that the log knows."""
+    incident = entry.predicate
+    assert isinstance(incident, Incident)
+    known = incident.about is not None and incident.about in state.matters
+    if (incident.about is not None) != known or (incident.about is None and incident.state != "open"):
+        yield Finding("FOLLOW_UP", entry.index, "I28", N_("the incident follows up nothing that the log knows"))
+
+
+def record_incident(state: TrustState, entry: Entry) -> TrustState:
+    """Answer the matter it is about, and be a matter itself while it is open."""
+    incident = entry.predicate
+    assert isinstance(incident, Incident)
+    matters = state.matters
+    if incident.about:
+        matters = matters.insert(incident.about, replace(matters[incident.about], answered=True))
+    matters = matters.insert(entry.digest, Matter(entry.index, incident.issued_at, incident.state != "open"))
+    named = Document(entry.index, "incident", None, incident.issued_at)
+    return replace(state, matters=matters, documents=state.documents.insert(incident.document, named))
+
+
+def record_report(state: TrustState, entry: Entry) -> TrustState:
+    """An audit with findings is a matter that the office must answer."""
+    report = entry.predicate
+    assert isinstance(report, AuditReport)
+    named = Document(entry.index, "report", None, report.issued_at)
+    state = replace(state, documents=state.documents.insert(report.report, named))
+    if report.verdict == "clean":
+        return state
+    return replace(state, matters=state.matters.insert(entry.digest, Matter(entry.index, report.issued_at)))
+
+
+def check_report(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I26: a report is about a state that the log had before it."""
+    report = entry.predicate
+    assert isinstance(report, AuditReport)
+    if report.size > entry.index:
+        yield Finding("AUDIT_REPORT", entry.index, "I26", N_("the audit report is about entries that did not exist"))
+
+
+def check_erasure(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I24: only off-log documents that the log names can go, each once."""
+    erasure = entry.predicate
+    assert isinstance(erasure, Erasure)
+    for erased in erasure.documents:
+        named = state.documents.get(erased.document)
+        gone = (erased.document, erased.part) in state.erased
+        if named is None or gone or (erased.part == "contributions" and named.kind != "list"):
+            yield Finding(
+                "ERASURE",
+                entry.index,
+                "I24",
+                N_("{document} is not an off-log document that is still there"),
+                {"document": erased.document},
+            )
+
+
+def record_erasure(state: TrustState, entry: Entry) -> TrustState:
+    """Remember what may be missing from now on."""
+    erasure = entry.predicate
+    assert isinstance(erasure, Erasure)
+    return replace(state, erased=state.erased.update((e.document, e.part) for e in erasure.documents))
