@@ -1,0 +1,147 @@
+"""Thirteen bugs planted in the code that members' rows go through: the canaries must see each, and nothing else."""
+
+from array import array
+from math import sqrt
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from privacy import canaries
+from privacy.canaries import chance, coins, conformance, gradient_trial, measure, one_run_bound
+from privacy.gradients import Clipped
+from privacy.mechanisms import LatticeGaussian
+
+DRAW, SUM = LatticeGaussian._draw, Clipped.sum
+
+
+def small(present):
+    """The product's own trial, with fewer rounds."""
+    return gradient_trial(present, releases=20)
+
+
+def scaled(factor):
+    return lambda noise: array("q", (round(factor * x) for x in DRAW(noise)))
+
+
+def every(rounds):
+    """Noise that is drawn once in so many rounds."""
+
+    def draw(noise):
+        kept = noise.__dict__.setdefault("kept", [])
+        if len(kept) % rounds == 0:
+            kept.append(DRAW(noise))
+        else:
+            kept.append(kept[-1])
+        return kept[-1]
+
+    return draw
+
+
+def same_everywhere(noise):
+    return array("q", [DRAW(noise)[0]] * noise._plan.length())
+
+
+def bounded(noise):
+    """Uniform noise of the right variance: it has the scale, and gives no privacy at all where it ends."""
+    sigma = noise._plan.sigma_steps
+    return array("q", (round(sigma * sqrt(12) * (stats.norm.cdf(x / sigma) - 0.5)) for x in DRAW(noise)))
+
+
+def with_clip(factor):
+    def sums(clipped, loss, x, y, units):
+        clipped._clip = factor
+        return SUM(clipped, loss, x, y, units)
+
+    return sums
+
+
+def clipped_as_a_batch(clipped, loss, x, y, units):
+    """The mean of a batch is clipped, and multiplied by its rows."""
+    clipped._clip = 1e12
+    mean = SUM(clipped, loss, x, y, units) / units.count
+    return units.count * mean / max(1.0, np.linalg.norm(mean))
+
+
+def by_row(clipped, loss, x, y, units):
+    """Each row of a unit is clipped by itself, as if the unit were the row."""
+    single = type(units)(len(units.rows), units.rows, np.arange(len(units.rows)))
+    return SUM(clipped, loss, x, y, single)
+
+
+BUGS = {
+    "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
+    "clipping off": (Clipped, "sum", with_clip(1e12)),
+    "batch clipped, not units": (Clipped, "sum", clipped_as_a_batch),
+    "clip norm doubled": (Clipped, "sum", with_clip(2.0)),
+    "half noise": (LatticeGaussian, "_draw", scaled(0.5)),
+    "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
+    "sigma / sqrt(20)": (LatticeGaussian, "_draw", scaled(1 / sqrt(20))),
+    "sigma / batch": (LatticeGaussian, "_draw", scaled(1 / 1024)),
+    "same noise every round": (LatticeGaussian, "_draw", every(1000)),
+    "same noise every second round": (LatticeGaussian, "_draw", every(2)),
+    "one draw for all coordinates": (LatticeGaussian, "_draw", same_everywhere),
+    "bounded noise of the right variance": (LatticeGaussian, "_draw", bounded),
+    "rows clipped, not units": (Clipped, "sum", by_row),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_turns_the_check_red(monkeypatch, bug):
+    owner, name, patch = BUGS[bug]
+    monkeypatch.setattr(owner, name, patch)
+    assert measure("gradients", small, 300).faults != ()
+
+
+def test_the_correct_path_is_clean_and_certified_below_its_claim():
+    for _ in range(3):
+        found = measure("gradients", small, 300)
+        assert found.faults == () and found.at_least <= 1 < found.visible
+
+
+@pytest.mark.slow
+def test_twenty_clean_trials_of_the_products_own_size_stay_green():
+    found = [measure("gradients", gradient_trial) for _ in range(20)]
+    assert [one.faults for one in found] == [()] * 20
+    assert max(one.at_least for one in found) <= 1
+
+
+def test_without_noise_the_certificate_shows_all_that_so_many_canaries_can_show(monkeypatch):
+    monkeypatch.setattr(LatticeGaussian, "_draw", scaled(0.0))
+    found = measure("gradients", small, 300)
+    assert found.at_least == found.visible > 3
+    assert "bound-above-claim" in {fault.code for fault in found.faults}
+
+
+def test_the_bound_of_a_guess_is_the_binomial_tail_where_delta_is_zero():
+    """Worked by hand: 10 of 10 right at epsilon 0 is 2^-10; at epsilon log 3 each is right with 3/4."""
+    assert chance(10, 10, 10, epsilon=0.0, delta=0.0) == pytest.approx(2**-10)
+    assert chance(10, 10, 10, epsilon=np.log(3), delta=0.0) == pytest.approx(0.75**10)
+    assert chance(1000, 10, 10, epsilon=0.0, delta=1e-6) > 2**-10
+    assert chance(1000, 10, 0, epsilon=0.0, delta=1e-6) == 1.0
+
+
+def test_pure_randomised_response_is_never_certified_above_its_epsilon():
+    """Guesses that are right with e^eps/(1+e^eps), the worst case of the theorem: at most one in twenty is above."""
+    rng, above = np.random.default_rng(7), 0
+    for _ in range(80):
+        present = rng.random(400) < 0.5
+        told = present ^ (rng.random(400) > 1 / (1 + np.exp(-1.0)))
+        above += one_run_bound(told + rng.random(400) / 2, present, 0.0) > 1.0
+    assert above <= 4
+
+
+def test_conformance_blames_a_correct_path_no_more_often_than_it_says():
+    """Ideal releases, 300 of them, at an alpha of 1 in 10: the level holds and is not far from used up."""
+    rng, blamed = np.random.default_rng(5), 0
+    for _ in range(300):
+        present = rng.random(200) < 0.5
+        releases = rng.normal(0, 30.0, (20, 202))
+        releases[:, :200] += present
+        releases[:, 200:] += canaries._CROWD
+        blamed += bool(conformance(canaries.Trial(releases, present, 2, canaries._CROWD, 1.0, 30.0), alpha=0.1))
+    assert 5 <= blamed <= 45
+
+
+def test_coins_are_fair():
+    assert 4700 < coins(10_000).sum() < 5300
