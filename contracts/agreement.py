@@ -81,7 +81,7 @@ class Terms(Strict):
     bundles: tuple[Digest, ...]
     start_models: tuple[Digest, ...]
     combining: Literal["fixed-point/1"]
-    secure_sum: Literal["none"]
+    secure_sum: Literal["required", "none"]
     min_members: Count
     rounds: RoundTerms
     onward_use: Literal["none"]
@@ -128,7 +128,7 @@ _ZH = """# {chamber}数据信托协议  第 {version} 版
 2. 用途仅限下列任务：
 {tasks}
 3. 隐私额度：每次联合训练 ε ≤ {epsilon_run}，每年 ε ≤ {epsilon_year}（δ = {delta}）。噪声由会员自己的节点加入，相邻关系为增加或减少一个单位。
-4. 在安全求和启用之前，协调器能看到每家会员加噪后的贡献，并可由此估计该会员的总量；上述额度保护的是单个单位，不是会员的总量。
+4. {secure_sum}
 5. 每轮至少 {min_members} 家会员，每次联合训练至多 {rounds} 轮。
 6. 会员可随时撤回，下一次截止时起不再使用其数据；此前各轮保持有效。
 7. 结果只供会员使用，不得转作他用。记录保存 {years} 年。每份协议、授权和每次使用都写入透明日志，任何持有公钥的人都可核验。
@@ -141,7 +141,7 @@ Valid from {valid_from} to {valid_to}.
 2. The only purposes are these tasks:
 {tasks}
 3. Privacy budget: at most epsilon {epsilon_run} a run and epsilon {epsilon_year} a year (delta = {delta}). The member's own node adds the noise; neighbours differ by adding or removing one unit.
-4. Until a secure sum is in use the coordinator sees each member's noised contribution, from which that member's totals can be estimated; the budget above protects a single unit, not a member's totals.
+4. {secure_sum}
 5. A round has at least {min_members} members, a run at most {rounds} rounds.
 6. A member may withdraw at any time; from the next cut-off on its data are not used; earlier rounds stay valid.
 7. Results are for members only and for no other use. Records are kept for {years} years. Every agreement, every consent and every use is in the transparency log, which anyone with the public keys can check.
@@ -154,6 +154,16 @@ _TASK_LINE = {
 _PERSONAL = {
     "zh": {True: "含个人信息", False: "不含个人信息"},
     "en": {True: "with personal data", False: "no personal data"},
+}
+_SECURE_SUM = {
+    "zh": {
+        "required": "各会员的贡献只以安全求和合并：协调器得到总和，得不到任何一家的贡献；至少三家会员在场，否则不合并。上述额度保护的是单个单位；会员的总量由安全求和隐藏，条件是与商会串通的会员不到三分之一。",
+        "none": "本协议不使用安全求和：协调器能看到每家会员加噪后的贡献，并可由此估计该会员的总量；上述额度保护的是单个单位，不是会员的总量。",
+    },
+    "en": {
+        "required": "Contributions are combined by a secure sum only: the coordinator learns the sum and no member's contribution; at least three members are in it, or nothing is combined. The budget above protects a single unit; a member's totals are hidden by the secure sum, as long as fewer than a third of the members conspire with the chamber.",
+        "none": "No secure sum is used: the coordinator sees each member's noised contribution, from which that member's totals can be estimated; the budget above protects a single unit, not a member's totals.",
+    },
 }
 
 
@@ -184,6 +194,7 @@ def prose(terms: Terms, lang: Language) -> str:
         rounds=terms.rounds.max_per_run,
         years=terms.records_kept_years,
         law=terms.law,
+        secure_sum=_SECURE_SUM[lang][terms.secure_sum],
     )
 
 

@@ -216,7 +216,10 @@ DropReason = Literal["no-reply", "withdrawn", "malformed", "refused"]
 
 
 class Round(Predicate):
-    """How a round ended. Signed by the office. `spend` charges every listed member, dropped or not."""
+    """How a round ended. Signed by the office. `spend` charges every listed member, dropped or not.
+
+    `unmasking` names the document with which the secure sum can be done again; None where none is agreed.
+    """
 
     kind = "round"
     order: Digest
@@ -230,6 +233,7 @@ class Round(Predicate):
     aggregate: Digest | None
     model_out: Digest
     step_state: Digest | None
+    unmasking: Digest | None
     dropped: tuple[tuple[MemberId, DropReason], ...]
     spend: tuple[tuple[MemberId, Count], ...]
 
@@ -262,7 +266,17 @@ class Refusal(Predicate):
     member: MemberId
     order: Digest
     reason: Literal[
-        "budget", "consent", "agreement", "bundle", "schema", "expired", "ledger", "plan", "log", "not-started"
+        "budget",
+        "consent",
+        "agreement",
+        "bundle",
+        "schema",
+        "expired",
+        "ledger",
+        "plan",
+        "log",
+        "secure-sum",
+        "not-started",
     ]
     open: Index | None = None
     seen: Seen
@@ -385,6 +399,45 @@ class Contribution(Predicate):
         return "contribution", self.payload
 
 
+class SumKeys(Predicate):
+    """What a member shows before a secure sum: X25519 keys of its masks and shares, and what binds it to its seed.
+
+    Signed by the node key, for one round of one run under one agreement. Never on the log: see `Round.unmasking`.
+    """
+
+    kind = "sum-keys"
+    member: MemberId
+    agreement: Digest
+    order: Digest
+    round: Count
+    mask: KeyText
+    share: KeyText
+    seed: Digest
+
+    def subject(self) -> tuple[str, str]:
+        return "order", self.order
+
+
+class SumSurvivors(Predicate):
+    """Whose numbers are in a secure sum: of those in `masked`, who masked for one another, the `survivors`.
+
+    Each of them signs it with its node key, one list a round for ever, before any secret is revealed. Those who
+    withdrew below `cutoff` are not survivors. Never on the log: see `Round.unmasking`.
+    """
+
+    kind = "sum-survivors"
+    member: MemberId
+    order: Digest
+    open: Index
+    round: Count
+    cutoff: Index
+    masked: tuple[MemberId, ...]
+    survivors: tuple[MemberId, ...]
+
+    def subject(self) -> tuple[str, str]:
+        return "order", self.order
+
+
 class Receipt(Predicate):
     """What stands behind a served result. Never on the log: nothing about predictions leaves a member."""
 
@@ -419,7 +472,7 @@ LOGGED = (
     Erasure,
     Incident,
 )
-_KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution, Receipt)}
+_KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution, SumKeys, SumSurvivors, Receipt)}
 _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
 
 

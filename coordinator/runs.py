@@ -219,6 +219,7 @@ class RunJournal:
             "aggregate": None,
             "model_out": run.model,
             "step_state": None,
+            "unmasking": None,
         }
         if total is not None:
             named = self._keep(run, opened.round, used, total, model_out, state)

@@ -306,6 +306,7 @@ class Trust:
             "aggregate": NOTHING,
             "model_out": digest(b"model %d" % len(self.entries)),
             "step_state": NOTHING,
+            "unmasking": NOTHING if self.terms.secure_sum == "required" else None,
             "dropped": tuple((m, "withdrawn") for m in listed if m in without),
             "spend": tuple((m, cost) for m in listed),
         } | changes

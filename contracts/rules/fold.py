@@ -35,6 +35,8 @@ from contracts.statements import (
     Round,
     RoundOpen,
     RunOrder,
+    SumKeys,
+    SumSurvivors,
     parse,
 )
 from contracts.wording import N_
@@ -76,6 +78,8 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
     Erasure: (incidents.check_erasure, incidents.record_erasure, _no_effect),
     Incident: (incidents.check_incident, incidents.record_incident, _no_effect),
     Contribution: (_not_for_the_log, _no_effect, _no_effect),
+    SumKeys: (_not_for_the_log, _no_effect, _no_effect),
+    SumSurvivors: (_not_for_the_log, _no_effect, _no_effect),
     Receipt: (_not_for_the_log, _no_effect, _no_effect),
 }
 

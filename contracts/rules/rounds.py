@@ -194,7 +194,7 @@ def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
             {"round": closed.round},
         )
     yield from _check_contributors(state, entry, run, waiting)
-    yield from _check_outcome(entry, run, waiting)
+    yield from _check_outcome(state, entry, run, waiting)
 
 
 def _check_contributors(state: TrustState, entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
@@ -221,12 +221,12 @@ def _check_contributors(state: TrustState, entry: Entry, run: RunRecord, waiting
             )
 
 
-def _check_outcome(entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
+def _check_outcome(state: TrustState, entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
     closed = entry.predicate
     assert isinstance(closed, Round)
     results = (closed.list_root, closed.list_document, closed.aggregate, closed.step_state)
     if closed.outcome == "aborted":
-        if closed.contributors or any(results) or closed.model_out != waiting.opened.model_in:
+        if closed.contributors or any(results) or closed.unmasking or closed.model_out != waiting.opened.model_in:
             yield Finding(
                 "MODEL_CHAIN",
                 entry.index,
@@ -243,7 +243,8 @@ def _check_outcome(entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterat
             N_("round {round} combines only {n} members"),
             {"round": closed.round, "n": len(closed.contributors)},
         )
-    if not all(results):
+    masked = state.agreements[run.order.agreement].terms.secure_sum == "required"
+    if not all(results) or masked != (closed.unmasking is not None):
         yield Finding(
             "AGGREGATE", entry.index, "I18", N_("round {round} does not name what it combined"), {"round": closed.round}
         )
@@ -265,6 +266,7 @@ def close_round(state: TrustState, entry: Entry) -> TrustState:
         model=closed.model_out,
         list=closed.list_document,
         aggregate=closed.aggregate,
+        unmasking=closed.unmasking,
         **{"step-state": closed.step_state},
     )
     return replace(state, runs=state.runs.insert(run.run, ended), documents=documents)

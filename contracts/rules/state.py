@@ -114,7 +114,9 @@ class Document:
     """An off-log document that an entry names, and the agreement that says how long it must be kept."""
 
     index: int
-    kind: Literal["register", "model", "list", "aggregate", "step-state", "incident", "delegation", "report"]
+    kind: Literal[
+        "register", "model", "list", "aggregate", "step-state", "unmasking", "incident", "delegation", "report"
+    ]
     agreement: str | None
     named_at: str
 

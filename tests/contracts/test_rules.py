@@ -99,6 +99,8 @@ def test_the_prose_follows_from_the_fields_in_both_languages(trust):
     assert codes(trust.say(AgreementPublished(**trust.stamp(), terms=terms), trust.office, trust.agreement_key)) == []
     assert trust.state.active_agreement() == terms.digest()
     assert "可由此估计该会员的总量" in prose(terms, "zh") and "totals can be estimated" in prose(terms, "en")
+    hidden = trust.make_terms(secure_sum="required")
+    assert "可由此估计" not in prose(hidden, "zh") and "totals are hidden" in prose(hidden, "en")
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,19 @@ def test_the_model_chain_and_the_charges_of_a_round_are_checked(trust):
     assert codes(trust.close(outcome="aborted")) == ["MODEL_CHAIN"]
     trust.open()
     assert codes(trust.close(aggregate=None)) == ["AGGREGATE"]
+    trust.open()
+    assert codes(trust.close(unmasking=NOTHING)) == ["AGGREGATE"], "none was agreed"
+
+
+def test_a_round_under_a_secure_sum_names_what_the_sum_can_be_done_again_with():
+    trust = Trust(members=4, secure_sum="required")
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    trust.open()
+    assert codes(trust.close(unmasking=None)) == ["AGGREGATE"]
+    trust.open()
+    assert codes(trust.close()) == []
 
 
 def test_nothing_is_released_early_twice_or_altered(trust):
