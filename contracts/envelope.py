@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from contracts.wording import N_
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 ENTRY_MAX_BYTES = 65_535
+_KEY_NAME = re.compile(r"sha256:[0-9a-f]{64}")
 _FIELD_PRIME = 2**255 - 19
 # The y coordinates of the points whose order divides 8: under such a key one signature can hold for
 # many messages.
@@ -49,13 +51,21 @@ def strict_json(data: bytes) -> Any:
     Raises Malformed otherwise.
     """
     try:
-        value = json.loads(data.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float)
+        value = loose_json(data)
         respelled = canonical(value)
-    except (ValueError, RecursionError, rfc8785.CanonicalizationError) as error:
+    except (RecursionError, rfc8785.CanonicalizationError) as error:
         raise Malformed(N_("the JSON cannot be read: {error}"), code="NOT_CANONICAL", error=error) from error
     if respelled != data:
         raise Malformed(N_("the JSON is not in its canonical spelling"), code="NOT_CANONICAL")
     return value
+
+
+def loose_json(data: bytes) -> Any:
+    """JSON without floats, in any spelling: for callers that spell again what they read and compare the bytes."""
+    try:
+        return json.loads(data.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(N_("the JSON cannot be read: {error}"), code="NOT_CANONICAL", error=error) from error
 
 
 def _no_float(text: str) -> None:
@@ -178,21 +188,27 @@ def _format(payload: bytes, signatures: Sequence[Signature]) -> bytes:
     )
 
 
+def _key_name(text: str) -> str:
+    if not _KEY_NAME.fullmatch(text):
+        raise Malformed(N_("an envelope has payload, payloadType and signatures"))
+    return text
+
+
 def open_entry(entry: bytes) -> Opened:
     """Read an envelope in its one spelling; Malformed otherwise."""
     if len(entry) > ENTRY_MAX_BYTES:
         raise Malformed(N_("an entry has at most {limit} bytes, this one has {n}"), limit=ENTRY_MAX_BYTES, n=len(entry))
-    value = strict_json(entry)
+    value = loose_json(entry)
     try:
         if value["payloadType"] != PAYLOAD_TYPE:
             raise Malformed(N_("unknown payload type {found}"), code="TYPE_CONFUSION", found=value["payloadType"])
-        signatures = tuple(Signature(s["keyid"], from_base64(s["sig"])) for s in value["signatures"])
+        signatures = tuple(Signature(_key_name(s["keyid"]), from_base64(s["sig"])) for s in value["signatures"])
         opened = Opened(from_base64(value["payload"]), signatures)
     except (KeyError, TypeError, AttributeError) as error:
         raise Malformed(N_("an envelope has payload, payloadType and signatures")) from error
     names = [s.keyid for s in signatures]
     if not names or len(set(names)) < len(names):
         raise Malformed(N_("an envelope needs signatures, one a key"))
-    if _format(opened.payload, signatures) != entry:
+    if _format(opened.payload, signatures) != entry:  # also catches repeated keys, other fields, other spellings
         raise Malformed(N_("the envelope is not in its canonical spelling"), code="NOT_CANONICAL")
     return opened

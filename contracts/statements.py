@@ -7,13 +7,14 @@ of the run-order's entry.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import ClassVar, Literal
 
 from pydantic import ValidationError
 
 from contracts.agreement import Terms
-from contracts.envelope import canonical, digest, from_base64, strict_json
+from contracts.envelope import canonical, digest, from_base64, loose_json
 from contracts.errors import Malformed
 from contracts.fields import Count, Decimal, Digest, Index, KeyText, MemberId, Name, RecordId, Strict, Time
 from contracts.wording import N_
@@ -491,15 +492,15 @@ def payload(predicate: Predicate) -> bytes:
 
 def parse(data: bytes) -> Predicate:
     """The predicate of a statement; Malformed (code PROFILE) unless `payload` would spell it just so."""
-    value = strict_json(data)
+    value = loose_json(data)
     match = _TYPE.fullmatch(str(value.get("predicateType"))) if isinstance(value, dict) else None
     kind = _KINDS.get(match[1]) if match else None
     if kind is None:
         raise Malformed(N_("unknown kind of statement"), code="PROFILE")
     try:
-        predicate = kind.model_validate_json(canonical(value.get("predicate")))
+        predicate = kind.model_validate_json(json.dumps(value.get("predicate")))
         respelled = payload(predicate)
-    except (ValidationError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(
             N_("a {kind} statement has a wrong field: {error}"),
             code="PROFILE",
