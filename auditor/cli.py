@@ -101,10 +101,11 @@ def _without_pins(source: str) -> int:
 
 
 def _first_entry(source: str) -> bytes:
-    from auditor.evidence import read_entries, read_note
+    from auditor.evidence import read_bundles, read_note
 
     evidence = _evidence(source, "", None)
-    return next(entry for _path, entry in read_entries(evidence, read_note(evidence, "checkpoint").checkpoint.size))
+    _name, entries = next(read_bundles(evidence, read_note(evidence, "checkpoint").checkpoint.size))
+    return bytes(entries[0])
 
 
 def _read_pins(path: Path) -> Any:

@@ -101,16 +101,15 @@ def read_note(evidence: Evidence, path: str) -> Note:
         raise Malformed(N_("{path} is not a signed checkpoint"), path=path) from error
 
 
-def read_entries(
+def read_bundles(
     evidence: Evidence, size: int, tick: Callable[[int], None] = lambda done: None
-) -> Iterator[tuple[str, bytes]]:
-    """(file, entry) of the first `size` entries in order."""
-    for name in (n for n in tiles.names(size) if n.level is None):
+) -> Iterator[tuple[tiles.TileName, list[bytes]]]:
+    """The entry bundles of the first `size` entries in order, one in memory at a time; Malformed names the file."""
+    for name in tiles.bundle_names(size):
         path = name.path()
         try:
             entries = tiles.parse_bundle(required(evidence, path), name.width)
         except Malformed as error:
             raise Malformed(N_("{path} is not an entry bundle"), path=path, code="TREE_MISMATCH") from error
-        for entry in entries:
-            yield path, entry
+        yield name, entries
         tick(name.n * tiles.WIDTH + name.width)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from auditor.evidence import Evidence, read_entries, read_note, required
+from auditor.evidence import Evidence, read_bundles, read_note, required
 from contracts import tiles
 from contracts.envelope import from_base64, open_entry, strict_json
 from contracts.errors import TrustError
 from contracts.rules.fold import replay
-from contracts.rules.state import RunRecord
+from contracts.rules.state import EMPTY, RunRecord
 from contracts.statements import Contribution, parse
 
 
@@ -19,8 +19,9 @@ def mirror(evidence: Evidence, folder: Path, tick: Callable[[int], None] = lambd
     note = read_note(evidence, "checkpoint")
     size = note.checkpoint.size
     written, withheld = 0, 0
-    entries = [entry for _, entry in read_entries(evidence, size, tick)]
-    state, _ = replay(entries)
+    state = EMPTY
+    for _, entries in read_bundles(evidence, size, tick):
+        state, _ = replay(entries, state)
     paths = [name.path() for name in tiles.names(size)]
     for path in [*paths, "policy"]:
         _write(folder / path, required(evidence, path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,30 @@ from contracts.rules.findings import Finding
 from contracts.terminal import Terminal
 from contracts.wording import N_
 
+LONG = 10_000  # entries from which a check takes seconds and a log file wants to see it move
 
-def print_progress(quiet: bool) -> Callable[[int], None]:
-    """A counter of entries on a terminal; silent elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        return lambda done: None
-    return lambda done: print(f"\r{done} ", end="", file=sys.stderr, flush=True)
+
+def print_progress(quiet: bool) -> Callable[[int, int], None]:
+    """Entries done, at most ten times a second on a terminal, each tenth of the log in a file; silent if `quiet`."""
+    if quiet:
+        return lambda done, size: None
+    shown = _Progress(sys.stderr.isatty())
+    return shown.tick
+
+
+class _Progress:
+    def __init__(self, live: bool):
+        self._live, self._next = live, 0.0
+
+    def tick(self, done: int, size: int) -> None:
+        now = time.monotonic() if self._live else done * 10 / size
+        if self._live and (now >= self._next or done == size):
+            self._next = now + 0.1
+            end = "\r" + " " * 60 + "\r" if done == size else ""
+            print(f"\r{done} / {size}  {100 * done // size} %{end}", end="", file=sys.stderr, flush=True)
+        elif not self._live and size > LONG and now >= self._next + 1:
+            self._next = float(int(now))
+            print(f"{done} / {size}", file=sys.stderr, flush=True)
 
 
 def print_verdict(verdict: Verdict, terminal: Terminal) -> None:

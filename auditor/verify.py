@@ -1,31 +1,36 @@
 """The eight steps of an audit, numbered as in docs/reference/audit.md. Nothing here asks the coordinator to be honest.
 
-1 checkpoint and its signature · 2 cosignatures · 3 entries rebuild the root · 4 the log extends the pinned state ·
+1 checkpoint and its signature · 2 cosignatures · 3 entries rebuild the root · 4 the log extends every state seen ·
 5 every envelope opens · 6 the rules · 7 budgets recomputed · 8 models, contributions and releases
+
+Steps 3, 5 and 6 are one pass over the entries, one bundle in memory at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from auditor.budgets import check_budgets
-from auditor.evidence import Evidence, read_entries, read_note
+from auditor.cosigned import Cosignatures
+from auditor.evidence import Evidence, read_bundles, read_note
+from auditor.files import TileFiles, other_files
 from auditor.findings import Step, Verdict
 from auditor.models import check_models
-from contracts import tiles
-from contracts.checkpoint import Note, NoteKey, cosigners, parse_note, policy, quorum, verify_log_signature
+from auditor.times import Clock
+from auditor.tree import Rebuild
+from auditor.views import compare, compare_seen, kept_checkpoints, pinned_view
+from contracts.checkpoint import Note, verify_log_signature
 from contracts.envelope import digest
-from contracts.errors import Invalid, Malformed, TrustError
-from contracts.merkle import Frontier, leaf_hash
+from contracts.errors import Invalid, Malformed
 from contracts.pins import Pins
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
 from contracts.wording import N_
 
-Tick = Callable[[int], None]
+Tick = Callable[[int, int], None]
 
 
-def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done: None) -> Verdict:
+def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None) -> Verdict:
     """Check everything that the evidence holds against a member's pins.
 
     Raises Unavailable if the log itself is absent; whatever is present and wrong is a finding.
@@ -33,19 +38,27 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done: None) -> Ve
     note, signed = _checkpoint(evidence, pins)
     if note is None:
         return Verdict([signed], 0, "")
-    entries, rebuilt, roots = _entries(evidence, note, tick)
-    state, opened, rules = _fold(entries)
+    extends = Step(4, N_("the log extends every state that was seen"))
+    views = [pinned_view(pins), *kept_checkpoints(evidence, pins.log(), extends)]
+    cosigned = Cosignatures(
+        [("checkpoint", note), *((view.file, view.note) for view in views if view.note)], pins.log()
+    )
+    replay = Replay(evidence, note, {note.checkpoint.size, *(view.size for view in views)}, cosigned)
+    replay.run(tick)
+    extends.detail = f"{pins.size} → {note.checkpoint.size}  ({len(views)})"
+    compare(extends, note, replay.tree.roots, views)
+    _compare_rest(extends, replay, evidence, pins)
+    other_files(evidence, pins.log(), replay.state, replay.rebuilt)
     steps = [
         signed,
-        _quorum(note, state, pins),
-        rebuilt,
-        _consistent(note, entries, roots, pins),
-        opened,
-        rules,
-        check_budgets(state),
-        check_models(state, evidence),
+        cosigned.conclude(note, replay.state, pins),
+        replay.rebuilt,
+        extends,
+        replay.opened,
+        replay.rules,
+        check_budgets(replay.state),
+        check_models(replay.state, evidence),
     ]
-    _other_files(evidence, note, pins.log(), entries, roots, state, rebuilt)
     return Verdict(steps, note.checkpoint.size, note.checkpoint.root.hex())
 
 
@@ -61,143 +74,64 @@ def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, Step]:
     return note, step
 
 
-def _quorum(note: Note, state: TrustState, pins: Pins) -> Step:
-    step = Step(2, N_("cosignatures of members"))
-    witnesses = state.witnesses()
-    for name, vkey in pins.cosigners.items():
-        if name in witnesses and witnesses[name].vkey() != vkey:
-            step.add("KEY_ROTATION", N_("the witness key of {name} is not the pinned one"), name=name)
-    try:
-        found = cosigners(note, pins.log(), witnesses)
-    except TrustError as error:
-        step.caught(error, "checkpoint")
-        return step
-    needed = quorum(len(witnesses))
-    step.detail = f"{len(found)}/{len(witnesses)} ({needed})"
-    if len(found) < needed:
-        step.add(
-            "QUORUM",
-            N_("the checkpoint has {n} cosignatures of members and needs {needed}"),
-            "checkpoint",
-            n=len(found),
-            needed=needed,
-        )
-    step.skip(N_("no auditor cosigns this log: the auditors' half of the quorum does not exist"))
-    return step
+class Replay:
+    """One pass over the entries: cosignatures (step 2), tree (step 3), envelopes (step 5), rules and times (step 6)."""
 
+    def __init__(self, evidence: Evidence, note: Note, sizes: Collection[int], cosigned: Cosignatures):
+        self._evidence, self._note, self._cosigned = evidence, note, cosigned
+        self.rebuilt = Step(3, N_("entries rebuild the root"))
+        self.opened = Step(5, N_("statements open under admitted keys"))
+        self.rules = Step(6, N_("replay of the rules"))
+        self.tree = Rebuild(sizes)
+        self._clock = Clock(self.rules)
+        self.state: TrustState = EMPTY
+        self.genesis = ""
 
-def _entries(evidence: Evidence, note: Note, tick: Tick) -> tuple[list[bytes], Step, list[bytes]]:
-    """The entries, step 3, and the root after each entry (so that any older checkpoint can be compared)."""
-    step = Step(3, N_("entries rebuild the root"))
-    frontier, entries = Frontier(), []
-    roots = [frontier.root()]
-    try:
-        for _, entry in read_entries(evidence, note.checkpoint.size, tick):
-            entries.append(entry)
-            frontier.append(leaf_hash(entry))
-            roots.append(frontier.root())
-    except Malformed as error:
-        step.caught(error, str(error.values.get("path", "")))
-        return entries, step, roots
-    step.detail = str(len(entries))
-    _hash_tiles(evidence, entries, frontier.root() == note.checkpoint.root, step)
-    if frontier.root() != note.checkpoint.root and not step.findings:
-        step.add("TREE_MISMATCH", N_("the entries do not lead to the signed root"), "tile/entries")
-    return entries, step, roots
-
-
-def _hash_tiles(evidence: Evidence, entries: list[bytes], rooted: bool, step: Step) -> None:
-    """Each hash tile must follow from the entries. Where the entries miss the signed root, the bundle beside
-    the tile of its leaves is what was altered."""
-    leaves = [leaf_hash(entry) for entry in entries]
-    for name in tiles.names(len(entries)):
-        if name.level is None or (name.level and not rooted):
-            continue
-        served = evidence.read(name.path())
-        if served is None:
-            step.skip(N_("{path} is missing"), path=name.path())
-        elif served != tiles.tile_hashes(leaves, name):
-            file = name.path() if rooted else tiles.TileName(None, name.n, name.width).path()
-            step.add("TREE_MISMATCH", N_("{file} does not agree with the signed root"), file, file=file)
-
-
-def _consistent(note: Note, entries: list[bytes], roots: list[bytes], pins: Pins) -> Step:
-    step = Step(4, N_("the log extends the pinned state"))
-    step.detail = f"{pins.size} → {note.checkpoint.size}"
-    if note.checkpoint.size < pins.size:
-        step.add(
-            "TRUNCATED",
-            N_("the log has {size} entries, the pinned state had {pinned}"),
-            "checkpoint",
-            size=note.checkpoint.size,
-            pinned=pins.size,
-        )
-    elif pins.size < len(roots) and roots[pins.size] != pins.root_bytes():
-        step.add(
-            "EQUIVOCATION",
-            N_("at size {size} the log shows root {shown}, the member saw {seen}: two histories"),
-            "checkpoint",
-            size=pins.size,
-            shown=roots[pins.size].hex(),
-            seen=pins.root_bytes().hex(),
-        )
-    if entries and digest(entries[0]) != pins.genesis:
-        step.add("GENESIS", N_("the first entry is not the pinned one"), "tile/entries/000")
-    return step
-
-
-def _fold(entries: list[bytes]) -> tuple[TrustState, Step, Step]:
-    opened, rules = Step(5, N_("statements open under admitted keys")), Step(6, N_("replay of the rules"))
-    state = EMPTY
-    for index, entry in enumerate(entries):
-        state, findings = apply(state, entry, index)
-        for finding in findings:
-            (opened if finding.rule in ("I1", "I2") else rules).findings.append(finding)
-    opened.detail = rules.detail = str(len(entries))
-    return state, opened, rules
-
-
-def _other_files(
-    evidence: Evidence,
-    note: Note,
-    log: NoteKey,
-    entries: list[bytes],
-    roots: list[bytes],
-    state: TrustState,
-    step: Step,
-) -> None:
-    """Every other file present: older checkpoints, partial tiles, policy, documents. An unknown one is a finding."""
-    known = {"checkpoint", *(name.path() for name in tiles.names(note.checkpoint.size))}
-    for path in sorted(set(evidence.paths()) - known):
+    def run(self, tick: Tick) -> None:
+        """Take every bundle; a torn one ends the pass, and what stands behind it is said to be unchecked."""
+        size = self._note.checkpoint.size
+        files = TileFiles(self._evidence, size, self.rebuilt)
         try:
-            _check_file(path, evidence.read(path) or b"", entries, roots, log, state)
-        except (TrustError, UnicodeDecodeError) as error:
-            code = error.code if isinstance(error, Invalid) else "TREE_MISMATCH"
-            step.add(code, N_("{file} is not what the log says"), path, file=path)
+            for name, entries in read_bundles(self._evidence, size, lambda done: tick(done, size)):
+                for tile, data in self.tree.take(entries):
+                    files.compare(tile, data)
+                files.bundle(name, entries)
+                self._fold(entries)
+        except Malformed as error:
+            self.rebuilt.caught(error, str(error.values.get("path", "")))
+            self.rules.skip(N_("entries from {index} on could not be read"), index=self.state.size)
+        else:
+            for tile, data in self.tree.unfinished():
+                files.compare(tile, data)
+            self._conclude(files)
+        self._clock.conclude()
+        for step in (self.rebuilt, self.opened, self.rules):
+            step.detail = str(self.state.size)
+
+    def _fold(self, entries: list[bytes]) -> None:
+        for entry in entries:
+            self.genesis = self.genesis or digest(entry)
+            self.state, findings = apply(self.state, entry, self.state.size)
+            if not findings:
+                self._clock.entry(self.state.size - 1, entry)
+            for finding in findings:
+                (self.opened if finding.rule in ("I1", "I2") else self.rules).findings.append(finding)
+            seen = self._cosigned.at(self.state)
+            if seen and self.tree.roots.get(seen.size) == seen.root:
+                self._clock.checkpoint(seen)
+
+    def _conclude(self, files: TileFiles) -> None:
+        rooted = self.tree.root() == self._note.checkpoint.root
+        files.conclude(rooted)
+        if not rooted and not self.rebuilt.findings:
+            self.rebuilt.add("TREE_MISMATCH", N_("the entries do not lead to the signed root"), "tile/entries")
 
 
-def _check_file(
-    path: str, data: bytes, entries: list[bytes], roots: list[bytes], log: NoteKey, state: TrustState
-) -> None:
-    """Raise Malformed or Invalid unless the file follows from the entries."""
-    kind, _, rest = path.partition("/")
-    if kind == "documents":
-        holds = digest(data) == f"sha256:{rest}"
-    elif path == "policy":
-        text = data.decode("utf-8")
-        holds = text == policy(log, state.witnesses().values(), text.partition("\n")[0].rpartition(" ")[2])
-    elif kind == "checkpoints":
-        note = parse_note(data.decode("utf-8"))
-        cosigners(note, log, state.witnesses())
-        size = note.checkpoint.size
-        holds = rest == str(size) and size < len(roots) and roots[size] == note.checkpoint.root
+def _compare_rest(step: Step, replay: Replay, evidence: Evidence, pins: Pins) -> None:
+    """The pinned first entry, and what statements say they had seen (only on a tree that was found right)."""
+    if replay.genesis and replay.genesis != pins.genesis:
+        step.add("GENESIS", N_("the first entry is not the pinned one"), "tile/entries/000")
+    if replay.rebuilt.findings:
+        step.skip(N_("what statements had seen was not compared: the tree itself is wrong"))
     else:
-        name = tiles.parse_path(path)
-        first = name.n * tiles.WIDTH
-        held = entries[first : first + name.width]
-        expected = (
-            tiles.bundle(held) if name.level is None else tiles.tile_hashes([leaf_hash(e) for e in entries], name)
-        )
-        holds = data == expected
-    if not holds:
-        raise Malformed(N_("{path} does not belong to this log"), path=path)
+        compare_seen(step, replay.state, evidence)

@@ -49,14 +49,24 @@ class Frontier:
         copied.size, copied._peaks = self.size, list(self._peaks)
         return copied
 
+    @property
+    def peaks(self) -> list[bytes]:
+        """Roots of the perfect subtrees, largest first."""
+        return list(self._peaks)
+
     def root(self) -> bytes:
         """Root of all leaves so far."""
-        if not self._peaks:
-            return hashlib.sha256(b"").digest()
-        node = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            node = node_hash(peak, node)
-        return node
+        return root_of_peaks(self._peaks)
+
+
+def root_of_peaks(peaks: Sequence[bytes]) -> bytes:
+    """Root of a tree from the roots of its perfect subtrees, largest first."""
+    if not peaks:
+        return hashlib.sha256(b"").digest()
+    node = peaks[-1]
+    for peak in reversed(peaks[:-1]):
+        node = node_hash(peak, node)
+    return node
 
 
 def _split(size: int) -> int:

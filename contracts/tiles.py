@@ -47,13 +47,22 @@ def parse_path(path: str) -> TileName:
     raise Malformed(N_("{path} is not the path of a tile"), path=path)
 
 
+def bundle_names(size: int) -> Iterator[TileName]:
+    """The entry bundles of a log of `size`, in order; the last may be partial."""
+    return _level(None, size)
+
+
+def _level(level: int | None, count: int) -> Iterator[TileName]:
+    yield from (TileName(level, n) for n in range(count // WIDTH))
+    if count % WIDTH:
+        yield TileName(level, count // WIDTH, count % WIDTH)
+
+
 def names(size: int) -> Iterator[TileName]:
     """Every tile of a log of `size`, bundles first; the last of a level may be partial."""
     for level in (None, *range(8)):
         count = size if level is None else size >> (8 * level)
-        yield from (TileName(level, n) for n in range(count // WIDTH))
-        if count % WIDTH:
-            yield TileName(level, count // WIDTH, count % WIDTH)
+        yield from _level(level, count)
         if level is not None and count < WIDTH:
             return
 

@@ -1,0 +1,99 @@
+"""Step 2: who cosigned each checkpoint, by the keys that were live at its size; and what time that proves."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import zip_longest
+from statistics import median_low
+
+from auditor.findings import Step
+from contracts.checkpoint import Note, NoteKey, cosigners, parse_vkey, quorum
+from contracts.envelope import key_id
+from contracts.errors import TrustError
+from contracts.pins import Pins
+from contracts.rules.state import TrustState
+from contracts.wording import N_
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """A checkpoint that a quorum cosigned: when the first of them and when the middle one had seen it (Unix)."""
+
+    size: int
+    root: bytes
+    first: int
+    middle: int
+
+
+class Cosignatures:
+    """Asked at each size for which a checkpoint is at hand, with the state that the log had then."""
+
+    def __init__(self, notes: Iterable[tuple[str, Note]], log: NoteKey):
+        self.step = Step(2, N_("cosignatures of members"))
+        self.met: dict[int, Witnessed] = {}
+        self._log = log
+        self._notes: defaultdict[int, list[tuple[str, Note]]] = defaultdict(list)
+        for file, note in notes:
+            self._notes[note.checkpoint.size].append((file, note))
+
+    def at(self, state: TrustState) -> Witnessed | None:
+        """The quorum of the checkpoint of this size, if there is one and it holds."""
+        if state.size in self._notes:
+            witnesses = state.witnesses()
+            for file, note in self._notes[state.size]:
+                self._check(file, note, witnesses)
+        return self.met.get(state.size)
+
+    def _check(self, file: str, note: Note, witnesses: dict[str, NoteKey]) -> None:
+        try:
+            found = cosigners(note, self._log, witnesses)
+        except TrustError as error:
+            self.step.caught(error, file)
+            return
+        needed = quorum(len(witnesses))
+        if file == "checkpoint":
+            self.step.detail = f"{len(found)}/{len(witnesses)} ({needed})"
+        if len(found) >= needed:
+            times, size = sorted(found.values()), note.checkpoint.size
+            self.met[size] = Witnessed(size, note.checkpoint.root, times[0], median_low(times))
+
+    def conclude(self, newest: Note, state: TrustState, pins: Pins) -> Step:
+        """The newest checkpoint needs its quorum, rounds need one before they end, pinned witnesses keep their keys."""
+        size = newest.checkpoint.size
+        if size not in self.met and not self.step.findings:
+            self.step.add(
+                "QUORUM", N_("the checkpoint of size {size} lacks its quorum of cosignatures"), "checkpoint", size=size
+            )
+        self._rounds(state)
+        live = state.witnesses()
+        for name, vkey in pins.cosigners.items():
+            if name in live and live[name].vkey() != vkey and not _was_ended(state, vkey):
+                self.step.add("KEY_ROTATION", N_("the witness key of {name} is not the pinned one"), name=name)
+        self.step.skip(N_("no auditor cosigns this log: the auditors' half of the quorum does not exist"))
+        return self.step
+
+    def _rounds(self, state: TrustState) -> None:
+        """I5: a round may ask for data only after a quorum had seen it opened."""
+        seen, unseen = sorted(self.met), []
+        for run in state.runs.values():
+            for record, following in zip_longest(run.rounds, run.rounds[1:]):
+                first = bisect_right(seen, record.open_index)
+                if first == len(seen) or seen[first] > (following.open_index if following else state.size):
+                    unseen.append(record.open_index)
+        if unseen:
+            self.step.skip(
+                N_(
+                    "{n} rounds: no cosigned checkpoint at hand shows that they were witnessed, the first is entry {index}"
+                ),
+                n=len(unseen),
+                index=unseen[0],
+            )
+
+
+def _was_ended(state: TrustState, vkey: str) -> bool:
+    """The pinned key was retired in the log; whether its successor may follow it is a rule of the fold."""
+    held = state.keys.get(key_id(parse_vkey(vkey).public))
+    return held is not None and held.ended is not None

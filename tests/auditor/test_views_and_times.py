@@ -1,0 +1,119 @@
+"""Second views and clocks: what the log says against what others saw, and when."""
+
+import pytest
+
+from auditor.evidence import Folder
+from auditor.tree import Rebuild, TiledTree
+from auditor.verify import verify
+from contracts import tiles
+from contracts.checkpoint import Checkpoint, Note, cosign_note, parse_line, sign_checkpoint, witness_name
+from contracts.fields import time_text
+from contracts.merkle import inclusion_proof, leaf_hash, root
+from contracts.pins import Pins
+from contracts.statements import Seen
+from simulator import ORIGIN, Trust
+
+
+def write(trust, folder, *, kept=()):
+    """The log as a folder with kept checkpoints beside it."""
+    pins = Pins.model_validate(trust.write(folder))
+    for note in kept:
+        (folder / "checkpoints" / str(note.checkpoint.size)).write_text(note.text(), encoding="utf-8")
+    return pins
+
+
+def codes(folder, pins):
+    return [f.code for f in verify(Folder(folder), pins).findings()]
+
+
+def cosigned(trust, checkpoint):
+    note = sign_checkpoint(checkpoint, trust.log_key)
+    lines = [
+        cosign_note(note, f.witness, name=witness_name(ORIGIN, f.member), time=int(trust.now.timestamp()))
+        for f in trust.firms
+    ]
+    return Note(note.checkpoint, (*note.signatures, *map(parse_line, lines)))
+
+
+@pytest.fixture
+def trust():
+    return Trust()
+
+
+def test_two_roots_that_the_log_signed_for_one_size_are_shown_as_proof(trust, tmp_path):
+    trust.whole_run()
+    size = len(trust.entries)
+    other = cosigned(trust, Checkpoint(ORIGIN, size, b"\7" * 32))
+    pins = write(trust, tmp_path, kept=[other])
+    [finding] = verify(Folder(tmp_path), pins).findings()
+    assert finding.code == "SELF_EQUIVOCATION"
+    assert finding.what.format_map(finding.values).count(f"\n{ORIGIN}\n{size}\n") == 2
+
+
+def test_a_kept_checkpoint_of_another_history_is_found(trust, tmp_path):
+    trust.whole_run()
+    pins = write(trust, tmp_path, kept=[cosigned(trust, Checkpoint(ORIGIN, 9, b"\7" * 32))])
+    assert codes(tmp_path, pins) == ["EQUIVOCATION"]
+
+
+def test_a_kept_checkpoint_beyond_the_end_shows_that_the_log_was_cut(trust, tmp_path):
+    trust.whole_run()
+    later = cosigned(trust, Checkpoint(ORIGIN, len(trust.entries) + 5, b"\7" * 32))
+    pins = write(trust, tmp_path, kept=[later])
+    assert codes(tmp_path, pins) == ["TRUNCATED"]
+
+
+def test_a_consent_that_was_signed_on_another_history_gives_the_fork_away(trust, tmp_path):
+    trust.consent(trust.firms[0], seen=Seen(size=5, root="sha256:" + "7" * 64))
+    assert codes(tmp_path, write(trust, tmp_path)) == ["EQUIVOCATION"]
+
+
+def test_a_consent_that_saw_this_very_log_is_clean(trust, tmp_path):
+    seen = root([leaf_hash(e) for e in trust.entries[:5]])
+    trust.consent(trust.firms[0], seen=Seen(size=5, root="sha256:" + seen.hex()))
+    assert codes(tmp_path, write(trust, tmp_path)) == []
+
+
+def test_a_consent_dated_back_before_a_witnessed_checkpoint_is_found(trust, tmp_path):
+    kept = trust.note()
+    early = trust.now.replace(day=1)
+    trust.consent(trust.firms[0], effective_from=time_text(early), issued_at=time_text(early))
+    assert codes(tmp_path, write(trust, tmp_path, kept=[kept])) == ["BACKDATED_CONSENT"]
+
+
+def test_a_statement_of_the_office_from_the_future_or_the_past_is_found(trust, tmp_path):
+    for firm in trust.firms:
+        trust.consent(firm)
+    kept = trust.note()
+    trust.order(issued_at=time_text(trust.now.replace(day=2)))
+    trust.order(issued_at=time_text(trust.now.replace(day=20)))
+    assert codes(tmp_path, write(trust, tmp_path, kept=[kept])) == ["TIME_OUT_OF_WINDOW"] * 2
+
+
+def test_a_withdrawal_is_never_out_of_time(trust, tmp_path):
+    trust.consent(trust.firms[0])
+    kept = trust.note()
+    trust.consent(trust.firms[0], "withdraw", issued_at=time_text(trust.now.replace(day=2)))
+    trust.consent(trust.firms[0], "withdraw", issued_at=time_text(trust.now.replace(day=20)))
+    assert "TIME_OUT_OF_WINDOW" not in codes(tmp_path, write(trust, tmp_path, kept=[kept]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 700])
+def test_the_streamed_tree_is_the_tree(tmp_path, size):
+    entries = [b"entry %d" % n for n in range(size)]
+    leaves = [leaf_hash(e) for e in entries]
+    tree, served = Rebuild({1, size // 2, size}), {}
+    for at in range(0, size, 256):
+        served |= dict(tree.take(entries[at : at + 256]))
+    served |= dict(tree.unfinished())
+    assert served == {n: tiles.tile_hashes(leaves, n) for n in tiles.names(size) if n.level is not None}
+    assert tree.root() == root(leaves)
+    assert tree.roots == {s: root(leaves[:s]) for s in {1, size // 2, size} if s}
+    for name, data in served.items():
+        (tmp_path / name.path()).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name.path()).write_bytes(data)
+    held = TiledTree(Folder(tmp_path), size)
+    for some in {1, size // 3 or 1, size}:
+        assert held.root_at(some) == root(leaves[:some])
+        for index in {0, some // 2, some - 1}:
+            assert held.audit_path(index, some) == inclusion_proof(leaves[:some], index)
