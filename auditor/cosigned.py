@@ -78,7 +78,7 @@ class Cosignatures:
     def _rounds(self, state: TrustState) -> None:
         """I5: a round may ask for data only after a quorum had seen it opened."""
         seen, unseen = sorted(self.met), []
-        for run in state.runs.values():
+        for run in state.runs_in_order():
             for record, following in zip_longest(run.rounds, run.rounds[1:]):
                 first = bisect_right(seen, record.open_index)
                 if first == len(seen) or seen[first] > (following.open_index if following else state.size):

@@ -6,7 +6,7 @@ notes: whoever holds the pins can check them without believing this auditor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auditor.evidence import Evidence
@@ -16,7 +16,6 @@ from contracts.checkpoint import Note, NoteKey, parse_note, verify_log_signature
 from contracts.errors import Invalid, TrustError
 from contracts.pins import Pins
 from contracts.rules.state import TrustState
-from contracts.statements import Seen
 from contracts.wording import N_
 
 
@@ -100,7 +99,7 @@ def compare_seen(step: Step, state: TrustState, evidence: Evidence) -> None:
     """I26: what each consent says its member had seen lies on this tree too."""
     tree = TiledTree(evidence, state.size)
     try:
-        for index, said in _seen(state):
+        for index, said in ((e.index, e.consent.seen) for e in sorted(state.consent_events(), key=lambda e: e.index)):
             if not said.size > 0:
                 continue  # the first statement of a member that had seen nothing yet
             if said.size > index or tree.root_at(said.size).hex() != said.root.removeprefix("sha256:"):
@@ -112,8 +111,3 @@ def compare_seen(step: Step, state: TrustState, evidence: Evidence) -> None:
                 )
     except TrustError as error:
         step.skip(N_("what statements had seen was not compared: {why}"), why=str(error))
-
-
-def _seen(state: TrustState) -> Iterator[tuple[int, Seen]]:
-    for events in state.consents.values():
-        yield from ((event.index, event.consent.seen) for event in events)
