@@ -99,9 +99,10 @@ def compare_seen(step: Step, state: TrustState, evidence: Evidence) -> None:
     """I26: what each consent says its member had seen lies on this tree too."""
     tree = TiledTree(evidence, state.size)
     try:
-        for index, said in ((e.index, e.consent.seen) for e in sorted(state.consent_events(), key=lambda e: e.index)):
-            if not said.size > 0:
-                continue  # the first statement of a member that had seen nothing yet
+        for event in sorted(state.consent_events(), key=lambda e: e.index):
+            index, said = event.index, event.consent.seen
+            if said.size == 0:
+                continue  # a member that had seen nothing yet
             if said.size > index or tree.root_at(said.size).hex() != said.root.removeprefix("sha256:"):
                 step.add(
                     "EQUIVOCATION",
