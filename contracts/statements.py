@@ -252,6 +252,7 @@ class Release(Predicate):
     rounds: Count
     participants: Count
     min_members: Count
+    beneficiaries: Literal["members", "named", "public"] = "members"
 
     def subject(self) -> tuple[str, str]:
         return "model", self.model

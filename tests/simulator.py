@@ -37,6 +37,7 @@ from contracts.statements import (
     Key,
     Notice,
     Predicate,
+    Refusal,
     Release,
     Round,
     RoundOpen,
@@ -106,7 +107,7 @@ class Trust:
         )
         self.firms = [self.admit() for _ in range(members)]
         self.terms = self.make_terms(**terms)
-        self.say(AgreementPublished(**self.stamp(), terms=self.terms), self.office, self.agreement_key)
+        self.publish(self.terms)
 
     @property
     def log(self) -> NoteKey:
@@ -138,18 +139,24 @@ class Trust:
         """Admit a firm with both keys."""
         firm = firm or Firm()
         for role, key in (("node", firm.node), ("witness", firm.witness)):
-            self.say(
-                Key(
-                    **self.stamp(),
-                    member=firm.member,
-                    role=role,
-                    public=public_text(key.public_key()),
-                    register_document=None,
-                ),
-                self.office,
-                key,
-            )
+            self.say(self.key(firm.member, role, key), self.office, key)
         return firm
+
+    def key(self, member: str | None, role: str, key: Ed25519PrivateKey, replaces: str | None = None) -> Key:
+        """An admission of `key`, to be signed by the office, the key, and whoever else must."""
+        public = public_text(key.public_key())
+        fields = {**self.stamp(), "member": member, "role": role, "public": public, "replaces": replaces}
+        return Key(**fields, register_document=None)  # type: ignore[arg-type]
+
+    def publish(self, terms: Terms, *keys: Ed25519PrivateKey) -> tuple[Finding, ...]:
+        """Publish an agreement, by default under both keys that it needs."""
+        statement = AgreementPublished(**self.stamp(), terms=terms)
+        return self.say(statement, *(keys or (self.office, self.agreement_key)))
+
+    def refuse(self, firm: Firm, reason: str, open: int | None = None) -> tuple[Finding, ...]:
+        """A firm's node says no to the last run."""
+        fields = {**self.stamp(), "member": firm.member, "order": self.run.run, "reason": reason, "open": open}
+        return self.say(Refusal(**fields, seen=Seen(size=0, root=NOTHING)), firm.node)  # type: ignore[arg-type]
 
     def make_terms(self, **changes: object) -> Terms:
         """Terms for the risk task, with prose."""
@@ -232,7 +239,7 @@ class Trust:
                 | (scope or {})
             ),
         )
-        gone = event == "withdraw"
+        gone = event in ("withdraw", "expire")
         fields: dict[str, object] = {
             **self.stamp(),
             "event": event,

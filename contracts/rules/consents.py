@@ -13,6 +13,7 @@ from contracts.statements import AgreementPublished, AgreementState, Consent, Sc
 from contracts.wording import N_
 
 MIN_MEMBERS = 3
+FOR_EVER = "~"  # sorts after every time
 _NEXT_STATES = {
     "active": {"suspended", "revoked", "expired"},
     "suspended": {"active", "revoked", "expired"},
@@ -76,7 +77,8 @@ def check_agreement_state(state: TrustState, entry: Entry) -> Iterator[Finding]:
 def kept_until(record: AgreementRecord) -> str:
     """Until when the records of an agreement must be kept: its years after it ended, or after its last day."""
     ended = record.ended_at or record.terms.valid_to
-    return f"{int(ended[:4]) + record.terms.records_kept_years:04d}{ended[4:]}"
+    year = int(ended[:4]) + record.terms.records_kept_years
+    return f"{year}{ended[4:]}" if year <= 9999 else FOR_EVER
 
 
 def publish(state: TrustState, entry: Entry) -> TrustState:
@@ -140,7 +142,7 @@ def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
             N_("the consent of {member} is wider than the agreement"),
             {"member": consent.member},
         )
-    elif last and consent.event in ("amend", "renew"):
+    elif last and not last.is_end() and consent.event in ("amend", "renew"):
         yield from _check_narrowing(entry, consent, last.consent)
 
 

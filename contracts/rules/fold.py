@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from contracts.envelope import digest, open_entry
 from contracts.errors import TrustError
-from contracts.rules import consents, incidents, members, releases, rounds
+from contracts.rules import consents, incidents, members, releases, rounds, times
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import EMPTY, Entry, TrustState
 from contracts.statements import (
@@ -68,7 +68,7 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
     AgreementState: (consents.check_agreement_state, consents.change_state, _no_effect),
     Consent: (consents.check_consent, consents.record_consent, _no_effect),
     RunOrder: (rounds.check_order, rounds.place_order, _no_effect),
-    RoundOpen: (rounds.check_open, rounds.open_round, rounds.open_round),
+    RoundOpen: (rounds.check_open, rounds.open_round, rounds.open_broken_round),
     Round: (rounds.check_round, rounds.close_round, rounds.close_round),
     Release: (releases.check_release, releases.record_release, _no_effect),
     Refusal: (releases.check_refusal, releases.record_refusal, _no_effect),
@@ -97,12 +97,14 @@ def apply(state: TrustState, entry: bytes, index: int) -> tuple[TrustState, tupl
         signers = members.verified_signers(state, opened, predicate)
     except TrustError as error:
         # unsigned words use up nothing either: anyone could have written them
-        return after, (from_error(error, index, "I2"),)
+        return after, (from_error(error, index, "I3" if error.code == "WEAK_KEY" else "I2"),)
     read = Entry(index, digest(entry), predicate, signers)
     findings = [*members.check_place(state, read), *members.check_signers(state, read)]
-    if not findings:
-        findings = list(check(state, read))
-    after = (spend if findings else permit)(after, read)
+    if findings:
+        # the same words again, or somebody else's: they use up nothing
+        return after, tuple(findings)
+    findings = list(times.check_time(state, read)) or list(check(state, read))
+    after = spend(after, read) if findings else times.advance(permit(after, read), predicate)
     return replace(after, record_ids=after.record_ids.insert(predicate.record_id)), tuple(findings)
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
+from contracts.fields import moment, time_text
+from contracts.rules.consents import FOR_EVER, kept_until
 from contracts.rules.findings import Finding
 from contracts.rules.state import Document, Entry, Matter, TrustState
 from contracts.statements import AuditReport, Erasure, Incident
 from contracts.wording import N_
+
+FOLLOW_UP_DAYS = 30
 
 
 def check_incident(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -51,21 +56,44 @@ def check_report(state: TrustState, entry: Entry) -> Iterator[Finding]:
         yield Finding("AUDIT_REPORT", entry.index, "I26", N_("the audit report is about entries that did not exist"))
 
 
+def late_matters(state: TrustState, now: str) -> list[Matter]:
+    """I28: what nobody has answered within FOLLOW_UP_DAYS; asked of a whole log, since no single entry breaks it."""
+    latest = _days_later(now, -FOLLOW_UP_DAYS)
+    return sorted((m for m in state.matters.values() if not m.answered and m.since < latest), key=lambda m: m.index)
+
+
 def check_erasure(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I24: only off-log documents that the log names can go, each once."""
+    """I24: only off-log documents that the log names can go, each once, and not before their time."""
     erasure = entry.predicate
     assert isinstance(erasure, Erasure)
     for erased in erasure.documents:
         named = state.documents.get(erased.document)
         gone = (erased.document, erased.part) in state.erased
         if named is None or gone or (erased.part == "contributions" and named.kind != "list"):
-            yield Finding(
-                "ERASURE",
-                entry.index,
-                "I24",
-                N_("{document} is not an off-log document that is still there"),
-                {"document": erased.document},
-            )
+            what = N_("{document} is not an off-log document that is still there")
+        elif erasure.ground != "authority" and not _is_due(state, named, erased.part, erasure.issued_at):
+            what = N_("{document} must still be kept")
+        else:
+            continue
+        yield Finding("ERASURE", entry.index, "I24", what, {"document": erased.document})
+
+
+def _is_due(state: TrustState, named: Document, part: str, now: str) -> bool:
+    if named.kind == "register":
+        return state.live_key(named.member, "node") is None
+    if named.agreement is None:
+        return now >= _days_later(named.named_at, 3 * 366)
+    record = state.agreements[named.agreement]
+    if part == "contributions":
+        return now >= _days_later(named.named_at, record.terms.contributions_kept_days)
+    return now >= kept_until(record)
+
+
+def _days_later(time: str, days: int) -> str:
+    try:
+        return time_text(moment(time) + timedelta(days=days))
+    except OverflowError:
+        return FOR_EVER
 
 
 def record_erasure(state: TrustState, entry: Entry) -> TrustState:

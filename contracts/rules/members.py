@@ -22,6 +22,7 @@ from contracts.statements import (
     PrivacyCheck,
     QuorumRule,
     Refusal,
+    Seen,
 )
 from contracts.wording import N_
 
@@ -126,6 +127,8 @@ def check_signers(state: TrustState, entry: Entry) -> Iterator[Finding]:
             code = "CONSENT_NOT_BY_PRINCIPAL"
         case Policy():
             code = "POLICY"
+        case AgreementPublished():
+            code = "AGREEMENT_SIGNATURE"
         case Key(replaces=str()):
             code = "KEY_ROTATION"
     yield Finding(
@@ -138,7 +141,7 @@ def check_signers(state: TrustState, entry: Entry) -> Iterator[Finding]:
 
 
 def check_place(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I6, I8: genesis stands first and only there, and no statement is said twice."""
+    """I6, I8, I26: genesis stands first and only there, nothing is said twice, nobody has seen entries to come."""
     if isinstance(entry.predicate, Genesis) != (entry.index == 0):
         yield Finding("GENESIS", entry.index, "I6", N_("the genesis statement must be the first entry and no other"))
     if entry.predicate.record_id in state.record_ids:
@@ -148,6 +151,15 @@ def check_place(state: TrustState, entry: Entry) -> Iterator[Finding]:
             "I8",
             N_("the statement {id} is in the log already"),
             {"id": entry.predicate.record_id},
+        )
+    seen = getattr(entry.predicate, "seen", None)
+    if isinstance(seen, Seen) and seen.size > entry.index and getattr(entry.predicate, "event", None) != "withdraw":
+        yield Finding(
+            "EQUIVOCATION",
+            entry.index,
+            "I26",
+            N_("its author had seen {size} entries of a log that had {index}"),
+            {"size": seen.size, "index": entry.index},
         )
 
 
@@ -231,7 +243,7 @@ def admit_key(state: TrustState, entry: Entry) -> TrustState:
         ended = replace(state.keys[key.replaces], ended=entry.index)
         state = replace(state, keys=state.keys.insert(key.replaces, ended))
     if key.register_document:
-        named = Document(entry.index, "register", None, key.issued_at)
+        named = Document(entry.index, "register", None, key.issued_at, key.member)
         state = replace(state, documents=state.documents.insert(key.register_document, named))
     return _seated(state, RegisteredKey(key.member, key.role, key.public, entry.index))
 

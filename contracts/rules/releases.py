@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from contracts.rules.budgets import give_back
 from contracts.rules.findings import Finding
-from contracts.rules.state import Entry, RoundRecord, RunRecord, TrustState
+from contracts.rules.state import Entry, Matter, RoundRecord, RunRecord, TrustState
 from contracts.statements import Refusal, Release
 from contracts.wording import N_
 
@@ -35,6 +35,19 @@ def check_release(state: TrustState, entry: Entry) -> Iterator[Finding]:
         yield Finding(
             "RELEASE_FLOOR", entry.index, "I21", N_("the release stands on {n} members"), {"n": participants(run)}
         )
+    yield from _check_terms(state, entry, run)
+
+
+def _check_terms(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Finding]:
+    """I21: released while the agreement lasts, to those whom it names."""
+    release, record = entry.predicate, state.agreements[run.order.agreement]
+    assert isinstance(release, Release)
+    if record.state not in ("active", "superseded") or release.issued_at >= record.terms.valid_to:
+        yield Finding("RELEASE_EXPIRED", entry.index, "I21", N_("the agreement of the released model is over"))
+    if release.beneficiaries != record.terms.beneficiaries:
+        yield Finding(
+            "RELEASE_BENEFICIARY", entry.index, "I21", N_("the model is released to others than the agreement names")
+        )
 
 
 def record_release(state: TrustState, entry: Entry) -> TrustState:
@@ -47,6 +60,10 @@ def record_release(state: TrustState, entry: Entry) -> TrustState:
         runs=state.runs.insert(release.order, released),
         released_runs=state.released_runs.insert(release.task, release.order),
     )
+
+
+# Reasons that lie with the order or the office, which therefore owes an answer (I28).
+_FAULTS = ("agreement", "bundle", "schema", "ledger", "plan", "log")
 
 
 def check_refusal(state: TrustState, entry: Entry) -> Iterator[Finding]:
@@ -82,4 +99,6 @@ def record_refusal(state: TrustState, entry: Entry) -> TrustState:
         state = give_back(state, refusal.member, waiting.opened, run.order)
         idle = replace(waiting, not_started=waiting.not_started | {refusal.member})
         return replace(state, runs=state.runs.insert(run.run, replace(run, rounds=(*run.rounds[:-1], idle))))
+    if refusal.reason in _FAULTS:
+        state = replace(state, matters=state.matters.insert(entry.digest, Matter(entry.index, refusal.issued_at)))
     return replace(state, runs=state.runs.insert(run.run, replace(run, refused=run.refused | {refusal.member})))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from rpds import HashTrieMap
 
 from contracts.agreement import TaskTerms, Terms
+from contracts.fields import moment
 from contracts.rules.budgets import charge, check_asked
 from contracts.rules.findings import Finding
 from contracts.rules.state import Document, Entry, RoundRecord, RunRecord, TrustState
@@ -97,11 +98,15 @@ def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
         )
         return
     late = opened.issued_at >= run.order.expires_at
+    interval_s = state.agreements[run.order.agreement].terms.rounds.interval_min_s
+    soon = bool(run.rounds) and _seconds(run.rounds[-1].opened.issued_at, opened.issued_at) < interval_s
     if (
         opened.round != run.next_round()
         or run.open_round()
         or run.release
         or late
+        or soon
+        or opened.deadline_s > run.order.deadline_s
         or opened.round > run.order.plan.releases
         or not run.index < opened.log_size <= entry.index
     ):
@@ -140,15 +145,28 @@ def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
     yield from check_asked(state, entry, run)
 
 
+def _seconds(earlier: str, later: str) -> float:
+    return (moment(later) - moment(earlier)).total_seconds()
+
+
 def open_round(state: TrustState, entry: Entry) -> TrustState:
-    """Use up the round's number and charge everyone listed, also for a broken entry."""
+    """Use up the round's number and charge everyone listed."""
+    return _opened(state, entry, broken=False)
+
+
+def open_broken_round(state: TrustState, entry: Entry) -> TrustState:
+    """Use up number and charge all the same, and permit nobody to compute."""
+    return _opened(state, entry, broken=True)
+
+
+def _opened(state: TrustState, entry: Entry, *, broken: bool) -> TrustState:
     opened = entry.predicate
     assert isinstance(opened, RoundOpen)
     run = state.runs.get(opened.order)
     if run is None:
         return state
     state = charge(state, opened, run.order)
-    grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opened)))
+    grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opened, broken=broken)))
     return replace(state, runs=state.runs.insert(run.run, grown))
 
 
@@ -191,6 +209,14 @@ def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
             entry.index,
             "I14",
             N_("the cut-off of round {round} lies outside the round"),
+            {"round": closed.round},
+        )
+    if closed.outcome == "recorded" and state.agreements[run.order.agreement].state not in ("active", "superseded"):
+        yield Finding(
+            "AGREEMENT_INACTIVE",
+            entry.index,
+            "I9",
+            N_("the agreement of round {round} is not active"),
             {"round": closed.round},
         )
     yield from _check_contributors(state, entry, run, waiting)

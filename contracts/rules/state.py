@@ -76,11 +76,12 @@ class ConsentEvent:
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """A round that was opened, and how it ended if it did."""
+    """A round that was opened, and how it ended if it did. A `broken` opening spends, and permits nobody to compute."""
 
     open_index: int
     opened: RoundOpen
     closed: Round | None = None
+    broken: bool = False
     not_started: frozenset[str] = frozenset()
 
 
@@ -119,6 +120,7 @@ class Document:
     ]
     agreement: str | None
     named_at: str
+    member: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class TrustState:
     """
 
     size: int = 0
+    not_before: str = ""
     genesis: Genesis | None = None
     quorum: QuorumRule = "members n//2+1, auditors 1"
     keys: HashTrieMap[str, RegisteredKey] = HashTrieMap()

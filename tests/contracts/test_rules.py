@@ -1,15 +1,29 @@
 """The rulebook as stories: each rule's number stands in the code it is found under."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.agreement import prose
-from contracts.envelope import public_text, seal, to_base64
+from contracts.agreement import RoundTerms, prose
+from contracts.envelope import digest, public_text, seal, to_base64
 from contracts.rules.fold import apply, replay
+from contracts.rules.incidents import late_matters
 from contracts.rules.state import EMPTY
-from contracts.statements import AgreementPublished, Key, KeyState, payload
+from contracts.statements import (
+    AgreementPublished,
+    AgreementState,
+    Erased,
+    Erasure,
+    Incident,
+    Key,
+    KeyState,
+    Policy,
+    Seen,
+    payload,
+)
 from simulator import NOTHING, Firm, Trust, keyid, plan
 
 
@@ -268,3 +282,184 @@ def test_payloads_parse_back(trust):
     for entry in trust.entries:
         opened = open_entry(entry)
         assert payload(parse(opened.payload)) == opened.payload
+
+
+def test_an_agreement_moves_only_along_its_states(trust):
+    def change(prev, state, **changes):
+        fields = {**trust.stamp(), "agreement": trust.agreement, "prev_state": prev, "state": state} | changes
+        return codes(trust.say(AgreementState(reason="office", **fields), trust.office))
+
+    assert change("suspended", "active") == ["AGREEMENT_STATE"]
+    assert change("active", "suspended") == []
+    assert codes(trust.consent(trust.firms[0])) == ["AGREEMENT_INACTIVE"]
+    assert change("suspended", "active") == []
+    assert change("active", "expired") == ["AGREEMENT_STATE"], "its last day has not come"
+    trust.now = datetime(2028, 1, 1, tzinfo=UTC)
+    assert change("active", "expired") == []
+    assert change("expired", "closed") == ["AGREEMENT_STATE"], "its records must still be kept"
+    trust.now = datetime(2031, 1, 2, tzinfo=UTC)
+    assert change("expired", "closed") == []
+
+
+def test_a_new_version_supersedes_the_one_before_and_needs_new_consents(trust):
+    trust.consent(trust.firms[0])
+    skipped = trust.make_terms(version=3, supersedes=trust.agreement)
+    assert codes(trust.publish(skipped)) == ["AGREEMENT_CHAIN"]
+    assert codes(trust.publish(trust.make_terms(version=2, supersedes=trust.agreement), trust.office)) == [
+        "AGREEMENT_SIGNATURE"
+    ]
+    assert codes(trust.publish(trust.make_terms(version=2, supersedes=trust.agreement))) == []
+    assert trust.state.agreements[trust.agreement].state == "superseded"
+    assert trust.state.consent(trust.firms[0].member, trust.state.active_agreement()) is None
+    assert codes(trust.order()) == ["AGREEMENT_INACTIVE"]
+
+
+def test_a_consent_that_time_has_ended_can_be_said_to_have_by_anyone_and_not_before(trust):
+    firm = trust.firms[0]
+    trust.consent(firm, expires_at="2026-02-01T00:00:00Z")
+    expire = {"event": "expire", "expires_at": None, "notice": None, "signer": trust.office}
+    assert codes(trust.consent(firm, **expire)) == ["CONSENT_CHAIN"]
+    trust.now = datetime(2026, 2, 1, tzinfo=UTC)
+    assert codes(trust.consent(firm, **expire)) == []
+    assert codes(trust.consent(firm, "renew")) == ["CONSENT_CHAIN"], "what is over needs a new grant"
+    assert codes(trust.consent(firm)) == []
+
+
+def test_a_consent_does_not_take_effect_in_the_past(trust):
+    assert codes(trust.consent(trust.firms[0], effective_from="2026-01-02T00:00:00Z")) == ["BACKDATED_CONSENT"]
+    signed_long_ago = {"issued_at": "2026-01-02T00:00:00Z", "effective_from": "2026-01-02T00:00:00Z"}
+    assert codes(trust.consent(trust.firms[0], **signed_long_ago)) == ["BACKDATED_CONSENT"]
+    assert codes(trust.consent(trust.firms[0])) == []
+    assert codes(trust.consent(trust.firms[0], "withdraw", issued_at="2026-01-02T00:00:00Z")) == []
+
+
+def test_the_clock_of_the_office_does_not_run_backwards(trust):
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    assert codes(trust.open(issued_at="2026-01-05T07:00:00Z")) == ["TIME_OUT_OF_WINDOW"]
+    assert trust.run.rounds[0].broken
+
+
+def test_nobody_has_seen_entries_to_come(trust):
+    assert codes(trust.consent(trust.firms[0], seen=Seen(size=10**6, root=NOTHING))) == ["EQUIVOCATION"]
+
+
+def test_rounds_keep_the_agreed_interval(trust):
+    trust = Trust(rounds=RoundTerms(max_per_run=50, interval_min_s=600, window_max_s=259_200, deadline_max_s=3600))
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    trust.open()
+    trust.close()
+    assert codes(trust.open()) == ["ROUND_SEQUENCE"]
+    trust.close()
+    trust.now += timedelta(minutes=10)
+    assert codes(trust.open()) == []
+
+
+def test_a_round_that_a_member_says_it_did_not_start_costs_it_nothing(trust):
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    trust.open()
+    firm, cost = trust.firms[0], plan().rho_nano()
+    account = (firm.member, "receivables", "row", "train", "2026")
+    assert trust.state.spent(*account) == cost
+    waiting = trust.run.open_round()
+    assert codes(trust.refuse(firm, "not-started", open=waiting.open_index + 1)) == ["PARTICIPANT"]
+    assert codes(trust.refuse(firm, "not-started", open=waiting.open_index)) == []
+    assert trust.state.spent(*account) == 0
+    assert codes(trust.refuse(firm, "not-started", open=waiting.open_index)) == ["PARTICIPANT"]
+    spend = tuple((m, cost) for m, _ in waiting.opened.members if m != firm.member)
+    assert codes(trust.close(spend=spend)) == ["PARTICIPANT"], "who did not start is not in the sum"
+
+
+def test_whoever_refused_a_run_is_not_asked_again_and_a_faulty_order_must_be_answered(trust):
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    asked = tuple(sorted((f.member, trust.state.consent(f.member, trust.agreement).index) for f in trust.firms))
+    assert codes(trust.refuse(trust.firms[0], "bundle")) == []
+    refusal = digest(trust.entries[-1])
+    assert codes(trust.open(members=asked)) == ["PARTICIPANT"]
+    assert late_matters(trust.state, "2026-02-01T00:00:00Z") == []
+    assert [m.index for m in late_matters(trust.state, "2026-03-01T00:00:00Z")] == [trust.state.matters[refusal].index]
+    answer = {"category": "refusal", "state": "answered", "members": (), "document": digest(b"salted")}
+    assert codes(trust.say(Incident(**trust.stamp(), about=NOTHING, **answer), trust.office)) == ["FOLLOW_UP"]
+    assert codes(trust.say(Incident(**trust.stamp(), about=refusal, **answer), trust.office)) == []
+    assert late_matters(trust.state, "2026-03-01T00:00:00Z") == []
+
+
+def test_a_key_is_followed_only_by_one_that_it_signs_itself_or_that_auditors_sign(trust):
+    firm, auditor = trust.firms[0], Ed25519PrivateKey.generate()
+    new, newer, third = (Ed25519PrivateKey.generate() for _ in range(3))
+
+    def succeed(old, key, *signers):
+        statement = trust.key(firm.member, "node", key, replaces=old and keyid(old))
+        return codes(trust.say(statement, trust.office, key, *signers))
+
+    assert succeed(firm.node, new) == ["KEY_ROTATION"], "the office alone swaps nobody's key"
+    assert succeed(trust.firms[1].node, new, trust.firms[1].node) == ["KEY_ROTATION"]
+    assert succeed(firm.node, new, firm.node) == []
+    assert codes(trust.consent(firm)) == ["REVOKED_KEY"]
+    assert codes(trust.consent(firm, signer=new)) == []
+    trust.say(KeyState(**trust.stamp(), key=keyid(new), state="compromised"), new)
+    assert succeed(new, newer) == ["KEY_ROTATION"], "without auditors a lost key ends the membership"
+    trust.say(trust.key(None, "auditor", auditor), trust.office, auditor)
+    assert succeed(None, third) == ["KEY_ROTATION"]
+    assert succeed(new, newer, auditor) == []
+    assert codes(trust.consent(firm, "amend", signer=newer)) == []
+
+
+def test_the_office_key_is_followed_too(trust):
+    new = Ed25519PrivateKey.generate()
+    old, statement = trust.office, trust.key(None, "office", new, replaces=keyid(trust.office))
+    assert codes(trust.say(statement, new)) == ["KEY_ROTATION"]
+    assert codes(trust.say(trust.key(None, "office", new, replaces=keyid(old)), old, new)) == []
+    assert codes(trust.order()) == ["REVOKED_KEY"]
+    trust.office = new
+    assert codes(trust.order()) == []
+
+
+def test_documents_go_only_when_their_time_is_over_and_only_those_that_the_log_names(trust):
+    trust.whole_run()
+    model = trust.run.model
+
+    def erase(document, part="document", ground="retention-ended"):
+        named = (Erased(document=document, part=part),)
+        return codes(trust.say(Erasure(**trust.stamp(), documents=named, ground=ground), trust.office))
+
+    assert erase(digest(trust.entries[3])) == ["ERASURE"], "an entry is no off-log document"
+    assert erase(model) == ["ERASURE"]
+    assert erase(model, "contributions", "authority") == ["ERASURE"]
+    trust.now += timedelta(days=91)
+    assert erase(NOTHING, "contributions") == []
+    assert erase(NOTHING, "contributions") == ["ERASURE"]
+    trust.now = datetime(2031, 1, 1, tzinfo=UTC)
+    assert erase(model) == []
+
+
+def test_the_quorum_rule_changes_only_with_both_groups(trust):
+    auditor = Ed25519PrivateKey.generate()
+    trust.say(trust.key(None, "auditor", auditor), trust.office, auditor)
+    nodes = [f.node for f in trust.firms]
+
+    def change(*signers, prev="members n//2+1, auditors 1"):
+        said = Policy(**trust.stamp(), prev=prev, quorum="members 2n//3+1, auditors 1")
+        return codes(trust.say(said, trust.office, *signers))
+
+    assert change() == change(*nodes) == change(*nodes[:2], auditor) == ["POLICY"]
+    assert change(*nodes[:3], auditor, prev="members n, auditors 1") == ["POLICY"]
+    assert change(*nodes[:3], auditor) == []
+    assert trust.state.quorum == "members 2n//3+1, auditors 1"
+
+
+def test_a_release_reaches_those_whom_the_agreement_names_while_it_lasts(trust):
+    trust.whole_run()
+    trust.order()
+    for _ in range(3):
+        trust.open()
+        trust.close()
+    assert codes(trust.release(beneficiaries="public")) == ["RELEASE_BENEFICIARY"]
+    assert codes(trust.release(issued_at="2028-01-01T00:00:00Z")) == ["RELEASE_EXPIRED"]
