@@ -10,8 +10,8 @@ from contracts.artefact import model, of_round, read_artefact
 from contracts.envelope import digest, from_base64, load_public, open_entry, strict_json
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.merkle import leaf_hash, root
-from contracts.rules.state import RoundRecord, RunRecord, TrustState
-from contracts.statements import Contribution, Round, parse
+from contracts.rules.state import Closing, RoundRecord, RunRecord, TrustState
+from contracts.statements import Contribution, parse
 from contracts.wording import N_
 from privacy.encoding import EncodingError, add
 from privacy.step import StepState, advance, start_state, state_from
@@ -31,7 +31,7 @@ def check_models(state: TrustState, evidence: Evidence) -> Step:
 
 
 def _check_round(
-    state: TrustState, evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Round, step: Step
+    state: TrustState, evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Closing, step: Step
 ) -> int:
     assert closed.list_document and closed.aggregate and closed.step_state
     listed = _document(evidence, closed.list_document, step)
@@ -46,7 +46,9 @@ def _check_round(
     return 1
 
 
-def read_list(state: TrustState, data: bytes, run: RunRecord, record: RoundRecord, closed: Round) -> list[Contribution]:
+def read_list(
+    state: TrustState, data: bytes, run: RunRecord, record: RoundRecord, closed: Closing
+) -> list[Contribution]:
     """I17, I18: the lines of a contribution list, each signed by its member for this round and this model."""
     entries = [from_base64(text) for text in strict_json(data)]
     if closed.list_root != "sha256:" + root([leaf_hash(e) for e in entries]).hex():
@@ -94,7 +96,7 @@ def _node_key(state: TrustState, member: str, at: int) -> str | None:
     )
 
 
-def _check_sum(evidence: Evidence, run: RunRecord, closed: Round, lines: list[Contribution], step: Step) -> None:
+def _check_sum(evidence: Evidence, run: RunRecord, closed: Closing, lines: list[Contribution], step: Step) -> None:
     vectors = []
     for line in lines:
         data = evidence.read(f"documents/{line.payload.removeprefix('sha256:')}")
@@ -114,7 +116,7 @@ def _check_sum(evidence: Evidence, run: RunRecord, closed: Round, lines: list[Co
         raise Invalid(N_("the sum of round {round} is not the logged one"), code="AGGREGATE", round=closed.round)
 
 
-def _check_model(evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Round, step: Step) -> None:
+def _check_model(evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Closing, step: Step) -> None:
     """The server step again, bit for bit, from the documents of this round and of the one before."""
     assert closed.aggregate
     total = _values(evidence, closed.aggregate, "aggregate", "q")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from contracts.rules.findings import Finding
-from contracts.rules.state import Account, Entry, RunRecord, TrustState, covers, is_live
+from contracts.rules.state import Account, Entry, Opening, RunRecord, TrustState, covers, is_live
 from contracts.statements import RoundOpen, RunOrder
 from contracts.wording import N_
 
@@ -85,7 +85,7 @@ def charge(state: TrustState, opened: RoundOpen, order: RunOrder) -> TrustState:
     return replace(state, charges=charges)
 
 
-def give_back(state: TrustState, member: str, opened: RoundOpen, order: RunOrder) -> TrustState:
+def give_back(state: TrustState, member: str, opened: Opening, order: RunOrder) -> TrustState:
     """I19: a member that says it did not start a round is not charged for it."""
     account = _account(member, order, opened.issued_at[:4])
     left = state.charges[account] - order.plan.rho_nano()

@@ -11,7 +11,7 @@ from contracts.agreement import TaskTerms, Terms
 from contracts.fields import moment
 from contracts.rules.budgets import charge, check_asked
 from contracts.rules.findings import Finding
-from contracts.rules.state import Document, Entry, RoundRecord, RunRecord, TrustState
+from contracts.rules.state import Closing, Document, Entry, Opening, RoundRecord, RunRecord, TrustState
 from contracts.statements import Round, RoundOpen, RunOrder
 from contracts.wording import N_
 from privacy.plan import PlanError
@@ -166,7 +166,9 @@ def _opened(state: TrustState, entry: Entry, *, broken: bool) -> TrustState:
     if run is None:
         return state
     state = charge(state, opened, run.order)
-    grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opened, broken=broken)))
+    model_in = run.model if run.model == opened.model_in else opened.model_in  # one string for both, not two
+    opening = Opening(opened.round, opened.issued_at, opened.members, model_in)
+    grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opening, broken=broken)))
     return replace(state, runs=state.runs.insert(run.run, grown))
 
 
@@ -284,7 +286,8 @@ def close_round(state: TrustState, entry: Entry) -> TrustState:
     waiting = run.open_round() if run else None
     if run is None or waiting is None:
         return state
-    ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closed)), model=closed.model_out)
+    closing = Closing(**{name: getattr(closed, name) for name in Closing.__slots__})
+    ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closing)), model=closed.model_out)
     documents = _named(
         state,
         entry,

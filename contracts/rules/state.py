@@ -19,8 +19,6 @@ from contracts.statements import (
     PrivacyCheck,
     QuorumRule,
     Release,
-    Round,
-    RoundOpen,
     RunOrder,
 )
 
@@ -75,12 +73,37 @@ class ConsentEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """What a round-open said that is still asked for later. A state of many rounds must stay small."""
+
+    round: int
+    issued_at: str
+    members: tuple[tuple[str, int], ...]
+    model_in: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What a round said that is still asked for later."""
+
+    round: int
+    outcome: Literal["recorded", "aborted"]
+    contributors: tuple[str, ...]
+    list_root: str | None
+    list_document: str | None
+    aggregate: str | None
+    model_out: str
+    step_state: str | None
+    unmasking: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RoundRecord:
     """A round that was opened, and how it ended if it did. A `broken` opening spends, and permits nobody to compute."""
 
     open_index: int
-    opened: RoundOpen
-    closed: Round | None = None
+    opened: Opening
+    closed: Closing | None = None
     broken: bool = False
     not_started: frozenset[str] = frozenset()
 
