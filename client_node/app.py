@@ -146,6 +146,7 @@ class Node:
             order=run,
             reason=reason,
             seen=self._mirror.seen(),
+            ledger=self._budget.head(),
         )  # type: ignore[arg-type]
         consents.send(self._settings, self._mirror, self._uplink, said)
 

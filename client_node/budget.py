@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from client_node.settings import Settings
 from contracts.envelope import canonical, digest
 from contracts.errors import Invalid, Refused, Unavailable
 from contracts.statements import LedgerHead
@@ -157,6 +158,11 @@ class Budget:
         """Everything that ever left: (when, kind, bytes, digest)."""
         with self._write() as connection:
             return connection.execute("SELECT at, kind, bytes, digest FROM gone ORDER BY seq").fetchall()
+
+
+def read_ledger(settings: Settings) -> Budget:
+    """The ledger of a node's home."""
+    return Budget(settings.home / "ledger.db")
 
 
 def _spent(connection: sqlite3.Connection, dataset: str, unit: str, partition: str, year: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from client_node.budget import read_ledger
 from client_node.mirror import Mirror
 from client_node.settings import Settings
 from client_node.uplink import Uplink
@@ -42,6 +43,8 @@ def grant(settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, o
         rho_run_max_nano=min(limits.rho_run_max_nano, own_run),
         rho_year_max_nano=min(limits.rho_year_max_nano, own_year),
         rounds_max=terms.rounds.max_per_run,
+        orders_max=terms.rounds.orders_max,
+        aborted_max=terms.rounds.aborted_max,
     )
     shown = Notice(
         digest=terms.prose.zh if lang == "zh" else terms.prose.en,
@@ -63,6 +66,7 @@ def grant(settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, o
         method="signed-in-node",
         consent_kind="separate",
         seen=mirror.seen(),
+        ledger=read_ledger(settings).head(),
     )
 
 
@@ -84,6 +88,7 @@ def withdrawal(settings: Settings, mirror: Mirror, agreement: str) -> Consent:
         method="signed-in-node",
         consent_kind="separate",
         seen=mirror.seen(),
+        ledger=read_ledger(settings).head(),
     )
 
 

@@ -56,7 +56,7 @@ def authorise(
     order = ordered.order
     if withdrawn or member not in dict(waiting.opened.members):
         raise _no("consent", N_("this member has not consented to this run, or has withdrawn"))
-    forbidden = refusal_of(state, member, order, below=open_index, at_time=waiting.opened.issued_at)
+    forbidden = refusal_of(state, member, ordered, below=open_index, at_time=waiting.opened.issued_at)
     spent_before = forbidden == "OVER_BUDGET"  # the fold has charged this very round already; the ledger decides below
     if forbidden and not spent_before:
         raise _no("consent", N_("this member has not consented to this run, or has withdrawn"))

@@ -47,9 +47,11 @@ class PrivacyTerms(Strict):
 
 
 class RoundTerms(Strict):
-    """Pace and size of runs, in seconds."""
+    """Pace and size of runs, in seconds; how often a member may be asked, and asked in vain, in a year."""
 
     max_per_run: Count
+    orders_max: Count
+    aborted_max: Count
     interval_min_s: Index
     window_max_s: Count
     deadline_max_s: Count
@@ -129,7 +131,7 @@ _ZH = """# {chamber}数据信托协议  第 {version} 版
 {tasks}
 3. 隐私额度：每次联合训练 ε ≤ {epsilon_run}，每年 ε ≤ {epsilon_year}（δ = {delta}）。噪声由会员自己的节点加入，相邻关系为增加或减少一个单位。
 4. {secure_sum}
-5. 每轮至少 {min_members} 家会员，每次联合训练至多 {rounds} 轮。
+5. 每轮至少 {min_members} 家会员，每次联合训练至多 {rounds} 轮；每年至多 {orders} 次联合训练、{aborted} 轮中止。
 6. 会员可随时撤回，下一次截止时起不再使用其数据；此前各轮保持有效。
 7. 结果只供会员使用，不得转作他用。记录保存 {years} 年。每份协议、授权和每次使用都写入透明日志，任何持有公钥的人都可核验。
 8. 适用法律：{law}。中英文不一致时以中文为准。
@@ -142,7 +144,7 @@ Valid from {valid_from} to {valid_to}.
 {tasks}
 3. Privacy budget: at most epsilon {epsilon_run} a run and epsilon {epsilon_year} a year (delta = {delta}). The member's own node adds the noise; neighbours differ by adding or removing one unit.
 4. {secure_sum}
-5. A round has at least {min_members} members, a run at most {rounds} rounds.
+5. A round has at least {min_members} members, a run at most {rounds} rounds; a year at most {orders} runs and {aborted} aborted rounds.
 6. A member may withdraw at any time; from the next cut-off on its data are not used; earlier rounds stay valid.
 7. Results are for members only and for no other use. Records are kept for {years} years. Every agreement, every consent and every use is in the transparency log, which anyone with the public keys can check.
 8. Law: {law}. Where the languages differ, the Chinese text prevails.
@@ -192,6 +194,8 @@ def prose(terms: Terms, lang: Language) -> str:
         delta=terms.privacy.delta,
         min_members=terms.min_members,
         rounds=terms.rounds.max_per_run,
+        orders=terms.rounds.orders_max,
+        aborted=terms.rounds.aborted_max,
         years=terms.records_kept_years,
         law=terms.law,
         secure_sum=_SECURE_SUM[lang][terms.secure_sum],

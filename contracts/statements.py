@@ -42,6 +42,13 @@ class Seen(Strict):
     root: Digest
 
 
+class LedgerHead(Strict):
+    """Where the member's own budget book stands: a node with an older book may not contribute."""
+
+    head: Digest
+    rho_total_nano: Index
+
+
 # How many of the n admitted witnesses of either group must cosign; auditors count only once there is one.
 QuorumRule = Literal["members n//2+1, auditors 1", "members 2n//3+1, auditors 1", "members n, auditors 1"]
 
@@ -124,7 +131,11 @@ class DatasetScope(Strict):
 
 
 class Scope(Strict):
-    """What a consent allows: never wider than the agreement. Rho in nano is the truth, epsilon display."""
+    """What a consent allows: never wider than the agreement. Rho in nano is the truth, epsilon display.
+
+    `orders_max` runs a year may ask for a dataset, and `aborted_max` of their rounds may end without a sum: an order
+    that is never finished costs budget all the same.
+    """
 
     tasks: tuple[Name, ...]
     datasets: tuple[DatasetScope, ...]
@@ -134,6 +145,8 @@ class Scope(Strict):
     rho_run_max_nano: Count
     rho_year_max_nano: Count
     rounds_max: Count
+    orders_max: Count
+    aborted_max: Count
 
 
 class Notice(Strict):
@@ -154,7 +167,7 @@ class GivenBy(Strict):
 class Consent(Predicate):
     """A member's signed event on an agreement. Signed by the member's node key, by nobody else.
 
-    A grant says everything anew; an amend only narrows; a renew only prolongs. A withdraw ends the consent. An
+    A grant says everything anew; an amend only narrows; a renew opens the next year's budget and may prolong. A withdraw ends the consent. An
     expire states what time already made true, so any admitted key may sign it.
     """
 
@@ -173,6 +186,7 @@ class Consent(Predicate):
     given_by: GivenBy = GivenBy(role="legal-representative", delegation=None)
     legal_basis: Literal["dpv:Consent", "dpv:Contract"] = "dpv:Consent"
     seen: Seen
+    ledger: LedgerHead
 
     def subject(self) -> tuple[str, str]:
         return "agreement", self.agreement
@@ -220,6 +234,7 @@ class Round(Predicate):
     """How a round ended. Signed by the office. `spend` charges every listed member, dropped or not.
 
     `unmasking` names the document with which the secure sum can be done again; None where none is agreed.
+    `ledgers` repeats from each contributor's signed line where its own budget book stands.
     """
 
     kind = "round"
@@ -237,6 +252,7 @@ class Round(Predicate):
     unmasking: Digest | None
     dropped: tuple[tuple[MemberId, DropReason], ...]
     spend: tuple[tuple[MemberId, Count], ...]
+    ledgers: tuple[tuple[MemberId, LedgerHead], ...]
 
     def subject(self) -> tuple[str, str]:
         return "model", self.model_out
@@ -282,6 +298,7 @@ class Refusal(Predicate):
     ]
     open: Index | None = None
     seen: Seen
+    ledger: LedgerHead
 
     def subject(self) -> tuple[str, str]:
         return "order", self.order
@@ -311,6 +328,7 @@ class PrivacyCheck(Predicate):
     canaries: Count
     releases: Count
     faults: tuple[CheckFault, ...]
+    ledger: LedgerHead
 
     def subject(self) -> tuple[str, str]:
         return "bundle", self.bundle
@@ -375,13 +393,6 @@ class Incident(Predicate):
 
     def subject(self) -> tuple[str, str]:
         return "document", self.document
-
-
-class LedgerHead(Strict):
-    """Where the member's own budget book stands: a node with an older book may not contribute."""
-
-    head: Digest
-    rho_total_nano: Index
 
 
 class Contribution(Predicate):

@@ -287,6 +287,11 @@ def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, li
         digest(data),
     ):
         raise Invalid(N_("the contribution was made for another round or payload"), code="UPDATE_REPLAY")
+    known = office.log.state().ledgers.get(row.member)
+    if known and said.ledger.rho_total_nano < known.rho_total_nano:
+        raise Refused(
+            N_("the ledger of {member} shows less than it has shown before"), code="BUDGET_RESET", member=row.member
+        )
     values, plan = read_artefact(data, "contribution", "q").values, run.order.plan
     limit = plan.max_units * 2**plan.grid_bits + 20 * plan.sigma_steps
     if len(values) != plan.length() or (values and max(max(values), -min(values)) > limit):

@@ -11,14 +11,14 @@ from typing import Any
 from sqlmodel import col, select
 
 from contracts.artefact import Artefact, model, of_round, read_artefact
-from contracts.envelope import canonical, digest, seal, to_base64
+from contracts.envelope import canonical, digest, open_entry, seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import moment, new_id, time_text
 from contracts.merkle import leaf_hash, root
 from contracts.rules.budgets import consenting_members
 from contracts.rules.releases import participants
 from contracts.rules.state import RunRecord, TrustState
-from contracts.statements import Predicate, Release, Round, RoundOpen, RunOrder, payload
+from contracts.statements import Contribution, Predicate, Release, Round, RoundOpen, RunOrder, parse, payload
 from contracts.wording import N_
 from coordinator import registry
 from coordinator.database import Database
@@ -239,6 +239,7 @@ class RunJournal:
                 contributors=contributors,
                 dropped=dropped,
                 spend=tuple((m, cost) for m in listed if m not in waiting.not_started),
+                ledgers=tuple((said.member, said.ledger) for said in _lines(used)),
                 **named,
             )
         )
@@ -284,6 +285,12 @@ class RunJournal:
                 )
             )
         return enough
+
+
+def _lines(used: list[Reply]) -> list[Contribution]:
+    """What the combined members signed."""
+    said = [parse(open_entry(reply.line).payload) for reply in used]
+    return [line for line in said if isinstance(line, Contribution)]
 
 
 def mark_refused(database: Database, run: str, member: str) -> None:

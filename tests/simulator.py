@@ -35,6 +35,7 @@ from contracts.statements import (
     DatasetScope,
     Genesis,
     Key,
+    LedgerHead,
     Notice,
     Predicate,
     Refusal,
@@ -199,7 +200,14 @@ class Trust:
             "combining": "fixed-point/1",
             "secure_sum": "none",
             "min_members": 3,
-            "rounds": RoundTerms(max_per_run=50, interval_min_s=0, window_max_s=259_200, deadline_max_s=3600),
+            "rounds": RoundTerms(
+                max_per_run=50,
+                orders_max=20,
+                aborted_max=10,
+                interval_min_s=0,
+                window_max_s=259_200,
+                deadline_max_s=3600,
+            ),
             "onward_use": "none",
             "withdrawal": "excluded-from-next-cut-off",
             "records_kept_years": 3,
@@ -235,6 +243,8 @@ class Trust:
                     "rho_run_max_nano": limits.rho_run_max_nano,
                     "rho_year_max_nano": limits.rho_year_max_nano,
                     "rounds_max": 50,
+                    "orders_max": 20,
+                    "aborted_max": 10,
                 }
                 | (scope or {})
             ),
@@ -254,8 +264,14 @@ class Trust:
             "method": "signed-in-node",
             "consent_kind": "separate",
             "seen": Seen(size=0, root=NOTHING),
+            "ledger": self.ledger(firm.member),
         } | changes
         return self.say(Consent(**fields), signer or firm.node)  # type: ignore[arg-type]
+
+    def ledger(self, member: str, cost: int = 0) -> LedgerHead:
+        """A member's book after one more release."""
+        known = self.state.ledgers.get(member)
+        return LedgerHead(head=NOTHING, rho_total_nano=(known.rho_total_nano if known else 0) + cost)
 
     def order(self, **changes: object) -> tuple[Finding, ...]:
         """Order a risk run."""
@@ -316,8 +332,22 @@ class Trust:
             "unmasking": NOTHING if self.terms.secure_sum == "required" else None,
             "dropped": tuple((m, "withdrawn") for m in listed if m in without),
             "spend": tuple((m, cost) for m in listed),
+            "ledgers": tuple((m, self.ledger(m, cost)) for m in listed if m not in without),
         } | changes
         return self.say(Round(**fields), self.office)  # type: ignore[arg-type]
+
+    def abort(self) -> tuple[Finding, ...]:
+        """End the open round without a sum: nobody replied."""
+        waiting = self.run.open_round()
+        assert waiting is not None
+        return self.close(
+            outcome="aborted",
+            contributors=(),
+            ledgers=(),
+            dropped=tuple((m, "no-reply") for m, _ in waiting.opened.members),
+            model_out=waiting.opened.model_in,
+            **dict.fromkeys(("list_root", "list_document", "aggregate", "step_state", "unmasking")),
+        )
 
     def release(self, **changes: object) -> tuple[Finding, ...]:
         """Release the model of the last run."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from contracts.rules.findings import Finding
-from contracts.rules.state import Account, Entry, Opening, RunRecord, TrustState, covers, is_live
-from contracts.statements import RoundOpen, RunOrder
+from contracts.rules.state import Account, Asked, Entry, Opening, RunRecord, TrustState, covers, is_live
+from contracts.statements import LedgerHead, RoundOpen, RunOrder, Scope
 from contracts.wording import N_
 
 
@@ -15,12 +15,14 @@ def _account(member: str, order: RunOrder, year: str) -> Account:
     return member, order.dataset, str(order.plan.unit), order.plan.partition, year
 
 
-def refusal_of(state: TrustState, member: str, order: RunOrder, *, below: int, at_time: str) -> str | None:
-    """I14, I19, I20: the code that forbids asking `member` for one more round of `order`, or None.
+def refusal_of(state: TrustState, member: str, run: RunRecord, *, below: int, at_time: str) -> str | None:
+    """I14, I19, I20: the code that forbids asking `member` for one more round of `run`, or None.
 
     Looks at the last consent below index `below`, at its period at `at_time`, at its scope, and at what
-    the calendar year of `at_time` has left, summed over all agreements on the same dataset and unit.
+    the calendar year of `at_time` has left, summed over all agreements on the same dataset and unit. A year's
+    budget begins with a consent that the member signed in that year, not with the calendar.
     """
+    order = run.order
     event = state.consent(member, order.agreement, below)
     if event is None or state.live_key(member, "node") is None:
         return "NO_CONSENT"
@@ -30,9 +32,19 @@ def refusal_of(state: TrustState, member: str, order: RunOrder, *, below: int, a
         return "CONSENT_EXPIRED"
     if not covers(event, order):
         return "SCOPE"
+    if event.consent.issued_at[:4] < at_time[:4]:
+        return "NOT_RENEWED"
     assert event.consent.scope is not None
+    if _asked_too_often(state, member, run, event.consent.scope, at_time[:4]):
+        return "ASKED_TOO_OFTEN"
     spent = state.charges.get(_account(member, order, at_time[:4]), 0)
     return "OVER_BUDGET" if spent + order.plan.rho_nano() > event.consent.scope.rho_year_max_nano else None
+
+
+def _asked_too_often(state: TrustState, member: str, run: RunRecord, scope: Scope, year: str) -> bool:
+    """I20: a new run beyond the consented number, or too many rounds that cost budget and gave nothing."""
+    asked = state.asked.get((member, run.order.dataset, year), Asked())
+    return asked.aborted >= scope.aborted_max or (member not in run.asked and asked.orders >= scope.orders_max)
 
 
 def consenting_members(state: TrustState, run: RunRecord, at_time: str) -> tuple[tuple[str, int], ...]:
@@ -40,17 +52,20 @@ def consenting_members(state: TrustState, run: RunRecord, at_time: str) -> tuple
     listed = []
     for member in (m for m in state.members() if m not in run.refused):
         event = state.consent(member, run.order.agreement)
-        if event and refusal_of(state, member, run.order, below=state.size, at_time=at_time) is None:
+        if event and refusal_of(state, member, run, below=state.size, at_time=at_time) is None:
             listed.append((member, event.index))
     return tuple(sorted(listed))
 
 
+_OF_BUDGET = ("OVER_BUDGET", "ASKED_TOO_OFTEN", "NOT_RENEWED")
 _SENTENCES = {
     "NO_CONSENT": N_("round {round} asks {member}, who has not consented"),
     "TRAINED_AFTER_WITHDRAWAL": N_("round {round} asks {member}, who has withdrawn"),
     "CONSENT_EXPIRED": N_("round {round} asks {member}, whose consent has expired"),
     "PARTICIPANT": N_("round {round} asks {member}, whose node has refused this run"),
     "SCOPE": N_("round {round} asks {member} for more than the consent allows"),
+    "NOT_RENEWED": N_("round {round} asks {member}, who has not signed for a budget in this year"),
+    "ASKED_TOO_OFTEN": N_("round {round} asks {member} more often than the consent allows"),
     "OVER_BUDGET": N_("round {round} would spend more than the yearly budget of {member}"),
 }
 
@@ -61,7 +76,7 @@ def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Fin
     assert isinstance(opened, RoundOpen)
     for member, consent_index in opened.members:
         event = state.consent(member, run.order.agreement)
-        code = refusal_of(state, member, run.order, below=entry.index, at_time=opened.issued_at)
+        code = refusal_of(state, member, run, below=entry.index, at_time=opened.issued_at)
         if code is None and member in run.refused:
             code = "PARTICIPANT"
         if code is None and event and event.index != consent_index:
@@ -70,19 +85,33 @@ def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Fin
             yield Finding(
                 code,
                 entry.index,
-                "I20" if code == "OVER_BUDGET" else "I14",
+                "I20" if code in _OF_BUDGET else "I14",
                 _SENTENCES[code],
                 {"round": opened.round, "member": member},
             )
 
 
-def charge(state: TrustState, opened: RoundOpen, order: RunOrder) -> TrustState:
+def charge(state: TrustState, opened: RoundOpen, run: RunRecord) -> TrustState:
     """I19: every member listed in a round-open is charged for it, whatever comes of the round."""
-    charges, cost = state.charges, order.plan.rho_nano()
+    charges, asked, cost, year = state.charges, state.asked, run.order.plan.rho_nano(), opened.issued_at[:4]
     for member, _ in opened.members:
-        account = _account(member, order, opened.issued_at[:4])
+        account = _account(member, run.order, year)
         charges = charges.insert(account, charges.get(account, 0) + cost)
-    return replace(state, charges=charges)
+        if member not in run.asked:
+            key = member, run.order.dataset, year
+            before = asked.get(key, Asked())
+            asked = asked.insert(key, replace(before, orders=before.orders + 1))
+    return replace(state, charges=charges, asked=asked)
+
+
+def count_aborted(state: TrustState, opened: Opening, order: RunOrder) -> TrustState:
+    """I20: a round that ended without a sum, for every member it had asked."""
+    asked = state.asked
+    for member, _ in opened.members:
+        key = member, order.dataset, opened.issued_at[:4]
+        before = asked.get(key, Asked())
+        asked = asked.insert(key, replace(before, aborted=before.aborted + 1))
+    return replace(state, asked=asked)
 
 
 def give_back(state: TrustState, member: str, opened: Opening, order: RunOrder) -> TrustState:
@@ -90,3 +119,24 @@ def give_back(state: TrustState, member: str, opened: Opening, order: RunOrder) 
     account = _account(member, order, opened.issued_at[:4])
     left = state.charges[account] - order.plan.rho_nano()
     return replace(state, charges=state.charges.insert(account, left))
+
+
+def check_ledger(state: TrustState, index: int, member: str, ledger: LedgerHead) -> Iterator[Finding]:
+    """I19: a member's own budget book only grows; one that shrinks was restored from a backup, copied or deleted."""
+    known = state.ledgers.get(member)
+    if known and ledger.rho_total_nano < known.rho_total_nano:
+        yield Finding(
+            "BUDGET_RESET",
+            index,
+            "I19",
+            N_("the ledger of {member} shows less than it has shown before"),
+            {"member": member},
+        )
+
+
+def note_ledger(state: TrustState, member: str, ledger: LedgerHead) -> TrustState:
+    """Remember where a member's book stands; never a lower total than before."""
+    known = state.ledgers.get(member)
+    if known and ledger.rho_total_nano < known.rho_total_nano:
+        return state
+    return replace(state, ledgers=state.ledgers.insert(member, ledger))

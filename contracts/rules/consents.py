@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from contracts.agreement import Terms, check_prose
 from contracts.errors import Invalid
+from contracts.rules.budgets import check_ledger, note_ledger
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import AgreementRecord, ConsentEvent, Document, Entry, TrustState
 from contracts.statements import AgreementPublished, AgreementState, Consent, Scope
@@ -125,6 +126,7 @@ def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
         )
     if consent.event == "expire":
         return
+    yield from check_ledger(state, entry.index, consent.member, consent.ledger)
     record = state.agreements.get(consent.agreement)
     if record is None or record.state != "active":
         yield Finding(
@@ -157,12 +159,12 @@ def _follows(consent: Consent, last: ConsentEvent | None) -> bool:
 
 
 def _check_narrowing(entry: Entry, consent: Consent, last: Consent) -> Iterator[Finding]:
-    """I11, I12: an amend only narrows, a renew only prolongs; anything wider needs a new grant."""
+    """I11, I12: an amend only narrows, a renew opens the new year and never shortens; anything wider needs a new grant."""
     assert consent.scope and last.scope and consent.expires_at and last.expires_at
     if consent.event == "renew":
         if consent.scope != last.scope:
             code = "SCOPE"
-        elif consent.expires_at <= last.expires_at:
+        elif (consent.issued_at[:4], consent.expires_at) <= (last.issued_at[:4], last.expires_at):
             code = "CONSENT_CHAIN"
         else:
             return
@@ -190,6 +192,8 @@ def is_narrower(scope: Scope, than: Scope) -> bool:
         and scope.rho_run_max_nano <= than.rho_run_max_nano
         and scope.rho_year_max_nano <= than.rho_year_max_nano
         and scope.rounds_max <= than.rounds_max
+        and scope.orders_max <= than.orders_max
+        and scope.aborted_max <= than.aborted_max
     )
 
 
@@ -213,6 +217,8 @@ def _scope_is_within(scope: Scope, terms: Terms) -> bool:
         and scope.rho_run_max_nano <= limits.rho_run_max_nano
         and scope.rho_year_max_nano <= limits.rho_year_max_nano
         and scope.rounds_max <= terms.rounds.max_per_run
+        and scope.orders_max <= terms.rounds.orders_max
+        and scope.aborted_max <= terms.rounds.aborted_max
     )
 
 
@@ -223,6 +229,8 @@ def record_consent(state: TrustState, entry: Entry) -> TrustState:
     account = (consent.member, consent.agreement)
     event = ConsentEvent(entry.index, entry.digest, consent, state.consents.get(account))
     state = replace(state, consents=state.consents.insert(account, event))
+    if consent.event != "expire":  # anyone may state an expiry, so it says nothing about the member's book
+        state = note_ledger(state, consent.member, consent.ledger)
     if consent.given_by.delegation is None:
         return state
     named = Document(entry.index, "delegation", consent.agreement, consent.issued_at)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from contracts.checkpoint import parse_vkey
 from contracts.envelope import Opened, digest, from_base64, key_id, load_public, public_text
 from contracts.errors import Invalid
+from contracts.rules.budgets import note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.state import Document, Entry, Matter, RegisteredKey, Role, TrustState
 from contracts.statements import (
@@ -271,4 +272,5 @@ def record_privacy_check(state: TrustState, entry: Entry) -> TrustState:
     """Keep a member's newest check of its own release path."""
     check = entry.predicate
     assert isinstance(check, PrivacyCheck)
+    state = note_ledger(state, check.member, check.ledger)
     return replace(state, privacy_checks=state.privacy_checks.insert(check.member, (entry.index, check)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from contracts.rules.budgets import give_back
+from contracts.rules.budgets import give_back, note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.state import Entry, Matter, RoundRecord, RunRecord, TrustState
 from contracts.statements import Refusal, Release
@@ -91,6 +91,7 @@ def record_refusal(state: TrustState, entry: Entry) -> TrustState:
     """Remember who takes no further part in a run; a round that was not started is not charged."""
     refusal = entry.predicate
     assert isinstance(refusal, Refusal)
+    state = note_ledger(state, refusal.member, refusal.ledger)
     run = state.runs.get(refusal.order)
     if run is None:
         return state

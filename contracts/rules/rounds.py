@@ -9,7 +9,7 @@ from rpds import HashTrieMap
 
 from contracts.agreement import TaskTerms, Terms
 from contracts.fields import moment
-from contracts.rules.budgets import charge, check_asked
+from contracts.rules.budgets import charge, check_asked, check_ledger, count_aborted, note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.state import Closing, Document, Entry, Opening, RoundRecord, RunRecord, TrustState
 from contracts.statements import Round, RoundOpen, RunOrder
@@ -165,10 +165,11 @@ def _opened(state: TrustState, entry: Entry, *, broken: bool) -> TrustState:
     run = state.runs.get(opened.order)
     if run is None:
         return state
-    state = charge(state, opened, run.order)
+    state = charge(state, opened, run)
+    asked = run.asked.union(member for member, _ in opened.members)
     model_in = run.model if run.model == opened.model_in else opened.model_in  # one string for both, not two
     opening = Opening(opened.round, opened.issued_at, opened.members, model_in)
-    grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opening, broken=broken)))
+    grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opening, broken=broken)), asked=asked)
     return replace(state, runs=state.runs.insert(run.run, grown))
 
 
@@ -205,6 +206,7 @@ def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
             N_("round {round} reports another spend than its plan"),
             {"round": closed.round},
         )
+    yield from _check_ledgers(state, entry)
     if not waiting.open_index < closed.cutoff <= entry.index:
         yield Finding(
             "CUTOFF",
@@ -223,6 +225,22 @@ def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
         )
     yield from _check_contributors(state, entry, run, waiting)
     yield from _check_outcome(state, entry, run, waiting)
+
+
+def _check_ledgers(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I19: each contributor's book is shown, and none has shrunk."""
+    closed = entry.predicate
+    assert isinstance(closed, Round)
+    if tuple(member for member, _ in closed.ledgers) != closed.contributors:
+        yield Finding(
+            "BUDGET_REPORT",
+            entry.index,
+            "I19",
+            N_("round {round} does not show the ledger of each contributor"),
+            {"round": closed.round},
+        )
+    for member, ledger in closed.ledgers:
+        yield from check_ledger(state, entry.index, member, ledger)
 
 
 def _check_contributors(state: TrustState, entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
@@ -286,6 +304,10 @@ def close_round(state: TrustState, entry: Entry) -> TrustState:
     waiting = run.open_round() if run else None
     if run is None or waiting is None:
         return state
+    if closed.outcome == "aborted":
+        state = count_aborted(state, waiting.opened, run.order)
+    for member, ledger in closed.ledgers:
+        state = note_ledger(state, member, ledger)
     closing = Closing(**{name: getattr(closed, name) for name in Closing.__slots__})
     ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closing)), model=closed.model_out)
     documents = _named(

@@ -15,6 +15,7 @@ from contracts.statements import (
     AgreementPhase,
     Consent,
     Genesis,
+    LedgerHead,
     Predicate,
     PrivacyCheck,
     QuorumRule,
@@ -119,6 +120,7 @@ class RunRecord:
     rounds: tuple[RoundRecord, ...] = ()
     release: Release | None = None
     refused: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
 
     def open_round(self) -> RoundRecord | None:
         """The round that waits for its end, if any."""
@@ -156,6 +158,14 @@ class Matter:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How often a member was asked for a dataset in a year: runs, and rounds that ended without a sum."""
+
+    orders: int = 0
+    aborted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TrustState:
     """What was admitted, agreed, consented, ordered, spent and released below `size`.
 
@@ -175,6 +185,8 @@ class TrustState:
     runs: HashTrieMap[str, RunRecord] = HashTrieMap()
     released_runs: HashTrieMap[str, str] = HashTrieMap()
     charges: HashTrieMap[Account, int] = HashTrieMap()
+    asked: HashTrieMap[tuple[str, str, str], Asked] = HashTrieMap()
+    ledgers: HashTrieMap[str, LedgerHead] = HashTrieMap()
     privacy_checks: HashTrieMap[str, tuple[int, PrivacyCheck]] = HashTrieMap()
     record_ids: HashTrieSet[str] = HashTrieSet()
     documents: HashTrieMap[str, Document] = HashTrieMap()

@@ -19,6 +19,7 @@ def check(trust, firm, **changes):
         "canaries": 500,
         "releases": 50,
         "faults": (),
+        "ledger": trust.ledger(firm.member),
     } | changes
     return PrivacyCheck(**trust.stamp(), **fields)
 

@@ -20,6 +20,7 @@ from contracts.statements import (
     Incident,
     Key,
     KeyState,
+    LedgerHead,
     Policy,
     Seen,
     payload,
@@ -463,3 +464,52 @@ def test_a_release_reaches_those_whom_the_agreement_names_while_it_lasts(trust):
         trust.close()
     assert codes(trust.release(beneficiaries="public")) == ["RELEASE_BENEFICIARY"]
     assert codes(trust.release(issued_at="2028-01-01T00:00:00Z")) == ["RELEASE_EXPIRED"]
+
+
+def test_a_member_is_asked_no_more_often_than_it_consented_to(trust):
+    for firm in trust.firms:
+        trust.consent(firm, scope={"orders_max": 2})
+    for _ in range(2):
+        trust.order()
+        trust.open()
+    listed = trust.run.open_round().opened.members
+    trust.order()
+    assert codes(trust.open(members=listed)) == ["ASKED_TOO_OFTEN"] * 4
+
+
+def test_rounds_that_end_without_a_sum_are_counted_and_end_at_the_consented_number(trust):
+    for firm in trust.firms:
+        trust.consent(firm, scope={"aborted_max": 1})
+    trust.order()
+    trust.open()
+    listed = trust.run.open_round().opened.members
+    assert codes(trust.abort()) == []
+    assert codes(trust.open(members=listed)) == ["ASKED_TOO_OFTEN"] * 4
+
+
+def test_a_new_year_has_a_budget_only_once_the_member_has_signed_for_it(trust):
+    for firm in trust.firms:
+        trust.consent(firm, expires_at="2027-12-31T00:00:00Z")
+    trust.order(expires_at="2027-12-01T00:00:00Z")
+    trust.open()
+    listed = trust.run.open_round().opened.members
+    trust.close()
+    trust.now = trust.now.replace(year=2027)
+    assert codes(trust.open(members=listed)) == ["NOT_RENEWED"] * 4
+    trust.close()
+    for firm in trust.firms:
+        assert codes(trust.consent(firm, "renew", expires_at="2027-12-31T00:00:00Z")) == []
+    assert codes(trust.open()) == []
+
+
+def test_a_ledger_that_shrinks_is_found_wherever_it_is_shown(trust):
+    trust.whole_run()
+    firm = trust.firms[0]
+    old = LedgerHead(head=NOTHING, rho_total_nano=1)
+    assert codes(trust.consent(firm, "amend", ledger=old)) == ["BUDGET_RESET"]
+    trust.order()
+    trust.open()
+    shown = tuple((m, old) for m, _ in trust.run.open_round().opened.members)
+    assert codes(trust.close(ledgers=shown)) == ["BUDGET_RESET"] * 4
+    trust.open()
+    assert codes(trust.close(ledgers=())) == ["BUDGET_REPORT"]
