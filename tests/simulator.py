@@ -157,7 +157,8 @@ class Trust:
     def refuse(self, firm: Firm, reason: str, open: int | None = None) -> tuple[Finding, ...]:
         """A firm's node says no to the last run."""
         fields = {**self.stamp(), "member": firm.member, "order": self.run.run, "reason": reason, "open": open}
-        return self.say(Refusal(**fields, seen=Seen(size=0, root=NOTHING)), firm.node)  # type: ignore[arg-type]
+        shown = {"seen": Seen(size=0, root=NOTHING), "ledger": self.ledger(firm.member)}
+        return self.say(Refusal(**fields, **shown), firm.node)  # type: ignore[arg-type]
 
     def make_terms(self, **changes: object) -> Terms:
         """Terms for the risk task, with prose."""

@@ -347,7 +347,11 @@ def test_nobody_has_seen_entries_to_come(trust):
 
 
 def test_rounds_keep_the_agreed_interval(trust):
-    trust = Trust(rounds=RoundTerms(max_per_run=50, interval_min_s=600, window_max_s=259_200, deadline_max_s=3600))
+    trust = Trust(
+        rounds=RoundTerms(
+            max_per_run=50, orders_max=20, aborted_max=10, interval_min_s=600, window_max_s=259_200, deadline_max_s=3600
+        )
+    )
     for firm in trust.firms:
         trust.consent(firm)
     trust.order()
