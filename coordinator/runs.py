@@ -222,7 +222,7 @@ class RunJournal:
             "unmasking": None,
         }
         if total is not None:
-            named = self._keep(run, opened.round, used, total, model_out, state)
+            named |= self._keep(run, opened.round, used, total, model_out, state)
         combined = {reply.node for reply in used}
         contributors = tuple(m for m in listed if node_id(m) in combined)
         dropped = tuple((m, self._dropped.get(m, "no-reply")) for m in listed if m not in contributors)

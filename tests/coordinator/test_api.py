@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import signal
 import sqlite3
@@ -135,7 +136,7 @@ def test_a_changed_body_a_replayed_nonce_and_a_wrong_clock_are_refused(office, f
     )
     assert code(firm.client.send(moved)) == "BAD_SIGNATURE"
     late = firm.ask("GET", "/v1/head?after=0", now=datetime.now(UTC) - timedelta(minutes=10))
-    assert code(late) == "CLOCK_SKEW" and "600 seconds" in late.json()["text"][0]
+    assert code(late) == "CLOCK_SKEW" and re.search("60[0-9] seconds", late.json()["text"][0])
 
 
 def test_a_node_speaks_only_with_its_own_key_and_for_itself(office, firm):
