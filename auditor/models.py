@@ -14,7 +14,7 @@ from contracts.rules.state import Closing, RoundRecord, RunRecord, TrustState
 from contracts.statements import Contribution, parse
 from contracts.wording import N_
 from privacy.encoding import EncodingError, add
-from privacy.step import StepState, advance, start_state, state_from
+from privacy.step import advance, start_state
 
 
 def check_models(state: TrustState, evidence: Evidence) -> Step:
@@ -130,7 +130,7 @@ def _check_model(evidence: Evidence, run: RunRecord, record: RoundRecord, closed
         raise Invalid(
             N_("round {round} has a sum of another length than its model"), code="MODEL_CHAIN", round=closed.round
         ) from error
-    stepped = of_round("step-state", run.run, closed.round, after.values())
+    stepped = of_round("step-state", run.run, closed.round, after)
     if (digest(model(run.order.task, values).to_bytes()), digest(stepped.to_bytes())) != (
         closed.model_out,
         closed.step_state,
@@ -140,16 +140,15 @@ def _check_model(evidence: Evidence, run: RunRecord, record: RoundRecord, closed
         )
 
 
-def _state_before(evidence: Evidence, run: RunRecord, record: RoundRecord) -> StepState | None:
+def _state_before(evidence: Evidence, run: RunRecord, record: RoundRecord) -> array[float] | None:
     earlier = [
         r.closed for r in run.rounds if r.closed and r.closed.outcome == "recorded" and r.open_index < record.open_index
     ]
     if not earlier:
         values = _values(evidence, run.order.model_start, "model", "d")
-        return None if values is None else start_state(values)
+        return None if values is None else start_state(run.order.plan, values)
     assert earlier[-1].step_state
-    values = _values(evidence, earlier[-1].step_state, "step-state", "d")
-    return None if values is None else state_from(values)
+    return _values(evidence, earlier[-1].step_state, "step-state", "d")
 
 
 def _values(evidence: Evidence, name: str, kind: str, typecode: str) -> array | None:  # type: ignore[type-arg]

@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,12 @@ import polars as pl
 from contracts.artefact import read_artefact
 from demo.cluster import Cluster
 from engine.demand.windows import Windows
-from engine.risk.task import auroc
+from engine.risk.task import auroc, probability
 from engine.table import Column, TableSchema
-from engine.task import load
+from engine.task import Model, load, plan_for
 from privacy.curves import rho_cap
-from privacy.encoding import add, to_grid
+from privacy.encoding import add
 from privacy.mechanisms import LatticeGaussian
-from privacy.plan import Gradients, ReleasePlan, sigma_for
-from privacy.spend import Unit
 from privacy.step import advance, start_state
 
 _KEY = b"benchmark: public data, no secret"
@@ -117,40 +114,28 @@ def _by_time(windows: Windows, horizon: int) -> Member:
     return Member(windows.take(train), windows.take(test))
 
 
-def federate(task: Any, schema: TableSchema, members: list[Member], epsilon: str | None) -> array[float]:
+def federate(task: Any, schema: TableSchema, members: list[Member], epsilon: str | None) -> Model:
     """The product's rounds in this process; None = the same sums on the grid without noise."""
-    length, tuning = task.length(schema), task.tuning
-    cap = rho_cap(epsilon or "8", "1e-6")
-    sigma = sigma_for(cap, releases=tuning.releases, length=length, grid_bits=20, max_units=schema.max_units)
-    plan = ReleasePlan(
-        task.name,
-        schema.dataset,
-        Unit(schema.unit),
-        "train",
-        tuning.releases,
-        Gradients("gradients", length, tuning.clip),
-        sigma,
-        20,
-        "1e-6",
-        schema.max_units,
-        schema.max_rows_per_unit,
-        tuning.step,
+    plan = plan_for(
+        task,
+        schema,
+        family=task.families[0],
+        releases=0,
+        rho_nano=rho_cap(epsilon or "8", "1e-6"),
+        delta="1e-6",
+        members=len(members),
     )
     noise = LatticeGaussian(plan)
-    release: Callable[[list[float]], array[int]] = (
-        noise.release if epsilon else (lambda total: to_grid(total, tuning.clip, 20))
-    )
-    model = task.start(schema)
-    state = start_state(model)
+    release = noise.release if epsilon else (lambda total: array("q", total.tobytes()))
+    model = task.start(schema, plan.shape.family)
+    state = start_state(plan, model)
     for number in range(1, plan.releases + 1):
-        sums = [release(task.clipped_sum(model, member.train, plan, _KEY).tolist()) for member in members]
+        sums = [release(task.contribute(plan, model, member.train, round=number, key=_KEY)) for member in members]
         model, state = advance(plan, state, add(sums), number)
-    return model
+    return Model(plan.shape, model)
 
 
-def table(
-    task: Any, schema: TableSchema, members: list[Member], rows: dict[str, list[array[float]]]
-) -> list[dict[str, Any]]:
+def table(task: Any, schema: TableSchema, members: list[Member], rows: dict[str, list[Model]]) -> list[dict[str, Any]]:
     """One line a method: mean loss over members, pooled AUROC for risk, and how many members are worse than alone."""
     alone = [
         task.evaluate(model, member.test, schema)["loss"] for model, member in zip(rows["alone"], members, strict=True)
@@ -173,17 +158,14 @@ def table(
     return lines
 
 
-def _pooled_auroc(models: list[array[float]], members: list[Member]) -> float:
-    scores = [
-        1 / (1 + np.exp(-(m.test.x @ np.array(model[:-1]) + model[-1])))
-        for model, m in zip(models, members, strict=True)
-    ]
+def _pooled_auroc(models: list[Model], members: list[Member]) -> float:
+    scores = [probability(model, m.test) for model, m in zip(models, members, strict=True)]
     return auroc(np.concatenate(scores), np.concatenate([m.test.y for m in members]))
 
 
 def over_nodes(
     frames: dict[str, tuple[pl.DataFrame, pl.DataFrame]], schema: TableSchema, epsilon: str, count: int
-) -> array[float]:
+) -> Model:
     """The same run over TrustGrid: `count` members as real processes, driven by the public commands."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -209,11 +191,13 @@ def over_nodes(
                 own.mkdir(parents=True)
                 learn.select([c.name for c in schema.columns]).write_csv(own / schema.file)
                 cluster.run_node(cluster.join(number, name, own))
-            cluster.command("coordinator", "order", "risk", "--epsilon", epsilon, "--yes", "--wait", home="chamber")
+            words = ("--family", "gradients", "--epsilon", epsilon, "--yes", "--wait")
+            cluster.command("coordinator", "order", "risk", *words, home="chamber")
             status = cluster.json("client_node", "status", home="node-01")
             cluster.command("client_node", "score", "--json", home="node-01")
             path = cluster.home("node-01") / "documents" / status["released"][0]["model"].removeprefix("sha256:")
-            return read_artefact(path.read_bytes(), "model", "d").values
+            shape = load("risk").design(schema, "gradients", 0).shape
+            return Model(shape, read_artefact(path.read_bytes(), "model", "d").values)
 
 
 def main() -> None:
@@ -232,7 +216,7 @@ def main() -> None:
         model = over_nodes(frames, schema, "1", 8)
         eight = {
             "alone": [risk.fit_alone(m.train, schema) for m in members[:8]],
-            "8 node processes, epsilon 1": [model] * 8,
+            "8 node processes, gradients, eps 1": [model] * 8,
         }
         lines += table(risk, schema, members[:8], eight)
     demand = load("demand")
@@ -247,9 +231,15 @@ def main() -> None:
         )
 
 
+def _start(task: Any, schema: TableSchema) -> Model:
+    family = task.families[0]
+    design = task.design(schema, family, 0)
+    return Model(design.shape, task.start(schema, family))
+
+
 def _methods(task: Any, schema: TableSchema, members: list[Member]) -> list[dict[str, Any]]:
     unit = schema.unit
-    rows = {"alone": [task.fit_alone(m.train, schema) for m in members], "start": [task.start(schema)] * len(members)}
+    rows = {"alone": [task.fit_alone(m.train, schema) for m in members], "start": [_start(task, schema)] * len(members)}
     for label, epsilon in (
         ("federated, no noise", None),
         (f"federated, epsilon 4 a {unit}", "4"),

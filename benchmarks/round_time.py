@@ -22,11 +22,9 @@ from contracts.checkpoint import parse_note
 from demo.cluster import Cluster
 from engine.rounds import LocalGrid, client_app, invitation, read_values
 from engine.table import TableSchema
-from engine.task import load
+from engine.task import load, plan_for
 from privacy.encoding import add
 from privacy.mechanisms import LatticeGaussian
-from privacy.plan import Gradients, ReleasePlan, sigma_for
-from privacy.spend import Unit
 from privacy.step import advance, start_state
 
 ROUNDS, LOOKBACK, CAP_NANO = 24, 140, 24_355_970
@@ -89,33 +87,18 @@ def _watch(url: str, seen: dict[int, float], stop: threading.Event) -> None:
 def in_process() -> tuple[int, list[float]]:
     """(numbers in the model, seconds of each round) over LocalGrid with the same noise."""
     table = schema()
-    length = TASK.length(table)
-    sigma = sigma_for(CAP_NANO, releases=ROUNDS, length=length, grid_bits=20, max_units=table.max_units)
-    plan = ReleasePlan(
-        "demand",
-        "sales",
-        Unit.SERIES,
-        "train",
-        ROUNDS,
-        Gradients("gradients", length, TASK.tuning.clip),
-        sigma,
-        20,
-        "1e-6",
-        table.max_units,
-        table.max_rows_per_unit,
-        TASK.tuning.step,
-    )
+    plan = plan_for(TASK, table, family="gradients", releases=ROUNDS, rho_nano=CAP_NANO, delta="1e-6", members=3)
 
     class Side:
         def __init__(self, seed: int):
             self.rows, self.noise = TASK.prepare(sales(seed), table), LatticeGaussian(plan)
 
         def contribute(self, run: str, round: int, open_index: int, model):  # type: ignore[no-untyped-def]
-            return self.noise.release(TASK.clipped_sum(model, self.rows, plan, b"key").tolist()), b""
+            return self.noise.release(TASK.contribute(plan, model, self.rows, round=round, key=b"key")), b""
 
     grid = LocalGrid({number: client_app(Side(number)) for number in (1, 2, 3)})
-    model = TASK.start(table)
-    state, times = start_state(model), []
+    model = TASK.start(table, "gradients")
+    state, times = start_state(plan, model), []
     for number in range(1, ROUNDS + 1):
         began = time.monotonic()
         asked = [
@@ -125,7 +108,7 @@ def in_process() -> tuple[int, list[float]]:
         total = add([read_values(reply.content, "q") for reply in grid.send_and_receive(asked)])
         model, state = advance(plan, state, total, number)
         times.append(time.monotonic() - began)
-    return length, times
+    return plan.length(), times
 
 
 def main() -> None:

@@ -71,11 +71,15 @@ class NodeSide:
         order, model_in = permit.run.order, permit.record.opened.model_in
         if digest(model_artefact(order.task, model).to_bytes()) != model_in:
             raise Invalid(N_("the model in the message is not the one in the log"), code="MODEL_CHAIN")
-        total = load(order.task).clipped_sum(
-            model, self._rows(order.task, order.schema_digest), order.plan, self._budget.unit_key()
+        total = load(order.task).contribute(
+            order.plan,
+            model,
+            self._rows(order.task, order.schema_digest),
+            round=round,
+            key=self._budget.unit_key(),
         )
         noise = self._noise.setdefault(run, LatticeGaussian(order.plan))
-        values = noise.release(total.tolist())
+        values = noise.release(total)
         said = Contribution(
             record_id=new_id(),
             issued_at=time_text(datetime.now(UTC)),

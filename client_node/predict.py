@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from array import array
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from contracts.fields import new_id, time_text
 from contracts.rules.state import RunRecord
 from contracts.statements import Receipt, payload
 from contracts.wording import N_
-from engine.task import Served, load
+from engine.task import Model, Served, load
 
 MIN_UNITS, MIN_POSITIVES = 20, 5
 
@@ -57,10 +56,11 @@ def serve(settings: Settings, mirror: Mirror, budget: Budget, uplink: Uplink | N
             task=task,
         )
     schema, loaded = schema_of(settings, uplink, run.order.schema_digest), load(task)
-    shared = read_artefact(document(settings, uplink, run.release.model), "model", "d").values
+    values = read_artefact(document(settings, uplink, run.release.model), "model", "d").values
+    shared = Model(run.order.plan.shape, values)
     frame = read_table(settings.data, schema)
     train, held = loaded.split(loaded.prepare(frame, schema), budget.unit_key())
-    own: array[float] = loaded.fit_alone(train, schema)
+    own = loaded.fit_alone(train, schema)
     mine, ours = loaded.evaluate(own, held, schema), loaded.evaluate(shared, held, schema)
     enough = mine["units"] >= MIN_UNITS and mine.get("positives", MIN_POSITIVES) >= MIN_POSITIVES
     better_alone = enough and mine["loss"] < ours["loss"]

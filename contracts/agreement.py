@@ -41,7 +41,7 @@ class PrivacyTerms(Strict):
     epsilon_year_max: Name
     rho_run_max_nano: Count
     rho_year_max_nano: Count
-    families: tuple[Literal["gradients"], ...]
+    families: tuple[Literal["trees", "gradients", "moments", "histogram"], ...]
     noise: Literal["member"]
     neighbours: Literal["add-remove"]
 

@@ -34,7 +34,10 @@ def publish(
     with database.write() as session:
         for task, schema in tasks:
             registry.keep(session, "schema", schema.to_bytes())
-            starts.append(registry.keep(session, "model", model(task.name, task.start(schema)).to_bytes()))
+            starts += [
+                registry.keep(session, "model", model(task.name, task.start(schema, family)).to_bytes())
+                for family in task.families
+            ]
             listed.append(
                 TaskTerms(
                     task=task.name,
@@ -65,7 +68,7 @@ def publish(
             tasks=tuple(listed),
             privacy=limits,
             bundles=(bundle,),
-            start_models=tuple(starts),
+            start_models=tuple(dict.fromkeys(starts)),
             combining="fixed-point/1",
             secure_sum="none",
             min_members=3,

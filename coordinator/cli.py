@@ -116,7 +116,7 @@ def agreement(
         epsilon_year_max=epsilon_year,
         rho_run_max_nano=rho_cap(epsilon_run, "1e-6"),
         rho_year_max_nano=rho_cap(epsilon_year, "1e-6"),
-        families=("gradients",),
+        families=("trees", "gradients", "moments", "histogram"),
         noise="member",
         neighbours="add-remove",
     )
@@ -224,6 +224,7 @@ def serve(
 @app.command(help=_("Order a run under the active agreement.\n\nExample: coordinator order risk --epsilon 1 --wait"))
 def order(
     task: str,
+    family: Annotated[str, typer.Option(help=_("trees, gradients or moments; the task's own by default"))] = "",
     rounds: Annotated[int, typer.Option(help=_("rounds; the task's own number by default"))] = 0,
     epsilon: Annotated[str, typer.Option(help=_("privacy loss of the whole run"))] = "1",
     min_members: int = 3,
@@ -249,12 +250,24 @@ def order(
             N_("no active agreement covers task {task}"), do=N_("coordinator agreement --task {task}"), task=task
         )
     schema = read_schema(_document(office, terms.schema_digest))
-    releases = rounds or loaded.tuning.releases
+    family, rho_nano = family or loaded.families[0], rho_cap(epsilon, "1e-6")
+    if family not in loaded.families:
+        raise Refused(
+            N_("task {task} is not learned by {family}"),
+            why=N_("it is learned by {families}"),
+            do=N_("coordinator order {task} --family {first}"),
+            task=task,
+            family=family,
+            families=", ".join(loaded.families),
+            first=loaded.families[0],
+        )
+    releases = rounds or loaded.design(schema, family, rho_nano).releases
     terminal.say(
         N_(
-            "Order: task {task}, {rounds} rounds, at least {least} members, epsilon {epsilon} a member (delta 1e-6), unit {unit}"
+            "Order: task {task} by {family}, {rounds} rounds, at least {least} members, epsilon {epsilon} a member (delta 1e-6), unit {unit}"
         ),
         task=task,
+        family=family,
         rounds=releases,
         least=min_members,
         epsilon=epsilon,
@@ -267,8 +280,9 @@ def order(
         office.settings,
         loaded,
         schema,
+        family=family,
         releases=releases,
-        rho_nano=rho_cap(epsilon, "1e-6"),
+        rho_nano=rho_nano,
         bundle=bundle_digest(),
         min_members=min_members,
         deadline_s=deadline,

@@ -27,34 +27,11 @@ from coordinator.log import Log
 from coordinator.settings import Settings
 from coordinator.strategy import Opened, Reply
 from coordinator.tables import LastSeen, TaskMessage
-from privacy.plan import Gradients, ReleasePlan, sigma_for
-from privacy.spend import Unit
-from privacy.step import StepState, start_state, state_from
+from engine.task import plan_for
+from privacy.step import start_state
 
 ONLINE_S = 40.0
 GATHER_S = 5.0
-
-
-def plan_for(task: Any, schema: Any, *, releases: int, rho_nano: int, delta: str) -> ReleasePlan:
-    """The plan of a run: a task's public tuning, and the noise with which `releases` rounds cost `rho_nano`."""
-    length = task.length(schema)
-    sigma = sigma_for(rho_nano, releases=releases, length=length, grid_bits=20, max_units=schema.max_units)
-    tail = min(task.tuning.step.tail, releases)
-    step = type(task.tuning.step)("adam", task.tuning.step.rate, tail)
-    return ReleasePlan(
-        task.name,
-        schema.dataset,
-        Unit(schema.unit),
-        "train",
-        releases,
-        Gradients("gradients", length, task.tuning.clip),
-        sigma,
-        20,
-        delta,
-        schema.max_units,
-        schema.max_rows_per_unit,
-        step,
-    )
 
 
 def order(
@@ -63,6 +40,7 @@ def order(
     task: Any,
     schema: Any,
     *,
+    family: str,
     releases: int,
     rho_nano: int,
     bundle: str,
@@ -81,7 +59,15 @@ def order(
             code="AGREEMENT_INACTIVE",
         )
     terms = state.agreements[agreement].terms
-    plan = plan_for(task, schema, releases=releases, rho_nano=rho_nano, delta=terms.privacy.delta)
+    plan = plan_for(
+        task,
+        schema,
+        family=family,
+        releases=releases,
+        rho_nano=rho_nano,
+        delta=terms.privacy.delta,
+        members=min_members,
+    )
     statement = RunOrder(
         record_id=new_id(),
         issued_at=time_text(now),
@@ -90,7 +76,7 @@ def order(
         dataset=schema.dataset,
         schema_digest=schema.digest(),
         bundle=bundle,
-        model_start=digest(model(task.name, task.start(schema)).to_bytes()),
+        model_start=digest(model(task.name, task.start(schema, family)).to_bytes()),
         plan=plan,
         min_members=min_members,
         window_s=terms.rounds.window_max_s,
@@ -171,14 +157,14 @@ class RunJournal:
         self._log.append_made(lambda state: seal(payload(make(state)), [self._settings.office_key]))
         self._log.publish()
 
-    def state(self) -> tuple[array[float], StepState]:
+    def state(self) -> tuple[array[float], array[float]]:
         """See Journal."""
         run = self._log.state().runs[self._run]
         values = self._values(run.model, "model")
         recorded = [r.closed for r in run.rounds if r.closed and r.closed.outcome == "recorded"]
         if not recorded:
-            return values, start_state(values)
-        return values, state_from(self._values(str(recorded[-1].step_state), "step-state"))
+            return values, start_state(run.order.plan, values)
+        return values, self._values(str(recorded[-1].step_state), "step-state")
 
     def _values(self, name: str, kind: str) -> array[float]:
         held = registry.read(self._database, name)
@@ -206,7 +192,7 @@ class RunJournal:
         return used
 
     def close_round(
-        self, opened: Opened, used: list[Reply], total: array[int] | None, model_out: array[float], state: StepState
+        self, opened: Opened, used: list[Reply], total: array[int] | None, model_out: array[float], state: array[float]
     ) -> None:
         """See Journal. Documents are stored before the statement that names them."""
         run = self._log.state().runs[self._run]
@@ -251,7 +237,7 @@ class RunJournal:
         used: list[Reply],
         total: array[int],
         model_out: array[float],
-        state: StepState,
+        state: array[float],
     ) -> dict[str, Any]:
         lines = [reply.line for reply in used]
         with self._database.write() as session:
@@ -264,7 +250,7 @@ class RunJournal:
                 "list_document": registry.keep(session, "list", canonical([to_base64(line) for line in lines])),
                 "aggregate": keep("aggregate", of_round("aggregate", self._run, round, total)),
                 "model_out": keep("model", model(run.order.task, model_out)),
-                "step_state": keep("step-state", of_round("step-state", self._run, round, state.values())),
+                "step_state": keep("step-state", of_round("step-state", self._run, round, state)),
             }
 
     def release(self) -> bool:

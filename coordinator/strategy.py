@@ -18,7 +18,7 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from engine.rounds import invitation, read_values
 from privacy.plan import ReleasePlan
-from privacy.step import StepState, advance
+from privacy.step import advance
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Journal(Protocol):
         """The replies that count at the cut-off, in a fixed order; fewer than the minimum means aborted."""
 
     def close_round(
-        self, opened: Opened, used: list[Reply], total: array[int] | None, model: array[float], state: StepState
+        self, opened: Opened, used: list[Reply], total: array[int] | None, model: array[float], state: array[float]
     ) -> None:
         """Record the round; `total` is None if it was aborted."""
 
-    def state(self) -> tuple[array[float], StepState]:
+    def state(self) -> tuple[array[float], array[float]]:
         """Model and step state after the last recorded round."""
 
 

@@ -7,11 +7,31 @@ import polars as pl
 
 from engine.table import Column, TableSchema
 
+_EVEN = 15
 
-def inputs(frame: pl.DataFrame, schema: TableSchema) -> np.ndarray:
-    """`(rows, inputs)` float64 in [-1, 1]: one column a number, plus a 0/1 flag where missing values are flagged."""
-    parts = [part for column in schema.of_kind("number") for part in _scaled(frame[column.name].to_numpy(), column)]
+
+def columns(frame: pl.DataFrame, schema: TableSchema) -> np.ndarray:
+    """`(rows, columns)` float64 in [-1, 1], NaN where a value is missing: one column a number, in order."""
+    parts = [_scaled(frame[column.name].to_numpy(), column) for column in schema.of_kind("number")]
     return np.column_stack(parts) if parts else np.zeros((len(frame), 0))
+
+
+def inputs(scaled: np.ndarray, schema: TableSchema) -> np.ndarray:
+    """`(rows, inputs)` without NaN: missing values are 0, with a 0/1 flag beside them where the schema says so."""
+    parts = []
+    for values, column in zip(scaled.T, schema.of_kind("number"), strict=True):
+        gone = np.isnan(values)
+        parts += [np.where(gone, 0.0, values), *([gone.astype(np.float64)] if column.missing == "flag" else [])]
+    return np.column_stack(parts) if parts else np.zeros((len(scaled), 0))
+
+
+def cut_points(schema: TableSchema) -> list[np.ndarray]:
+    """Public cut points of each column in the scale of `columns`: the schema's own, or evenly spaced ones."""
+    evenly = np.linspace(-1, 1, _EVEN + 2)[1:-1]
+    return [
+        _scaled(np.array([float(text) for text in column.cuts]), column) if column.cuts else evenly
+        for column in schema.of_kind("number")
+    ]
 
 
 def input_names(schema: TableSchema) -> list[str]:
@@ -23,12 +43,11 @@ def input_names(schema: TableSchema) -> list[str]:
     ]
 
 
-def _scaled(values: np.ndarray, column: Column) -> list[np.ndarray]:
+def _scaled(values: np.ndarray, column: Column) -> np.ndarray:
     values = values.astype(np.float64)
-    gone = ~np.isfinite(values)
+    values = np.where(np.isfinite(values), values, np.nan)
     low, high = float(column.low), float(column.high)
     if column.transform == "signed_log":
         values, low, high = (np.sign(v) * np.log1p(np.abs(v)) for v in (values, np.float64(low), np.float64(high)))
-    scaled = np.clip(2 * (values - low) / (high - low) - 1, -1, 1)
-    scaled = np.where(gone, 0.0, scaled)
-    return [scaled, gone.astype(np.float64)] if column.missing == "flag" else [scaled]
+    scaled: np.ndarray = np.clip(2 * (values - low) / (high - low) - 1, -1, 1)
+    return scaled

@@ -19,7 +19,8 @@ from contracts.wording import N_
 
 
 class Column(Strict):
-    """One column; `low` and `high` are decimal strings and bound what the model sees after `transform`."""
+    """One column; `low`, `high` and `cuts` are decimal strings: what the model sees after `transform` is bounded by
+    the first two, and trees ask about the cuts (evenly spaced if there are none)."""
 
     name: Name
     aliases: tuple[Name, ...] = ()
@@ -28,6 +29,7 @@ class Column(Strict):
     low: Name = "0"
     high: Name = "1"
     missing: Literal["refuse", "flag"] = "refuse"
+    cuts: tuple[Name, ...] = ()
 
 
 class TableSchema(Strict):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pkgutil
 from array import array
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +13,8 @@ import engine
 from contracts.errors import Malformed
 from contracts.wording import N_
 from engine.table import TableSchema
-from privacy.plan import Adam, ReleasePlan
+from privacy.plan import GRID_BITS, Adam, ReleasePlan, Shape, Step, planned, sigma_for
+from privacy.spend import Unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,46 +31,80 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """Public constants of private training, chosen on public and synthetic data only."""
+class Model:
+    """A model as it is served: the shape that says what its numbers mean, and one flat float64 array."""
 
-    clip: str
-    step: Adam
+    shape: Shape
+    values: array[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Public constants of private training, chosen on public and synthetic data only. `step` may depend on sigma
+    (in clip norms, of one member) and on how many members at least take part."""
+
+    shape: Shape
     releases: int
+    step: Callable[[float, int], Step]
 
 
 class Task(Protocol):
     """What nodes, coordinator and benchmarks need of a task. `Rows` is the task's own value for prepared rows."""
 
     name: str
-    tuning: Tuning
+    families: tuple[str, ...]  # the first is the default
 
     def schema(self) -> TableSchema:
         """The schema that ships with the task."""
 
-    def length(self, schema: TableSchema) -> int:
-        """How many numbers a model has."""
+    def design(self, schema: TableSchema, family: str, rho_nano: int) -> Design:
+        """How a family is trained when a run may cost `rho_nano`."""
 
-    def start(self, schema: TableSchema) -> array[float]:
-        """The public start model."""
+    def start(self, schema: TableSchema, family: str) -> array[float]:
+        """The public start model of a family."""
 
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Any:
         """Rows ready for training; one row's values depend on its own unit and public constants only."""
 
-    def clipped_sum(self, model: array[float], rows: Any, plan: ReleasePlan, key: bytes) -> np.ndarray:
-        """Sum of clipped per-unit gradients, flat float64."""
+    def contribute(self, plan: ReleasePlan, model: array[float], rows: Any, *, round: int, key: bytes) -> np.ndarray:
+        """The exact grid sum of one round over all units, flat int64 `(plan.length(),)`; total, whatever the rows."""
 
     def split(self, rows: Any, key: bytes) -> tuple[Any, Any]:
         """(training, holdout): about a fifth of the units, by keyed hash, for comparison at home."""
 
-    def fit_alone(self, rows: Any, schema: TableSchema) -> Any:
+    def fit_alone(self, rows: Any, schema: TableSchema) -> Model:
         """The member's own model, which never leaves."""
 
-    def evaluate(self, model: Any, rows: Any, schema: TableSchema) -> dict[str, float]:
+    def evaluate(self, model: Model, rows: Any, schema: TableSchema) -> dict[str, float]:
         """Measures on held-out rows; keys `loss` (lower is better), `units` and the task's own."""
 
-    def serve(self, model: array[float], frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
+    def serve(self, model: Model, frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
         """Results for a member's rows."""
+
+
+def plan_for(
+    task: Task, schema: TableSchema, *, family: str, releases: int, rho_nano: int, delta: str, members: int
+) -> ReleasePlan:
+    """The plan of a run: the task's public design, and the noise with which all its releases cost `rho_nano`.
+
+    `releases` 0 takes the design's own number; `members` is how many at least take part.
+    """
+    design = task.design(schema, family, rho_nano)
+    releases = releases or design.releases
+    sigma = sigma_for(rho_nano, releases=releases, shape=design.shape, grid_bits=GRID_BITS, max_units=schema.max_units)
+    step = design.step(sigma / (1 << GRID_BITS), members)
+    return planned(
+        rho_nano,
+        task=task.name,
+        dataset=schema.dataset,
+        unit=Unit(schema.unit),
+        shape=design.shape,
+        step=replace(step, tail=min(step.tail, releases)) if isinstance(step, Adam) else step,
+        releases=releases,
+        delta=delta,
+        max_units=schema.max_units,
+        max_rows_per_unit=schema.max_rows_per_unit,
+    )
 
 
 def names() -> list[str]:

@@ -25,11 +25,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from privacy.curves import rho_cap
-from privacy.gradients import Clipped, TapLinear, blocks, load_flat
+from privacy.gradients import Clipped, TapLinear, load_flat
 from privacy.mechanisms import LatticeGaussian
-from privacy.plan import Adam, Gradients, ReleasePlan, sigma_for
+from privacy.plan import Adam, Gradients, planned
 from privacy.spend import Unit
 from privacy.step import advance, start_state
+from privacy.units import blocks
 
 CLAIM, DELTA = "1", "1e-6"
 ALPHA = 1e-3  # chance that conformance blames a correct path, before its one retry
@@ -192,21 +193,29 @@ def gradient_trial(present: np.ndarray, releases: int = 50) -> Trial:
     """The gradient path: a linear model with a column a canary, `releases` rounds from a zero start."""
     x, y, units = _rows(present)
     length = x.shape[1] + 1
-    cap = rho_cap(CLAIM, DELTA)
-    sigma = sigma_for(cap, releases=releases, length=length, grid_bits=20, max_units=len(y))
-    plan = ReleasePlan(
-        "canaries", "synthetic", Unit.COUNTERPARTY, "train", releases, Gradients("gradients", length, "1"),
-        sigma, 20, DELTA, len(y), _MAX_ROWS, Adam("adam", "0.1", 1),
-    )  # fmt: skip
-    noise, state = LatticeGaussian(plan), start_state(array("d", bytes(8 * length)))
-    model, gone, grouped = state.iterate, [], blocks(units, plan.max_rows_per_unit, b"canaries")
+    shape = Gradients("gradients", ((length - 1, 1),), "1")
+    plan = planned(
+        rho_cap(CLAIM, DELTA),
+        task="canaries",
+        dataset="synthetic",
+        unit=Unit.COUNTERPARTY,
+        shape=shape,
+        step=Adam("adam", "0.1", 1),
+        releases=releases,
+        delta=DELTA,
+        max_units=len(y),
+        max_rows_per_unit=_MAX_ROWS,
+    )
+    model = array("d", bytes(8 * length))
+    noise, state, gone = LatticeGaussian(plan), start_state(plan, model), []
+    grouped = blocks(units, b"canaries", max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
     for number in range(1, releases + 1):
         net = TapLinear(length - 1, 1)
         load_flat(net, model)
-        total = Clipped(net, float(plan.shape.clip)).sum(_loss, x, y, grouped)
+        total = Clipped(net, shape, plan.grid_bits).sum(_loss, x, y, grouped)
         if number % 2:
             noise.draw_ahead()  # a node draws ahead while it waits; both ways are attacked
-        released = noise.release(total.tolist())
+        released = noise.release(total)
         model, state = advance(plan, state, released, number)
         gone.append(released)
     return Trial(

@@ -8,17 +8,15 @@ clipped as a whole: its gradient is that of the *mean* loss over its rows.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_MICRO_BATCH = 1024
+from privacy.plan import Gradients
+from privacy.units import Blocks, on_grid
 
 
 class TapLinear(nn.Linear):  # type: ignore[misc]  # the type checker does not read torch
@@ -38,65 +36,39 @@ class TapLinear(nn.Linear):  # type: ignore[misc]  # the type checker does not r
         return z
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """Rows in order of unit: `rows[i]` belongs to unit `unit[i]` of `count`, with weight 1/rows of the unit."""
-
-    count: int
-    rows: np.ndarray
-    unit: np.ndarray
-
-
-def blocks(unit_ids: Sequence[object], max_rows: int, key: bytes) -> Blocks:
-    """Group row numbers by unit; of a unit with more than `max_rows` rows a keyed hash chooses which stay.
-
-    The choice depends on that unit's rows and the key only. Units come in order of their keyed hash, so
-    that the micro-batch of a unit does not depend on who else is there more than summation error allows.
-    """
-    by_unit: dict[object, list[int]] = {}
-    for row, name in enumerate(unit_ids):
-        by_unit.setdefault(name, []).append(row)
-    ordered = sorted(by_unit.items(), key=lambda item: _keyed(key, repr(item[0])))
-    rows, unit = [], []
-    for number, (name, members) in enumerate(ordered):
-        kept = sorted(range(len(members)), key=lambda place: _keyed(key, f"{name!r}/{place}"))[:max_rows]
-        rows += [members[place] for place in sorted(kept)]
-        unit += [number] * len(kept)
-    return Blocks(len(ordered), np.array(rows, dtype=np.int64), np.array(unit, dtype=np.int64))
-
-
-def _keyed(key: bytes, text: str) -> bytes:
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
-
-
 class Clipped:
-    """Sums of clipped per-unit gradients of a model whose parameters all sit in TapLinear layers.
+    """Grid sums of clipped per-unit gradients of a model whose parameters all sit in TapLinear layers.
 
     The result is the sum over units of g_u * min(1, clip / |g_u|): L2 sensitivity `clip` for adding or
     removing one unit. Refuses (ValueError) parameters elsewhere, BatchNorm, and a layer used twice.
     """
 
-    def __init__(self, model: nn.Module, clip: float):
+    def __init__(self, model: nn.Module, shape: Gradients, grid_bits: int):
         self._layers = [m for m in model.modules() if isinstance(m, TapLinear)]
         held = {id(p) for layer in self._layers for p in layer.parameters()}
         if not self._layers or any(id(p) not in held for p in model.parameters()):
             raise ValueError("every parameter must sit in a TapLinear layer")
         if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
             raise ValueError("BatchNorm mixes rows: no per-unit gradient exists")
+        if len(held) != 2 * len(self._layers):
+            raise ValueError("two layers share a parameter: the norm of a unit has cross terms")
+        if layers_of(model) != shape.layers:
+            raise ValueError(f"the plan is for layers {shape.layers}, the model has {layers_of(model)}")
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        self._model, self._clip = model, clip
+        self._model, self._shape, self._clip, self._bits = model, shape, float(shape.clip), grid_bits
 
     def sum(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, units: Blocks) -> np.ndarray:
-        """Flat float64 `(parameters,)` in the order of `flat_parameters`; zeros if there is no unit.
+        """Flat int64 grid sum `(parameters,)` in the order of `flat_parameters`; zeros if there is no unit.
 
         `loss(model(x), y)` gives one loss a row. A unit with a value that is not finite contributes zero.
+        Each bucket of units is summed in float64 and rounded to the grid once; buckets add exactly.
         """
-        total = np.zeros(sum(p.numel() for p in self._model.parameters()))
-        for start, stop in _batches(units.unit):
-            rows = torch.from_numpy(units.rows[start:stop])
-            unit = torch.from_numpy(units.unit[start:stop] - units.unit[start])
-            total += self._batch(loss, x[rows], y[rows], unit)
+        total = np.zeros(self._shape.length(), dtype=np.int64)
+        for part, _ in units.batches():
+            rows = torch.from_numpy(units.rows[part])
+            unit = torch.from_numpy(units.unit[part] - units.unit[part.start])
+            total += on_grid(self._batch(loss, x[rows], y[rows], unit), self._shape.clip, self._bits)
         return total
 
     def _batch(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, unit: Tensor) -> np.ndarray:
@@ -145,16 +117,9 @@ def _unit_squares(a: Tensor, b: Tensor, unit: Tensor, count: int) -> Tensor:
     return torch.zeros(count, dtype=a.dtype).index_add_(0, unit, pairs.masked_fill(~same, 0.0).sum(1)).clamp(min=0.0)
 
 
-def _batches(unit: np.ndarray) -> list[tuple[int, int]]:
-    """Cut rows into micro-batches that never split a unit."""
-    cuts, start = [], 0
-    while start < len(unit):
-        stop = min(start + _MICRO_BATCH, len(unit))
-        while stop < len(unit) and unit[stop] == unit[stop - 1]:
-            stop += 1
-        cuts.append((start, stop))
-        start = stop
-    return cuts
+def layers_of(model: nn.Module) -> tuple[tuple[int, int], ...]:
+    """(inputs, outputs) of each TapLinear layer, in the order of the parameters."""
+    return tuple((m.in_features, m.out_features) for m in model.modules() if isinstance(m, TapLinear))
 
 
 def flat_parameters(model: nn.Module) -> np.ndarray:

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
 from math import sqrt
 
+import numpy as np
 import opendp.prelude as dp
 
-from privacy.encoding import add, to_grid
+from privacy.encoding import add, checked
 from privacy.plan import PlanError, ReleasePlan
 
 dp.enable_features("contrib")
 
 
 class LatticeGaussian:
-    """Releases of one plan: flat float64 sum in, flat int64 grid sum with noise out.
+    """Releases of one plan, whatever its family: flat int64 grid sum in, the same with noise out.
 
     Neighbouring relation and sensitivity are the plan's. Raises PlanError if OpenDP's own privacy map
     finds a release dearer than the plan says.
@@ -43,14 +43,14 @@ class LatticeGaussian:
         self._forget_after_fork()
         self._ahead.append(self._draw())
 
-    def release(self, total: Sequence[float]) -> array[int]:
-        """`total` rounded to the grid plus noise, `(length,)`.
+    def release(self, total: np.ndarray) -> array[int]:
+        """The exact grid sum `total`, int64 `(length,)`, plus noise.
 
-        ValueError on a wrong length, EncodingError if a value is not finite or off the grid.
+        ValueError on another type or length, EncodingError if the sum leaves the grid.
         """
-        if len(total) != self._plan.length():
-            raise ValueError(f"expected {self._plan.length()} numbers, got {len(total)}")
-        exact = to_grid(total, self._plan.shape.clip, self._plan.grid_bits)
+        if total.dtype != np.int64 or total.shape != (self._plan.length(),):
+            raise ValueError(f"expected int64 ({self._plan.length()},), got {total.dtype} {total.shape}")
+        exact = checked(array("q", total.tobytes()))
         self._forget_after_fork()
         return add((exact, self._ahead.pop() if self._ahead else self._draw()))
 

@@ -47,7 +47,7 @@ from contracts.statements import (
     Seen,
     payload,
 )
-from privacy.plan import Adam, Gradients, ReleasePlan
+from privacy.plan import Adam, Gradients, ReleasePlan, stated
 from privacy.spend import Unit
 
 ORIGIN = "chamber.test/consent-log"
@@ -63,15 +63,16 @@ def plan(**changes: object) -> ReleasePlan:
         "unit": Unit.ROW,
         "partition": "train",
         "releases": 3,
-        "shape": Gradients("gradients", 4, "1"),
+        "shape": Gradients("gradients", ((3, 1),), "1"),
         "sigma_steps": 40 * 2**20,
         "grid_bits": 20,
         "delta": "1e-6",
         "max_units": 1000,
         "max_rows_per_unit": 1,
         "step": Adam("adam", "0.1", 1),
+        "rho_total_nano": 0,
     } | changes
-    return ReleasePlan(**fields)  # type: ignore[arg-type]
+    return stated(ReleasePlan(**fields))  # type: ignore[arg-type]
 
 
 @dataclass
@@ -179,7 +180,7 @@ class Trust:
             epsilon_year_max="4",
             rho_run_max_nano=24_355_970,
             rho_year_max_nano=311_064_954,
-            families=("gradients",),
+            families=("trees", "gradients", "moments"),
             noise="member",
             neighbours="add-remove",
         )

@@ -10,13 +10,16 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from contracts.errors import Malformed
+from contracts.wording import N_
 from engine.demand.windows import Windows, inputs, last_windows, training_windows
 from engine.split import holdout
 from engine.table import TableSchema, shipped
-from engine.task import Served, Tuning
+from engine.task import Design, Model, Served
 from engine.training import fit
-from privacy.gradients import Clipped, TapLinear, blocks, flat_parameters, load_flat
-from privacy.plan import Adam, ReleasePlan
+from privacy.gradients import Clipped, TapLinear, flat_parameters, layers_of, load_flat
+from privacy.plan import Adam, Gradients, ReleasePlan
+from privacy.units import blocks
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _WIDTH = 24
@@ -58,17 +61,18 @@ class Demand:
     """See engine.task.Task."""
 
     name = "demand"
-    tuning = Tuning(clip="0.2", step=Adam("adam", "0.01", 8), releases=25)
+    families = ("gradients",)
 
     def schema(self) -> TableSchema:
         """Monthly sales of products."""
         return shipped("engine.demand")
 
-    def length(self, schema: TableSchema) -> int:
-        """Parameters of the network."""
-        return len(flat_parameters(Network(schema)))
+    def design(self, schema: TableSchema, family: str, rho_nano: int) -> Design:
+        """One small network, whatever the budget."""
+        shape = Gradients("gradients", layers_of(Network(schema)), "0.2")
+        return Design(shape, 25, lambda sigma, members: Adam("adam", "0.01", 8))
 
-    def start(self, schema: TableSchema) -> array[float]:
+    def start(self, schema: TableSchema, family: str) -> array[float]:
         """The simple forecast with public bands: the last layer is zero."""
         return array("d", flat_parameters(Network(schema)).tolist())
 
@@ -76,27 +80,32 @@ class Demand:
         """All training windows."""
         return training_windows(frame, schema)
 
-    def clipped_sum(self, model: array[float], rows: Windows, plan: ReleasePlan, key: bytes) -> np.ndarray:
+    def contribute(
+        self, plan: ReleasePlan, model: array[float], rows: Windows, *, round: int, key: bytes
+    ) -> np.ndarray:
         """See engine.task.Task. The horizon follows from the width of the rows."""
-        net = _of(model, rows)
-        grouped = blocks(rows.unit, plan.max_rows_per_unit, key)
-        return Clipped(net, float(plan.shape.clip)).sum(pinball, _packed(rows), torch.from_numpy(rows.y), grouped)
+        if not isinstance(plan.shape, Gradients):
+            raise Malformed(N_("demand is not learned by {family}"), family=plan.shape.family)
+        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
+        clipped = Clipped(_of(model, rows), plan.shape, plan.grid_bits)
+        return clipped.sum(pinball, _packed(rows), torch.from_numpy(rows.y), units)
 
     def split(self, rows: Windows, key: bytes) -> tuple[Windows, Windows]:
         """By keyed hash of the series."""
         held = holdout(rows.unit, key)
         return rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
 
-    def fit_alone(self, rows: Windows, schema: TableSchema) -> array[float]:
+    def fit_alone(self, rows: Windows, schema: TableSchema) -> Model:
         """The same network on the member's own series."""
         net = fit(Network(schema), pinball, _packed(rows), torch.from_numpy(rows.y), steps=200, rate=0.01)
-        return array("d", torch.cat([p.detach().reshape(-1) for p in net.parameters()]).tolist())
+        values = array("d", torch.cat([p.detach().reshape(-1) for p in net.parameters()]).tolist())
+        return Model(Gradients("gradients", layers_of(net), "0.2"), values)
 
-    def evaluate(self, model: array[float], rows: Windows, schema: TableSchema) -> dict[str, float]:
+    def evaluate(self, model: Model, rows: Windows, schema: TableSchema) -> dict[str, float]:
         """WQL as loss, WAPE of the median, coverage of the 80 % band, number of series."""
         if not len(rows.unit):
             return {"loss": 0.0, "wape": 0.0, "coverage": 0.0, "units": 0.0}
-        forecast = _forecast(model, rows) * rows.scale[:, None, None]
+        forecast = _forecast(model.values, rows) * rows.scale[:, None, None]
         y = rows.y * rows.scale[:, None]
         seen = np.isfinite(y)
         error = np.where(seen, y, 0.0)[:, :, None] - forecast
@@ -111,10 +120,10 @@ class Demand:
             "units": float(len(set(rows.unit))),
         }
 
-    def serve(self, model: array[float], frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
+    def serve(self, model: Model, frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
         """Median and 80 % band of each series and step."""
         rows = last_windows(frame, schema)
-        forecast = _forecast(model, rows) * rows.scale[:, None, None] if len(rows.unit) else np.zeros((0, 0, 5))
+        forecast = _forecast(model.values, rows) * rows.scale[:, None, None] if len(rows.unit) else np.zeros((0, 0, 5))
         return [
             Served(
                 name,

@@ -1,9 +1,10 @@
-"""Risk: will this counterparty default within the horizon? A logistic model, because it needs the least epsilon."""
+"""Risk: will this counterparty default within the horizon? Boosted trees, a logistic, or least squares."""
 
 from __future__ import annotations
 
+import secrets
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,78 +13,111 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.scaling import input_names, inputs
+from contracts.errors import Malformed
+from contracts.wording import N_
+from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import holdout
 from engine.table import TableSchema, shipped
-from engine.task import Served, Tuning
+from engine.task import Design, Model, Served
 from engine.training import fit
-from privacy.gradients import Clipped, TapLinear, blocks, load_flat
-from privacy.plan import Adam, ReleasePlan
+from privacy.gradients import Clipped, TapLinear, load_flat
+from privacy.moments import moment_sums
+from privacy.plan import Adam, Boost, Gradients, Moments, ReleasePlan, Ridge, Trees
+from privacy.trees import contributions, leaf_sums, score
+from privacy.units import blocks, row_names
+
+_TOLD = 3
+_FOREST = (  # (least nano-rho of a run, (rounds, trees a round, depth)): with less noise, more and deeper trees
+    (2_000_000_000, (40, 20, 4)),
+    (0, (10, 20, 3)),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """`x` `(rows, inputs)`, `y` `(rows,)` 0/1, and the unit of each row."""
+    """`columns` `(rows, columns)` with NaN where missing, `x` `(rows, inputs)` the same without NaN and with flags,
+    `y` `(rows,)` 0/1, and the unit of each row."""
 
+    columns: np.ndarray
     x: np.ndarray
     y: np.ndarray
     unit: tuple[str, ...]
+    cuts: list[np.ndarray]
 
     def take(self, chosen: np.ndarray) -> Rows:
         """The chosen rows."""
-        return Rows(self.x[chosen], self.y[chosen], tuple(self.unit[i] for i in chosen))
+        return Rows(
+            self.columns[chosen], self.x[chosen], self.y[chosen], tuple(self.unit[i] for i in chosen), self.cuts
+        )
 
 
 class Risk:
     """See engine.task.Task."""
 
     name = "risk"
-    tuning = Tuning(clip="1", step=Adam("adam", "0.2", 8), releases=25)
+    families = ("trees", "gradients", "moments")
 
     def schema(self) -> TableSchema:
         """The receivables ledger."""
         return shipped("engine.risk")
 
-    def length(self, schema: TableSchema) -> int:
-        """One weight an input and an intercept."""
-        return len(input_names(schema)) + 1
+    def design(self, schema: TableSchema, family: str, rho_nano: int) -> Design:
+        """Trees by a public table of size by budget; a logistic by gradients; least squares from moments."""
+        width = len(input_names(schema))
+        if family == "gradients":
+            return Design(Gradients("gradients", ((width, 1),), "1"), 25, lambda sigma, members: Adam("adam", "0.2", 8))
+        if family == "moments":
+            clip = str((width + 2) / 4)  # inputs lie in [-1, 1], and few rows have them all at an end
+            return Design(Moments("moments", width, clip), 1, _moment_step(clip, width))
+        releases, trees, depth = next(size for least, size in _FOREST if rho_nano >= least)
+        return Design(Trees("trees", secrets.token_hex(16), trees, depth), releases, _boost_step)
 
-    def start(self, schema: TableSchema) -> array[float]:
-        """No opinion, at a public base rate of five in a hundred."""
-        return array("d", [0.0] * len(input_names(schema)) + [float(np.log(0.05 / 0.95))])
+    def start(self, schema: TableSchema, family: str) -> array[float]:
+        """No opinion; trees and gradients at a public base rate of five in a hundred."""
+        base = float(np.log(0.05 / 0.95))
+        width = len(input_names(schema))
+        return array("d", {"trees": [base], "gradients": [0.0] * width + [base]}.get(family, [0.0] * (width + 1)))
 
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
-        """Scaled inputs and labels; without an id column each row is a unit of its own."""
-        ids = schema.of_kind("id")
-        unit = frame[ids[0].name].to_list() if ids else range(len(frame))
-        return Rows(
-            inputs(frame, schema), frame[schema.one("label").name].to_numpy().astype(np.float64), tuple(map(str, unit))
-        )
+        """Scaled columns and labels; without an id column each row is a unit, named by its content."""
+        scaled, ids = columns(frame, schema), schema.of_kind("id")
+        label = frame[schema.one("label").name].to_numpy().astype(np.float64)
+        unit = map(str, frame[ids[0].name].to_list()) if ids else row_names(scaled, label)
+        return Rows(scaled, inputs(scaled, schema), label, tuple(unit), cut_points(schema))
 
-    def clipped_sum(self, model: array[float], rows: Rows, plan: ReleasePlan, key: bytes) -> np.ndarray:
+    def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
         """See engine.task.Task."""
-        net = _network(model)
-        grouped = blocks(rows.unit, plan.max_rows_per_unit, key)
-        return Clipped(net, float(plan.shape.clip)).sum(
-            _loss, torch.from_numpy(rows.x), torch.from_numpy(rows.y), grouped
-        )
+        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
+        match plan.shape:
+            case Trees() as shape:
+                values = np.array(model)
+                return leaf_sums(
+                    shape, values, rows.columns, rows.y, units, round=round, cuts=rows.cuts, grid_bits=plan.grid_bits
+                )
+            case Moments() as shape:
+                return moment_sums(shape, rows.x, rows.y, units, grid_bits=plan.grid_bits)
+            case Gradients() as shape:
+                clipped = Clipped(_network(model), shape, plan.grid_bits)
+                return clipped.sum(_loss, torch.from_numpy(rows.x), torch.from_numpy(rows.y), units)
+        raise Malformed(N_("risk is not learned by {family}"), family=plan.shape.family)
 
     def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
         """By keyed hash of the unit, so that a unit never stands on both sides."""
         held = holdout(rows.unit, key)
         return rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
 
-    def fit_alone(self, rows: Rows, schema: TableSchema) -> array[float]:
-        """The same logistic on the member's own rows; the base rate if there is only one class."""
+    def fit_alone(self, rows: Rows, schema: TableSchema) -> Model:
+        """A logistic on the member's own rows; the base rate if there is only one class."""
         base = float(np.clip((rows.y.sum() + 0.25) / (len(rows.y) + 5), 1e-4, 1 - 1e-4))
         net = _network(array("d", [0.0] * rows.x.shape[1] + [float(np.log(base / (1 - base)))]))
         if 0 < rows.y.sum() < len(rows.y):
             fit(net, _loss, torch.from_numpy(rows.x), torch.from_numpy(rows.y))
-        return array("d", torch.cat([p.detach().reshape(-1) for p in net.parameters()]).tolist())
+        shape = Gradients("gradients", ((rows.x.shape[1], 1),), "1")
+        return Model(shape, array("d", torch.cat([p.detach().reshape(-1) for p in net.parameters()]).tolist()))
 
-    def evaluate(self, model: array[float], rows: Rows, schema: TableSchema) -> dict[str, float]:
+    def evaluate(self, model: Model, rows: Rows, schema: TableSchema) -> dict[str, float]:
         """Brier score as loss, AUROC (0.5 where it does not exist), units and positives."""
-        p = _probability(model, rows.x)
+        p = probability(model, rows)
         return {
             "loss": float(np.mean((p - rows.y) ** 2)) if len(p) else 0.0,
             "auroc": auroc(p, rows.y),
@@ -91,16 +125,44 @@ class Risk:
             "positives": float(rows.y.sum()),
         }
 
-    def serve(self, model: array[float], frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
-        """Probability of default, with the three inputs that move the log-odds most."""
-        x, named = inputs(frame, schema), input_names(schema)
-        ids = schema.of_kind("id")
+    def serve(self, model: Model, frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
+        """Probability of default, with the three columns that move the log-odds most."""
+        scaled, ids, named = columns(frame, schema), schema.of_kind("id"), [c.name for c in schema.of_kind("number")]
+        rows = Rows(scaled, inputs(scaled, schema), np.zeros(len(frame)), ("",) * len(frame), cut_points(schema))
         who = frame[ids[0].name].to_list() if ids else list(range(len(frame)))
-        weights = np.array(model[:-1])
+        if isinstance(model.shape, Trees):
+            moved = contributions(model.shape, np.array(model.values), rows.columns, rows.cuts)
+        else:
+            moved, named = rows.x * np.array(model.values[:-1]), input_names(schema)
         return [
-            Served(str(name), {"probability": float(p)}, _reasons(row * weights, named))
-            for name, p, row in zip(who, _probability(model, x), x, strict=True)
+            Served(str(name), {"probability": float(p)}, _reasons(row, named))
+            for name, p, row in zip(who, probability(model, rows), moved, strict=True)
         ]
+
+
+def log_odds(model: Model, rows: Rows) -> np.ndarray:
+    """`(rows,)` what the reasons of a score add up to: log-odds, or the probability itself from least squares."""
+    values = np.array(model.values)
+    if isinstance(model.shape, Trees):
+        return score(model.shape, values, rows.columns, rows.cuts)
+    linear: np.ndarray = rows.x @ values[:-1] + values[-1]
+    return linear
+
+
+def probability(model: Model, rows: Rows) -> np.ndarray:
+    """`(rows,)` chance of default; least squares says it directly and is held within (0, 1)."""
+    said = log_odds(model, rows)
+    return np.clip(said, 0.001, 0.999) if isinstance(model.shape, Moments) else 1 / (1 + np.exp(-said))
+
+
+def _boost_step(sigma: float, members: int) -> Boost:
+    """One unit of Hessian, and as many as the noise of all members together may feign."""
+    return Boost("boost", "1.2", str(1 + round(sigma * members**0.5)))
+
+
+def _moment_step(clip: str, width: int) -> Callable[[float, int], Ridge]:
+    """Twice the square root of members and inputs times the noise of one: what noise alone adds to an eigenvalue."""
+    return lambda sigma, members: Ridge("ridge", str(1 + round(2 * sigma * float(clip) * (members * width) ** 0.5)))
 
 
 def _network(model: Sequence[float]) -> nn.Module:
@@ -113,12 +175,8 @@ def _loss(logit: Tensor, y: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logit[:, 0], y, reduction="none")
 
 
-def _probability(model: Sequence[float], x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-(x @ np.array(model[:-1]) + model[-1])))
-
-
 def _reasons(contributions: np.ndarray, named: list[str]) -> tuple[tuple[str, float], ...]:
-    top = np.argsort(-np.abs(contributions), kind="stable")[:3]
+    top = np.argsort(-np.abs(contributions), kind="stable")[:_TOLD]
     return tuple((named[i], float(contributions[i])) for i in top)
 
 

@@ -9,10 +9,11 @@ import pytest
 import engine
 from demo.world import build
 from engine.demand.windows import period_number
-from engine.task import load, names
+from engine.task import Model, load, names
 
 TASK = load("demand")
 SCHEMA = TASK.schema()
+START = Model(TASK.design(SCHEMA, "gradients", 1).shape, TASK.start(SCHEMA, "gradients"))
 
 
 def shop(series=6, months=36, seed=1):
@@ -26,7 +27,7 @@ def shop(series=6, months=36, seed=1):
 
 
 def test_forecasts_do_not_cross_and_cover_every_series():
-    served = TASK.serve(TASK.start(SCHEMA), shop(), SCHEMA)
+    served = TASK.serve(START, shop(), SCHEMA)
     assert len(served) == 6
     assert all(
         s.outcome[f"low_{h}"] <= s.outcome[f"median_{h}"] <= s.outcome[f"high_{h}"] for s in served for h in (1, 2, 3)
@@ -39,7 +40,7 @@ def test_the_own_model_beats_the_start_on_held_out_series():
     train, held = TASK.split(rows, b"key")
     assert set(train.unit).isdisjoint(held.unit) and held.unit
     own = TASK.evaluate(TASK.fit_alone(train, SCHEMA), held, SCHEMA)
-    start = TASK.evaluate(TASK.start(SCHEMA), held, SCHEMA)
+    start = TASK.evaluate(START, held, SCHEMA)
     assert own["loss"] < start["loss"] and 0.5 < own["coverage"] <= 1
 
 
@@ -109,7 +110,7 @@ def test_the_same_app_and_strategy_run_in_flowers_own_simulation():
 
         def __init__(self):
             self.model, self.rounds, self.grid = array("d", [0.0] * 4), 0, None
-            self.step = start_state(self.model)
+            self.step = start_state(plan(), self.model)
 
         def open_round(self):
             nodes = tuple(sorted(self.grid.get_node_ids()))

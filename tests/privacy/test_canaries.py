@@ -60,12 +60,12 @@ def clipped_as_a_batch(clipped, loss, x, y, units):
     """The mean of a batch is clipped, and multiplied by its rows."""
     clipped._clip = 1e12
     mean = SUM(clipped, loss, x, y, units) / units.count
-    return units.count * mean / max(1.0, np.linalg.norm(mean))
+    return np.rint(units.count * mean / max(1.0, np.linalg.norm(mean) / 2**20)).astype(np.int64)
 
 
 def by_row(clipped, loss, x, y, units):
     """Each row of a unit is clipped by itself, as if the unit were the row."""
-    single = type(units)(len(units.rows), units.rows, np.arange(len(units.rows)))
+    single = type(units)(len(units.rows), units.rows, np.arange(len(units.rows)), units.bucket[units.unit])
     return SUM(clipped, loss, x, y, single)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from array import array
+from dataclasses import replace
 from fractions import Fraction
 from math import sqrt
 
@@ -14,10 +15,36 @@ from pydantic import TypeAdapter, ValidationError
 from privacy.curves import epsilon, insider_recognition, rho_cap
 from privacy.encoding import EncodingError, add, from_grid, to_grid
 from privacy.mechanisms import LatticeGaussian, self_test
-from privacy.plan import Adam, Gradients, PlanError, ReleasePlan, rho_nano, sensitivity_steps, sigma_for
+from privacy.plan import (
+    Adam,
+    Boost,
+    Gradients,
+    Histogram,
+    Moments,
+    PlanError,
+    ReleasePlan,
+    Ridge,
+    Tally,
+    Trees,
+    rho_nano,
+    sensitivity_steps,
+    sigma_for,
+)
 from privacy.spend import Spend, Unit, total
-from privacy.step import advance, start_state, state_from
+from privacy.step import advance, start_state
+from privacy.units import on_grid
 from simulator import plan
+
+SHAPES = (
+    Gradients("gradients", ((30, 64), (64, 1)), "0.5"),
+    Trees("trees", "0" * 32, 20, 3),
+    Moments("moments", 75, "20"),
+    Histogram("histogram", 2, 2, 32),
+)
+
+
+def zeros(length):
+    return np.zeros(length, dtype=np.int64)
 
 
 @given(st.integers(1, 2**30), st.integers(256, 2**40))
@@ -26,18 +53,21 @@ def test_rho_is_rounded_up_and_by_less_than_one(sensitivity, sigma):
     assert exact <= rho_nano(sensitivity, sigma) < exact + 1
 
 
-@given(st.integers(1000, 10**10), st.integers(1, 200), st.integers(1, 100_000))
-def test_sigma_is_the_smallest_with_which_all_releases_fit(cap, releases, length):
+@given(st.integers(1000, 10**10), st.integers(1, 200), st.sampled_from(SHAPES))
+def test_sigma_is_the_smallest_with_which_all_releases_fit(cap, releases, shape):
     if cap // releases < 1:
         return
-    sigma = sigma_for(cap, releases=releases, length=length, grid_bits=20, max_units=1000)
-    sensitivity = sensitivity_steps(length, 20, 1000)
+    sigma = sigma_for(cap, releases=releases, shape=shape, grid_bits=20, max_units=1000)
+    sensitivity = sensitivity_steps(shape, 20, 1000)
     assert releases * rho_nano(sensitivity, sigma) <= cap
     assert sigma == 1 or rho_nano(sensitivity, sigma - 1) > cap // releases
 
 
 def test_the_slack_of_the_sensitivity_covers_float_sums_of_two_million_units():
-    assert sensitivity_steps(1, 20, 2_000_000) - 2**20 >= 2 * (2_000_000**2) * 2**20 / 2**53
+    assert (
+        sensitivity_steps(Gradients("gradients", ((1, 1),), "1"), 20, 2_000_000) - 2**20
+        >= 2 * (2_000_000**2) * 2**20 / 2**53
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,10 +77,15 @@ def test_the_slack_of_the_sensitivity_covers_float_sums_of_two_million_units():
         {"delta": "0.000001"},
         {"releases": 0},
         {"sigma_steps": 1},
-        {"shape": Gradients("gradients", 4, "-1")},
-        {"shape": Gradients("gradients", 4, "nan")},
+        {"shape": Gradients("gradients", ((3, 1),), "-1")},
+        {"shape": Gradients("gradients", ((3, 1),), "nan")},
         {"step": Adam("adam", "0.1", 9)},
         {"max_units": 0},
+        {"max_rows_per_unit": 2},
+        {"shape": Trees("trees", "0" * 32, 20, 3)},
+        {"shape": Trees("trees", "today", 20, 3), "step": Boost("boost", "1", "1")},
+        {"shape": Moments("moments", 3, "1"), "step": Ridge("ridge", "1")},
+        {"shape": Histogram("histogram", 1, 2, 32), "step": Tally("tally"), "releases": 1},
     ],
 )
 def test_a_plan_that_contradicts_itself_is_refused(change):
@@ -66,6 +101,27 @@ def test_a_plan_travels_as_strict_json():
     for wrong in (fields | {"more": 1}, fields | {"releases": "3"}, {k: v for k, v in fields.items() if k != "delta"}):
         with pytest.raises(ValidationError):
             adapter.validate_json(json.dumps(wrong))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Gradients("gradients", (), "1"),
+        Gradients("gradients", ((0, 4),), "1"),
+        Trees("trees", "0" * 32, 20, 10**9),
+        Trees("trees", "0" * 32, -20, 3),
+        Moments("moments", 0, "1"),
+        Histogram("histogram", 1, 2, 1),
+    ],
+)
+def test_a_shape_out_of_range_is_refused_before_anything_is_computed_from_it(shape):
+    with pytest.raises(PlanError):
+        replace(plan(), shape=shape).check()
+
+
+def test_a_plan_that_states_another_cost_than_its_noise_has_is_refused():
+    with pytest.raises(PlanError, match="costs"):
+        replace(plan(), rho_total_nano=plan().rho_total_nano - 1).check()
 
 
 def test_spends_of_one_account_add_and_others_do_not():
@@ -93,14 +149,13 @@ def test_what_is_not_finite_or_off_the_grid_is_refused(value):
 def test_the_step_gives_the_same_bits_as_independent_arithmetic_and_survives_storage():
     run, rng = plan(releases=6, step=Adam("adam", "0.05", 3)), np.random.default_rng(3)
     model = array("d", rng.normal(size=4).tolist())
-    state, x = start_state(model), np.array(model)
+    state, x = start_state(run, model), np.array(model)
     m = v = np.zeros(4)
     b1 = b2 = 1.0
     kept = []
     for number in range(1, 7):
         sums = rng.integers(-(2**22), 2**22, 4)
         stored, state = advance(run, state, array("q", sums.tolist()), number)
-        state = state_from(state.values())
         g = sums * 2.0**-20
         m, v, b1, b2 = 0.9 * m + (1 - 0.9) * g, 0.99 * v + (1 - 0.99) * (g * g), b1 * 0.9, b2 * 0.99
         x = x - 0.05 * (m / (1 - b1)) / (np.sqrt(v / (1 - b2)) + 1e-8)
@@ -116,8 +171,8 @@ def test_published_conversion_constants_hold():
 
 
 def draws(sigma, count):
-    noise = LatticeGaussian(plan(shape=Gradients("gradients", 500, "1"), sigma_steps=sigma))
-    return np.array([noise.release([0.0] * 500) for _ in range(count)]) / (40 * 2**20)
+    noise = LatticeGaussian(plan(shape=Gradients("gradients", ((499, 1),), "1"), sigma_steps=sigma))
+    return np.array([noise.release(zeros(500)) for _ in range(count)]) / (40 * 2**20)
 
 
 def has_scale(sample):
@@ -136,15 +191,18 @@ def test_noise_has_its_scale_and_the_test_would_see_thirty_percent_less_or_more(
 def test_noise_drawn_ahead_is_used_once():
     noise = LatticeGaussian(plan())
     noise.draw_ahead()
-    assert noise.release([0.0] * 4) != noise.release([0.0] * 4)
+    assert noise.release(zeros(4)) != noise.release(zeros(4))
 
 
 def test_a_release_checks_shape_and_finiteness_itself():
     noise = LatticeGaussian(plan())
-    with pytest.raises(ValueError, match="expected 4"):
-        noise.release([0.0] * 3)
+    for wrong in (zeros(3), np.zeros(4), np.array([0.0, np.nan, 0.0, 0.0]), zeros(4).reshape(2, 2)):
+        with pytest.raises(ValueError, match="expected int64"):
+            noise.release(wrong)
     with pytest.raises(EncodingError):
-        noise.release([0.0, float("nan"), 0.0, 0.0])
+        noise.release(np.array([0, 2**62, 0, 0]))
+    with pytest.raises(EncodingError):
+        on_grid(np.array([0.0, np.nan]), "1", 20)
 
 
 def test_the_sampler_of_this_machine_passes_its_self_test():
