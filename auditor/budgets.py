@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
 from auditor.epsilon import epsilon
 from auditor.findings import Step
-from contracts.rules.state import RunRecord, TrustState
+from contracts.rules.state import TrustState
 from contracts.wording import N_
 from privacy.plan import ReleasePlan
 
-_Account = tuple[str, str, str, str, str]
+_Key = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one member lost on one dataset and unit in a calendar year, and the most it ever consented to (nano-rho)."""
+
+    member: str
+    dataset: str
+    unit: str
+    partition: str
+    year: str
+    delta: str
+    rho_nano: int
+    cap_nano: int
+
+    def key(self) -> _Key:
+        """The name of the account in the fold."""
+        return self.member, self.dataset, self.unit, self.partition, self.year
+
+    def epsilon(self) -> float:
+        """The loss as people read it."""
+        return epsilon(self.rho_nano / 1e9, float(self.delta))
 
 
 def cost(plan: ReleasePlan) -> int:
@@ -20,47 +43,45 @@ def cost(plan: ReleasePlan) -> int:
     return ceil(Fraction(plan.sensitivity_steps() ** 2 * 10**9, 2 * plan.sigma_steps**2))
 
 
-def check_budgets(state: TrustState) -> Step:
-    """Recompute all accounts; a difference, or an account above every consent of its member, is a finding."""
-    step = Step(7, N_("privacy budgets recomputed"))
-    accounts: defaultdict[_Account, int] = defaultdict(int)
-    deltas: dict[_Account, str] = {}
+def accounts(state: TrustState) -> list[Account]:
+    """All accounts, from the logged plans alone."""
+    spent: defaultdict[_Key, int] = defaultdict(int)
+    deltas: dict[_Key, str] = {}
     for run in state.runs.values():
+        plan, one = run.order.plan, cost(run.order.plan)
         for record in run.rounds:
             for member in (m for m, _ in record.opened.members if m not in record.not_started):
-                account = _account(member, run, record.opened.issued_at[:4])
-                accounts[account] += cost(run.order.plan)
-                deltas[account] = run.order.plan.delta
-    if accounts != {a: rho_nano for a, rho_nano in state.charges.items() if rho_nano}:
-        step.add("BUDGET_REPORT", N_("the accounts of the replay and of the recomputation differ"))
-    for account, rho_nano in accounts.items():
-        cap = _consented(state, account)
-        if rho_nano > cap:
-            step.add(
-                "OVER_BUDGET",
-                N_("{member} spent {spent} nano-rho in {year}, at most {cap} were consented"),
-                member=account[0],
-                spent=rho_nano,
-                year=account[4],
-                cap=cap,
-            )
-    worst = max(accounts, key=lambda a: accounts[a], default=None)
-    if worst:
-        loss = epsilon(accounts[worst] / 1e9, float(deltas[worst]))
-        step.detail = f"{len({a[0] for a in accounts})}  max ε {loss:.3f} (δ {deltas[worst]})"
-    return step
+                key = (member, plan.dataset, str(plan.unit), plan.partition, record.opened.issued_at[:4])
+                spent[key] += one
+                deltas[key] = plan.delta
+    return [Account(*key, deltas[key], spent[key], _consented(state, *key[:3])) for key in sorted(spent)]
 
 
-def _account(member: str, run: RunRecord, year: str) -> _Account:
-    plan = run.order.plan
-    return member, plan.dataset, str(plan.unit), plan.partition, year
-
-
-def _consented(state: TrustState, account: _Account) -> int:
-    """The widest yearly budget that the member ever consented to for this dataset and unit."""
-    member, dataset, unit = account[:3]
+def _consented(state: TrustState, member: str, dataset: str, unit: str) -> int:
     scopes = [event.consent.scope for event in state.consent_events(member)]
     return max(
         (s.rho_year_max_nano for s in scopes if s and (dataset, unit) in {(d.id, d.unit) for d in s.datasets}),
         default=0,
     )
+
+
+def check_budgets(state: TrustState) -> Step:
+    """Recompute all accounts; a difference, or an account above every consent of its member, is a finding."""
+    step = Step(7, N_("privacy budgets recomputed"))
+    held = accounts(state)
+    if {a.key(): a.rho_nano for a in held} != {key: rho_nano for key, rho_nano in state.charges.items() if rho_nano}:
+        step.add("BUDGET_REPORT", N_("the accounts of the replay and of the recomputation differ"))
+    for account in held:
+        if account.rho_nano > account.cap_nano:
+            step.add(
+                "OVER_BUDGET",
+                N_("{member} spent {spent} nano-rho in {year}, at most {cap} were consented"),
+                member=account.member,
+                spent=account.rho_nano,
+                year=account.year,
+                cap=account.cap_nano,
+            )
+    worst = max(held, key=lambda a: a.rho_nano, default=None)
+    if worst:
+        step.detail = f"{len({a.member for a in held})}  max ε {worst.epsilon():.3f} (δ {worst.delta})"
+    return step

@@ -1,20 +1,20 @@
-"""`auditor`: verify a log, mirror it, and make the key that an admitted auditor reads documents with."""
+"""`auditor`: verify a log, copy and pack it, compare pins, and make the key that an admitted auditor reads with."""
 
 from __future__ import annotations
 
-import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from contracts.errors import Malformed, TrustError, Unavailable
-from contracts.terminal import COULD_NOT, FOUND, OK, Terminal
+from auditor.look import look
+from auditor.opening import open_source, read_pins
+from auditor.terminal import Identity, Json, Lang, PinsFile, _, terminal
+from contracts.errors import Malformed, Refused
+from contracts.terminal import COULD_NOT, FOUND, OK
 from contracts.wording import N_
 
-terminal = Terminal("auditor")
-_ = terminal.translate
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -22,27 +22,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=_("Check a chamber's data trust without believing its coordinator."),
 )
-
-Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
-Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
-PinsFile = Annotated[Path | None, typer.Option("--pins", help=_("pins.json of a member"))]
-Identity = Annotated[Path | None, typer.Option("--identity", help=_("key file of an admitted auditor"))]
+pins_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Compare what members have pinned."))
 
 
-@app.command(help=_("Check a log at a URL or in a mirror folder.\n\nExample: auditor verify ./mirror --pins pins.json"))
+@app.command(
+    help=_(
+        "Check a log at a URL, in a mirror folder or in a pack.\n\nExample: auditor verify ./mirror --pins pins.json"
+    )
+)
 def verify(
     source: str, pins: PinsFile = None, identity: Identity = None, as_json: Json = False, lang: Lang = ""
 ) -> int:
     """Run the eight steps and print the verdict."""
-    from auditor.report import as_dict, print_progress, print_verdict
+    from auditor.show import as_dict, print_progress, print_verdict
     from auditor.verify import verify as check
+    from contracts.wording import translator
 
     if pins is None:
         return _without_pins(source)
-    pinned = _read_pins(pins)
-    verdict = check(_evidence(source, pinned.ca_pem, identity), pinned, print_progress(as_json))
+    pinned = read_pins(pins)
+    verdict = check(open_source(source, pinned, identity), pinned, print_progress(as_json))
     if as_json:
-        terminal.json(as_dict(verdict))
+        terminal.json(as_dict(verdict, translator("auditor", "zh")))
     else:
         print_verdict(verdict, terminal)
     return FOUND if verdict.findings() else OK
@@ -56,15 +57,43 @@ def verify(
 def mirror(url: str, folder: Path, pins: PinsFile = None, identity: Identity = None, lang: Lang = "") -> int:
     """Fetch everything that a later check needs."""
     from auditor.mirror import mirror as copy
+    from auditor.show import print_progress
 
-    ca_pem = _read_pins(pins).ca_pem if pins else ""
-    written, withheld = copy(_evidence(url, ca_pem, identity), folder)
-    terminal.ok(N_("{n} files in {folder}"), n=written, folder=folder)
-    if withheld:
+    evidence = open_source(url, read_pins(pins) if pins else None, identity)
+    size, documents, absent = copy(evidence, folder, print_progress(False))
+    terminal.ok(
+        N_("{n} entries and {held} documents in {folder}"), n=size, held=documents - absent, folder=folder
+    )
+    if absent:
         terminal.note(
             N_("{n} documents were not given out; the office admits auditors with: coordinator admit-auditor FILE"),
-            n=withheld,
+            n=absent,
         )
+    return OK
+
+
+@app.command(
+    help=_(
+        "Put a mirror folder and members' receipts into one file. Pins never go into it.\n\n"
+        "Example: auditor pack ./mirror evidence.pack --receipts ./receipts"
+    )
+)
+def pack(
+    folder: Path,
+    out: Path,
+    receipts: Annotated[list[Path], typer.Option("--receipts", help=_("folder of receipts (repeat)"))] = (),  # type: ignore[assignment]
+    lang: Lang = "",
+) -> int:
+    """One file that can be checked years later without the coordinator."""
+    from auditor.evidence import Folder
+    from auditor.pack import pack_digest, write_pack
+    from auditor.show import print_progress
+
+    found = [file for given in receipts for file in sorted(given.glob("*.tlog-proof"))]
+    n, left_out = write_pack(Folder(folder), found, out, print_progress(False))
+    terminal.ok(N_("{n} files in {out}, {digest}"), n=n, out=out, digest=pack_digest(out))
+    for path in left_out:
+        terminal.note(N_("left out, not part of a log: {path}"), path=path)
     return OK
 
 
@@ -78,69 +107,71 @@ def init(folder: Path, lang: Lang = "") -> int:
     return OK
 
 
+@pins_app.command(
+    "compare",
+    help=_(
+        "Whether at least two members have pinned the same log.\n\nExample: auditor pins compare a.json b.json"
+    ),
+)
+def pins_compare(files: list[Path], lang: Lang = "") -> int:
+    """Two members that agree: the office cannot have shown each its own log."""
+    pinned = [read_pins(path) for path in files]
+    for path, one in zip(files, pinned, strict=True):
+        terminal.say(
+            N_("{path}: {origin}, fingerprint {print}, size {size}, member {member}"),
+            path=path,
+            origin=one.origin,
+            print=one.fingerprint(),
+            size=one.size,
+            member=one.member,
+        )
+    if len({one.member for one in pinned}) < 2:
+        raise Refused(
+            N_("these pins come from one member"),
+            why=N_("only two members that agree show that there is one log"),
+            do=N_("ask another member for: client-node pins"),
+            code="ONE_VIEW",
+        )
+    if len({one.fingerprint() for one in pinned}) > 1:
+        raise Refused(
+            N_("these members have pinned different logs"),
+            why=N_("somebody showed them two"),
+            do=N_("keep all files; ask each member whom they had their invite from"),
+            code="EQUIVOCATION",
+        )
+    for name in sorted(set.intersection(*({*one.cosigners} for one in pinned))):
+        if len({one.cosigners[name] for one in pinned}) > 1:
+            terminal.note(N_("they know different keys of {name}: an older file, or a second view"), name=name)
+    terminal.ok(N_("{n} members have pinned one log"), n=len({one.member for one in pinned}))
+    return OK
+
+
+app.add_typer(look)
+app.add_typer(pins_app, name="pins")
+
+
 def _without_pins(source: str) -> int:
+    from auditor.evidence import read_bundles, read_note
     from contracts.envelope import digest, open_entry
     from contracts.pins import fingerprint
     from contracts.statements import Genesis, parse
 
-    first = _first_entry(source)
-    genesis = parse(open_entry(first).payload)
+    evidence = open_source(source)
+    _name, entries = next(read_bundles(evidence, read_note(evidence, "checkpoint").checkpoint.size))
+    genesis = parse(open_entry(entries[0]).payload)
     if not isinstance(genesis, Genesis):
         raise Malformed(N_("the log does not begin with a genesis statement"))
     terminal.bad(N_("nothing to judge by: no pins were given"))
     terminal.say(
         N_("  This log names itself {origin}, fingerprint {print}."),
         origin=genesis.origin,
-        print=fingerprint(genesis.origin, genesis.log_vkey, digest(first)),
+        print=fingerprint(genesis.origin, genesis.log_vkey, digest(entries[0])),
     )
     terminal.say(
         N_("  Compare it with two members (client-node pins), then: auditor verify {source} --pins pins.json"),
         source=source,
     )
     return COULD_NOT
-
-
-def _first_entry(source: str) -> bytes:
-    from auditor.evidence import read_bundles, read_note
-
-    evidence = _evidence(source, "", None)
-    _name, entries = next(read_bundles(evidence, read_note(evidence, "checkpoint").checkpoint.size))
-    return bytes(entries[0])
-
-
-def _read_pins(path: Path) -> Any:
-    from pydantic import ValidationError
-
-    from contracts.pins import Pins
-
-    try:
-        return Pins.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise Unavailable(
-            N_("there is no file {path}"), do=N_("a member writes it with: client-node pins"), path=path
-        ) from error
-    except ValidationError as error:
-        raise Malformed(
-            N_("{path} is not a file of pins"), do=N_("a member writes it with: client-node pins"), path=path
-        ) from error
-
-
-def _evidence(source: str, ca_pem: str, identity: Path | None) -> Any:
-    from auditor.evidence import Folder, Served
-
-    if "://" not in source:
-        return Folder(Path(source))
-    import httpx
-
-    from auditor.identity import SignedBy
-
-    try:
-        trusted = ssl.create_default_context(cadata=ca_pem or None)
-    except ssl.SSLError as error:
-        raise TrustError(N_("the CA certificate in the pins cannot be read"), code="MALFORMED") from error
-    return Served(
-        source, httpx.Client(verify=trusted, auth=SignedBy.of_file(identity) if identity else None, timeout=30)
-    )
 
 
 def main() -> None:

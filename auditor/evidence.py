@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +24,7 @@ class Evidence(Protocol):
         """The bytes at `path`, None if there are none; Unavailable if nobody can tell."""
 
     def paths(self) -> list[str]:
-        """Every file present, where that can be listed; empty for a URL."""
+        """Every file present; of a URL only what it can list."""
 
 
 class Folder:
@@ -76,8 +77,13 @@ class Served:
         return answer.content
 
     def paths(self) -> list[str]:
-        """See Evidence."""
-        return []
+        """The kept checkpoints: nothing else at an address can be listed."""
+        listed = self.read("checkpoints")
+        try:
+            sizes = json.loads(listed or b"[]")
+            return [f"checkpoints/{int(size)}" for size in sizes]
+        except (ValueError, TypeError) as error:
+            raise Unavailable(N_("{url} lists its checkpoints in an unknown form"), url=self._url) from error
 
 
 def required(evidence: Evidence, path: str) -> bytes:

@@ -10,45 +10,38 @@ from contracts import tiles
 from contracts.envelope import from_base64, open_entry, strict_json
 from contracts.errors import TrustError
 from contracts.rules.fold import replay
-from contracts.rules.state import EMPTY, RunRecord
+from contracts.rules.state import EMPTY, TrustState
 from contracts.statements import Contribution, parse
 
 
-def mirror(evidence: Evidence, folder: Path, tick: Callable[[int], None] = lambda done: None) -> tuple[int, int]:
-    """(files written, documents that were not given out). Existing files are replaced whole."""
+def mirror(evidence: Evidence, folder: Path, tick: Callable[[int, int], None] = lambda done, size: None) -> tuple[int, int, int]:
+    """(entries, documents named, documents that were not given out). Existing files are replaced whole."""
     note = read_note(evidence, "checkpoint")
-    size = note.checkpoint.size
-    written, withheld = 0, 0
-    state = EMPTY
-    for _, entries in read_bundles(evidence, size, tick):
+    size, state = note.checkpoint.size, EMPTY
+    for name, entries in read_bundles(evidence, size, lambda done: tick(done, size)):
         state, _ = replay(entries, state)
-    paths = [name.path() for name in tiles.names(size)]
+        _write(folder / name.path(), tiles.bundle(entries))
+    paths = [name.path() for name in tiles.names(size) if name.level is not None]
     for path in [*paths, "policy"]:
         _write(folder / path, required(evidence, path))
     _write(folder / "checkpoint", note.text().encode())
-    _write(folder / f"checkpoints/{size}", note.text().encode())
-    for name in _named_documents(evidence, state.runs_in_order()):
-        data = evidence.read(f"documents/{name}")
-        withheld += data is None
-        written += data is not None
+    kept = [path for path in evidence.paths() if path.startswith("checkpoints/") and int(path[12:]) <= size]
+    documents = [f"documents/{name.removeprefix('sha256:')}" for name in _named_documents(evidence, state)]
+    absent = 0
+    for path in [*kept, *documents]:
+        data = evidence.read(path)
+        absent += data is None and path in documents
         if data is not None:
-            _write(folder / "documents" / name, data)
-    return written + len(paths) + 3, withheld
+            _write(folder / path, data)
+    return size, len(documents), absent
 
 
-def _named_documents(evidence: Evidence, runs: list[RunRecord]) -> Iterator[str]:
-    """Hex names of every document that the log names, and of the contributions that the lists name."""
-    for run in runs:
-        yield run.order.model_start.removeprefix("sha256:")
-        for record in run.rounds:
-            closed = record.closed
-            if closed is None or closed.outcome == "aborted":
-                continue
-            named = (closed.list_document, closed.aggregate, closed.step_state, closed.model_out)
-            yield from (name.removeprefix("sha256:") for name in named if name)
-            yield from _contributions(
-                evidence.read(f"documents/{(closed.list_document or '').removeprefix('sha256:')}")
-            )
+def _named_documents(evidence: Evidence, state: TrustState) -> Iterator[str]:
+    """Digests of every document that the log names, and of the contributions that the lists among them name."""
+    for name, held in sorted(state.documents.items(), key=lambda one: (one[1].index, one[0])):
+        yield name
+        if held.kind == "list":
+            yield from _contributions(evidence.read(f"documents/{name.removeprefix('sha256:')}"))
 
 
 def _contributions(listed: bytes | None) -> Iterator[str]:
@@ -56,7 +49,7 @@ def _contributions(listed: bytes | None) -> Iterator[str]:
         for text in strict_json(listed) if listed else ():
             line = parse(open_entry(from_base64(text)).payload)
             if isinstance(line, Contribution):
-                yield line.payload.removeprefix("sha256:")
+                yield line.payload
     except TrustError:
         return  # a broken list is mirrored as it is; `verify` names it
 

@@ -12,7 +12,7 @@ from client_node.budget import Budget
 from client_node.egress import Egress
 from client_node.settings import Settings
 from client_node.uplink import Uplink, pinned
-from contracts.envelope import digest, public_text, seal, to_base64
+from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Malformed, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements import Key, payload
@@ -27,6 +27,7 @@ _FIELDS = {
     "ca_fingerprint",
     "member",
     "name",
+    "code",
     "secret",
     "expires_at",
     "genesis",
@@ -61,8 +62,8 @@ def ask_admission(settings: Settings, invite: dict[str, Any]) -> str:
 
 def _request(settings: Settings, invite: dict[str, Any]) -> dict[str, Any]:
     """Key statements signed by the new keys (proof of possession), and the salted register document."""
-    register = {"name": invite["name"], "salt": secrets.token_hex(16)}
-    named = digest(json.dumps(register, ensure_ascii=False, sort_keys=True).encode())
+    register = {"name": invite["name"], "code": invite["code"], "salt": secrets.token_hex(16)}
+    named = digest(canonical(register))
     entries = []
     for role, key in (("node", settings.node_key), ("witness", settings.witness_key)):
         statement = Key(

@@ -32,6 +32,10 @@ class Pins(Strict):
         """The pinned root, 32 bytes."""
         return bytes.fromhex(self.root.removeprefix("sha256:"))
 
+    def fingerprint(self) -> str:
+        """What two people compare aloud: which log this is."""
+        return fingerprint(self.origin, self.log_vkey, self.genesis)
+
 
 def fingerprint(origin: str, log_vkey: str, genesis: str) -> str:
     """Eight groups of four hex digits that two people can compare aloud."""

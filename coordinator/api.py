@@ -131,6 +131,10 @@ def _add_log(router: APIRouter, office: Office) -> None:
         note = office.log.witnessed(0) or office.log.note()
         return PlainTextResponse(note.text()) if note else _absent("checkpoint")
 
+    @router.get("/checkpoints")
+    def kept() -> list[int]:
+        return office.log.sizes()
+
     @router.get("/checkpoints/{size}")
     def older(size: int) -> Response:
         note = office.log.note(size)

@@ -119,6 +119,11 @@ class Log:
         note = parse_note(held.note)
         return Note(note.checkpoint, (*note.signatures, *(parse_line(line) for line in lines)))
 
+    def sizes(self) -> list[int]:
+        """Sizes of all published checkpoints, ascending."""
+        with self._database.read() as session:
+            return list(session.exec(select(PublishedCheckpoint.size).order_by(col(PublishedCheckpoint.size))))
+
     def cosign(self, size: int, line: str) -> None:
         """Keep a witness's signature line under a published checkpoint; Invalid unless it holds."""
         note, signature = self.note(size), parse_line(line)

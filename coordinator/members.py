@@ -10,7 +10,7 @@ from typing import Any
 from sqlmodel import select
 
 from contracts.checkpoint import LOG_KEY, NoteKey
-from contracts.envelope import cosign, digest, from_base64, open_entry
+from contracts.envelope import canonical, cosign, digest, from_base64, open_entry
 from contracts.errors import Invalid, Malformed, Refused
 from contracts.fields import moment, new_id, time_text
 from contracts.statements import Key, parse
@@ -53,6 +53,7 @@ def invite(
         "ca_fingerprint": ca_digest(settings.home / "tls"),
         "member": member,
         "name": name,
+        "code": code,
         "secret": secret,
         "expires_at": expires,
         "genesis": genesis,
@@ -80,7 +81,7 @@ def join(database: Database, log: Log, settings: Settings, request: dict[str, An
     node, witness = (_key_of(entry) for entry in entries)
     if (node.role, witness.role) != ("node", "witness") or node.member != witness.member or node.member is None:
         raise Malformed(N_("a join request brings one node key and one witness key of one member"))
-    register = json.dumps(request["register"], ensure_ascii=False, sort_keys=True).encode()
+    register = canonical(request["register"])
     if digest(register) != node.register_document:
         raise Invalid(N_("the register document is not the one that the key names"), code="BAD_DIGEST")
     with database.write() as session:

@@ -1,4 +1,4 @@
-"""Documents: content that the log names by digest. Contributions are for auditors and their author only."""
+"""Documents: content that the log names by digest. Contributions and names are for auditors and their author only."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def may_read(document: Document, role: str, member: str | None) -> bool:
     if document.kind == "contribution":
         return role == "auditor" or (member is not None and document.author == member)
     if document.kind == "register":
-        return document.author == member
+        return role == "auditor" or document.author == member
     return True

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
-from contracts.envelope import digest, public_text, seal, to_base64
+from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.requests import sign_request
@@ -65,8 +65,8 @@ class Firm:
         )
 
     def join(self):
-        register = {"name": "机械", "salt": secrets.token_hex(16)}
-        named = digest(json.dumps(register, ensure_ascii=False, sort_keys=True).encode())
+        register = {"name": "机械", "code": "91440200MA4000017Q", "salt": secrets.token_hex(16)}
+        named = digest(canonical(register))
         entries = [
             to_base64(
                 seal(

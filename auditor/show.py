@@ -1,4 +1,4 @@
-"""The verdict as people read it, and as JSON."""
+"""The verdict as people read it on a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from auditor.faults import SEVERITIES, TITLES, group, severity
 from auditor.findings import FileFinding, Step, Verdict
 from contracts.rules.findings import Finding
 from contracts.terminal import Terminal
@@ -16,11 +17,10 @@ LONG = 10_000  # entries from which a check takes seconds and a log file wants t
 
 
 def print_progress(quiet: bool) -> Callable[[int, int], None]:
-    """Entries done, at most ten times a second on a terminal, each tenth of the log in a file; silent if `quiet`."""
+    """Progress on standard error: a live line on a terminal, a line each tenth of a long log in a file."""
     if quiet:
         return lambda done, size: None
-    shown = _Progress(sys.stderr.isatty())
-    return shown.tick
+    return _Progress(sys.stderr.isatty()).tick
 
 
 class _Progress:
@@ -39,43 +39,64 @@ class _Progress:
 
 
 def print_verdict(verdict: Verdict, terminal: Terminal) -> None:
-    """Steps, findings, what was not checked, conclusion."""
+    """Steps, findings by what they mean, what was not checked, conclusion."""
     for step in verdict.steps:
         mark = terminal.marks.bad if step.findings else terminal.marks.ok
         print(f"[{step.number}/8] {mark} {terminal.translate(step.title)}  {step.detail}")
         for text, values in step.not_checked:
             print(f"      {terminal.marks.note} NOT_CHECKED  {terminal.translate(text).format_map(values)}")
-    for number, finding in enumerate(verdict.findings(), 1):
-        print(f"F-{number} {finding.code} {_place(finding)}  {_text(finding, terminal)}")
+    numbered = list(enumerate(verdict.findings(), 1))
+    for kind, title in TITLES.items():
+        if any(group(finding.code) == kind for _, finding in numbered):
+            print(terminal.translate(title))
+        for number, finding in numbered:
+            if group(finding.code) == kind:
+                weight = terminal.translate(SEVERITIES[severity(finding.code)])
+                print(f"  F-{number} [{weight}] {finding.code} {place(finding)}  {_text(finding, terminal.translate)}")
     if verdict.findings():
         terminal.bad(N_("verdict: NOT clean, {n} findings"), n=len(verdict.findings()))
     else:
         terminal.ok(N_("verdict: clean, {n} entries, root {root}"), n=verdict.size, root=verdict.root[:16])
 
 
-def _place(finding: Finding | FileFinding) -> str:
+def place(finding: Finding | FileFinding) -> str:
+    """Where it is: the entry with its rule, or the file."""
     return finding.file if isinstance(finding, FileFinding) else f"#{finding.index} ({finding.rule})"
 
 
-def _text(finding: Finding | FileFinding, terminal: Terminal) -> str:
-    return terminal.translate(finding.what).format_map(finding.values)
+def _text(finding: Finding | FileFinding, translate: Callable[[str], str]) -> str:
+    return translate(finding.what).format_map(finding.values)
 
 
-def as_dict(verdict: Verdict) -> dict[str, Any]:
-    """The verdict for programs; sentences in English."""
+def as_dict(verdict: Verdict, chinese: Callable[[str], str]) -> dict[str, Any]:
+    """The verdict for programs, with every sentence in both languages."""
     return {
         "clean": not verdict.findings(),
         "size": verdict.size,
         "root": verdict.root,
-        "steps": [_step(s) for s in verdict.steps],
+        "steps": [_step(step, chinese) for step in verdict.steps],
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: Step, chinese: Callable[[str], str]) -> dict[str, Any]:
     return {
         "number": step.number,
         "title": step.title,
+        "title_zh": chinese(step.title),
         "detail": step.detail,
-        "findings": [{"code": f.code, "place": _place(f), "text": f.what.format_map(f.values)} for f in step.findings],
+        "findings": [_finding(finding, chinese) for finding in step.findings],
         "not_checked": [text.format_map(values) for text, values in step.not_checked],
+        "not_checked_zh": [chinese(text).format_map(values) for text, values in step.not_checked],
+    }
+
+
+def _finding(finding: Finding | FileFinding, chinese: Callable[[str], str]) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "severity": severity(finding.code),
+        "group": group(finding.code),
+        "place": place(finding),
+        "index": finding.index if isinstance(finding, Finding) else None,
+        "text": _text(finding, str),
+        "text_zh": _text(finding, chinese),
     }
