@@ -61,9 +61,7 @@ def mirror(url: str, folder: Path, pins: PinsFile = None, identity: Identity = N
 
     evidence = open_source(url, read_pins(pins) if pins else None, identity)
     size, documents, absent = copy(evidence, folder, print_progress(False))
-    terminal.ok(
-        N_("{n} entries and {held} documents in {folder}"), n=size, held=documents - absent, folder=folder
-    )
+    terminal.ok(N_("{n} entries and {held} documents in {folder}"), n=size, held=documents - absent, folder=folder)
     if absent:
         terminal.note(
             N_("{n} documents were not given out; the office admits auditors with: coordinator admit-auditor FILE"),
@@ -109,9 +107,7 @@ def init(folder: Path, lang: Lang = "") -> int:
 
 @pins_app.command(
     "compare",
-    help=_(
-        "Whether at least two members have pinned the same log.\n\nExample: auditor pins compare a.json b.json"
-    ),
+    help=_("Whether at least two members have pinned the same log.\n\nExample: auditor pins compare a.json b.json"),
 )
 def pins_compare(files: list[Path], lang: Lang = "") -> int:
     """Two members that agree: the office cannot have shown each its own log."""

@@ -28,7 +28,7 @@ _USE = (
 _BUDGET = "OVER_BUDGET BUDGET_REPORT BUDGET_RESET NOISE"
 _MEDIUM = "SECOND_NODE AGREEMENT_STATE RECEIPT_QUORUM TIME_OUT_OF_WINDOW MALFORMED FOLLOW_UP"
 
-GROUP: dict[str, Group] = {code: "use" for code in _USE.split()} | {code: "budget" for code in _BUDGET.split()}
+GROUP: dict[str, Group] = {**dict.fromkeys(_USE.split(), "use"), **dict.fromkeys(_BUDGET.split(), "budget")}
 
 
 def group(code: str) -> Group:

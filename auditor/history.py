@@ -102,6 +102,4 @@ _SENTENCES: dict[type[said.Predicate], str] = {
 
 def namer(register: dict[str, Registered]) -> Names:
     """Member id -> company name where the register is at hand, else a short id."""
-    return lambda member: (
-        register[member].label() if member in register else member.removeprefix("urn:uuid:")[:8]
-    )
+    return lambda member: register[member].label() if member in register else member.removeprefix("urn:uuid:")[:8]

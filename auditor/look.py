@@ -55,8 +55,12 @@ def entry(source: str, index: int, as_json: Json = False, lang: Lang = "") -> in
     terminal.json(shown["statement"])
     for keyid, whose in shown["signed_by"].items():
         terminal.say(N_("signed by {whose}, key {key}"), whose=whose, key=keyid)
-    terminal.say(N_("entry digest {digest}; {n} hashes prove it under size {size}"),
-                 digest=shown["digest"], n=len(shown["path"]), size=state.size)
+    terminal.say(
+        N_("entry digest {digest}; {n} hashes prove it under size {size}"),
+        digest=shown["digest"],
+        n=len(shown["path"]),
+        size=state.size,
+    )
     return OK
 
 
@@ -65,7 +69,10 @@ def _entry(evidence: Evidence, index: int, size: int) -> bytes:
 
     if not 0 <= index < size:
         raise Unavailable(
-            N_("there is no entry {index}"), why=N_("the log has {size} entries, counted from 0"), index=index, size=size
+            N_("there is no entry {index}"),
+            why=N_("the log has {size} entries, counted from 0"),
+            index=index,
+            size=size,
         )
     return next(entries_from(evidence, index, size))[1]
 
@@ -101,7 +108,11 @@ def timeline(
     evidence = open_source(source)
     state, _broken = replayed(evidence)
     register = read_register(state, evidence)
-    asked = [r for r in register.values() if member in (r.name, r.code) or r.member.removeprefix("urn:uuid:").startswith(member.removeprefix("urn:uuid:"))]
+    asked = [
+        r
+        for r in register.values()
+        if member in (r.name, r.code) or r.member.removeprefix("urn:uuid:").startswith(member.removeprefix("urn:uuid:"))
+    ]
     if len(asked) != 1:
         raise Unavailable(
             N_("{member} names {n} members of this log"),

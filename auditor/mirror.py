@@ -14,7 +14,9 @@ from contracts.rules.state import EMPTY, TrustState
 from contracts.statements import Contribution, parse
 
 
-def mirror(evidence: Evidence, folder: Path, tick: Callable[[int, int], None] = lambda done, size: None) -> tuple[int, int, int]:
+def mirror(
+    evidence: Evidence, folder: Path, tick: Callable[[int, int], None] = lambda done, size: None
+) -> tuple[int, int, int]:
     """(entries, documents named, documents that were not given out). Existing files are replaced whole."""
     note = read_note(evidence, "checkpoint")
     size, state = note.checkpoint.size, EMPTY

@@ -27,7 +27,7 @@ class Registered:
 
 def read_register(state: TrustState, evidence: Evidence) -> dict[str, Registered]:
     """Member id -> entry, by the node key that brought the document; a document with another digest is not read."""
-    found = {}
+    found: dict[str, Registered] = {}
     documents = {held.index: name for name, held in state.documents.items() if held.kind == "register"}
     nodes = [(keyid, key) for keyid, key in state.keys.items() if key.role == "node" and key.member]
     for keyid, key in sorted(nodes, key=lambda one: one[1].index):
