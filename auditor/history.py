@@ -59,7 +59,7 @@ def sentence(entry: bytes, names: Names) -> Sentence:
         predicate = said.parse(open_entry(entry).payload)
     except TrustError as error:
         return Sentence(N_("cannot be read: {error}"), {"error": error})
-    template = _SENTENCES.get(type(predicate), N_("{kind}"))
+    template = _SENTENCES.get(type(predicate), N_("a statement of kind {kind}"))
     values = predicate.model_dump() | {"kind": predicate.kind}
     if values.get("member"):
         values["member"] = names(str(values["member"]))
