@@ -10,10 +10,11 @@ from itertools import zip_longest
 from statistics import median_low
 
 from auditor.findings import Step
-from contracts.checkpoint import Note, NoteKey, cosigners, parse_vkey, quorum
+from contracts.checkpoint import Note, NoteKey, parse_vkey
 from contracts.envelope import key_id
 from contracts.errors import TrustError
 from contracts.pins import Pins
+from contracts.quorum import Quorum
 from contracts.rules.state import TrustState
 from contracts.wording import N_
 
@@ -32,7 +33,7 @@ class Cosignatures:
     """Asked at each size for which a checkpoint is at hand, with the state that the log had then."""
 
     def __init__(self, notes: Iterable[tuple[str, Note]], log: NoteKey):
-        self.step = Step(2, N_("cosignatures of members"))
+        self.step = Step(2, N_("cosignatures of members and auditors"))
         self.met: dict[int, Witnessed] = {}
         self._log = log
         self._notes: defaultdict[int, list[tuple[str, Note]]] = defaultdict(list)
@@ -42,21 +43,20 @@ class Cosignatures:
     def at(self, state: TrustState) -> Witnessed | None:
         """The quorum of the checkpoint of this size, if there is one and it holds."""
         if state.size in self._notes:
-            witnesses = state.witnesses()
+            quorum = state.quorum_at(state.size)
             for file, note in self._notes[state.size]:
-                self._check(file, note, witnesses)
+                self._check(file, note, quorum)
         return self.met.get(state.size)
 
-    def _check(self, file: str, note: Note, witnesses: dict[str, NoteKey]) -> None:
+    def _check(self, file: str, note: Note, quorum: Quorum) -> None:
         try:
-            found = cosigners(note, self._log, witnesses)
+            found = quorum.cosigners(note, self._log)
         except TrustError as error:
             self.step.caught(error, file)
             return
-        needed = quorum(len(witnesses))
         if file == "checkpoint":
-            self.step.detail = f"{len(found)}/{len(witnesses)} ({needed})"
-        if len(found) >= needed:
+            self.step.detail = f"{len(found)}/{len(quorum.keys())} ({quorum.of_members}+{quorum.of_auditors})"
+        if quorum.is_met(found):
             times, size = sorted(found.values()), note.checkpoint.size
             self.met[size] = Witnessed(size, note.checkpoint.root, times[0], median_low(times))
 
@@ -72,7 +72,8 @@ class Cosignatures:
         for name, vkey in pins.cosigners.items():
             if name in live and live[name].vkey() != vkey and not _was_ended(state, vkey):
                 self.step.add("KEY_ROTATION", N_("the witness key of {name} is not the pinned one"), name=name)
-        self.step.skip(N_("no auditor cosigns this log: the auditors' half of the quorum does not exist"))
+        if not state.quorum_at(state.size).auditors:
+            self.step.skip(N_("no auditor cosigns this log: the auditors' half of the quorum does not exist"))
         return self.step
 
     def _rounds(self, state: TrustState) -> None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from auditor.evidence import Evidence
 from auditor.findings import Step
 from contracts import tiles
-from contracts.checkpoint import NoteKey, policy
+from contracts.checkpoint import NoteKey
 from contracts.envelope import digest
 from contracts.errors import Malformed, TrustError
 from contracts.rules.state import TrustState
@@ -90,5 +90,5 @@ def _holds(path: str, data: bytes, log: NoteKey, state: TrustState) -> bool:
         return digest(data) == f"sha256:{rest}"
     if path == "policy":
         text = data.decode("utf-8")
-        return text == policy(log, state.witnesses().values(), text.partition("\n")[0].rpartition(" ")[2])
+        return text == state.quorum_at(state.size).policy(log, text.partition("\n")[0].rpartition(" ")[2])
     return False

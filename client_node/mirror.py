@@ -18,10 +18,8 @@ from contracts.checkpoint import (
     Note,
     NoteKey,
     cosign_note,
-    cosigners,
     parse_note,
     parse_vkey,
-    quorum,
     verify_log_signature,
     witness_name,
 )
@@ -121,12 +119,13 @@ class Mirror:
     def witnessed(self, uplink: Uplink) -> int:
         """Size of the newest checkpoint that a quorum of members has cosigned and that lies on this very tree."""
         note = parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text)
-        size, witnesses = note.checkpoint.size, self.state.witnesses()
+        size = note.checkpoint.size
         if size >= len(self._roots):
             self.follow(uplink, 0)
         if size >= len(self._roots) or self._roots[size] != note.checkpoint.root:
             raise Invalid(N_("the cosigned checkpoint is not on the tree that this node has seen"), code="EQUIVOCATION")
-        return size if len(cosigners(note, self.log, witnesses)) >= quorum(len(witnesses)) else 0
+        quorum = self.state.quorum_at(size)
+        return size if quorum.is_met(quorum.cosigners(note, self.log)) else 0
 
     def pins(self) -> Pins:
         """What this member would hand to an auditor."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -55,6 +55,11 @@ def parse_vkey(text: str) -> NoteKey:
 def witness_name(origin: str, member: str) -> str:
     """The cosigner name of a member's witness key."""
     return f"{origin}/witness/{member.removeprefix('urn:uuid:')}"
+
+
+def auditor_name(origin: str, keyid: str) -> str:
+    """The cosigner name of an auditor, by the first 16 digits of its key's digest."""
+    return f"{origin}/auditor/{keyid.removeprefix('sha256:')[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,22 +193,6 @@ def cosigners(note: Note, log: NoteKey, witnesses: Mapping[str, NoteKey]) -> dic
             )
         found[signature.name] = verify_cosignature(note.checkpoint, signature, witness)
     return found
-
-
-def quorum(members: int) -> int:
-    """How many of `members` witnesses a checkpoint needs before anyone relies on it."""
-    return max(1, members // 2 + 1)
-
-
-def policy(log: NoteKey, witnesses: Iterable[NoteKey], url: str) -> str:
-    """The C2SP tlog-policy text; a URL stands on every witness line because common parsers want one."""
-    listed = sorted(witnesses, key=lambda w: w.name)
-    lines = [f"log {log.vkey()} {url}"]
-    lines += [f"witness w{n} {w.vkey()} {url}" for n, w in enumerate(listed)]
-    if listed:
-        lines.append(f"group members {quorum(len(listed))} " + " ".join(f"w{n}" for n in range(len(listed))))
-    lines.append("quorum " + ("members" if listed else "none"))
-    return "\n".join(lines) + "\n"
 
 
 def format_proof(index: int, proof: Sequence[bytes], note: Note) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import Malformed
+from contracts.merkle import WIDTH as WIDTH
 from contracts.merkle import node_hash
 from contracts.wording import N_
 
-WIDTH = 256
 _PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([0-9]{1,3}))?")
 
 

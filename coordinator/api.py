@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlmodel import col, delete, select
 
 from contracts.artefact import read_artefact
-from contracts.checkpoint import policy
 from contracts.envelope import digest, from_base64, key_id, load_public, open_entry, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
@@ -147,7 +146,8 @@ def _add_log(router: APIRouter, office: Office) -> None:
 
     @router.get("/policy")
     def witnesses() -> Response:
-        return PlainTextResponse(policy(office.log.key, office.log.state().witnesses().values(), office.settings.url))
+        state = office.log.state()
+        return PlainTextResponse(state.quorum_at(state.size).policy(office.log.key, office.settings.url))
 
     @router.get("/v1/clock")
     def clock() -> dict[str, str]:

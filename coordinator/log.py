@@ -1,11 +1,18 @@
-"""The log: append is one transaction, a checkpoint is durable before its signature leaves, tiles are rebuilt."""
+"""The log: entries by group commit, a tree over them, and checkpoints that are durable before anyone sees them.
+
+The database is the sequencer and the only truth. State, tree and tiles are rebuilt from it at the start and
+follow it afterwards, also when another process has appended.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, func, insert, select
 
 from contracts import tiles
 from contracts.checkpoint import (
@@ -16,13 +23,13 @@ from contracts.checkpoint import (
     format_proof,
     parse_line,
     parse_note,
-    quorum,
     sign_checkpoint,
     verify_cosignature,
 )
 from contracts.envelope import digest
-from contracts.errors import Invalid, Malformed, Refused
-from contracts.merkle import Frontier, inclusion_proof, leaf_hash
+from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.merkle import Tree, leaf_hash
+from contracts.rules.findings import Finding
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
 from contracts.wording import N_
@@ -30,54 +37,126 @@ from coordinator.database import Database
 from coordinator.settings import Settings
 from coordinator.tables import Cosignature, LogEntry, PublishedCheckpoint
 
+BATCH = 256
+Rules = Callable[[TrustState, bytes, int], tuple[TrustState, Sequence[Finding]]]
+Make = Callable[[TrustState], bytes]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An append that waits for its commit; whoever commits sets its index or its error."""
+
+    make: Make
+    digest: str | None = None  # of an entry that is known beforehand and may be in the log already
+    index: int | None = None
+    error: TrustError | None = None
+
+    def has_ended(self) -> bool:
+        return self.index is not None or self.error is not None
+
 
 class Log:
-    """Entries, their state and their checkpoints. Caches follow the database, also after other processes' appends."""
+    """Entries, what they say, and their checkpoints. `rules` decides what may be appended."""
 
-    def __init__(self, database: Database, settings: Settings):
-        self._database, self._settings = database, settings
+    def __init__(self, database: Database, settings: Settings, rules: Rules = apply):
+        self._database, self._settings, self._rules = database, settings, rules
         self._lock = threading.RLock()
-        self._state, self._entries, self._leaves, self._frontier = EMPTY, [], [], Frontier()
+        self._queue: deque[_Waiting] = deque()
+        self._state, self._tree = EMPTY, Tree()
+        self._newest: Note | None = None
 
     def state(self) -> TrustState:
         """What the log says now."""
+        with self._database.read() as session:
+            if _size(session) == self._state.size:
+                return self._state
         with self._lock, self._database.read() as session:
             self._catch_up(session)
             return self._state
 
     def append(self, entry: bytes) -> int:
-        """Index of `entry`. The same bytes again give the same index; Refused with the first broken rule."""
-        return self.append_made(lambda state: entry)
+        """Index of `entry`, once it is on disk. The same bytes again give the same index; Refused with the first
+        broken rule."""
+        return self._commit_with_others(_Waiting(lambda state: entry, digest(entry)))
 
-    def append_made(self, make: Callable[[TrustState], bytes]) -> int:
+    def append_made(self, make: Make) -> int:
         """Append what `make` says on seeing the newest state, inside the transaction that appends it."""
-        with self._lock, self._database.write() as session:
-            self._catch_up(session)
-            entry = make(self._state)
-            known = session.exec(select(LogEntry.index).where(LogEntry.digest == digest(entry))).first()
-            if known is not None:
-                return known
-            index = self._state.size
-            _, findings = apply(self._state, entry, index)
-            if findings:
-                raise Refused(
-                    findings[0].what,
-                    why=N_("the rules of the log refuse this statement"),
-                    code=findings[0].code,
-                    **findings[0].values,
-                )
-            session.add(LogEntry(index=index, digest=digest(entry), entry=entry))
-            return index
+        return self._commit_with_others(_Waiting(make))
+
+    def _commit_with_others(self, said: _Waiting) -> int:
+        """Group commit: whoever holds the lock commits for all who wait, so that under load one transaction (and
+        one fsync) carries up to 256 entries, and without load nobody waits for company."""
+        self._queue.append(said)
+        with self._lock:
+            while not said.has_ended():
+                self._commit([self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))])
+        if said.error is not None:
+            raise said.error
+        assert said.index is not None
+        return said.index
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        try:
+            with self._database.write() as session:
+                self._catch_up(session)
+                state, added, indices = self._place(session, batch)
+                if added:
+                    session.execute(insert(LogEntry), added)
+        except BaseException as error:
+            told = error if isinstance(error, TrustError) else Unavailable(N_("the append was interrupted; try again"))
+            for said in batch:
+                said.error = said.error or told
+            if not isinstance(error, TrustError):
+                raise
+            return
+        self._tree.extend(leaf_hash(row["entry"]) for row in added)
+        self._state = state  # after the tree: whoever sees this state finds its leaves
+        for said, index in zip(batch, indices, strict=True):
+            said.index = index
+
+    def _place(
+        self, session: Session, batch: list[_Waiting]
+    ) -> tuple[TrustState, list[dict[str, object]], list[int | None]]:
+        """The state after the batch, its new rows, and the index of each entry (None for what was refused)."""
+        state, added, indices = self._state, [], []
+        named = [said.digest for said in batch if said.digest]
+        held = session.exec(select(LogEntry.digest, LogEntry.index).where(col(LogEntry.digest).in_(named)))
+        known: dict[str, int] = dict(held.all())
+        for said in batch:
+            try:
+                if said.digest not in known:
+                    entry = said.make(state)
+                    said.digest = digest(entry)
+                    state = self._accepted(state, entry)
+                    known[said.digest] = state.size - 1
+                    added.append({"index": state.size - 1, "digest": said.digest, "entry": entry})
+                indices.append(known[said.digest])
+            except TrustError as error:
+                said.error = error
+                indices.append(None)
+        return state, added, indices
+
+    def _accepted(self, state: TrustState, entry: bytes) -> TrustState:
+        after, findings = self._rules(state, entry, state.size)
+        if findings:
+            raise Refused(
+                findings[0].what,
+                why=N_("the rules of the log refuse this statement"),
+                code=findings[0].code,
+                **findings[0].values,
+            )
+        return after
 
     def _catch_up(self, session: Session) -> None:
         rows = session.exec(
-            select(LogEntry).where(col(LogEntry.index) >= self._state.size).order_by(col(LogEntry.index))
+            select(LogEntry.index, LogEntry.entry)
+            .where(col(LogEntry.index) >= self._state.size)
+            .order_by(col(LogEntry.index))
+            .execution_options(yield_per=1000)
         )
-        for row in rows:
-            self._state, _ = apply(self._state, row.entry, row.index)
-            self._entries.append(row.entry)
-            self._leaves.append(leaf_hash(row.entry))
-            self._frontier.append(self._leaves[-1])
+        for index, entry in rows:
+            self._tree.extend([leaf_hash(entry)])
+            self._state, _ = self._rules(self._state, entry, index)
 
     @property
     def key(self) -> NoteKey:
@@ -85,25 +164,36 @@ class Log:
         return NoteKey(self._settings.origin, LOG_KEY, self._settings.log_key.public_key())
 
     def publish(self) -> Note:
-        """The newest checkpoint, signed. (size, root) is committed before the signature is returned; a size
-        that was signed before keeps its first note, so no second root can ever be signed for it."""
-        with self._lock, self._database.write() as session:
-            self._catch_up(session)
-            size, root = self._frontier.size, self._frontier.root()
-            held = session.get(PublishedCheckpoint, size)
-            if held is None:
-                note = sign_checkpoint(Checkpoint(self._settings.origin, size, root), self._settings.log_key)
-                session.add(PublishedCheckpoint(size=size, root=root.hex(), note=note.text()))
-            elif held.root != root.hex():
-                raise Invalid(
-                    N_("log size {size} was signed with another root: the database was altered"),
-                    do=N_("stop, keep the files, and compare with a member's mirror"),
-                    code="SELF_EQUIVOCATION",
-                    size=size,
-                )
-            else:
-                note = parse_note(held.note)
-        return note
+        """The newest checkpoint, signed. Its entries are committed before it is signed, and (size, root) is
+        committed before the signature is returned. A size that was signed before keeps its first note, so no
+        second root can ever be signed for it."""
+        with self._lock:
+            if self._newest is not None and self._newest.checkpoint.size == self.state().size:
+                return self._newest
+            with self._database.write() as session:
+                self._catch_up(session)
+                self._newest = self._signed(session, self._tree.size, self._tree.root())
+            return self._newest
+
+    def _signed(self, session: Session, size: int, root: bytes) -> Note:
+        held = session.get(PublishedCheckpoint, size)
+        if held is None:
+            note = sign_checkpoint(Checkpoint(self._settings.origin, size, root), self._settings.log_key)
+            session.add(PublishedCheckpoint(size=size, root=root.hex(), note=note.text()))
+            return note
+        if held.root != root.hex():
+            raise Invalid(
+                N_("log size {size} was signed with another root: the database was altered"),
+                do=N_("stop, keep the files, and compare with a member's mirror"),
+                code="SELF_EQUIVOCATION",
+                size=size,
+            )
+        return parse_note(held.note)
+
+    def published(self) -> list[int]:
+        """The size of every checkpoint that was ever signed."""
+        with self._database.read() as session:
+            return list(session.exec(select(PublishedCheckpoint.size).order_by(col(PublishedCheckpoint.size))))
 
     def note(self, size: int | None = None) -> Note | None:
         """A published checkpoint (the newest by default) with the cosignatures it has so far."""
@@ -125,9 +215,9 @@ class Log:
             return list(session.exec(select(PublishedCheckpoint.size).order_by(col(PublishedCheckpoint.size))))
 
     def cosign(self, size: int, line: str) -> None:
-        """Keep a witness's signature line under a published checkpoint; Invalid unless it holds."""
+        """Keep a signature line of a member's witness or an auditor under a checkpoint; Invalid unless it holds."""
         note, signature = self.note(size), parse_line(line)
-        witness = self.state().witnesses().get(signature.name)
+        witness = self.state().quorum_at(size).keys().get(signature.name)
         if note is None or witness is None:
             raise Invalid(
                 N_("no such checkpoint or witness: {name} at {size}"), name=signature.name, size=size, code="QUORUM"
@@ -137,33 +227,44 @@ class Log:
             session.merge(Cosignature(size=size, name=signature.name, line=line))
 
     def witnessed(self, at_least: int) -> Note | None:
-        """The newest checkpoint of at least this size that a quorum of member witnesses has cosigned."""
-        needed = quorum(len(self.state().witnesses()))
+        """The newest checkpoint of at least this size that a quorum of members and auditors has cosigned."""
         with self._database.read() as session:
-            size = session.exec(
-                select(Cosignature.size)
+            rows = session.exec(
+                select(Cosignature.size, Cosignature.name)
                 .where(Cosignature.size >= at_least)
-                .group_by(col(Cosignature.size))
-                .having(func.count() >= needed)
                 .order_by(col(Cosignature.size).desc())
-            ).first()
-        return self.note(size) if size is not None else None
+                .execution_options(yield_per=100)
+            )
+            for size, given in groupby(rows, key=lambda row: row[0]):
+                if self._state.quorum_at(size).is_met(name for _, name in given):
+                    return self.note(size)
+        return None
 
     def proof(self, index: int, note: Note) -> str:
         """Receipt for entry `index` under a checkpoint."""
         self.state()
-        return format_proof(index, inclusion_proof(self._leaves[: note.checkpoint.size], index), note)
+        return format_proof(index, self._tree.inclusion_proof(index, note.checkpoint.size), note)
 
     def tile(self, path: str) -> bytes:
         """Bytes of a tile of the log as it is now; Malformed if there is none of that name."""
         name = tiles.parse_path(path)
-        self.state()
-        held = len(self._entries) if name.level is None else len(self._entries) >> (8 * name.level)
-        if name.n * tiles.WIDTH + name.width > held:
+        size, first = self.state().size, name.n * tiles.WIDTH
+        if first + name.width > (size if name.level is None else size >> (8 * name.level)):
             raise Malformed(N_("{path} is not the path of a tile"), path=path)
-        first = name.n * tiles.WIDTH
-        return (
-            tiles.bundle(self._entries[first : first + name.width])
-            if name.level is None
-            else tiles.tile_hashes(self._leaves, name)
-        )
+        if name.level is not None:
+            return self._tree.row(name.level, first, first + name.width)
+        return tiles.bundle(list(self.entries(first, first + name.width)))
+
+    def entries(self, start: int, end: int) -> Iterable[bytes]:
+        """Entries start..end-1 as they stand in the database."""
+        with self._database.read() as session:
+            return session.exec(
+                select(LogEntry.entry)
+                .where(col(LogEntry.index) >= start, col(LogEntry.index) < end)
+                .order_by(col(LogEntry.index))
+            ).all()
+
+
+def _size(session: Session) -> int:
+    newest = session.exec(select(func.max(LogEntry.index))).one()
+    return 0 if newest is None else int(newest) + 1

@@ -17,7 +17,6 @@ from contracts.checkpoint import (
     NoteKey,
     cosign_note,
     parse_line,
-    policy,
     sign_checkpoint,
     witness_name,
 )
@@ -402,7 +401,7 @@ class Trust:
         text = self.note().text().encode()
         _put(folder / "checkpoint", text)
         _put(folder / "checkpoints" / str(len(self.entries)), text)
-        _put(folder / "policy", policy(self.log, self.state.witnesses().values(), "https://chamber.test").encode())
+        _put(folder / "policy", self.state.quorum_at(self.state.size).policy(self.log, "https://chamber.test").encode())
         return self.pins()
 
     def pins(self) -> dict[str, object]:

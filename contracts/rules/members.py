@@ -8,6 +8,7 @@ from dataclasses import replace
 from contracts.checkpoint import parse_vkey
 from contracts.envelope import Opened, digest, from_base64, key_id, load_public, public_text
 from contracts.errors import Invalid
+from contracts.quorum import quorum_of
 from contracts.rules.budgets import note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.state import Document, Entry, Matter, RegisteredKey, Role, TrustState
@@ -21,7 +22,6 @@ from contracts.statements import (
     Policy,
     Predicate,
     PrivacyCheck,
-    QuorumRule,
     Refusal,
     Seen,
 )
@@ -50,16 +50,6 @@ def _brought(predicate: Predicate) -> list[str]:
         case Key():
             return [predicate.public]
     return []
-
-
-def quorum_of(rule: QuorumRule, members: int) -> int:
-    """How many of `members` live member keys a rule wants."""
-    wanted = {
-        "members n//2+1, auditors 1": members // 2 + 1,
-        "members 2n//3+1, auditors 1": 2 * members // 3 + 1,
-        "members n, auditors 1": members,
-    }
-    return max(1, wanted[rule])
 
 
 def is_signed_by_those(state: TrustState, entry: Entry) -> bool:
@@ -265,7 +255,8 @@ def change_policy(state: TrustState, entry: Entry) -> TrustState:
     """The new quorum rule counts from here on."""
     policy = entry.predicate
     assert isinstance(policy, Policy)
-    return replace(state, quorum=policy.quorum)
+    ended = (*state.earlier_quorums, (entry.index, state.quorum))
+    return replace(state, quorum=policy.quorum, earlier_quorums=ended)
 
 
 def record_privacy_check(state: TrustState, entry: Entry) -> TrustState:

@@ -9,8 +9,9 @@ from typing import Literal
 from rpds import HashTrieMap, HashTrieSet
 
 from contracts.agreement import Terms
-from contracts.checkpoint import WITNESS_KEY, NoteKey, witness_name
+from contracts.checkpoint import WITNESS_KEY, NoteKey, auditor_name, witness_name
 from contracts.envelope import load_public
+from contracts.quorum import Quorum
 from contracts.statements import (
     AgreementPhase,
     Consent,
@@ -47,6 +48,10 @@ class RegisteredKey:
     index: int
     ended: int | None = None
     compromised: bool = False
+
+    def is_live(self, size: int) -> bool:
+        """Admitted below `size` and not ended below it."""
+        return self.index < size and (self.ended is None or self.ended >= size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,7 @@ class TrustState:
     not_before: str = ""
     genesis: Genesis | None = None
     quorum: QuorumRule = "members n//2+1, auditors 1"
+    earlier_quorums: tuple[tuple[int, QuorumRule], ...] = ()  # (index of the entry that ended it, rule)
     keys: HashTrieMap[str, RegisteredKey] = HashTrieMap()
     seats: HashTrieMap[tuple[str | None, str], str] = HashTrieMap()
     auditors: HashTrieSet[str] = HashTrieSet()
@@ -205,11 +211,21 @@ class TrustState:
 
     def witnesses(self) -> dict[str, NoteKey]:
         """Cosigner name -> verifier key of every live member witness."""
-        if self.genesis is None:
-            return {}
-        live = [r for r in self.keys.values() if r.role == "witness" and r.ended is None and r.member]
-        names = {witness_name(self.genesis.origin, str(r.member)): r for r in sorted(live, key=lambda r: r.index)}
-        return {name: NoteKey(name, WITNESS_KEY, load_public(r.public)) for name, r in names.items()}
+        return dict(self.quorum_at(self.size).members)
+
+    def quorum_at(self, size: int) -> Quorum:
+        """Who must cosign a checkpoint of `size`: the keys that live and the rule that holds after its entries."""
+        rule = next((rule for ended, rule in self.earlier_quorums if size <= ended), self.quorum)
+        members: dict[str, NoteKey] = {}
+        auditors: dict[str, NoteKey] = {}
+        origin = self.genesis.origin if self.genesis else ""
+        live = ((k, r) for k, r in self.keys.items() if r.role in ("witness", "auditor") and r.is_live(size))
+        for keyid, key in sorted(live, key=lambda pair: pair[1].index):
+            group, name = (
+                (members, witness_name(origin, key.member)) if key.member else (auditors, auditor_name(origin, keyid))
+            )
+            group[name] = NoteKey(name, WITNESS_KEY, load_public(key.public))
+        return Quorum(rule, members, auditors)
 
     def consent(self, member: str, agreement: str, below: int | None = None) -> ConsentEvent | None:
         """The last consent entry of a member to an agreement with index < `below`."""

@@ -2,6 +2,7 @@
 
 from array import array
 from contextlib import suppress
+from typing import get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,13 +21,14 @@ from contracts.checkpoint import (
     parse_line,
     parse_note,
     parse_vkey,
-    quorum,
     sign_checkpoint,
     verify_cosignature,
     verify_proof,
 )
-from contracts.envelope import canonical, load_public, open_entry, seal, strict_json, to_base64
+from contracts.envelope import canonical, load_public, open_entry, public_text, seal, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, TrustError
+from contracts.quorum import Quorum, quorum_of
+from contracts.statements import Key, Policy, QuorumRule
 from simulator import Trust
 
 # RFC 6962 reference inputs as used by the public test suites of the tree, with their roots.
@@ -52,10 +54,11 @@ def test_roots_are_the_published_ones():
 
 
 def test_every_proof_of_small_trees_holds_and_no_other():
+    tree = merkle.Tree(HASHES)
     for size in range(1, 9):
         top = merkle.root(HASHES[:size])
         for index in range(size):
-            proof = merkle.inclusion_proof(HASHES[:size], index)
+            proof = tree.inclusion_proof(index, size)
             merkle.verify_inclusion(HASHES[index], index, size, proof, top)
             with pytest.raises(Invalid):
                 merkle.verify_inclusion(HASHES[index], index, size, [*proof, b"\0" * 32], top)
@@ -64,11 +67,26 @@ def test_every_proof_of_small_trees_holds_and_no_other():
                     with pytest.raises(Invalid):
                         merkle.verify_inclusion(HASHES[index], wrong, size, proof, top)
         for old in range(size + 1):
-            proof = merkle.consistency_proof(HASHES[:size], old)
+            proof = tree.consistency_proof(old, size)
             merkle.verify_consistency(old, merkle.root(HASHES[:old]), size, top, proof)
             if 0 < old < size:
                 with pytest.raises(Invalid, match="does not extend"):
                     merkle.verify_consistency(old, merkle.root(HASHES[1 : old + 1]), size, top, proof)
+
+
+def test_proofs_of_a_large_tree_hold_across_the_borders_of_its_tiles():
+    leaves = [merkle.leaf_hash(b"%d" % n) for n in range(66_000)]
+    tree, sizes = merkle.Tree(leaves), (1, 255, 256, 257, 511, 65_535, 65_536, 65_537, 66_000)
+    for size in sizes:
+        assert tree.root(size) == merkle.root(leaves[:size]) == tree.frontier(size).root()
+        for at in {0, size // 2, size - 1}:
+            merkle.verify_inclusion(leaves[at], at, size, tree.inclusion_proof(at, size), tree.root(size))
+        for old in (old for old in sizes if old <= size):
+            proof = tree.consistency_proof(old, size)
+            merkle.verify_consistency(old, tree.root(old), size, tree.root(size), proof)
+    for name in (name for name in tiles.names(66_000) if name.level is not None):
+        first = name.n * tiles.WIDTH
+        assert tree.row(name.level, first, first + name.width) == tiles.tile_hashes(leaves, name)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=600), st.integers(0, 70_000))
@@ -125,7 +143,7 @@ def test_checkpoints_cosignatures_and_receipts():
     note = trust.note()
     assert parse_note(note.text()) == note
     assert set(cosigners(note, trust.log, trust.state.witnesses())) == set(trust.state.witnesses())
-    proof = merkle.inclusion_proof([merkle.leaf_hash(e) for e in trust.entries], 2)
+    proof = merkle.Tree(merkle.leaf_hash(e) for e in trust.entries).inclusion_proof(2, len(trust.entries))
     receipt = format_proof(2, proof, note)
     assert verify_proof(receipt, merkle.leaf_hash(trust.entries[2]), trust.log) == (2, note)
     with pytest.raises(Invalid):
@@ -148,7 +166,53 @@ _TEXT = _TRUST.note().text().encode()
 
 
 def test_quorums_of_two_halves_share_a_witness():
-    assert [quorum(n) for n in (0, 1, 2, 3, 4, 7)] == [1, 1, 2, 2, 3, 4]
+    wanted = {rule: [quorum_of(rule, n) for n in (0, 1, 2, 3, 4, 7)] for rule in get_args(QuorumRule)}
+    assert list(wanted.values()) == [[1, 1, 2, 2, 3, 4], [1, 1, 2, 3, 3, 5], [1, 1, 2, 3, 4, 7]]
+
+
+def test_a_checkpoint_needs_members_and_auditors_as_they_were_at_its_size():
+    trust = Trust(members=4)
+    before, size = trust.state.quorum_at(trust.state.size), trust.state.size
+    names, auditor = list(before.members), Ed25519PrivateKey.generate()
+    assert (before.of_members, before.of_auditors) == (3, 0) and before.is_met(names[:3])
+    assert not before.is_met(names[:2]) and not before.is_met([*names[:2], names[0], "stranger"])
+    trust.say(
+        Key(
+            **trust.stamp(),
+            member=None,
+            role="auditor",
+            public=public_text(auditor.public_key()),
+            register_document=None,
+        ),
+        trust.office,
+        auditor,
+    )
+    with_auditor = trust.state.quorum_at(trust.state.size)
+    [name] = with_auditor.auditors
+    assert not with_auditor.is_met(names) and with_auditor.is_met([*names[:3], name])
+    strict = Policy(**trust.stamp(), prev=trust.state.quorum, quorum="members n, auditors 1")
+    assert trust.say(strict, trust.office, *(firm.node for firm in trust.firms[:3]))[0].code == "POLICY", "no auditor"
+    again = strict.model_copy(update=trust.stamp())
+    assert trust.say(again, trust.office, auditor, *(firm.node for firm in trust.firms[:3])) == ()
+    assert not trust.state.quorum_at(trust.state.size).is_met([*names[:3], name])
+    assert trust.state.quorum_at(size).is_met(names[:3]), "older checkpoints keep the rule of their size"
+
+
+def test_the_policy_file_names_both_groups():
+    trust, key = Trust(members=2), Ed25519PrivateKey.generate()
+    quorum = trust.state.quorum_at(trust.state.size)
+    with_auditor = Quorum(quorum.rule, quorum.members, {"a": NoteKey("a", WITNESS_KEY, key.public_key())})
+    text = with_auditor.policy(trust.log, "https://chamber.test")
+    assert [line.split()[0] for line in text.splitlines()] == [
+        "log",
+        *["witness"] * 2,
+        "group",
+        "witness",
+        *["group"] * 2,
+        "quorum",
+    ]
+    assert "group members 2 w0 w1\n" in text and text.endswith("group both all members auditors\nquorum both\n")
+    assert Quorum(quorum.rule, {}, {}).policy(trust.log, "u").endswith("quorum none\n")
 
 
 def test_a_cosignature_of_another_time_does_not_hold():
