@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 
@@ -84,4 +85,25 @@ def check_budgets(state: TrustState) -> Step:
     worst = max(held, key=lambda a: a.rho_nano, default=None)
     if worst:
         step.detail = f"{len({a.member for a in held})}  max ε {worst.epsilon():.3f} (δ {worst.delta})"
+    _tell_measured(state, step)
     return step
+
+
+def _tell_measured(state: TrustState, step: Step) -> None:
+    """What members' nodes say of their own release path: a signed claim, since no auditor was there."""
+    members = state.members()
+    checks = [state.privacy_checks[member][1] for member in members if member in state.privacy_checks]
+    if checks:
+        strongest = max(checks, key=lambda check: Decimal(check.epsilon_at_least))
+        step.say(
+            N_(
+                "measured by the nodes themselves: {passed} of {members} conform; epsilon is at least {low} where"
+                " {claim} is claimed (a lower bound, not the truth)"
+            ),
+            passed=sum(not check.faults for check in checks),
+            members=len(members),
+            low=strongest.epsilon_at_least,
+            claim=strongest.epsilon_claimed,
+        )
+    if len(checks) < len(members):
+        step.skip(N_("{n} members' nodes have told no privacy check"), n=len(members) - len(checks))

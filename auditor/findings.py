@@ -20,13 +20,14 @@ class FileFinding:
 
 @dataclass(slots=True)
 class Step:
-    """One numbered step: findings, unchecked matters, and a short detail line."""
+    """One numbered step: findings, unchecked matters, facts to tell, and a short detail line."""
 
     number: int
     title: str
     findings: list[Finding | FileFinding] = field(default_factory=list)
     not_checked: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     detail: str = ""
+    said: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     def add(self, code: str, what: str, file: str = "", /, **values: object) -> None:
         """Note a finding about a file."""
@@ -35,6 +36,10 @@ class Step:
     def caught(self, error: TrustError, file: str = "") -> None:
         """Note a failure as a finding."""
         self.findings.append(FileFinding(error.code, file, error.what, error.values))
+
+    def say(self, what: str, **values: object) -> None:
+        """Tell a fact that is neither a fault nor unchecked."""
+        self.said.append((what, values))
 
     def skip(self, what: str, **values: object) -> None:
         """Say what could not be checked, and why."""

@@ -43,6 +43,8 @@ def print_verdict(verdict: Verdict, terminal: Terminal) -> None:
     for step in verdict.steps:
         mark = terminal.marks.bad if step.findings else terminal.marks.ok
         print(f"[{step.number}/8] {mark} {terminal.translate(step.title)}  {step.detail}")
+        for text, values in step.said:
+            print(f"      {terminal.translate(text).format_map(values)}")
         for text, values in step.not_checked:
             print(f"      {terminal.marks.note} NOT_CHECKED  {terminal.translate(text).format_map(values)}")
     numbered = list(enumerate(verdict.findings(), 1))
@@ -85,6 +87,8 @@ def _step(step: Step, chinese: Callable[[str], str]) -> dict[str, Any]:
         "title_zh": chinese(step.title),
         "detail": step.detail,
         "findings": [_finding(finding, chinese) for finding in step.findings],
+        "said": [text.format_map(values) for text, values in step.said],
+        "said_zh": [chinese(text).format_map(values) for text, values in step.said],
         "not_checked": [text.format_map(values) for text, values in step.not_checked],
         "not_checked_zh": [chinese(text).format_map(values) for text, values in step.not_checked],
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from client_node import consents
+from client_node import consents, measured
 from client_node.budget import Budget
 from client_node.flower_app import NodeSide
 from client_node.guard import Limits, Permit, authorise
@@ -20,7 +20,7 @@ from client_node.uplink import WAIT_S, Uplink
 from contracts.envelope import from_base64, to_base64
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
-from contracts.statements import Refusal
+from contracts.statements import PrivacyCheck, Refusal
 from engine.bundle import bundle_digest
 from engine.table import TableSchema, read_schema
 from engine.task import load
@@ -40,10 +40,15 @@ class Node:
         self._side = NodeSide(settings.member, settings.node_key, budget, self._training_rows)
         self._limits = Limits(rho_cap(settings.epsilon_run_max, "1e-6"), rho_cap(settings.epsilon_year_max, "1e-6"))
         self._stop, self._done = threading.Event(), set[str]()
+        self._check: PrivacyCheck | None = None
 
     def run(self) -> None:
         """Work until `stop`; a lost connection is tried again, an altered log ends everything."""
         self_test()
+        self._check = measured.check(self._settings)
+        if self._check.faults:
+            self._tell_check()
+            measured.refuse_if_broken(self._check)
         head = threading.Thread(target=self._loop, args=(self._follow_log,), name="witness", daemon=True)
         head.start()
         self._loop(self._take_task)
@@ -74,8 +79,15 @@ class Node:
     def _follow_log(self) -> None:
         self._mirror.follow(self._uplink, WAIT_S)
         self._fetch_released()
+        self._tell_check()
         if consents.is_withdrawn(self._settings):
             consents.send_withdrawals(self._settings, self._mirror, self._uplink)
+
+    def _tell_check(self) -> None:
+        """Put what the check at start found into the log, once."""
+        if self._check and measured.is_news(self._mirror.state, self._check):
+            consents.send(self._settings, self._mirror, self._uplink, self._check)
+        self._check = None
 
     def _fetch_released(self) -> None:
         """Bring released models home at once, so that they serve when the coordinator is away."""

@@ -172,11 +172,18 @@ def consent_withdraw(home: Home = HOME, lang: Lang = "") -> int:
     return OK
 
 
-@app.command(help=_("Check keys, clock, connection, log, data and budget.\n\nExample: client-node check"))
-def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+@app.command(help=_("Check keys, clock, connection, log, data and budget.\n\nExample: client-node check --privacy"))
+def check(
+    privacy: Annotated[bool, typer.Option("--privacy", help=_("attack this node's own release path"))] = False,
+    home: Home = HOME,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
     """Every line says what is wrong and what to do."""
     from client_node.checks import run_checks
 
+    if privacy:
+        return _check_privacy(home, as_json)
     results = run_checks(home)
     if as_json:
         terminal.json(
@@ -192,6 +199,44 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         else:
             print(terminal.marks.bad, label, *(f"\n    {line}" for line in error.lines(terminal.translate) if line))
     return FOUND if any(error for *_rest, error in results) else OK
+
+
+def _check_privacy(home: Path, as_json: bool) -> int:
+    """Canaries on synthetic rows through the code that this member's rows go through."""
+    from client_node import consents, measured
+
+    settings, mirror, _budget, uplink = _connected(home)
+    made, index = measured.check(settings), None
+    try:
+        _follow(mirror, uplink)
+        if measured.is_news(mirror.state, made):
+            index = consents.send(settings, mirror, uplink, made)
+    except Unavailable:
+        terminal.note(N_("the coordinator is away; the node tells the log when it runs next"))
+    if as_json:
+        terminal.json(made.model_dump(mode="json") | {"index": index})
+        return FOUND if made.faults else OK
+    for fault in made.faults:
+        terminal.bad(measured.SENTENCES[fault])
+    if not made.faults:
+        terminal.ok(N_("conformance: passed on this machine, today"))
+    _say_measured(made)
+    if index is not None:
+        terminal.ok(N_("signed and in the log as entry {index}; the proof was verified and kept"), index=index)
+    return FOUND if made.faults else OK
+
+
+def _say_measured(made: Any) -> None:
+    terminal.say(
+        N_(
+            "measured: epsilon is at least {low} where {claim} is claimed (delta {delta}); no noise at all would show {visible}"
+        ),
+        low=made.epsilon_at_least,
+        claim=made.epsilon_claimed,
+        delta=made.delta,
+        visible=made.epsilon_visible,
+    )
+    terminal.say(N_("This is a lower bound with 95 % confidence, not the truth: what holds is the claim."))
 
 
 @app.command(
@@ -234,8 +279,10 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         for r in mirror.state.runs_in_order()
         if r.release
     ]
+    checked = mirror.state.privacy_checks.get(settings.member)
     seen = {
         "member": settings.member,
+        "privacy_check": checked and {"index": checked[0], **checked[1].model_dump(mode="json")},
         "log_size": mirror.state.size,
         "accounts": accounts,
         "ledger_rho_nano": budget.head().rho_total_nano,
@@ -248,6 +295,10 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     terminal.say(N_("member {member}, log copy of {log_size} entries, {bytes_left} bytes left this machine"), **seen)
     for account in accounts:
         terminal.say(N_("budget {dataset} ({unit}): epsilon {epsilon} charged this year"), **account)
+    if checked and checked[1].faults:
+        terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=checked[0])
+    elif checked:
+        _say_measured(checked[1])
     for one in released:
         terminal.say(N_("released: {task} after {rounds} rounds, {model}"), **one)
     return OK

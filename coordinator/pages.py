@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FunctionLoader, select_autoescape
 from sqlmodel import select
 
+from contracts.statements import PrivacyCheck
 from contracts.wording import translator
 from coordinator import members
 from coordinator.runs import ONLINE_S
@@ -59,6 +60,7 @@ def overview(office: Office) -> dict[str, object]:
             "name": named.get(m, m),
             "member": m,
             "online": time.time() - heard.get(m, 0) < ONLINE_S,
+            "check": _check(state.privacy_checks.get(m)),
             "consent": _consent(state.consent(m, agreement) if agreement else None),
         }
         for m in state.members()
@@ -86,6 +88,11 @@ def overview(office: Office) -> dict[str, object]:
         "cosigned": cosigned.checkpoint.size if cosigned else None,
         "waiting": len(members.waiting(office.database)),
     }
+
+
+def _check(known: tuple[int, PrivacyCheck] | None) -> dict[str, object] | None:
+    """A member's newest check of its own release path: its log entry, whether it passed, the lower bound."""
+    return known and {"index": known[0], "passed": not known[1].faults, "at_least": known[1].epsilon_at_least}
 
 
 def _consent(event: object) -> str:

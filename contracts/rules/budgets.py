@@ -20,7 +20,8 @@ def refusal_of(state: TrustState, member: str, run: RunRecord, *, below: int, at
 
     Looks at the last consent below index `below`, at its period at `at_time`, at its scope, and at what
     the calendar year of `at_time` has left, summed over all agreements on the same dataset and unit. A year's
-    budget begins with a consent that the member signed in that year, not with the calendar.
+    budget begins with a consent that the member signed in that year, not with the calendar. A node whose newest
+    check of the ordered code failed releases nothing through that code.
     """
     order = run.order
     event = state.consent(member, order.agreement, below)
@@ -34,6 +35,9 @@ def refusal_of(state: TrustState, member: str, run: RunRecord, *, below: int, at
         return "SCOPE"
     if event.consent.issued_at[:4] < at_time[:4]:
         return "NOT_RENEWED"
+    checked = state.privacy_checks.get(member)
+    if checked and checked[1].faults and checked[1].bundle == order.bundle:
+        return "PRIVACY_CHECK"
     assert event.consent.scope is not None
     if _asked_too_often(state, member, run, event.consent.scope, at_time[:4]):
         return "ASKED_TOO_OFTEN"
@@ -66,6 +70,7 @@ _SENTENCES = {
     "SCOPE": N_("round {round} asks {member} for more than the consent allows"),
     "NOT_RENEWED": N_("round {round} asks {member}, who has not signed for a budget in this year"),
     "ASKED_TOO_OFTEN": N_("round {round} asks {member} more often than the consent allows"),
+    "PRIVACY_CHECK": N_("round {round} asks {member}, whose node failed its own privacy check of this code"),
     "OVER_BUDGET": N_("round {round} would spend more than the yearly budget of {member}"),
 }
 

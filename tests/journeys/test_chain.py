@@ -88,6 +88,14 @@ def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluste
     assert f"documents/{listed.name}" in {getattr(f, "file", "") for f in verify(Folder(folder), pins).findings()}
 
 
+def test_every_node_has_measured_its_own_release_path_and_the_log_knows(cluster):
+    shown = cluster.json("coordinator", "status", home="chamber")["members"]
+    assert [member["check"]["passed"] for member in shown] == [True] * 4
+    made = cluster.json("client_node", "check", "--privacy", home=cluster.homes[0])
+    assert made["faults"] == [] and made["index"] is None, "the same outcome on the same day is told once"
+    assert cluster.json("client_node", "status", home=cluster.homes[0])["privacy_check"]["epsilon_claimed"] == "1"
+
+
 def test_a_killed_coordinator_goes_on_where_it_stopped_and_nothing_is_debited_twice(cluster):
     before = cluster.json("client_node", "status", home=cluster.homes[1])["ledger_rho_nano"]
     begin(cluster)
