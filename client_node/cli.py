@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from client_node.consent_cli import consent, sign
+from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal, uplink_of
 from contracts.errors import Refused, Unavailable
-from contracts.terminal import FOUND, OK, Terminal
+from contracts.terminal import FOUND, OK
 from contracts.wording import N_
 
 for _name, _value in (
@@ -21,8 +23,6 @@ for _name, _value in (
 ):
     os.environ.setdefault(_name, _value)
 
-terminal = Terminal("client_node")
-_ = terminal.translate
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -30,15 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=_("A member's node: data stay here, limits are kept here, results are served here."),
 )
-consent = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help=_("Show, sign or withdraw this member's consent.")
-)
 app.add_typer(consent, name="consent")
-
-Home = Annotated[Path, typer.Option("--home", envvar="CLIENT_NODE_HOME", help=_("folder of this node"))]
-Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
-Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
-HOME = Path.home() / ".local" / "share" / "mengbang" / "client-node"
 
 
 @app.command(help=_("Make this node's keys and configuration.\n\nExample: client-node init --data /data/erp"))
@@ -89,87 +81,12 @@ def join(
         state = ask_admission(settings, held)
     terminal.ok(N_("admitted as {member}"), member=held["member"])
     try:
-        return _sign(home, yes)
+        return sign(yes=yes, home=home)
     except Refused as error:
         if error.code != "AGREEMENT_INACTIVE":
             raise
         terminal.note(N_("no agreement yet; when there is one: client-node consent sign"))
         return OK
-
-
-@consent.command("sign", help=_("Read the active agreement and consent to it.\n\nExample: client-node consent sign"))
-def consent_sign(
-    yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False,
-    home: Home = HOME,
-    lang: Lang = "",
-) -> int:
-    """The member's signature."""
-    return _sign(home, yes)
-
-
-def _sign(home: Path, yes: bool) -> int:
-    from client_node import consents
-    from contracts.agreement import check_prose, prose
-    from privacy.curves import rho_cap
-
-    settings, mirror, _budget, uplink = _connected(home)
-    _follow(mirror, uplink)
-    terms = consents.active_terms(mirror)
-    check_prose(terms)
-    print(prose(terms, terminal.lang))
-    if not yes and not typer.confirm(_(N_("Consent and sign?"))):
-        return OK
-    own_run, own_year = (
-        rho_cap(settings.epsilon_run_max, terms.privacy.delta),
-        rho_cap(settings.epsilon_year_max, terms.privacy.delta),
-    )
-    granted = consents.grant(settings, mirror, terms, terminal.lang, own_run=own_run, own_year=own_year)
-    index = consents.send(settings, mirror, uplink, granted)
-    consents.forget_withdrawal(settings)
-    terminal.ok(N_("signed and in the log as entry {index}; the proof was verified and kept"), index=index)
-    return OK
-
-
-@consent.command("show", help=_("Show the agreement and this member's consent.\n\nExample: client-node consent show"))
-def consent_show(home: Home = HOME, lang: Lang = "") -> int:
-    """Works without the coordinator."""
-    from client_node import consents
-    from contracts.agreement import prose
-
-    settings, mirror, _budget = _local(home)
-    terms = consents.active_terms(mirror)
-    print(prose(terms, terminal.lang))
-    event = mirror.state.consent(settings.member, terms.digest())
-    if event is None or event.consent.scope is None or consents.is_withdrawn(settings):
-        terminal.note(N_("this member has not consented, or has withdrawn"))
-    else:
-        terminal.ok(
-            N_("consented, entry {index}, until {until}; epsilon at most {run} a run and {year} a year"),
-            index=event.index,
-            until=event.consent.expires_at,
-            run=event.consent.scope.epsilon_run_max,
-            year=event.consent.scope.epsilon_year_max,
-        )
-    return OK
-
-
-@consent.command(
-    "withdraw",
-    help=_(
-        "Withdraw. Counts on this node at once, also when the chamber cannot be reached.\n\n"
-        "Example: client-node consent withdraw"
-    ),
-)
-def consent_withdraw(home: Home = HOME, lang: Lang = "") -> int:
-    """Protecting data fails open."""
-    from client_node import consents
-
-    settings, mirror, _budget, uplink = _connected(home)
-    reached = consents.withdraw(settings, mirror, uplink)
-    terminal.ok(N_("withdrawn: this node contributes nothing from now on"))
-    if not reached:
-        terminal.note(N_("the chamber does not know yet; the node tells it as soon as it is reached"))
-    return OK
 
 
 @app.command(help=_("Check keys, clock, connection, log, data and budget.\n\nExample: client-node check --privacy"))
@@ -205,10 +122,10 @@ def _check_privacy(home: Path, as_json: bool) -> int:
     """Canaries on synthetic rows through the code that this member's rows go through."""
     from client_node import consents, measured
 
-    settings, mirror, _budget, uplink = _connected(home)
+    settings, mirror, _budget, uplink = connected(home)
     made, index = measured.check(settings), None
     try:
-        _follow(mirror, uplink)
+        follow(mirror, uplink)
         if measured.is_news(mirror.state, made):
             index = consents.send(settings, mirror, uplink, made)
     except Unavailable:
@@ -251,7 +168,7 @@ def run(home: Home = HOME, lang: Lang = "") -> int:
     with claim(home):
         from client_node.app import Node
 
-        settings, mirror, budget, uplink = _connected(home)
+        settings, mirror, budget, uplink = connected(home)
         node = Node(settings, uplink, mirror, budget)
         signal.signal(signal.SIGTERM, lambda *_arguments: node.stop())
         terminal.ok(N_("running for {member}; Ctrl-C ends"), member=settings.member)
@@ -267,7 +184,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From this node's own copy of the log and its own ledger."""
     from privacy.curves import epsilon
 
-    settings, mirror, budget = _local(home)
+    settings, mirror, budget = local(home)
     year = str(datetime.now(UTC).year)
     accounts = [
         {"dataset": key[1], "unit": key[2], "rho_nano": value, "epsilon": round(epsilon(value, "1e-6"), 4)}
@@ -323,10 +240,10 @@ def forecast(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 def _serve(home: Path, task: str, as_json: bool) -> int:
     from client_node.predict import serve
 
-    settings, mirror, budget = _local(home)
-    uplink = _uplink(settings, budget)
+    settings, mirror, budget = local(home)
+    uplink = uplink_of(settings, budget)
     try:
-        _follow(mirror, uplink)
+        follow(mirror, uplink)
     except Unavailable:
         terminal.note(N_("the coordinator is away; using what this node has"))
     result = serve(settings, mirror, budget, uplink, task)
@@ -365,7 +282,7 @@ def _serve(home: Path, task: str, as_json: bool) -> int:
 @app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))
 def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From the journal of the one gate."""
-    _settings, _mirror, budget = _local(home)
+    _settings, _mirror, budget = local(home)
     rows = [{"at": at, "kind": kind, "bytes": size, "digest": name} for at, kind, size, name in budget.gone()]
     if as_json:
         terminal.json(rows)
@@ -383,39 +300,13 @@ def pins(
     """A member's view, never the coordinator's."""
     from contracts.pins import fingerprint
 
-    _settings, mirror, _budget = _local(home)
+    _settings, mirror, _budget = local(home)
     made = mirror.pins()
     out.write_text(made.model_dump_json(indent=1), encoding="utf-8")
     terminal.ok(
         N_("pins in {path}; fingerprint {print}"), path=out, print=fingerprint(made.origin, made.log_vkey, made.genesis)
     )
     return OK
-
-
-def _local(home: Path) -> tuple[Any, Any, Any]:
-    from client_node.budget import Budget
-    from client_node.mirror import Mirror
-    from client_node.settings import read_home
-
-    settings = read_home(home)
-    return settings, Mirror(settings, settings.invite), Budget(home / "ledger.db")
-
-
-def _uplink(settings: Any, budget: Any) -> Any:
-    from client_node.egress import Egress
-    from client_node.uplink import Uplink
-
-    return Uplink(settings, Egress(budget), settings.invite)
-
-
-def _connected(home: Path) -> tuple[Any, Any, Any, Any]:
-    settings, mirror, budget = _local(home)
-    return settings, mirror, budget, _uplink(settings, budget)
-
-
-def _follow(mirror: Any, uplink: Any) -> None:
-    while mirror.follow(uplink, 0) is not None:
-        pass
 
 
 def main() -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
 
 from client_node.budget import read_ledger
-from client_node.mirror import Mirror
+from client_node.mirror import Mirror, read_documents
 from client_node.settings import Settings
 from client_node.uplink import Uplink
 from contracts.agreement import Terms
 from contracts.checkpoint import verify_proof
-from contracts.envelope import seal, to_base64
-from contracts.errors import Refused, TrustError
+from contracts.envelope import canonical, digest, seal, to_base64
+from contracts.errors import Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.merkle import leaf_hash
-from contracts.statements import Consent, DatasetScope, Notice, Predicate, Scope, payload
+from contracts.rules.consents import is_narrower
+from contracts.rules.state import is_live
+from contracts.statements import Consent, DatasetScope, GivenBy, Notice, Predicate, Scope, payload
 from contracts.wording import N_, Language
 
 
@@ -30,10 +35,11 @@ def active_terms(mirror: Mirror) -> Terms:
     return mirror.state.agreements[active].terms
 
 
-def grant(settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, own_run: int, own_year: int) -> Consent:
+def grant(
+    settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, own_run: int, own_year: int, given_by: GivenBy
+) -> Consent:
     """A consent to the whole agreement, narrowed to the member's own limits in nano-rho."""
-    last = mirror.state.consent(settings.member, terms.digest())
-    limits, now = terms.privacy, datetime.now(UTC)
+    limits = terms.privacy
     scope = Scope(
         tasks=tuple(t.task for t in terms.tasks),
         datasets=tuple(DatasetScope(id=t.dataset, unit=t.unit) for t in terms.tasks),
@@ -46,28 +52,116 @@ def grant(settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, o
         orders_max=terms.rounds.orders_max,
         aborted_max=terms.rounds.aborted_max,
     )
-    shown = Notice(
-        digest=terms.prose.zh if lang == "zh" else terms.prose.en,
-        lang="zh-CN" if lang == "zh" else "en",
-        level="enhanced",
-    )
+    return _consent(settings, mirror, lang, "grant", scope, until=terms.valid_to, given_by=given_by)
+
+
+def narrowed(
+    settings: Settings,
+    mirror: Mirror,
+    lang: Language,
+    *,
+    given_by: GivenBy,
+    tasks: tuple[str, ...] = (),
+    epsilon_run: str = "",
+    epsilon_year: str = "",
+    rounds: int = 0,
+    until: str = "",
+) -> Consent:
+    """The member's consent with less in it; what is not named stays. Refused if it would allow more, or nothing."""
+    from privacy.curves import rho_cap
+
+    last, terms = _live(settings, mirror), active_terms(mirror)
+    assert last.scope and last.expires_at
+    kept = tasks or last.scope.tasks
+    tables = {t.dataset for t in terms.tasks if t.task in kept}
+    change: dict[str, object] = {
+        "tasks": tuple(kept),
+        "datasets": tuple(d for d in last.scope.datasets if d.id in tables),
+        "rounds_max": rounds or last.scope.rounds_max,
+    }
+    for span, epsilon in (("run", epsilon_run), ("year", epsilon_year)):
+        if epsilon:
+            change |= {f"epsilon_{span}_max": epsilon, f"rho_{span}_max_nano": rho_cap(epsilon, last.scope.delta)}
+    scope = last.scope.model_copy(update=change)
+    if not is_narrower(scope, last.scope) or (until or last.expires_at) > last.expires_at:
+        raise Refused(
+            N_("this would allow more than the present consent"),
+            why=N_("an amendment only narrows"),
+            do=N_("for more: client-node consent sign"),
+            code="SCOPE",
+        )
+    return _consent(settings, mirror, lang, "amend", scope, until=until or last.expires_at, given_by=given_by)
+
+
+def renewed(settings: Settings, mirror: Mirror, lang: Language, *, given_by: GivenBy, until: str) -> Consent:
+    """The member's consent for longer, all else as it was."""
+    last = _live(settings, mirror)
+    return _consent(settings, mirror, lang, "renew", last.scope, until=until, given_by=given_by)
+
+
+def _live(settings: Settings, mirror: Mirror) -> Consent:
+    """The consent in force to the active agreement; Refused if there is none."""
+    event = mirror.state.consent(settings.member, active_terms(mirror).digest())
+    if not is_live(event, time_text(datetime.now(UTC))):
+        raise Refused(
+            N_("this member has not consented, or has withdrawn"),
+            do=N_("client-node consent sign"),
+            code="NO_CONSENT",
+        )
+    assert event is not None
+    return event.consent
+
+
+def _consent(
+    settings: Settings,
+    mirror: Mirror,
+    lang: Language,
+    event: Literal["grant", "amend", "renew"],
+    scope: Scope | None,
+    *,
+    until: str,
+    given_by: GivenBy,
+) -> Consent:
+    """An event on the active agreement that takes effect now, with the digest of the text that was shown."""
+    terms, now = active_terms(mirror), time_text(datetime.now(UTC))
+    last = mirror.state.consent(settings.member, terms.digest())
     return Consent(
         record_id=new_id(),
-        issued_at=time_text(now),
-        event="grant",
+        issued_at=now,
+        event=event,
         member=settings.member,
         agreement=terms.digest(),
         scope=scope,
         seq=last.consent.seq + 1 if last else 1,
         prev=last.digest if last else None,
-        effective_from=max(time_text(now), terms.valid_from),
-        expires_at=terms.valid_to,
-        notice=shown,
+        effective_from=max(now, terms.valid_from),
+        expires_at=until,
+        notice=Notice(
+            digest=terms.prose.zh if lang == "zh" else terms.prose.en,
+            lang="zh-CN" if lang == "zh" else "en",
+            level="enhanced",
+        ),
         method="signed-in-node",
         consent_kind="separate",
+        given_by=given_by,
         seen=mirror.seen(),
         ledger=read_ledger(settings).head(),
     )
+
+
+def spoken_for(settings: Settings, delegation: Path | None) -> GivenBy:
+    """Who signs: the legal representative, or a delegate by a document that is kept here and named by salted digest."""
+    if delegation is None:
+        return GivenBy(role="legal-representative", delegation=None)
+    try:
+        held = {"document": to_base64(delegation.read_bytes()), "salt": secrets.token_hex(16)}
+    except OSError as error:
+        raise Unavailable(
+            N_("there is no file {path}"), do=N_("name the delegation document"), path=delegation
+        ) from error
+    kept = canonical(held)
+    (read_documents(settings.home) / digest(kept).removeprefix("sha256:")).write_bytes(kept)
+    return GivenBy(role="delegate", delegation=digest(kept))
 
 
 def withdrawal(settings: Settings, mirror: Mirror, agreement: str) -> Consent:

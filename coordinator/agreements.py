@@ -1,35 +1,53 @@
-"""Drafting an agreement from what is installed, and publishing it."""
+"""Agreements of the office: draft from what is installed, publish, change their state."""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from contracts.agreement import Chamber, PrivacyTerms, Prose, RoundTerms, TaskTerms, Terms, with_prose
+from pydantic import ValidationError
+
+from contracts.agreement import TEMPLATE, Terms, with_prose
 from contracts.artefact import model
 from contracts.envelope import seal
+from contracts.errors import Malformed, Refused, Unavailable
 from contracts.fields import new_id, time_text
-from contracts.statements import AgreementPublished, payload
+from contracts.rules.state import AgreementRecord, TrustState
+from contracts.statements import AgreementPublished, AgreementState, payload
+from contracts.wording import N_
 from coordinator import registry
 from coordinator.database import Database
 from coordinator.log import Log
 from coordinator.settings import Settings
 
 _NONE = "sha256:" + "0" * 64
+DELTA = "1e-6"
+# verb of `coordinator agreement retire` -> (state it leads to, reason on the log)
+MOVES = {
+    "suspend": ("suspended", "office"),
+    "resume": ("active", "resumed"),
+    "revoke": ("revoked", "office"),
+    "expire": ("expired", "time"),
+    "close": ("closed", "time"),
+}
 
 
-def publish(
+def draft(
     database: Database,
-    log: Log,
     settings: Settings,
     tasks: list[tuple[Any, Any]],
-    limits: PrivacyTerms,
     *,
+    epsilon_run: str,
+    epsilon_year: str,
     bundle: str,
     days: int,
     now: datetime,
-) -> Terms:
-    """Publish terms for `tasks` (task, schema): documents first, then the statement. Returns the terms."""
+) -> dict[str, Any]:
+    """Terms for `tasks` (task, schema) that a person may still change; the documents they name are stored.
+
+    Without the fields that follow from others when they are published: see `complete`.
+    """
     starts, listed = [], []
     with database.write() as session:
         for task, schema in tasks:
@@ -38,59 +56,137 @@ def publish(
                 registry.keep(session, "model", model(task.name, task.start(schema, family)).to_bytes())
                 for family in task.families
             ]
-            listed.append(
-                TaskTerms(
-                    task=task.name,
-                    dataset=schema.dataset,
-                    schema_digest=schema.digest(),
-                    purpose=schema.purpose,
-                    row_meaning=schema.row_meaning,
-                    personal_data=False,
-                    unit=schema.unit,
-                    max_units=schema.max_units,
-                    max_rows_per_unit=schema.max_rows_per_unit,
-                )
-            )
-    state = log.state()
+            listed.append(_task_terms(task, schema))
+    return {
+        "valid_from": time_text(now),
+        "valid_to": time_text(now + timedelta(days=days)),
+        "chamber": {"name": settings.name, "code_digest": settings.code_digest},
+        "beneficiaries": "members",
+        "auditors": [],
+        "rights_granted": ["processing-use"],
+        "tasks": listed,
+        "privacy": {
+            "delta": DELTA,
+            "epsilon_run_max": epsilon_run,
+            "epsilon_year_max": epsilon_year,
+            "families": ["trees", "gradients", "moments", "histogram"],
+            "noise": "member",
+            "neighbours": "add-remove",
+        },
+        "bundles": [bundle],
+        "start_models": list(dict.fromkeys(starts)),
+        "combining": "fixed-point/1",
+        "secure_sum": "none",
+        "min_members": 3,
+        "rounds": {
+            "max_per_run": 100,
+            "orders_max": 50,
+            "aborted_max": 100,
+            "interval_min_s": 0,
+            "window_max_s": 259_200,
+            "deadline_max_s": 3600,
+        },
+        "onward_use": "none",
+        "withdrawal": "excluded-from-next-cut-off",
+        "records_kept_years": 3,
+        "contributions_kept_days": 90,
+        "provenance": "member-states-source",
+        "impact_assessment": None,
+        "law": "中华人民共和国法律",
+        "dispute": "商会所在地人民法院",
+    }
+
+
+def _task_terms(task: Any, schema: Any) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "dataset": schema.dataset,
+        "schema_digest": schema.digest(),
+        "purpose": schema.purpose,
+        "row_meaning": schema.row_meaning,
+        "personal_data": False,
+        "unit": schema.unit,
+        "max_units": schema.max_units,
+        "max_rows_per_unit": schema.max_rows_per_unit,
+    }
+
+
+def complete(state: TrustState, drafted: dict[str, Any]) -> Terms:
+    """The terms of a draft as the next version: rho follows from epsilon, version from the log, prose from all fields.
+
+    Raises Malformed, naming the field, for a draft with a wrong, missing or unknown field.
+    """
+    from privacy.curves import rho_cap
+
     newest = state.newest_agreement
-    terms = with_prose(
-        Terms(
-            format="mengbang-terms/1",
-            id=new_id(),
-            version=state.agreements[newest].terms.version + 1 if newest else 1,
-            supersedes=newest,
-            valid_from=time_text(now),
-            valid_to=time_text(now + timedelta(days=days)),
-            chamber=Chamber(name=settings.name, code_digest=settings.code_digest),
-            beneficiaries="members",
-            auditors=(),
-            rights_granted=("processing-use",),
-            tasks=tuple(listed),
-            privacy=limits,
-            bundles=(bundle,),
-            start_models=tuple(dict.fromkeys(starts)),
-            combining="fixed-point/1",
-            secure_sum="none",
-            min_members=3,
-            rounds=RoundTerms(
-                max_per_run=100,
-                orders_max=50,
-                aborted_max=100,
-                interval_min_s=0,
-                window_max_s=259_200,
-                deadline_max_s=3600,
-            ),
-            onward_use="none",
-            withdrawal="excluded-from-next-cut-off",
-            records_kept_years=3,
-            contributions_kept_days=90,
-            provenance="member-states-source",
-            impact_assessment=None,
-            law="中华人民共和国法律",
-            dispute="商会所在地人民法院",
-            prose=Prose(template="mengbang-agreement/1", zh=_NONE, en=_NONE),
-        )
+    try:
+        limits = dict(drafted["privacy"])
+        for span in ("run", "year"):
+            limits[f"rho_{span}_max_nano"] = rho_cap(str(limits[f"epsilon_{span}_max"]), str(limits["delta"]))
+        made = {
+            **drafted,
+            "privacy": limits,
+            "format": "mengbang-terms/1",
+            "id": new_id(),
+            "version": state.agreements[newest].terms.version + 1 if newest else 1,
+            "supersedes": newest,
+            "prose": {"template": TEMPLATE, "zh": _NONE, "en": _NONE},
+        }
+        return with_prose(Terms.model_validate_json(json.dumps(made)))
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise _not_a_draft(f"{field}: {first['msg']}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_a_draft(str(error)) from error
+
+
+def _not_a_draft(error: str) -> Malformed:
+    return Malformed(
+        N_("this is not a draft of an agreement: {error}"),
+        do=N_("mend the field, or make a new draft: coordinator agreement draft --out FILE"),
+        code="PROFILE",
+        error=error,
     )
+
+
+def publish(database: Database, log: Log, settings: Settings, terms: Terms, now: datetime) -> None:
+    """Log the terms under both keys of the office; Unavailable if a document that they name is missing here."""
+    for name in (*terms.start_models, *(task.schema_digest for task in terms.tasks)):
+        if registry.read(database, name) is None:
+            raise Unavailable(
+                N_("document {name} is missing"),
+                why=N_("members could not read what the agreement names"),
+                do=N_("draft the agreement on this coordinator: coordinator agreement draft --out FILE"),
+                name=name,
+            )
     statement = AgreementPublished(record_id=new_id(), issued_at=time_text(now), terms=terms)
     log.append(seal(payload(statement), [settings.office_key, settings.agreement_key]))
-    return terms
+
+
+def move(log: Log, settings: Settings, name: str, verb: str, *, reason: str, now: datetime) -> str:
+    """Log a change of an agreement's state; the new state. Refused if the rules do not allow it."""
+    record = log.state().agreements[name]
+    state, usual = MOVES[verb]
+    statement = AgreementState(
+        record_id=new_id(),
+        issued_at=time_text(now),
+        agreement=name,
+        prev_state=record.state,
+        state=state,
+        reason=reason or usual,
+    )  # type: ignore[arg-type]
+    log.append(seal(payload(statement), [settings.office_key]))
+    return state
+
+
+def find(state: TrustState, version: int) -> tuple[str, AgreementRecord]:
+    """(digest, record) of a version, the newest for 0; Refused if there is none."""
+    for name, record in state.agreements.items():
+        if record.terms.version == version or (not version and name == state.newest_agreement):
+            return name, record
+    raise Refused(
+        N_("there is no such version of the agreement"),
+        do=N_("coordinator agreement show lists them"),
+        code="AGREEMENT_INACTIVE",
+    )

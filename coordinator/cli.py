@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.errors import Malformed, Refused, Unavailable
-from contracts.terminal import OK, Terminal
+from contracts.errors import Malformed, Refused
+from contracts.terminal import OK
 from contracts.wording import N_
+from coordinator.agreement_cli import agreement
+from coordinator.console import HOME, Home, Json, Lang, _, document_of, office_of, terminal
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -22,8 +24,6 @@ for _name, _value in (
 ):
     os.environ.setdefault(_name, _value)
 
-terminal = Terminal("coordinator")
-_ = terminal.translate
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -31,11 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=_("Run a chamber's data trust: admit members, publish agreements, order runs."),
 )
-
-Home = Annotated[Path, typer.Option("--home", envvar="COORDINATOR_HOME", help=_("folder of this coordinator"))]
-Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
-Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
-HOME = Path.home() / ".local" / "share" / "mengbang" / "coordinator"
+app.add_typer(agreement, name="agreement")
 
 
 @app.command(
@@ -81,57 +77,7 @@ def init(
     office.log.append(seal(payload(genesis), [settings.log_key, settings.office_key, settings.agreement_key]))
     office.log.publish()
     terminal.ok(N_("keys, CA and log in {home}"), home=home)
-    terminal.say(N_("Next: coordinator agreement, coordinator invite, coordinator serve"))
-    return OK
-
-
-@app.command(
-    help=_(
-        "Publish an agreement over the installed tasks.\n\nExample: coordinator agreement --epsilon-run 1 --epsilon-year 4"
-    )
-)
-def agreement(
-    task: Annotated[list[str], typer.Option("--task", help=_("task to cover (repeat); all by default"))] = (),  # type: ignore[assignment]
-    schema: Annotated[list[Path], typer.Option("--schema", help=_("table schema that replaces the shipped one"))] = (),  # type: ignore[assignment]
-    epsilon_run: Annotated[str, typer.Option(help=_("most epsilon of one run"))] = "1",
-    epsilon_year: Annotated[str, typer.Option(help=_("most epsilon of one year"))] = "4",
-    days: int = 365,
-    home: Home = HOME,
-    lang: Lang = "",
-) -> int:
-    """The terms that members will be asked to consent to."""
-    from contracts.agreement import PrivacyTerms, prose
-    from coordinator import agreements
-    from engine.bundle import bundle_digest
-    from engine.table import read_schema
-    from engine.task import load, names
-    from privacy.curves import rho_cap
-
-    office = _office(home)
-    own = {given.task: given for given in (read_schema(path.read_bytes()) for path in schema)}
-    tasks = [(load(name), own.get(name) or load(name).schema()) for name in (task or names())]
-    limits = PrivacyTerms(
-        delta="1e-6",
-        epsilon_run_max=epsilon_run,
-        epsilon_year_max=epsilon_year,
-        rho_run_max_nano=rho_cap(epsilon_run, "1e-6"),
-        rho_year_max_nano=rho_cap(epsilon_year, "1e-6"),
-        families=("trees", "gradients", "moments", "histogram"),
-        noise="member",
-        neighbours="add-remove",
-    )
-    terms = agreements.publish(
-        office.database,
-        office.log,
-        office.settings,
-        tasks,
-        limits,
-        bundle=bundle_digest(),
-        days=days,
-        now=datetime.now(UTC),
-    )
-    print(prose(terms, terminal.lang))
-    terminal.ok(N_("agreement version {version} is in the log: {digest}"), version=terms.version, digest=terms.digest())
+    terminal.say(N_("Next: coordinator agreement draft, coordinator invite, coordinator serve"))
     return OK
 
 
@@ -152,7 +98,7 @@ def invite(
     from contracts.envelope import digest
     from coordinator import members
 
-    office = _office(home)
+    office = office_of(home)
     genesis = digest(_first_entry(office))
     made = members.invite(
         office.database, office.settings, name=name, code=code, approved=approve, genesis=genesis, now=datetime.now(UTC)
@@ -172,7 +118,7 @@ def approve(
     """Sign the keys of new members."""
     from coordinator import members
 
-    office = _office(home)
+    office = office_of(home)
     chosen = [row.member for row in members.waiting(office.database)] if everyone else [member]
     for one in chosen:
         members.admit(office.database, office.log, office.settings, one)
@@ -187,7 +133,7 @@ def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
     """Let an auditor read documents."""
     from coordinator import members
 
-    office = _office(home)
+    office = office_of(home)
     try:
         asked = json.loads(request.read_text(encoding="ascii"))
         index = members.admit_auditor(office.log, office.settings, asked)
@@ -241,15 +187,17 @@ def order(
     from engine.task import load
     from privacy.curves import rho_cap
 
-    office, loaded = _office(home), load(task)
+    office, loaded = office_of(home), load(task)
     state = office.log.state()
     active = state.active_agreement()
     terms = state.agreements[active].terms.for_task(task) if active else None
     if terms is None:
         raise Refused(
-            N_("no active agreement covers task {task}"), do=N_("coordinator agreement --task {task}"), task=task
+            N_("no active agreement covers task {task}"),
+            do=N_("coordinator agreement draft --task {task} --out FILE"),
+            task=task,
         )
-    schema = read_schema(_document(office, terms.schema_digest))
+    schema = read_schema(document_of(office, terms.schema_digest))
     family, rho_nano = family or loaded.families[0], rho_cap(epsilon, "1e-6")
     if family not in loaded.families:
         raise Refused(
@@ -297,21 +245,21 @@ def _follow(office: Any, run: str) -> int:
     shown = 0
     while True:
         record = office.log.state().runs[run]
-        closed = [r.closed for r in record.rounds if r.closed]
-        for one in closed[shown:]:
+        ended = [(r.closed, len(r.opened.members)) for r in record.rounds if r.closed]
+        for one, asked in ended[shown:]:
             terminal.say(
                 N_("  round {n}/{of}: {got} of {asked} members, {outcome}"),
                 n=one.round,
                 of=record.order.plan.releases,
                 got=len(one.contributors),
-                asked=len(one.spend),
+                asked=asked,
                 outcome=one.outcome,
             )
-        shown = len(closed)
+        shown = len(ended)
         if record.release:
             terminal.ok(N_("model released: {model}"), model=record.release.model)
             return OK
-        if record.is_complete() and not any(c.outcome == "recorded" for c in closed):
+        if record.is_complete() and not any(one.outcome == "recorded" for one, _asked in ended):
             raise Refused(
                 N_("no round of this run was recorded"),
                 do=N_("coordinator status shows who is missing"),
@@ -325,7 +273,7 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     """The status page in the terminal."""
     from coordinator.pages import overview
 
-    seen: dict[str, Any] = overview(_office(home))
+    seen: dict[str, Any] = overview(office_of(home))
     if as_json:
         terminal.json(seen)
         return OK
@@ -337,26 +285,10 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     return OK
 
 
-def _office(home: Path) -> Any:
-    from coordinator.app import open_office
-    from coordinator.settings import read_home
-
-    return open_office(read_home(home))
-
-
 def _first_entry(office: Any) -> bytes:
     from contracts.tiles import TileName, parse_bundle
 
     return parse_bundle(office.log.tile(TileName(None, 0, 1).path()), 1)[0]
-
-
-def _document(office: Any, name: str) -> bytes:
-    from coordinator import registry
-
-    held = registry.read(office.database, name)
-    if held is None:
-        raise Unavailable(N_("document {name} is missing"), name=name)
-    return bytes(held.data)
 
 
 def main() -> None:

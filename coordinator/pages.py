@@ -11,8 +11,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FunctionLoader, select_autoescape
 from sqlmodel import select
 
+from contracts.reading import page
 from contracts.statements import PrivacyCheck
-from contracts.wording import translator
+from contracts.wording import Language, translator
 from coordinator import members
 from coordinator.runs import ONLINE_S
 from coordinator.tables import LastSeen
@@ -33,12 +34,18 @@ def pages(office: Office) -> APIRouter:
 
     @router.get("/", response_class=HTMLResponse)
     def status(request: Request, lang: str = "") -> HTMLResponse:
-        wanted = lang or request.headers.get("accept-language", "zh")
-        language = "en" if wanted.lower().startswith("en") else "zh"
+        language = _wanted(request, lang)
         html = templates.get_template("status.html").render(
             _=translator("coordinator", language), lang=language, **overview(office)
         )
         return HTMLResponse(html, headers=_CSP)
+
+    @router.get("/agreement", response_class=HTMLResponse)
+    def agreement(request: Request, lang: str = "") -> HTMLResponse:
+        state = office.log.state()
+        if state.newest_agreement is None:
+            return HTMLResponse("", 404, headers=_CSP)
+        return HTMLResponse(page(state.agreements[state.newest_agreement].terms, _wanted(request, lang)), headers=_CSP)
 
     @router.get("/style.css")
     def style() -> HTMLResponse:
@@ -47,6 +54,11 @@ def pages(office: Office) -> APIRouter:
         )
 
     return router
+
+
+def _wanted(request: Request, lang: str) -> Language:
+    wanted = lang or request.headers.get("accept-language", "zh")
+    return "en" if wanted.lower().startswith("en") else "zh"
 
 
 def overview(office: Office) -> dict[str, object]:

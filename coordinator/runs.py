@@ -55,7 +55,7 @@ def order(
         raise Refused(
             N_("no agreement is active"),
             why=N_("every run stands on one"),
-            do=N_("coordinator agreement"),
+            do=N_("coordinator agreement publish FILE"),
             code="AGREEMENT_INACTIVE",
         )
     terms = state.agreements[agreement].terms

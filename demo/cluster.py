@@ -123,7 +123,10 @@ class Cluster:
             "coordinator", "init", "--name", "示例商会", "--domain", "localhost", "--url", self.url, home="chamber"
         )
         chosen = [word for task in tasks for word in ("--task", task)]
-        self.command("coordinator", "agreement", "--epsilon-run", epsilon_run, *chosen, home="chamber")
+        draft = str(self.folder / "agreement.json")
+        limits = ("--epsilon-run", epsilon_run, "--out", draft)
+        self.command("coordinator", "agreement", "draft", *limits, *chosen, home="chamber")
+        self.command("coordinator", "agreement", "publish", draft, "--yes", home="chamber")
         self.serve()
 
     def serve(self) -> None:

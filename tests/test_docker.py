@@ -56,7 +56,7 @@ def test_the_composition_uses_commands_that_exist():
     scripts = "\n".join(line for service in COMPOSE["services"].values() for line in service.get("command", []))
     used = re.findall(r"^\s*(?:exec )?(coordinator|client-node|auditor) ([a-z-]+)", scripts, flags=re.MULTILINE)
     assert {party for party, _command in used} == {"coordinator", "client-node"}
-    assert [(party, command) for party, command in used if [command] not in commands(PARTY[party])] == []
+    assert [(party, command) for party, command in used if command not in {c[0] for c in commands(PARTY[party])}] == []
 
 
 @pytest.mark.slow
