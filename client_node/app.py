@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +39,8 @@ class Node:
         self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
         self._rows: dict[tuple[str, str, int], Any] = {}
         self._side = NodeSide(settings.member, settings.node_key, budget, self._training_rows)
-        self._limits = Limits(rho_cap(settings.epsilon_run_max, "1e-6"), rho_cap(settings.epsilon_year_max, "1e-6"))
+        self._limits = limits_of(settings)
+        self._since: int | None = None
         self._stop, self._done = threading.Event(), set[str]()
         self._check: PrivacyCheck | None = None
 
@@ -49,6 +51,7 @@ class Node:
         if self._check.faults:
             self._tell_check()
             measured.refuse_if_broken(self._check)
+        self._loop(self._catch_up, until=lambda: self._since is not None)
         head = threading.Thread(target=self._loop, args=(self._follow_log,), name="witness", daemon=True)
         head.start()
         self._loop(self._take_task)
@@ -58,9 +61,9 @@ class Node:
         """Let both threads end after what they are doing."""
         self._stop.set()
 
-    def _loop(self, work: Any) -> None:
+    def _loop(self, work: Callable[[], None], until: Callable[[], bool] = lambda: False) -> None:
         failures = 0
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not until():
             try:
                 work()
                 failures = 0
@@ -69,12 +72,19 @@ class Node:
                 self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
             except Refused as error:
+                self._budget.note_refused(time_text(datetime.now(UTC)), error)
                 log_event.warning("refused", code=error.code, what=str(error))
                 self._stop.wait(1.0)
             except TrustError as error:
                 log_event.error("stopped", code=error.code, what=str(error))
                 self._stop.set()
                 raise
+
+    def _catch_up(self) -> None:
+        """Know the whole log before the first round: what was open then is only sent again, never begun."""
+        while self._mirror.follow(self._uplink, 0) is not None:
+            pass
+        self._since = self._mirror.state.size
 
     def _follow_log(self) -> None:
         self._mirror.follow(self._uplink, WAIT_S)
@@ -104,6 +114,7 @@ class Node:
         try:
             self._contribute(task)
         except Refused as error:
+            self._budget.note_refused(time_text(datetime.now(UTC)), error)
             if error.code in ("GUARD", "OVER_BUDGET"):
                 self._refuse(task["run"], str(error.values.get("reason", "budget")))
             elif error.code not in ("BURNT", "LATE"):
@@ -137,6 +148,7 @@ class Node:
             run=task["run"],
             open_index=int(task["open"]),
             witnessed=self._mirror.witnessed(self._uplink),
+            since=self._since or 0,
             bundle=bundle_digest(),
             budget=self._budget,
             limits=self._limits,
@@ -171,6 +183,15 @@ class Node:
             rows = loaded.prepare(read_table(self._settings.data, schema), schema)
             self._rows = {(task, schema_digest, changed): loaded.split(rows, self._budget.unit_key())[0]}
         return self._rows[task, schema_digest, changed]
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The member's own caps in nano-rho."""
+    run, account, ceiling = (
+        rho_cap(epsilon, settings.delta)
+        for epsilon in (settings.epsilon_run_max, settings.epsilon_year_max, settings.epsilon_ceiling)
+    )
+    return Limits(run, account, ceiling, settings.delta)
 
 
 def schema_of(settings: Settings, uplink: Uplink | None, name: str) -> TableSchema:

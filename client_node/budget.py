@@ -1,31 +1,34 @@
 """The ledger: what this member's data has cost so far, written before anything leaves, never given back.
 
-reserve (commit, fsync) -> draw noise -> publish (the very bytes that may be sent again). A row that was
-reserved and not published is burnt: charged, never sent. Integers only, rows chained by digest.
+reserve (commit, fsync) -> draw noise -> publish (the very bytes that may be sent again). A release that was
+reserved and not published is burnt: charged, never sent. Integers only. Every row is chained to the one before
+it by digest; what this process has verified it keeps in memory (`Book`), so a row altered later changes no total.
 """
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from client_node.book import Account, Book, Caps, altered, burnt, check_caps, check_time, row_head
 from client_node.settings import Settings
 from contracts.envelope import canonical, digest
-from contracts.errors import Invalid, Refused, Unavailable
+from contracts.errors import Refused, Unavailable
 from contracts.statements import LedgerHead
 from contracts.wording import N_
 from privacy.spend import Spend
 
-_EMPTY = "sha256:" + "0" * 64
+_VERSION = 2
 _TABLES = """
-CREATE TABLE IF NOT EXISTS spend (seq INTEGER PRIMARY KEY, run TEXT, round INTEGER, dataset TEXT, unit TEXT, partition TEXT,
-    year TEXT, rho_nano INTEGER, prev TEXT, head TEXT, payload BLOB, line BLOB, UNIQUE (run, round));
+CREATE TABLE IF NOT EXISTS row (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, head TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS kept (run TEXT, round INTEGER, payload BLOB, line BLOB, PRIMARY KEY (run, round));
 CREATE TABLE IF NOT EXISTS secret (name TEXT PRIMARY KEY, value BLOB);
 CREATE TABLE IF NOT EXISTS gone (seq INTEGER PRIMARY KEY, at TEXT, kind TEXT, bytes INTEGER, digest TEXT);
+CREATE TABLE IF NOT EXISTS refused (seq INTEGER PRIMARY KEY, at TEXT, code TEXT, reason TEXT, what TEXT);
 """
 
 
@@ -38,17 +41,26 @@ class Published:
 
 
 class Budget:
-    """One writer; SQLite WAL with synchronous FULL."""
+    """One writer at a time; SQLite WAL with synchronous FULL. Raises Invalid on a ledger that was altered."""
 
     def __init__(self, path: Path):
-        self._path = path
+        self._path, self._book = path, Book()
         with self._write() as connection:
-            connection.executescript(_TABLES)
-            connection.execute("INSERT OR IGNORE INTO secret VALUES ('units', ?)", (secrets.token_bytes(32),))
+            known = connection.execute("PRAGMA user_version").fetchone()[0]
+            if known != _VERSION and connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+                raise Unavailable(N_("the ledger {path} is of another version of this program"), path=path)
+            for table in filter(None, map(str.strip, _TABLES.split(";"))):
+                connection.execute(table)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+            self._read(connection)
+            if "units" not in self._book.secrets:
+                key = secrets.token_bytes(32)
+                connection.execute("INSERT INTO secret VALUES ('units', ?)", (key,))
+                self._append(connection, fact="secret", name="units", digest=digest(key))
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+        connection = sqlite3.connect(self._path, timeout=60, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
@@ -56,108 +68,161 @@ class Budget:
             yield connection
             if connection.in_transaction:
                 connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise Unavailable(
-                N_("the ledger {path} cannot be written"),
+                N_("the ledger {path} cannot be used"),
                 why=N_("{error}"),
-                do=N_("check free space; nothing was sent"),
+                do=N_("check free space and the disk; nothing was sent"),
                 path=self._path,
                 error=error,
             ) from error
         finally:
             connection.close()
 
-    def unit_key(self) -> bytes:
-        """The key that chooses and splits units; kept for life."""
+    def _read(self, connection: sqlite3.Connection) -> Book:
+        """The book with every row that was added since the last look. Invalid if rows changed or are gone."""
+        book = self._book
+        [last] = connection.execute("SELECT head FROM row WHERE seq = ?", (book.seq,)).fetchall() or [(None,)]
+        if book.seq and last[0] != book.head.head:
+            raise altered(book.seq)
+        for row in connection.execute("SELECT seq, body, head FROM row WHERE seq > ? ORDER BY seq", (book.seq,)):
+            book.add(*row)
+        return book
+
+    def _append(self, connection: sqlite3.Connection, **fact: object) -> None:
+        body = canonical(fact).decode()
+        row = self._book.seq + 1, body, row_head(self._book.head.head, body)
+        connection.execute("INSERT INTO row VALUES (?, ?, ?)", row)
+        connection.execute("COMMIT")  # on disk before anything is done because of it
+        connection.execute("BEGIN IMMEDIATE")
+        self._read(connection)
+
+    def verify(self) -> None:
+        """Raise Invalid unless every row follows from the one before it and the kept bytes are the published ones."""
         with self._write() as connection:
-            key: bytes = connection.execute("SELECT value FROM secret WHERE name = 'units'").fetchone()[0]
-            return key
+            book = Book()
+            for row in connection.execute("SELECT seq, body, head FROM row ORDER BY seq"):
+                book.add(*row)
+            for run, round in book.published:
+                _kept(connection, book, run, round)
+            _secret(connection, book)
+
+    def unit_key(self) -> bytes:
+        """The key that chooses and splits units; kept for life. Invalid if it is another than it was."""
+        with self._write() as connection:
+            return _secret(connection, self._read(connection))
+
+    def head(self) -> LedgerHead:
+        """Where the chain stands and what it sums to; goes into every signed statement of this member."""
+        with self._write() as connection:
+            return self._read(connection).head
+
+    def knows(self, shown: LedgerHead) -> bool:
+        """True if this very head stands in the chain: False for a restored, copied or deleted ledger."""
+        with self._write() as connection:
+            return self._read(connection).totals.get(shown.head) == shown.rho_total_nano
+
+    def accounts(self) -> dict[Account, int]:
+        """Nano-rho of every account in every year."""
+        with self._write() as connection:
+            return dict(self._read(connection).accounts)
+
+    def lifetime(self) -> dict[tuple[str, str, str], int]:
+        """Nano-rho of every account (dataset, unit, partition) over all years."""
+        with self._write() as connection:
+            return dict(self._read(connection).lifetime)
 
     def spent(self, dataset: str, unit: str, partition: str, year: str) -> int:
         """Nano-rho of one account in a calendar year."""
-        with self._write() as connection:
-            return _spent(connection, dataset, unit, partition, year)
+        return self.accounts().get((dataset, str(unit), partition, year), 0)
 
-    def head(self) -> LedgerHead:
-        """Where the chain stands and what it sums to; goes into every signed contribution."""
+    def has_begun(self, run: str, round: int) -> bool:
+        """True if this release was reserved before, whatever became of it."""
         with self._write() as connection:
-            return _head(connection)
+            return (run, round) in self._read(connection).reserved
 
-    def reserve(self, spend: Spend, *, year: str, run_cap: int, year_cap: int) -> Published | None:
+    def reserve(self, spend: Spend, caps: Caps) -> Published | None:
         """Charge one release durably. None: go on. Published: this release happened, send these bytes again.
 
-        Refused if a cap would be passed, or if the release was reserved before and never published (burnt).
+        Refused if a cap would be passed, if the clock or the year runs backwards, or if the release was reserved
+        before and never published (burnt).
         """
         with self._write() as connection:
-            row = connection.execute(
-                "SELECT payload, line FROM spend WHERE run = ? AND round = ?", (spend.run, spend.round)
-            ).fetchone()
-            if row and row[0] is None:
-                raise Refused(
-                    N_("round {round} was begun before and not finished"),
-                    why=N_("its budget is spent; fresh noise would be a second look"),
-                    do=N_("nothing: the node goes on with the next round"),
-                    code="BURNT",
-                    round=spend.round,
-                )
-            if row:
-                return Published(*row)
-            self._check(connection, spend, year, run_cap, year_cap)
-            _append(connection, spend, year)
-            return None
-
-    def _check(self, connection: sqlite3.Connection, spend: Spend, year: str, run_cap: int, year_cap: int) -> None:
-        spent = _spent(connection, spend.dataset, spend.unit, spend.partition, year)
-        of_run = connection.execute(
-            "SELECT COALESCE(SUM(rho_nano), 0) FROM spend WHERE run = ?", (spend.run,)
-        ).fetchone()[0]
-        if spent + spend.rho_nano > year_cap or of_run + spend.rho_nano > run_cap:
-            raise Refused(
-                N_("the privacy budget does not hold round {round}"),
-                why=N_("spent {spent} of {cap} nano-rho this year"),
-                do=N_("wait for the next year, or consent to a larger budget"),
-                code="OVER_BUDGET",
+            book = self._read(connection)
+            if (spend.run, spend.round) in book.published:
+                return _kept(connection, book, spend.run, spend.round)
+            if (spend.run, spend.round) in book.reserved:
+                raise burnt(spend.round)
+            check_time(book, caps)
+            check_caps(book, spend, caps)
+            self._append(
+                connection,
+                fact="spend",
+                at=caps.at,
+                run=spend.run,
                 round=spend.round,
-                spent=spent,
-                cap=year_cap,
+                dataset=spend.dataset,
+                unit=str(spend.unit),
+                partition=spend.partition,
+                year=caps.year,
+                rho_nano=spend.rho_nano,
             )
+            return None
 
     def publish(self, run: str, round: int, payload: bytes, line: bytes) -> None:
         """Keep the bytes of a reserved release, before they are sent."""
         with self._write() as connection:
-            done = connection.execute(
-                "UPDATE spend SET payload = ?, line = ? WHERE run = ? AND round = ? AND payload IS NULL",
-                (payload, line, run, round),
-            )
-            if done.rowcount != 1:
+            book = self._read(connection)
+            if (run, round) not in book.reserved or (run, round) in book.published:
                 raise RuntimeError(f"round {round} was not reserved or is published already")
+            connection.execute("INSERT INTO kept VALUES (?, ?, ?, ?)", (run, round, payload, line))
+            names = {"payload": digest(payload), "line": digest(line)}
+            self._append(connection, fact="published", run=run, round=round, **names)
 
-    def verify(self) -> None:
-        """Raise Invalid unless every row follows from the one before it."""
+    def pledge(self, run: str, round: int, said: Mapping[str, str]) -> None:
+        """Write down, once and for ever, what this node says in the secure sum of a round: {about: said}.
+
+        On disk before it returns. Refused (SUM_TWICE) if it has said otherwise before, whatever became of it.
+        """
         with self._write() as connection:
-            prev = _EMPTY
-            for row in connection.execute(
-                "SELECT seq, run, round, dataset, unit, partition, year, rho_nano, prev, head FROM spend ORDER BY seq"
-            ):
-                if row[8] != prev or _row_digest(prev, row[1:8]) != row[9]:
-                    raise Invalid(
-                        N_("row {seq} of the ledger was altered"),
-                        do=N_("keep the file; ask the chamber's auditor"),
-                        seq=row[0],
-                    )
-                prev = row[9]
+            before = self._read(connection).pledges.get((run, round), {})
+            if any(before.get(about, words) != words for about, words in said.items()):
+                raise Refused(
+                    N_("this node has said otherwise before in the secure sum of round {round}"),
+                    why=N_("saying two things would open what the sum hides"),
+                    do=N_("nothing was sent; tell the chamber, and other members if it goes on"),
+                    code="SUM_TWICE",
+                    round=round,
+                )
+            for about in said.keys() - before.keys():
+                self._append(connection, fact="pledge", run=run, round=round, about=about, said=said[about])
+
+    def pledged(self, run: str, round: int) -> dict[str, str]:
+        """Everything that this node has said in the secure sum of a round."""
+        with self._write() as connection:
+            return dict(self._read(connection).pledges.get((run, round), {}))
 
     def note_gone(self, at: str, kind: str, data: bytes) -> None:
         """Write down that bytes left this machine."""
         with self._write() as connection:
-            connection.execute(
-                "INSERT INTO gone (at, kind, bytes, digest) VALUES (?, ?, ?, ?)", (at, kind, len(data), digest(data))
-            )
+            fields = at, kind, len(data), digest(data)
+            connection.execute("INSERT INTO gone (at, kind, bytes, digest) VALUES (?, ?, ?, ?)", fields)
 
     def gone(self) -> list[tuple[str, str, int, str]]:
         """Everything that ever left: (when, kind, bytes, digest)."""
         with self._write() as connection:
             return connection.execute("SELECT at, kind, bytes, digest FROM gone ORDER BY seq").fetchall()
+
+    def note_refused(self, at: str, error: Refused) -> None:
+        """Write down what this node refused to do, for the member to see."""
+        with self._write() as connection:
+            fields = at, error.code, str(error.values.get("reason", "")), str(error)
+            connection.execute("INSERT INTO refused (at, code, reason, what) VALUES (?, ?, ?, ?)", fields)
+
+    def refused(self) -> list[tuple[str, str, str, str]]:
+        """Everything that this node refused: (when, code, reason, what)."""
+        with self._write() as connection:
+            return connection.execute("SELECT at, code, reason, what FROM refused ORDER BY seq").fetchall()
 
 
 def read_ledger(settings: Settings) -> Budget:
@@ -165,28 +230,17 @@ def read_ledger(settings: Settings) -> Budget:
     return Budget(settings.home / "ledger.db")
 
 
-def _spent(connection: sqlite3.Connection, dataset: str, unit: str, partition: str, year: str) -> int:
-    row = connection.execute(
-        "SELECT COALESCE(SUM(rho_nano), 0) FROM spend WHERE dataset = ? AND unit = ? AND partition = ? AND year = ?",
-        (dataset, str(unit), partition, year),
-    ).fetchone()
-    return int(row[0])
+def _kept(connection: sqlite3.Connection, book: Book, run: str, round: int) -> Published:
+    """The bytes of a published release; Invalid unless they are the ones that were published."""
+    held = connection.execute("SELECT payload, line FROM kept WHERE run = ? AND round = ?", (run, round)).fetchone()
+    if held is None or (digest(held[0]), digest(held[1])) != book.published[run, round]:
+        raise altered(book.seq)
+    return Published(*held)
 
 
-def _head(connection: sqlite3.Connection) -> LedgerHead:
-    row = connection.execute("SELECT head FROM spend ORDER BY seq DESC LIMIT 1").fetchone()
-    total = connection.execute("SELECT COALESCE(SUM(rho_nano), 0) FROM spend").fetchone()[0]
-    return LedgerHead(head=row[0] if row else _EMPTY, rho_total_nano=total)
-
-
-def _append(connection: sqlite3.Connection, spend: Spend, year: str) -> None:
-    prev = _head(connection).head
-    fields = (spend.run, spend.round, spend.dataset, str(spend.unit), spend.partition, year, spend.rho_nano)
-    connection.execute(
-        "INSERT INTO spend (run, round, dataset, unit, partition, year, rho_nano, prev, head) VALUES (?,?,?,?,?,?,?,?,?)",
-        (*fields, prev, _row_digest(prev, fields)),
-    )
-
-
-def _row_digest(prev: str, fields: tuple[object, ...]) -> str:
-    return digest(canonical([prev, *fields]))
+def _secret(connection: sqlite3.Connection, book: Book) -> bytes:
+    held = connection.execute("SELECT value FROM secret WHERE name = 'units'").fetchone()
+    if held is None or digest(held[0]) != book.secrets["units"]:
+        raise altered(book.seq)
+    key: bytes = held[0]
+    return key

@@ -205,6 +205,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "ledger_rho_nano": budget.head().rho_total_nano,
         "released": released,
         "bytes_left": sum(row[2] for row in budget.gone()),
+        "refused": [dict(zip(("at", "code", "reason", "what"), row, strict=True)) for row in budget.refused()],
     }
     if as_json:
         terminal.json(seen)
@@ -216,6 +217,8 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=checked[0])
     elif checked:
         _say_measured(checked[1])
+    for one in seen["refused"][-5:]:
+        terminal.say(N_("refused {at}: {what} ({code} {reason})"), **one)
     for one in released:
         terminal.say(N_("released: {task} after {rounds} rounds, {model}"), **one)
     return OK

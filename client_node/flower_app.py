@@ -37,12 +37,7 @@ class NodeSide:
     def take_part(self, permit: Permit, seen: Seen, message: bytes) -> tuple[bytes, bytes]:
         """(payload, line) of one round, reserved in the ledger before the noise exists and kept before it returns."""
         order, opened = permit.run.order, permit.record.opened
-        kept = self._budget.reserve(
-            order.plan.spend(permit.run.run, opened.round),
-            year=permit.year,
-            run_cap=permit.run_cap,
-            year_cap=permit.year_cap,
-        )
+        kept = self._budget.reserve(order.plan.spend(permit.run.run, opened.round), permit.caps)
         if kept:
             return kept.payload, kept.line
         self._permit, self._seen = permit, seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
+from client_node.budget import read_ledger
 from client_node.settings import Settings
 from contracts.errors import Refused
 from contracts.fields import new_id, time_text
@@ -44,6 +45,7 @@ def _statement(settings: Settings, found: Measurement) -> PrivacyCheck:
         canaries=found.canaries,
         releases=found.releases,
         faults=tuple(dict.fromkeys(fault.code for fault in found.faults)),  # type: ignore[arg-type]
+        ledger=read_ledger(settings).head(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -15,14 +16,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
+from privacy.plan import PlanError, decimal
 
 _CONFIG = """# Limits of this member. The node refuses whatever goes beyond them, whoever asks.
 [data]
 folder = {folder}
 
+# Epsilon at delta, per dataset and protected unit: of one run; of a year; of a year with the held-out units added.
 [limits]
 epsilon_run_max = "1"
 epsilon_year_max = "4"
+epsilon_ceiling = "8"
+delta = "1e-6"
 """
 
 
@@ -34,6 +39,8 @@ class Settings:
     data: Path
     epsilon_run_max: str
     epsilon_year_max: str
+    epsilon_ceiling: str
+    delta: str
     node_key: Ed25519PrivateKey
     witness_key: Ed25519PrivateKey
 
@@ -78,15 +85,19 @@ def read_home(home: Path) -> Settings:
     try:
         config = tomllib.loads((home / "config.toml").read_text(encoding="utf-8"))
         data, limits = Path(config["data"]["folder"]), config["limits"]
-        run, year = str(limits["epsilon_run_max"]), str(limits["epsilon_year_max"])
+        caps = [limits[f"epsilon_{name}"] for name in ("run_max", "year_max")] + [limits.get("epsilon_ceiling", "8")]
+        run, year, ceiling = (str(decimal(str(text), "epsilon")) for text in caps)
+        delta = str(limits.get("delta", "1e-6"))
+        if not re.fullmatch(r"1e-([5-9]|1[0-2])", delta):
+            raise PlanError(f"delta must be 1e-5 ... 1e-12, got {delta!r}")
     except FileNotFoundError as error:
         raise Unavailable(N_("{home} holds no node"), do=N_("client-node init --data FOLDER"), home=home) from error
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+    except (tomllib.TOMLDecodeError, KeyError, PlanError) as error:
         raise Malformed(
             N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / "config.toml", error=error
         ) from error
     node, witness = (_read_key(home / "keys" / f"{name}.pem") for name in ("node", "witness"))
-    return Settings(home, data, run, year, node, witness)
+    return Settings(home, data, run, year, ceiling, delta, node, witness)
 
 
 def _read_key(path: Path) -> Ed25519PrivateKey:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 Partition = Literal["train", "holdout"]
+PARTITIONS: tuple[Partition, ...] = ("train", "holdout")
 
 
 class Unit(StrEnum):
@@ -17,6 +18,24 @@ class Unit(StrEnum):
     COUNTERPARTY = "counterparty"
     SERIES = "series"
     MEMBER = "member"
+
+
+_INSIDE: dict[Unit, tuple[Unit, ...]] = {
+    Unit.ROW: (),
+    Unit.COUNTERPARTY: (Unit.ROW,),
+    Unit.SERIES: (Unit.ROW,),
+    Unit.MEMBER: (Unit.COUNTERPARTY, Unit.SERIES, Unit.ROW),
+}
+
+
+def charged_to(unit: Unit | str) -> dict[Unit, int]:
+    """Whose accounts a release that hides one `unit` is charged to: unit -> factor on its rho.
+
+    Its own once, and every finer unit inside it four times: one row more or less turns a counterparty's clipped
+    contribution into another one, which is a removal and an addition, so the sum moves by up to twice the
+    sensitivity and rho grows with its square.
+    """
+    return {Unit(unit): 1} | dict.fromkeys(_INSIDE[Unit(unit)], 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,141 @@
+"""The guard: a member's node against its own copy of the log, its own limits and its own ledger."""
+
+import pytest
+
+from client_node.budget import Budget
+from client_node.guard import Limits, authorise
+from contracts.errors import Refused
+from contracts.statements import LedgerHead
+from privacy.spend import Spend, Unit
+from simulator import NOTHING, Trust, plan
+
+LIMITS = {"run": 10**9, "account": 10**9, "ceiling": 10**9, "delta": "1e-6"}
+
+
+@pytest.fixture
+def budget(tmp_path):
+    return Budget(tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def trust():
+    """A trust with an open round."""
+    made = Trust()
+    for firm in made.firms:
+        made.consent(firm)
+    made.order()
+    made.open()
+    return made
+
+
+def ask(trust, budget, *, limits=None, **changes):
+    fields = {
+        "run": trust.run.run,
+        "open_index": trust.run.rounds[-1].open_index,
+        "witnessed": len(trust.entries),
+        "since": 0,
+        "bundle": NOTHING,
+        "budget": budget,
+        "limits": Limits(**LIMITS | (limits or {})),
+        "withdrawn": False,
+        "now": "2026-01-06T00:00:00Z",
+    }
+    return authorise(trust.state, trust.firms[0].member, **(fields | changes))
+
+
+def reason(trust, budget, **changes):
+    with pytest.raises(Refused) as caught:
+        ask(trust, budget, **changes)
+    assert caught.value.why and caught.value.do
+    return caught.value.values.get("reason", caught.value.code)
+
+
+def test_the_guard_permits_what_was_agreed_with_the_lower_of_both_caps(trust, budget):
+    assert ask(trust, budget).caps.run == 24_355_970
+    assert ask(trust, budget, limits={"account": 7, "ceiling": 9}).caps.account == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"witnessed": 3}, "log"),
+        ({"run": NOTHING}, "log"),
+        ({"open_index": 1}, "log"),
+        ({"now": "2026-01-05T00:00:00Z"}, "log"),
+        ({"bundle": "sha256:" + "1" * 64}, "bundle"),
+        ({"withdrawn": True}, "consent"),
+        ({"limits": {"run": 1}}, "budget"),
+        ({"limits": {"delta": "1e-7"}}, "budget"),
+        ({"now": "2026-12-02T00:00:00Z"}, "expired"),
+        ({"since": 10**6}, "BURNT"),
+    ],
+)
+def test_each_refusal_has_its_reason(trust, budget, change, expected):
+    assert reason(trust, budget, **change) == expected
+
+
+def test_an_opening_that_breaks_a_rule_permits_nothing(trust, budget):
+    trust.close()
+    assert trust.open(model_in=NOTHING)
+    assert reason(trust, budget) == "log"
+
+
+def test_a_broken_order_is_no_order(trust, budget):
+    trust.close()
+    run = trust.run.run
+    assert trust.order(plan=plan(sigma_steps=2**20))
+    assert trust.run.run == run
+
+
+def test_a_run_over_the_years_budget_is_refused_though_the_office_opened_it(trust, budget):
+    member, account = trust.firms[0].member, ("receivables", "row", "train", "2026")
+    trust.close()
+    trust.state = trust.state.__class__(
+        **{name: getattr(trust.state, name) for name in trust.state.__slots__}
+        | {"charges": trust.state.charges.insert((member, *account), 10**12)}
+    )
+    assert [f.code for f in trust.open(members=trust.run.rounds[0].opened.members)] == ["OVER_BUDGET"]
+    assert reason(trust, budget) == "budget"
+
+
+def test_an_order_too_many_is_refused(budget):
+    trust = Trust()
+    for firm in trust.firms:
+        trust.consent(firm, scope={"orders_max": 1})
+    trust.order()
+    trust.open()
+    listed = trust.run.open_round().opened.members
+    trust.order()
+    assert {f.code for f in trust.open(members=listed)} == {"ASKED_TOO_OFTEN"}
+    assert reason(trust, budget) == "log"
+
+
+@pytest.mark.parametrize("shown", [{"head": "sha256:" + "7" * 64}, {"rho_total_nano": 5}])
+def test_a_ledger_that_the_log_does_not_know_is_refused_and_says_what_to_do(trust, budget, shown):
+    ledger = LedgerHead(**{"head": NOTHING, "rho_total_nano": 0} | shown)
+    trust.consent(trust.firms[0], "amend", ledger=ledger)
+    trust.close()
+    trust.open()
+    assert reason(trust, budget) == "ledger"
+
+
+def test_a_ledger_that_has_grown_since_it_was_shown_is_fine(trust, budget):
+    permit = ask(trust, budget)
+    budget.reserve(Spend("receivables", Unit.ROW, "train", 5, permit.run.run, 1), permit.caps)
+    assert ask(trust, budget, since=10**6), "a round that it knows may be sent again after a restart"
+
+
+def test_too_many_aborted_rounds_and_a_new_year_are_a_matter_of_budget(budget):
+    trust = Trust()
+    for firm in trust.firms:
+        trust.consent(firm, scope={"aborted_max": 1}, expires_at="2027-12-31T00:00:00Z")
+    trust.order(expires_at="2027-12-01T00:00:00Z")
+    trust.open()
+    listed = trust.run.open_round().opened.members
+    trust.abort()
+    trust.open(members=listed)
+    assert reason(trust, budget) == "budget"
+    trust.abort()
+    trust.now = trust.now.replace(year=2027)
+    assert {f.code for f in trust.open(members=listed)} == {"NOT_RENEWED"}
+    assert reason(trust, budget, now="2027-01-06T00:00:00Z") == "budget"
