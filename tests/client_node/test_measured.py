@@ -10,7 +10,9 @@ from contracts.fields import new_id
 from contracts.rules.state import EMPTY
 from privacy.mechanisms import LatticeGaussian
 
-NODE = SimpleNamespace(member=new_id())
+@pytest.fixture(scope="module", name="node")
+def _node(tmp_path_factory):
+    return SimpleNamespace(member=new_id(), home=tmp_path_factory.mktemp("node"))
 
 
 def known(*checks):
@@ -20,24 +22,24 @@ def known(*checks):
     return state
 
 
-def test_a_sound_node_says_so_with_a_bound_below_its_claim():
-    made = measured.check(NODE)
+def test_a_sound_node_says_so_with_a_bound_below_its_claim(node):
+    made = measured.check(node)
     assert made.faults == () and float(made.epsilon_at_least) <= 1 < float(made.epsilon_visible)
     measured.refuse_if_broken(made)
 
 
-def test_a_node_whose_noise_is_too_small_refuses_in_three_lines_and_knows_why(monkeypatch):
+def test_a_node_whose_noise_is_too_small_refuses_in_three_lines_and_knows_why(node, monkeypatch):
     draw = LatticeGaussian._draw
     monkeypatch.setattr(LatticeGaussian, "_draw", lambda noise: type(draw(noise))("q", (x // 2 for x in draw(noise))))
-    made = measured.check(NODE)
+    made = measured.check(node)
     assert "noise-scale" in made.faults
     with pytest.raises(Refused, match="another size") as refused:
         measured.refuse_if_broken(made)
     assert refused.value.code == "PRIVACY_CHECK" and all(refused.value.lines())
 
 
-def test_the_log_is_told_once_a_day_and_whenever_the_outcome_or_the_code_changes():
-    made = measured.check(NODE)
+def test_the_log_is_told_once_a_day_and_whenever_the_outcome_or_the_code_changes(node):
+    made = measured.check(node)
     assert measured.is_news(known(), made)
     assert not measured.is_news(known(made), made.model_copy(update={"record_id": new_id(), "epsilon_at_least": "0.1"}))
     for change in (
