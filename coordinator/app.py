@@ -64,17 +64,18 @@ class Serving:
             thread.join(timeout=30)
 
     def _follow(self) -> None:
-        seen = -1
+        seen: object = None
         while not self._stop.wait(WATCH_S):
-            version = self._office.database.data_version()
-            if version == seen:
-                continue
-            seen = version
             try:
+                version = self._office.database.data_version()
+                if version == seen:
+                    continue
                 self._office.log.publish()
                 self._start_runs()
+                seen = version
             except TrustError as error:
                 log_event.error("publish", code=error.code, what=str(error))
+                self._stop.wait(1.0)
             with self._office.bell:
                 self._office.bell.notify_all()
 
@@ -116,8 +117,8 @@ class _Server(uvicorn.Server):
 
 def open_office(settings: Settings) -> Office:
     """Database, migrated, and log of a home."""
-    migrate(settings.database)
-    database = Database(settings.database)
+    migrate(settings.database_url)
+    database = Database(settings.database_url)
     return Office(database, Log(database, settings), settings, threading.Condition(), threading.Event())
 
 

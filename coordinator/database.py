@@ -1,80 +1,146 @@
-"""One SQLite file: WAL, every commit on disk before it returns, one transaction a request."""
+"""One database, SQLite or PostgreSQL: every commit on disk before it returns, one transaction a request.
+
+Both backends give the same three promises: reads see one consistent state, writes come one after another and see
+the newest, and a version changes whenever another connection has committed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from pathlib import Path
 
-from sqlalchemy import Engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import Session, create_engine
 
-from contracts.errors import Unavailable
+from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
+
+_WRITERS = 0x6D656E67  # the advisory lock that PostgreSQL's writers take, one after another
 
 
 class Database:
-    """Reads share; a write begins IMMEDIATE, so that it sees the newest state and nobody overtakes it."""
+    """`url` as SQLAlchemy spells it: `sqlite:///FILE` or `postgresql://USER@HOST/NAME`."""
 
-    def __init__(self, path: Path):
-        self._reads, self._writes = _engine(path, "DEFERRED"), _engine(path, "IMMEDIATE")
+    def __init__(self, url: str):
+        self._watching: Connection | None = None
+        make = _postgresql if make_url(url).get_backend_name() == "postgresql" else _sqlite
+        self._reads, self._writes, self._version = make(url)
+        event.listen(self._writes, "reset", _roll_back)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state."""
-        with Session(self._reads, expire_on_commit=False) as session:
+        with _told(), Session(self._reads, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose work is committed at the end, whole or not at all."""
-        try:
-            with Session(self._writes, expire_on_commit=False) as session:
-                yield session
-                session.commit()
-        except OperationalError as error:
-            raise Unavailable(
-                N_("the coordinator's database cannot be written"),
-                why=N_("{error}"),
-                do=N_("check free space and permissions; nothing was lost, try again"),
-                error=error.orig,
-            ) from error
+        with _told(), Session(self._writes, expire_on_commit=False) as session:
+            yield session
+            session.commit()
 
-    def data_version(self) -> int:
-        """A number that changes when another connection commits."""
-        with self._reads.connect() as connection:
-            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+    def data_version(self) -> object:
+        """A value that changes when another connection commits. For one thread: it keeps a connection of its own,
+        because SQLite counts a connection at a time."""
+        with _told():
+            self._watching = self._watching or self._reads.connect()
+            try:
+                return self._watching.exec_driver_sql(self._version).scalar_one()
+            finally:
+                self._watching.rollback()
 
     def close(self) -> None:
-        """Give the files back."""
+        """Give files and connections back."""
+        if self._watching is not None:
+            self._watching.close()
         self._reads.dispose()
         self._writes.dispose()
 
 
-def _engine(path: Path, begin: str) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
+def _roll_back(connection, _record, _state):  # type: ignore[no-untyped-def]
+    """A COMMIT that failed (disk full) may leave the transaction open, and all other writers waiting."""
+    connection.rollback()
 
-    @event.listens_for(engine, "connect")
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Says in three lines what the backend could not do."""
+    try:
+        yield
+    except TrustError:
+        raise
+    except DBAPIError as error:
+        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+            raise
+        raise Unavailable(
+            N_("the coordinator's database cannot be used"),
+            why=N_("{error}"),
+            do=N_("check server, free space and permissions; nothing was lost, try again"),
+            error=str(error.orig).splitlines()[0],
+        ) from error
+
+
+def _sqlite(url: str) -> tuple[Engine, Engine, str]:
+    """WAL, and FULL: a commit returns after its fsync. A write begins IMMEDIATE, so that nobody overtakes it."""
+
+    def engine(begin: str) -> Engine:
+        made = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+
+        @event.listens_for(made, "connect")
+        def prepare(connection, _record):  # type: ignore[no-untyped-def]
+            connection.isolation_level = None
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(made, "begin")
+        def start(connection):  # type: ignore[no-untyped-def]
+            connection.exec_driver_sql(f"BEGIN {begin}")
+
+        return made
+
+    return engine("DEFERRED"), engine("IMMEDIATE"), "PRAGMA data_version"
+
+
+def _postgresql(url: str) -> tuple[Engine, Engine, str]:
+    """Reads are snapshots. A write waits for the one lock of all writers before it looks at anything."""
+    address = make_url(url).set(drivername="postgresql+psycopg")
+    sizes = {"pool_size": 20, "max_overflow": 40, "pool_pre_ping": True}
+    reads = create_engine(address, isolation_level="REPEATABLE READ", **sizes)
+    writes = create_engine(address, isolation_level="READ COMMITTED", **sizes)
+
+    @event.listens_for(writes, "connect")
     def prepare(connection, _record):  # type: ignore[no-untyped-def]
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW fsync")
+            if cursor.fetchone()[0] != "on":
+                raise Unavailable(
+                    N_("this PostgreSQL server does not write to disk"),
+                    why=N_("fsync is off: what it has acknowledged can be lost"),
+                    do=N_("set fsync = on in postgresql.conf"),
+                )
+            cursor.execute("SET synchronous_commit = on")
+        connection.commit()
 
-    @event.listens_for(engine, "begin")
+    @event.listens_for(writes, "begin")
     def start(connection):  # type: ignore[no-untyped-def]
-        connection.exec_driver_sql(f"BEGIN {begin}")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
 
-    return engine
+    return reads, writes, "SELECT pg_current_snapshot()::text"
 
 
-def migrate(path: Path) -> None:
+def migrate(url: str) -> None:
     """Bring the tables to this version."""
     from alembic import command
     from alembic.config import Config
 
+    address = make_url(url)
+    if address.get_backend_name() == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
     config = Config()
     config.set_main_option("script_location", str(files("coordinator").joinpath("migrations")))
-    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
-    command.upgrade(config, "head")
+    config.attributes["url"] = address
+    with _told():
+        command.upgrade(config, "head")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,6 +28,7 @@ class Settings:
     log_key: Ed25519PrivateKey
     office_key: Ed25519PrivateKey
     agreement_key: Ed25519PrivateKey
+    database_at: str = field(default="", repr=False)
 
     @property
     def origin(self) -> str:
@@ -38,6 +39,11 @@ class Settings:
     def database(self) -> Path:
         """The SQLite file."""
         return self.home / "coordinator.db"
+
+    @property
+    def database_url(self) -> str:
+        """Where the log and everything else is stored: DATABASE_URL of the environment, else the SQLite file."""
+        return self.database_at or f"sqlite:///{self.database}"
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -76,7 +82,17 @@ def read_home(home: Path) -> Settings:
             home=home,
         ) from error
     log, office, agreement = (_read_key(home / "keys" / f"{role}.pem") for role in KEYS)
-    return Settings(home, about["name"], about["code_digest"], about["domain"], about["url"], log, office, agreement)
+    return Settings(
+        home,
+        about["name"],
+        about["code_digest"],
+        about["domain"],
+        about["url"],
+        log,
+        office,
+        agreement,
+        os.environ.get("DATABASE_URL", ""),
+    )
 
 
 def _read_key(path: Path) -> Ed25519PrivateKey:

@@ -7,7 +7,7 @@ from sqlmodel import SQLModel
 from coordinator import tables
 
 assert tables.LogEntry.metadata is SQLModel.metadata
-engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "")
+engine = create_engine(context.config.attributes["url"])
 with engine.begin() as connection:
     context.configure(connection=connection, target_metadata=SQLModel.metadata)
     with context.begin_transaction():

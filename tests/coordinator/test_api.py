@@ -1,21 +1,15 @@
 """What the coordinator answers to requests that are not what they should be, and that its log survives."""
 
 import json
-import os
 import re
 import secrets
-import signal
-import sqlite3
-import subprocess
-import sys
-import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Refused, Unavailable
@@ -29,7 +23,8 @@ from demo.cluster import company_code
 
 
 @pytest.fixture
-def office(tmp_path, run_command):
+def office(tmp_path, run_command, database_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", database_url)
     done = run_command(
         "coordinator",
         "init",
@@ -175,14 +170,13 @@ def test_wrong_bodies_get_an_answer_and_not_a_crash(firm):
 
 def test_appending_is_idempotent_and_a_full_disk_loses_nothing(office, firm, monkeypatch):
     size = office.log.state().size
-    with sqlite3.connect(office.settings.database) as connection:
-        entry = connection.execute('SELECT entry FROM logentry WHERE "index" = 2').fetchone()[0]
+    [entry] = office.log.entries(2, 3)
     assert office.log.append(entry) == 2 and office.log.state().size == size
 
     @event.listens_for(office.database._writes, "before_cursor_execute")
     def full(connection, cursor, statement, *_more):
         if statement.startswith("INSERT INTO logentry"):
-            raise sqlite3.OperationalError("database or disk is full")
+            raise OperationalError(statement, {}, OSError("database or disk is full"))
 
     late = Firm(office, firm.client)
     assert code(late.join()) == "UNAVAILABLE"
@@ -209,36 +203,3 @@ def test_a_second_init_and_an_absent_home_are_refused(tmp_path, run_command):
         "coordinator", "init", "--name", "x", "--domain", "localhost", "--home", str(tmp_path), "--lang", "en"
     )
     assert (first.returncode, again.returncode) == (0, 2) and len(again.stderr.strip().splitlines()) == 3
-
-
-STORM = """
-import sys; from pathlib import Path; from datetime import UTC, datetime
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from contracts.envelope import public_text, seal; from contracts.fields import new_id, time_text
-from contracts.statements import Key, payload; from coordinator.app import open_office; from coordinator.settings import read_home
-office = open_office(read_home(Path(sys.argv[1])))
-while True:
-    key = Ed25519PrivateKey.generate()
-    said = Key(record_id=new_id(), issued_at=time_text(datetime.now(UTC)), member=None, role="auditor", public=public_text(key.public_key()), register_document=None)
-    print(office.log.append(seal(payload(said), [office.settings.office_key, key])), office.log.publish().checkpoint.size, flush=True)
-"""
-
-
-def test_no_acknowledged_entry_is_lost_and_no_size_gets_a_second_root_when_the_office_is_killed(office):
-    office.database.close()
-    root, acknowledged = str(Path(__file__).resolve().parents[2]), 0
-    for number in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", STORM, str(office.settings.home)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": root},
-        )
-        time.sleep(3 + 0.2 * number)
-        process.send_signal(signal.SIGKILL)
-        lines = [line for line in process.communicate()[0].splitlines() if len(line.split()) == 2]
-        acknowledged = max([acknowledged, *(int(line.split()[0]) for line in lines)])
-    again = open_office(office.settings)
-    assert 0 < acknowledged < again.log.state().size
-    assert again.log.publish().checkpoint.size == again.log.state().size
-    again.database.close()

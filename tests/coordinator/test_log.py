@@ -1,0 +1,177 @@
+"""The log by itself, on both databases: group commit, checkpoints, tiles, proofs, several processes at once."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from contracts import tiles
+from contracts.checkpoint import cosign_note, verify_log_signature, verify_proof, witness_name
+from contracts.envelope import digest
+from contracts.errors import Invalid, Malformed, Refused, Unavailable
+from contracts.merkle import leaf_hash, root
+from contracts.rules.findings import Finding
+from coordinator.database import Database, migrate
+from coordinator.log import Log
+from coordinator.settings import create_home
+from coordinator.tables import LogEntry
+from simulator import Trust
+from storm import Storm, begin
+
+
+def opaque(state, entry, index):
+    """Rules of a log whose entries mean nothing: only `bad` ones are refused."""
+    broken = (Finding("BAD", index, "I0", "a bad entry"),) if entry.startswith(b"bad") else ()
+    return replace(state, size=index + 1), broken
+
+
+@pytest.fixture
+def settings(tmp_path, database_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    made = create_home(tmp_path / "office", name="商会", code_digest="", domain="localhost", url="https://localhost")
+    migrate(made.database_url)
+    return made
+
+
+@pytest.fixture
+def database(settings):
+    made = Database(settings.database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def log(database, settings):
+    return Log(database, settings, opaque)
+
+
+def together(*calls):
+    """Run calls in threads at once; what each returned or raised."""
+    ended = [None] * len(calls)
+
+    def run(place, call):
+        try:
+            ended[place] = call()
+        except Exception as error:
+            ended[place] = error
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    return ended
+
+
+def test_many_submitters_share_a_commit_and_each_gets_its_own_index(log, database):
+    commits = []
+    event.listen(database._writes, "commit", lambda connection: commits.append(1))
+    ended = together(*(lambda n=n: log.append(b"entry %d" % n) for n in range(120)))
+    assert sorted(ended) == list(range(120)) and len(commits) < 120
+    kept = list(log.entries(0, 120))
+    assert all(kept[index] == b"entry %d" % n for n, index in enumerate(ended))
+
+
+def test_one_refused_entry_does_not_harm_those_committed_with_it(log):
+    ended = together(*(lambda n=n: log.append(b"bad" if n == 7 else b"entry %d" % n) for n in range(20)))
+    assert isinstance(ended[7], Refused) and ended[7].code == "BAD"
+    assert sorted(index for index in ended if isinstance(index, int)) == list(range(19))
+
+
+def test_the_same_bytes_have_one_index_also_when_sent_twice_at_once(log):
+    assert set(together(*(lambda: log.append(b"same") for _ in range(20)))) == {0}
+    assert log.append(b"next") == 1 and log.append(b"same") == 0 and log.state().size == 2
+
+
+def test_two_offices_on_one_database_make_one_log(log, settings):
+    other_database = Database(settings.database_url)
+    other = Log(other_database, settings, opaque)
+    version = log._database.data_version()
+    ended = together(*(lambda n=n: (log, other)[n % 2].append(b"entry %d" % n) for n in range(60)))
+    assert sorted(ended) == list(range(60))
+    assert log.state().size == other.state().size == 60
+    assert log.publish() == other.publish(), "one root for one size, whoever signs"
+    assert log._database.data_version() != version, "another connection's commit is noticed"
+    other_database.close()
+
+
+def test_checkpoints_proofs_and_tiles_follow_from_the_entries_and_survive_a_restart(log, database, settings):
+    entries = [b"entry %d" % n for n in range(300)]
+    for entry in entries[:3]:
+        log.append(entry)
+    early = log.publish()
+    together(*(lambda entry=entry: log.append(entry) for entry in entries[3:]))
+    again = Log(database, settings, opaque)
+    note, kept = again.publish(), list(again.entries(0, 300))
+    assert sorted(kept) == sorted(entries)
+    leaves = [leaf_hash(entry) for entry in kept]
+    verify_log_signature(note, again.key)
+    assert (note.checkpoint.size, note.checkpoint.root) == (300, root(leaves))
+    assert again.published() == [3, 300] and again.note(3) == early
+    assert verify_proof(again.proof(2, early), leaves[2], again.key)[0] == 2
+    assert verify_proof(again.proof(270, note), leaves[270], again.key)[0] == 270
+    for name in tiles.names(300):
+        data = again.tile(name.path())
+        if name.level is None:
+            first = name.n * tiles.WIDTH
+            assert tiles.parse_bundle(data, name.width) == kept[first : first + name.width]
+        else:
+            assert data == tiles.tile_hashes(leaves, name)
+    for absent in ("tile/entries/002", "tile/0/001.p/45", "tile/1/000"):
+        with pytest.raises(Malformed):
+            again.tile(absent)
+
+
+def test_a_size_that_was_signed_keeps_its_root_for_ever(log, database, settings):
+    log.append(b"entry")
+    log.publish()
+    with database.write() as session:
+        row = session.get_one(LogEntry, 0)
+        row.entry, row.digest = b"other", digest(b"other")
+        session.add(row)
+    with pytest.raises(Invalid) as told:
+        Log(database, settings, opaque).publish()
+    assert told.value.code == "SELF_EQUIVOCATION" and "database was altered" in str(told.value)
+
+
+def test_a_failed_commit_acknowledges_nobody_and_the_next_one_goes_on(log, database):
+    def full(connection):
+        raise OperationalError("COMMIT", {}, OSError("no space left"))
+
+    log.append(b"before")
+    event.listen(database._writes, "commit", full)
+    ended = together(*(lambda n=n: log.append(b"entry %d" % n) for n in range(8)))
+    event.remove(database._writes, "commit", full)
+    assert all(isinstance(error, Unavailable) for error in ended) and log.state().size == 1
+    assert ended[0].lines()[2].endswith("nothing was lost, try again")
+    ended = together(*(lambda n=n: log.append(b"entry %d" % n) for n in range(8)))
+    assert sorted(map(str, ended)) == [str(n) for n in range(1, 9)]
+
+
+def test_a_round_may_rely_only_on_a_checkpoint_that_enough_members_cosigned(database, settings):
+    trust = Trust(members=3)
+    settings = replace(settings, log_key=trust.log_key, domain="test")
+    log = Log(database, settings)
+    assert [log.append(entry) for entry in trust.entries] == list(range(len(trust.entries)))
+    size = log.publish().checkpoint.size
+    assert log.witnessed(0) is None
+    for firm in trust.firms[:2]:
+        assert log.witnessed(0) is None, "one of three is not enough"
+        log.cosign(size, cosign_note(log.note(), firm.witness, name=witness_name(log.key.name, firm.member), time=1))
+    met = log.witnessed(size)
+    assert met is not None and len(met.signatures) == 3 and log.witnessed(size + 1) is None
+    with pytest.raises(Invalid, match="no such checkpoint or witness"):
+        log.cosign(size, cosign_note(met, trust.firms[0].witness, name=witness_name(log.key.name, "stranger"), time=1))
+
+
+def test_no_acknowledged_entry_is_lost_and_no_size_gets_a_second_root_when_the_office_is_killed(
+    tmp_path, database_url, monkeypatch
+):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    begin(tmp_path / "killed")._database.close()
+    storm = Storm()
+    for _ in range(2):
+        storm.kill_once(tmp_path / "killed")
+    assert storm.acknowledged > 0
