@@ -9,14 +9,16 @@ clipped as a whole: its gradient is that of the *mean* loss over its rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from privacy.encoding import step_size
 from privacy.plan import Gradients
-from privacy.units import Blocks, on_grid
+from privacy.units import Blocks
 
 
 class TapLinear(nn.Linear):  # type: ignore[misc]  # the type checker does not read torch
@@ -56,7 +58,8 @@ class Clipped:
             raise ValueError(f"the plan is for layers {shape.layers}, the model has {layers_of(model)}")
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        self._model, self._shape, self._clip, self._bits = model, shape, float(shape.clip), grid_bits
+        self._model, self._shape, self._clip = model, shape, float(shape.clip)
+        self._step = step_size(shape.clip, grid_bits)
 
     def sum(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, units: Blocks) -> np.ndarray:
         """Flat int64 grid sum `(parameters,)` in the order of `flat_parameters`; zeros if there is no unit.
@@ -64,31 +67,46 @@ class Clipped:
         `loss(model(x), y)` gives one loss a row. A unit with a value that is not finite contributes zero.
         Each bucket of units is summed in float64 and rounded to the grid once; buckets add exactly.
         """
-        total = np.zeros(self._shape.length(), dtype=np.int64)
-        for part, _ in units.batches():
+        total = torch.zeros(self._shape.length(), dtype=torch.int64)
+        flat = torch.empty(self._shape.length(), dtype=torch.float64)
+        places = self._views(flat)
+        for part, count in units.batches():
             rows = torch.from_numpy(units.rows[part])
-            unit = torch.from_numpy(units.unit[part] - units.unit[part.start])
-            total += on_grid(self._batch(loss, x[rows], y[rows], unit), self._shape.clip, self._bits)
-        return total
+            grouped = _Grouped(units.unit[part] - units.unit[part.start], count)
+            self._batch(loss, x[rows], y[rows], grouped, places)
+            total += flat.round_().to(torch.int64)
+        return total.numpy()
 
-    def _batch(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, unit: Tensor) -> np.ndarray:
+    def _batch(
+        self,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        x: Tensor,
+        y: Tensor,
+        units: _Grouped,
+        places: dict[int, Tensor],
+    ) -> None:
+        """Write the clipped sum of one bucket, in grid steps but not yet rounded, into `places`."""
         taps, backs = self._backprops(loss, x, y)
-        count = int(unit[-1]) + 1
-        weight = 1.0 / torch.bincount(unit, minlength=count).to(torch.float64)[unit]
-        backs = [b * weight[:, None] for b in backs]
-        square = torch.zeros(count, dtype=torch.float64)
-        for (_, a, _), b in zip(taps, backs, strict=True):
-            square += _unit_squares(a, b, unit, count)
-        scale = (self._clip / square.sqrt().clamp(min=1e-300)).clamp(max=1.0)
-        finite = torch.isfinite(square)
-        row_scale, bad = torch.where(finite, scale, 0.0)[unit], ~finite[unit][:, None]
-        parts: dict[int, Tensor] = {}
+        backs = units.weighted(backs)
+        square = units.squares([(a, b) for (_, a, _), b in zip(taps, backs, strict=True)])
+        scale, bad = (square.rsqrt() * self._clip).clamp_(max=1.0).div_(self._step), None
+        if not isfinite(float(square.sum())):
+            good = torch.isfinite(square)
+            scale, bad = torch.where(good, scale, 0.0), ~units.spread(good)[:, None]
+        scale = units.spread(scale)
         for (layer, a, _), b in zip(taps, backs, strict=True):
-            # never in place: two layers may hold the same backprop tensor; 0 * inf would be NaN, so mask both
-            b, a = (b * row_scale[:, None]).masked_fill(bad, 0.0), a.masked_fill(bad, 0.0)
-            parts[id(layer.weight)], parts[id(layer.bias)] = b.t() @ a, b.sum(0)
-        flat: np.ndarray = torch.cat([parts[id(p)].reshape(-1) for p in self._model.parameters()]).numpy()
-        return flat
+            if bad is not None:  # 0 * inf would be NaN, so mask both
+                b, a = b.masked_fill(bad, 0.0), a.masked_fill(bad, 0.0)
+            torch.mv(b.t(), scale, out=places[id(layer.bias)])
+            # scale the narrower side, never in place: two layers may hold the same tensor
+            b, a = (b * scale[:, None], a) if b.shape[1] <= a.shape[1] else (b, a * scale[:, None])
+            torch.mm(b.t(), a, out=places[id(layer.weight)])
+
+    def _views(self, flat: Tensor) -> dict[int, Tensor]:
+        """The part of `flat` that holds each parameter, by the parameter's identity."""
+        held = list(self._model.parameters())
+        parts = flat.split([p.numel() for p in held])
+        return {id(p): part.view(p.shape) for p, part in zip(held, parts, strict=True)}
 
     def _backprops(
         self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
@@ -107,14 +125,51 @@ class Clipped:
         return [(layer, a.detach(), z) for layer, a, z in taps], [b.detach() for b in backs]
 
 
-def _unit_squares(a: Tensor, b: Tensor, unit: Tensor, count: int) -> Tensor:
-    """Squared norm of each unit's gradient of one layer: |sum_i b_i a_i^T|^2 + |sum_i b_i|^2, `(count,)`."""
-    if count == len(unit):
-        return (a.square().sum(1) + 1.0) * b.square().sum(1)
-    # sum_ij (a_i.a_j + 1)(b_i.b_j) over pairs of rows of one unit
-    pairs = ((a @ a.t()) + 1.0) * (b @ b.t())
-    same = unit[:, None] == unit[None, :]
-    return torch.zeros(count, dtype=a.dtype).index_add_(0, unit, pairs.masked_fill(~same, 0.0).sum(1)).clamp(min=0.0)
+class _Grouped:
+    """Rows of one bucket in order of unit; `unit` `(rows,)` counts from 0 to `count` - 1."""
+
+    def __init__(self, unit: np.ndarray, count: int):
+        self._unit, self._count, self._single = torch.from_numpy(unit), count, len(unit) == count
+
+    def weighted(self, backs: list[Tensor]) -> list[Tensor]:
+        """Each row by 1 / (rows of its unit), so that a unit's sum is the gradient of its mean loss."""
+        if self._single:
+            return backs
+        weight = self.spread(1.0 / torch.bincount(self._unit, minlength=self._count))[:, None]
+        return [b * weight for b in backs]
+
+    def spread(self, values: Tensor) -> Tensor:
+        """`(count,)` -> `(rows,)`."""
+        return values if self._single else values[self._unit]
+
+    def squares(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Squared norm of each unit's gradient, `(count,)`: over layers |sum_i b_i a_i^T|^2 + |sum_i b_i|^2."""
+        known: dict[int, Tensor] = {}  # layers of a residual block share tensors
+
+        def once(tensor: Tensor) -> Tensor:
+            if id(tensor) not in known:
+                known[id(tensor)] = self._products(tensor)
+            return known[id(tensor)]
+
+        total: Tensor = sum(((once(a) + 1.0) * once(b) for a, b in pairs), torch.zeros((), dtype=torch.float64))
+        return total if self._single else total.sum((1, 2)).clamp(min=0.0)
+
+    def _products(self, rows: Tensor) -> Tensor:
+        """Inner products of the rows of each unit, `(count, longest, longest)`; with one row each, squares `(count,)`.
+
+        A place that no row fills is zero in every backprop, so it adds nothing.
+        """
+        if self._single:
+            return torch.linalg.vector_norm(rows, dim=1).square()
+        sizes = torch.bincount(self._unit, minlength=self._count)
+        longest = int(sizes.max())
+        if len(rows) == self._count * longest:
+            padded = rows.view(self._count, longest, -1)
+        else:
+            first = torch.cumsum(sizes, 0) - sizes
+            padded = rows.new_zeros(self._count, longest, rows.shape[1])
+            padded[self._unit, torch.arange(len(rows)) - first[self._unit]] = rows
+        return padded @ padded.transpose(1, 2)
 
 
 def layers_of(model: nn.Module) -> tuple[tuple[int, int], ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from privacy.encoding import LIMIT, EncodingError, step_size
 
-_BUCKET = 512
+_BUCKET = 1024
 
 
 @dataclass(frozen=True, slots=True)
