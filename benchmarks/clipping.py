@@ -113,7 +113,9 @@ def ours(rows_a_unit: int, make: Callable[[Layer], nn.Module], x: Tensor, y: Ten
     given = []
     for rows in order.split(batch):
         names = [str(i // rows_a_unit) for i in range(len(rows))]
-        given.append((x[rows], y[rows], blocks(names, b"key", max_rows=rows_a_unit, max_units=-(-len(rows) // rows_a_unit))))
+        given.append(
+            (x[rows], y[rows], blocks(names, b"key", max_rows=rows_a_unit, max_units=-(-len(rows) // rows_a_unit)))
+        )
 
     def epoch() -> None:
         held = list(model.parameters())

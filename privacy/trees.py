@@ -17,6 +17,8 @@ from privacy.plan import Trees
 from privacy.step import HESSIAN_WEIGHT
 from privacy.units import Blocks, inside_grid
 
+_CHUNK = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Splits:
@@ -58,8 +60,9 @@ def score(shape: Trees, model: np.ndarray, x: np.ndarray, cuts: Sequence[np.ndar
     """Log-odds `(rows,)`; `model` is the start's log-odds and the leaves of all rounds, or the start alone."""
     total = np.full(len(x), model[0])
     for number, values in enumerate(_rounds(shape, model), 1):
-        if values.any():
-            total += np.take_along_axis(values.T, leaves(splits(shape, number, cuts), x), 0).sum(1)
+        asked = splits(shape, number, cuts)
+        for part in _chunks(len(x) if values.any() else 0):
+            total[part] += np.take_along_axis(values.T, leaves(asked, x[part]), 0).sum(1)
     return total
 
 
@@ -85,11 +88,12 @@ def leaf_sums(
     weight = np.where(known, units.weights(), 0.0)
     gradient = inside_grid(np.where(known, p - y, 0.0) * weight, shape.clip, grid_bits)
     hessian = inside_grid(HESSIAN_WEIGHT * p * (1.0 - p) * weight, shape.clip, grid_bits)
-    place = leaves(splits(shape, round, cuts), x) + (np.arange(shape.trees) << shape.depth)
-    total = np.zeros((shape.leaves(), 2), dtype=np.int64)
-    for column, value in enumerate((gradient, hessian)):
-        spread = np.broadcast_to(value[:, None], place.shape)
-        total[:, column] = np.bincount(place.ravel(), spread.ravel(), minlength=shape.leaves()).astype(np.int64)
+    asked, total = splits(shape, round, cuts), np.zeros((shape.leaves(), 2), dtype=np.int64)
+    for part in _chunks(len(x)):
+        place = (leaves(asked, x[part]) + (np.arange(shape.trees) << shape.depth)).ravel()
+        for column, value in enumerate((gradient, hessian)):
+            spread = np.repeat(value[part], shape.trees)
+            total[:, column] += np.bincount(place, spread, minlength=shape.leaves()).astype(np.int64)
     return total.ravel()
 
 
@@ -116,6 +120,11 @@ def contributions(shape: Trees, model: np.ndarray, x: np.ndarray, cuts: Sequence
 def baseline(shape: Trees, model: np.ndarray) -> float:
     """Log-odds of a row about which nothing is known: the start and the mean leaf of every tree."""
     return float(model[0] + sum(values.mean(1).sum() for values in _rounds(shape, model)))
+
+
+def _chunks(rows: int) -> list[slice]:
+    """Rows in pieces that stay in the cache."""
+    return [slice(start, start + _CHUNK) for start in range(0, rows, _CHUNK)]
 
 
 def _signs(leaf: np.ndarray, subset: np.ndarray) -> np.ndarray:
