@@ -1,9 +1,11 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs
+.PHONY: setup demo test check slow bench docs faults golden
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow"
 slow:  ; python3 demo/environment.py -m pytest -m slow
+faults: ; python3 demo/environment.py tests/faults.py
+golden: ; python3 demo/environment.py tests/golden.py
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks
 docs:  ; python3 demo/environment.py docs/write_commands.py

@@ -257,7 +257,7 @@ def _check_contributors(state: TrustState, entry: Entry, run: RunRecord, waiting
                 {"round": closed.round, "member": member},
             )
         event = state.consent(member, run.order.agreement, closed.cutoff)
-        if event is None or event.is_end():
+        if event is not None and event.is_end():  # asked without any consent: found when the round was opened
             yield Finding(
                 "TRAINED_AFTER_WITHDRAWAL",
                 entry.index,
