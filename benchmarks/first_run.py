@@ -1,10 +1,9 @@
-"""Risk and demand on real public data: each member alone, federated without noise, federated with privacy.
+"""Risk on real public data: each member alone, federated without noise, federated with privacy.
 
     python -m benchmarks.first_run --data ../shared/data            in this process
     python -m benchmarks.first_run --data ../shared/data --nodes    and one risk row over real node processes
 
 Risk: UCI credit default, 20 members, split of the data set's README (train + validation to learn, test to score).
-Demand: Texas hospitality by chain, series with a full history, the last three months of each series to score.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import polars as pl
 
 from contracts.artefact import read_artefact
 from demo.cluster import Cluster
-from engine.demand.windows import Windows
 from engine.risk.task import auroc, probability
 from engine.table import Column, TableSchema
 from engine.task import Model, load, plan_for
@@ -82,36 +80,6 @@ def uci(data: Path, seed: int) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
         )
         for m in sorted(set(members))
     }
-
-
-def texas(data: Path) -> list[Member]:
-    """Windows of each chain with at least four whole series; the last origin of a series is its test."""
-    task = load("demand")
-    schema = task.schema()
-    frame = pl.read_parquet(data / "tx_hospitality_monthly" / "receipts.parquet")
-    series = pl.read_csv(data / "tx_hospitality_monthly" / "series.csv.gz").filter(pl.col("member").is_not_null())
-    frame = frame.with_columns(series_id=pl.col("series_id").cast(pl.String)).join(
-        series.with_columns(series_id=pl.col("series_id").cast(pl.String)).select("series_id", "member"), on="series_id"
-    )
-    frame = frame.filter(pl.col("month") < pl.datetime(2017, 6, 1)).with_columns(
-        period=pl.col("month").dt.strftime("%Y-%m")
-    )
-    members = []
-    for _, own in frame.sort("series_id", "month").group_by("member", maintain_order=True):
-        windows = task.prepare(own.select(series="series_id", period="period", sales="receipts"), schema)
-        members.append(_by_time(windows, schema.options["horizon"]))
-    return members
-
-
-def _by_time(windows: Windows, horizon: int) -> Member:
-    """Test: the last origin of each series with a full horizon. Learning: origins whose targets all lie before it."""
-    whole = np.isfinite(windows.y).all(1)
-    last = {name: index for index, name in enumerate(windows.unit) if whole[index]}
-    test = np.array(sorted(last.values()), dtype=np.int64)
-    train = np.array(
-        [i for i, name in enumerate(windows.unit) if name in last and i <= last[name] - horizon], dtype=np.int64
-    )
-    return Member(windows.take(train), windows.take(test))
 
 
 def federate(task: Any, schema: TableSchema, members: list[Member], epsilon: str | None) -> Model:
@@ -219,8 +187,6 @@ def main() -> None:
             "8 node processes, gradients, eps 1": [model] * 8,
         }
         lines += table(risk, schema, members[:8], eight)
-    demand = load("demand")
-    lines += _methods(demand, demand.schema(), texas(chosen.data))
     if chosen.json:
         print(json.dumps(lines, indent=1))
         return

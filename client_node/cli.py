@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -249,37 +251,57 @@ def _serve(home: Path, task: str, as_json: bool) -> int:
         follow(mirror, uplink)
     except Unavailable:
         terminal.note(N_("the coordinator is away; using what this node has"))
-    result = serve(settings, mirror, budget, uplink, task)
-    compared = result.comparison
+    with _progress(_(N_("fitting own models"))) as progress:
+        result = serve(settings, mirror, budget, uplink, task, progress=progress)
     if as_json:
         from dataclasses import asdict
 
         terminal.json(
             {
-                "comparison": asdict(compared),
+                "votes": result.votes.model_dump(mode="json"),
                 "receipt": str(result.receipt),
                 "lines": [asdict(line) for line in result.lines],
             }
         )
         return OK
-    if compared.alone is None:
-        terminal.note(
-            N_("held-out units: {units}; too little to tell whether the shared model is better; it is used"),
-            units=compared.units,
-        )
-    else:
-        terminal.say(
-            N_("loss on {units} held-out units: mine alone {alone:.4f}, shared {shared:.4f}, used: {used}"),
-            units=compared.units,
-            alone=compared.alone,
-            shared=compared.shared,
-            used=compared.used,
-        )
+    _compared(result.votes)
     for line in sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:10]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
         print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
     terminal.ok(N_("receipt: {path}"), path=result.receipt)
     return OK
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the error stream, where a person looks at it; gone when the work is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        work = bar.add_task(what, total=None)
+        yield lambda done, every: bar.update(work, completed=done, total=every)
+
+
+def _compared(votes: Any) -> None:
+    """Three columns: mine alone, shared, what is used; no number where there is too little to tell."""
+    record = votes.record
+    weights = ", ".join(f"{vote.name} {vote.weight:g}" for vote in votes.votes if vote.weight)
+    if record.alone is None:
+        terminal.note(N_("validation units: {units}; too little to tell"), units=record.units)
+    else:
+        shared = "-" if record.shared is None else f"{record.shared:.4f}"
+        terminal.say(
+            N_("loss on {units} validation units: mine alone {alone:.4f}   shared {shared}   used {used:.4f}"),
+            units=record.units,
+            alone=record.alone,
+            shared=shared,
+            used=record.used,
+        )
+    terminal.say(N_("votes: {weights}"), weights=weights)
+    if any(vote.whose == "shared" and not vote.weight for vote in votes.votes):
+        terminal.note(N_("for your data your own models were better; the shared one has no vote"))
 
 
 @app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))

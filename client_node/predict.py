@@ -1,9 +1,11 @@
-"""Serving at home: the released model on this member's own rows, beside the member's own model, with a receipt."""
+"""Serving at home: the member's votes on its own rows, with a receipt."""
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,77 +24,97 @@ from contracts.rules.state import RunRecord
 from contracts.statements import Receipt, payload
 from contracts.wording import N_
 from engine.task import Model, Served, load
-
-MIN_UNITS, MIN_POSITIVES = 20, 5
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Loss on held-out rows at home: mine alone, shared, and which of them is used. None: too little to tell."""
-
-    alone: float | None
-    shared: float | None
-    used: str
-    units: int
+from engine.votes import AtHome, Voted, VoteSet
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What is shown, and the receipt file that stands behind it."""
 
-    comparison: Comparison
+    votes: VoteSet
     lines: list[Served]
     receipt: Path
 
 
-def serve(settings: Settings, mirror: Mirror, budget: Budget, uplink: Uplink | None, task: str) -> Result:
-    """Score the member's file. Works without the coordinator once the model was fetched."""
+def serve(
+    settings: Settings,
+    mirror: Mirror,
+    budget: Budget,
+    uplink: Uplink | None,
+    task: str,
+    *,
+    progress: Callable[[int, int], None] = lambda done, every: None,
+) -> Result:
+    """Results for the member's file by its votes. Works without the coordinator once the model was fetched, and
+    before anything was released from the member's own models and the public start alone."""
     run = mirror.state.released(task)
-    if run is None or run.release is None:
+    agreement, schema_digest = _terms(mirror, run, task)
+    schema, loaded = schema_of(settings, uplink, schema_digest), load(task)
+    frame = read_table(settings.data, schema)
+    home = AtHome(budget.unit_key(), settings.home / "cache", progress)
+    voted = loaded.vote(_released(settings, uplink, run), frame, schema, home)
+    _keep(settings.home, voted.votes)
+    return Result(
+        voted.votes,
+        voted.lines,
+        _receipt(settings, mirror, run, agreement, frame.write_csv().encode(), voted),
+    )
+
+
+def _terms(mirror: Mirror, run: RunRecord | None, task: str) -> tuple[str, str]:
+    """(agreement, schema) of the released model, or of the active agreement."""
+    if run is not None:
+        return run.order.agreement, run.order.schema_digest
+    active = mirror.state.active_agreement()
+    terms = mirror.state.agreements[active].terms.for_task(task) if active else None
+    if active is None or terms is None:
         raise Refused(
-            N_("no model for {task} has been released yet"),
-            do=N_("wait for a run of the chamber; client-node status"),
+            N_("no active agreement covers task {task}"),
+            why=N_("it names the table that results are made from"),
+            do=N_("client-node status"),
             code="NO_MODEL",
             task=task,
         )
-    schema, loaded = schema_of(settings, uplink, run.order.schema_digest), load(task)
+    return active, terms.schema_digest
+
+
+def _released(settings: Settings, uplink: Uplink | None, run: RunRecord | None) -> Model | None:
+    if run is None or run.release is None:
+        return None
     values = read_artefact(document(settings, uplink, run.release.model), "model", "d").values
-    shared = Model(run.order.plan.shape, values)
-    frame = read_table(settings.data, schema)
-    train, held = loaded.split(loaded.prepare(frame, schema), budget.unit_key())
-    own = loaded.fit_alone(train, schema)
-    mine, ours = loaded.evaluate(own, held, schema), loaded.evaluate(shared, held, schema)
-    enough = mine["units"] >= MIN_UNITS and mine.get("positives", MIN_POSITIVES) >= MIN_POSITIVES
-    better_alone = enough and mine["loss"] < ours["loss"]
-    comparison = Comparison(
-        mine["loss"] if enough else None,
-        ours["loss"] if enough else None,
-        "alone" if better_alone else "shared",
-        int(mine["units"]),
-    )
-    lines = loaded.serve(own if better_alone else shared, frame, schema)
-    return Result(comparison, lines, _receipt(settings, mirror, run, frame.write_csv().encode(), lines))
+    return Model(run.order.plan.shape, values)
 
 
-def _receipt(settings: Settings, mirror: Mirror, run: RunRecord, data: bytes, lines: list[Served]) -> Path:
-    """A signed statement that chains served numbers to model, run and agreement; salted, and kept on this machine."""
+def _keep(home: Path, votes: VoteSet) -> None:
+    """One file a task, replaced as a whole: a reader sees the old set or the new one."""
+    folder = home / "votes"
+    folder.mkdir(exist_ok=True)
+    new = folder / f"{votes.task}.json.new"
+    new.write_bytes(votes.to_bytes())
+    os.replace(new, folder / f"{votes.task}.json")
+
+
+def _receipt(
+    settings: Settings, mirror: Mirror, run: RunRecord | None, agreement: str, data: bytes, voted: Voted
+) -> Path:
+    """A signed statement that chains served numbers to votes, model, run and agreement; salted, kept on this machine."""
     salt = secrets.token_bytes(16)
-    assert run.release is not None
-    output = json.dumps([asdict(line) for line in lines], ensure_ascii=False).encode()
+    output = json.dumps([asdict(line) for line in voted.lines], ensure_ascii=False).encode()
     said = Receipt(
         record_id=new_id(),
         issued_at=time_text(datetime.now(UTC)),
         member=settings.member,
-        agreement=run.order.agreement,
-        order=run.run,
-        model=run.release.model,
+        agreement=agreement,
+        order=run.run if run else None,
+        model=run.release.model if run and run.release else None,
+        votes=voted.votes.digest(),
         seen=mirror.seen(),
         input_commit=digest(salt + data),
         output_commit=digest(salt + output),
     )
     folder = settings.home / "receipts"
     folder.mkdir(exist_ok=True)
-    path = folder / f"{run.order.task}-{said.record_id[-12:]}.json"
+    path = folder / f"{voted.votes.task}-{said.record_id[-12:]}.json"
     path.write_bytes(
         canonical({"statement": to_base64(seal(payload(said), [settings.node_key])), "salt": to_base64(salt)})
     )

@@ -452,19 +452,21 @@ class SumSurvivors(Predicate):
 
 
 class Receipt(Predicate):
-    """What stands behind a served result. Never on the log: nothing about predictions leaves a member."""
+    """What stands behind a served result: the votes, and order and model if any was released. Never on the log:
+    nothing about predictions leaves a member."""
 
     kind = "receipt"
     member: MemberId
     agreement: Digest
-    order: Digest
-    model: Digest
+    order: Digest | None
+    model: Digest | None
+    votes: Digest
     seen: Seen
     input_commit: Digest
     output_commit: Digest
 
     def subject(self) -> tuple[str, str]:
-        return "model", self.model
+        return "votes", self.votes
 
 
 LOGGED = (

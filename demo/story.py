@@ -24,7 +24,7 @@ TEXT = {
         "audit": "审计方镜像并核验",
         "head": "会员           任务    仅自己   共享     采用     说明",
         "gain": "共享更好",
-        "none": "自己的更好，用自己的",
+        "none": "共享没有帮助",
         "few": "数据太少，无法判断",
         "spent": "每家隐私额度：ε {epsilon:.3f}（全年，δ 1e-6）；离开本机：{least} 至 {most} 字节",
         "verdict": "审计结论：{word}，{size} 条，{n} 项未核验",
@@ -45,7 +45,7 @@ TEXT = {
         "audit": "an auditor mirrors and verifies",
         "head": "member         task    alone    shared   used     in words",
         "gain": "sharing helped",
-        "none": "own model is better and is used",
+        "none": "sharing did not help",
         "few": "too little to tell",
         "spent": "budget of each member: epsilon {epsilon:.3f} (this year, delta 1e-6); left its machine: {least} to {most} bytes",
         "verdict": "auditor's verdict: {word}, {size} entries, {n} not checked",
@@ -125,11 +125,11 @@ class Story:
         text = self.text
         print("\n" + text["head"])
         for (name, task), result in results.items():
-            compared = result["comparison"]
-            known = compared["alone"] is not None
-            word = "few" if not known else ("gain" if compared["used"] == "shared" else "none")
-            numbers = [f"{compared[k]:.4f}" if known else "-" for k in ("alone", "shared")]
-            print(f"{name:<8}\t{task:<7} {numbers[0]:<8} {numbers[1]:<8} {compared['used']:<8} {text[word]}")
+            record = result["votes"]["record"]
+            known = record["alone"] is not None
+            word = "few" if not known else ("gain" if record["used"] < record["alone"] else "none")
+            alone, shared, used = (f"{record[k]:.4f}" if known else "-" for k in ("alone", "shared", "used"))
+            print(f"{name:<8}\t{task:<7} {alone:<8} {shared:<8} {used:<8} {text[word]}")
         left = [state["bytes_left"] for state in states]
         epsilon = max(account["epsilon"] for state in states for account in state["accounts"])
         skipped = sum(len(step["not_checked"]) for step in verdict["steps"])

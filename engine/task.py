@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from engine.votes import AtHome, Voted
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -72,14 +74,8 @@ class Task(Protocol):
     def split(self, rows: Any, key: bytes) -> tuple[Any, Any]:
         """(training, holdout): about a fifth of the units, by keyed hash, for comparison at home."""
 
-    def fit_alone(self, rows: Any, schema: TableSchema) -> Model:
-        """The member's own model, which never leaves."""
-
-    def evaluate(self, model: Model, rows: Any, schema: TableSchema) -> dict[str, float]:
-        """Measures on held-out rows; keys `loss` (lower is better), `units` and the task's own."""
-
-    def serve(self, model: Model, frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
-        """Results for a member's rows."""
+    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
+        """The member's own models and the shared one (None: nothing was released), calibrated and averaged."""
 
 
 def plan_for(

@@ -60,15 +60,13 @@ def test_every_folder_with_code_is_listed_for_the_distribution():
 
 
 def test_every_data_file_of_a_package_is_packed():
-    suffixes = {pattern.rpartition("/")[0]: pattern for pattern in SETTINGS["tool"]["setuptools"]["package-data"]["*"]}
     packed = {
         path
         for top in TOP
-        for pattern in suffixes.values()
+        for pattern in SETTINGS["tool"]["setuptools"]["package-data"]["*"]
         for folder in (ROOT / top).rglob("**/")
         for path in folder.glob(pattern)
     }
-    packed |= {path for top in TOP for path in (ROOT / top).rglob("*.json")}
     shipped = {
         path
         for top in TOP

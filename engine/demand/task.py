@@ -1,60 +1,50 @@
-"""Demand: quantile forecasts of many series by one small network that corrects a simple forecast."""
+"""Demand: quantile forecasts of many series. A network made from generated series is the public start; what members
+may tune together is its head, and what a node serves is an average in which that network is one vote.
+"""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
 
+from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
 from contracts.wording import N_
-from engine.demand.windows import Windows, inputs, last_windows, training_windows
+from engine.demand import start
+from engine.demand.ballot import SHARED, Ballot, decide
+from engine.demand.home import moving_average, names, simple
+from engine.demand.network import Head, pinball
+from engine.demand.windows import Frequency, Series, Windows, frequency, read_series, training_origins, windows
 from engine.split import holdout
 from engine.table import TableSchema, shipped
 from engine.task import Design, Model, Served
-from engine.training import fit
-from privacy.gradients import Clipped, TapLinear, flat_parameters, layers_of, load_flat
+from engine.votes import AtHome, Record, Vote, Voted, VoteSet
+from privacy.gradients import Clipped, layers_of
 from privacy.plan import Adam, Gradients, ReleasePlan
 from privacy.units import blocks
 
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-_WIDTH = 24
-_SPREAD = (0.22, 0.1)  # public start: distance of the outer and inner quantiles from the median, as a share of it
+_CLIP, _ROUNDS, _RATE, _TAIL = "0.05", 25, "0.003", 8
+_VALIDATION = 3  # newest origins that decide the votes
+_ENOUGH = 20  # series with a validation value, below which a comparison says nothing
 
 
-class Network(nn.Module):
-    """(x, base) -> quantiles `(batch, horizon, 5)` that never cross, in units of the window's scale."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """`read` `(windows, WIDTH + horizon)` what the head sees, `y` `(windows, horizon)` in units of each window's scale
+    with NaN where not observed, and the series of each window."""
 
-    def __init__(self, schema: TableSchema):
-        super().__init__()
-        torch.manual_seed(20260101)  # public: everyone starts from the same numbers
-        self.horizon = schema.options["horizon"]
-        self.hidden = TapLinear(inputs(schema), _WIDTH)
-        self.out = TapLinear(_WIDTH, 3 * self.horizon)
-        with torch.no_grad():
-            self.out.weight.zero_()
-            self.out.bias.zero_()
+    kind: Frequency
+    read: np.ndarray
+    y: np.ndarray
+    unit: tuple[str, ...]
 
-    def forward(self, packed: Tensor) -> Tensor:
-        """`packed` `(batch, inputs + horizon)` carries the base forecast in its last columns."""
-        x, base = packed[:, : -self.horizon], packed[:, -self.horizon :]
-        shift, inner, outer = self.out(torch.tanh(self.hidden(x))).reshape(-1, 3, self.horizon).unbind(1)
-        middle = base * torch.exp(shift)
-        near, far = middle * _SPREAD[1] * torch.exp(inner), middle * _SPREAD[0] * torch.exp(outer)
-        wide = near + far
-        return torch.stack([middle - wide, middle - near, middle, middle + near, middle + wide], 2)
-
-
-def pinball(forecast: Tensor, y: Tensor) -> Tensor:
-    """Mean pinball loss a window over observed steps and quantiles; `(batch,)`."""
-    seen = torch.isfinite(y)
-    error = (torch.where(seen, y, 0.0)[:, :, None] - forecast) * seen[:, :, None]
-    levels = torch.tensor(QUANTILES, dtype=torch.float64)
-    return torch.maximum(levels * error, (levels - 1) * error).sum((1, 2)) / (seen.sum(1).clamp(min=1) * len(QUANTILES))
+    def take(self, chosen: np.ndarray) -> Rows:
+        """The chosen windows."""
+        return Rows(self.kind, self.read[chosen], self.y[chosen], tuple(self.unit[i] for i in chosen))
 
 
 class Demand:
@@ -68,94 +58,131 @@ class Demand:
         return shipped("engine.demand")
 
     def design(self, schema: TableSchema, family: str, rho_nano: int) -> Design:
-        """One small network, whatever the budget."""
-        shape = Gradients("gradients", layers_of(Network(schema)), "0.2")
-        return Design(shape, 25, lambda sigma, members: Adam("adam", "0.01", 8))
+        """The head alone is tuned: a few thousand numbers, whatever the budget."""
+        shape = Gradients("gradients", layers_of(Head(frequency(schema))), _CLIP)
+        return Design(shape, _ROUNDS, lambda sigma, members: Adam("adam", _RATE, _TAIL))
 
     def start(self, schema: TableSchema, family: str) -> array[float]:
-        """The simple forecast with public bands: the last layer is zero."""
-        return array("d", flat_parameters(Network(schema)).tolist())
+        """The head of the public start."""
+        return start.head(frequency(schema))
 
-    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Windows:
-        """All training windows."""
-        return training_windows(frame, schema)
+    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
+        """All training windows, as the frozen body of the public start reads them."""
+        kind, series = frequency(schema), read_series(frame, schema)
+        return rows_of(kind, series, windows(series, training_origins(series), kind))
 
-    def contribute(
-        self, plan: ReleasePlan, model: array[float], rows: Windows, *, round: int, key: bytes
-    ) -> np.ndarray:
-        """See engine.task.Task. The horizon follows from the width of the rows."""
+    def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
+        """See engine.task.Task."""
         if not isinstance(plan.shape, Gradients):
             raise Malformed(N_("demand is not learned by {family}"), family=plan.shape.family)
         units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
-        clipped = Clipped(_of(model, rows), plan.shape, plan.grid_bits)
-        return clipped.sum(pinball, _packed(rows), torch.from_numpy(rows.y), units)
+        clipped = Clipped(start.head_of(rows.kind, model), plan.shape, plan.grid_bits)
+        return clipped.sum(pinball, torch.from_numpy(rows.read), torch.from_numpy(rows.y), units)
 
-    def split(self, rows: Windows, key: bytes) -> tuple[Windows, Windows]:
+    def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
         """By keyed hash of the series."""
         held = holdout(rows.unit, key)
         return rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
 
-    def fit_alone(self, rows: Windows, schema: TableSchema) -> Model:
-        """The same network on the member's own series."""
-        net = fit(Network(schema), pinball, _packed(rows), torch.from_numpy(rows.y), steps=200, rate=0.01)
-        values = array("d", torch.cat([p.detach().reshape(-1) for p in net.parameters()]).tolist())
-        return Model(Gradients("gradients", layers_of(net), "0.2"), values)
+    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
+        """Three simple forecasts and the shared network (the public start before anything was released)."""
+        kind, series = frequency(schema), read_series(frame, schema)
+        head = shared.values if shared else start.head(kind)
+        origins = validation_origins(series, kind)
+        made = simple(series, (*origins, series.values.shape[1]), kind, cache=home.cache, progress=home.progress)
+        made[SHARED] = np.stack([zero_shot(series, t, kind, head) for t in (*origins, series.values.shape[1])], 1)
+        y = np.stack([_later(series, t, kind) for t in origins], 1) if origins else _nothing(series, kind)
+        ballot = decide({name: m[:, : len(origins)] for name, m in made.items()}, y)
+        final = ballot.combine({name: m[:, len(origins) :] for name, m in made.items()})[:, 0]
+        final = with_launches(series, kind, final)
+        votes = _vote_set(kind, schema, ballot, made, y, model=digest(np.array(head).tobytes()))
+        return Voted(votes, [_served(name, path) for name, path in zip(series.names, final, strict=True)])
 
-    def evaluate(self, model: Model, rows: Windows, schema: TableSchema) -> dict[str, float]:
-        """WQL as loss, WAPE of the median, coverage of the 80 % band, number of series."""
-        if not len(rows.unit):
-            return {"loss": 0.0, "wape": 0.0, "coverage": 0.0, "units": 0.0}
-        forecast = _forecast(model.values, rows) * rows.scale[:, None, None]
-        y = rows.y * rows.scale[:, None]
-        seen = np.isfinite(y)
-        error = np.where(seen, y, 0.0)[:, :, None] - forecast
-        levels = np.array(QUANTILES)
-        loss = 2 * (np.maximum(levels * error, (levels - 1) * error) * seen[:, :, None]).sum((0, 1)).mean()
-        total = float(np.abs(y[seen]).sum()) or 1.0
-        inside = (y >= forecast[:, :, 0]) & (y <= forecast[:, :, 4])
-        return {
-            "loss": float(loss / total),
-            "wape": float(np.abs(error[:, :, 2])[seen].sum() / total),
-            "coverage": float(inside[seen].mean()),
-            "units": float(len(set(rows.unit))),
-        }
 
-    def serve(self, model: Model, frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
-        """Median and 80 % band of each series and step."""
-        rows = last_windows(frame, schema)
-        forecast = _forecast(model.values, rows) * rows.scale[:, None, None] if len(rows.unit) else np.zeros((0, 0, 5))
-        return [
-            Served(
-                name,
-                {
-                    f"{label}_{step + 1}": max(0.0, float(path[step, q]))
-                    for step in range(path.shape[0])
-                    for label, q in (("low", 0), ("median", 2), ("high", 4))
-                },
+def rows_of(kind: Frequency, series: Series, made: Windows) -> Rows:
+    """Windows as the head sees them; those without a later value are left out."""
+    used = np.isfinite(made.y).any(1)
+    return Rows(kind, start.read(kind, made.x[used]), made.y[used], tuple(series.names[i] for i in made.row[used]))
+
+
+def zero_shot(series: Series, origin: int, kind: Frequency, head: array[float]) -> np.ndarray:
+    """`(series, horizon, 5)` from origin on; zero where a series has no past."""
+    rows = windows(series, [origin], kind, at_least=1)
+    made = np.zeros((len(series.values), kind.horizon, 5))
+    made[rows.row] = start.forecast(kind, head, rows)
+    return made
+
+
+def validation_origins(series: Series, kind: Frequency) -> tuple[int, ...]:
+    """The newest origins whose targets have all come, with at least one period before them."""
+    last = series.values.shape[1] - kind.horizon
+    return tuple(range(max(1, last - _VALIDATION + 1), last + 1))
+
+
+def with_launches(series: Series, kind: Frequency, forecast: np.ndarray) -> np.ndarray:
+    """A new product of a member that has older ones starts on the member's own moving average.
+
+    A member of which everything is new is itself new: it stays on the votes.
+    """
+    fresh = series.observed() < kind.launch
+    if fresh.all() or not fresh.any():
+        return forecast
+    made = forecast.copy()
+    made[fresh] = moving_average(series.values, kind)[fresh]
+    return made
+
+
+def _later(series: Series, origin: int, kind: Frequency) -> np.ndarray:
+    return series.values[:, origin : origin + kind.horizon]
+
+
+def _nothing(series: Series, kind: Frequency) -> np.ndarray:
+    return np.zeros((len(series.values), 0, kind.horizon))
+
+
+def _served(name: str, path: np.ndarray) -> Served:
+    return Served(
+        name,
+        {
+            f"{label}_{step + 1}": float(path[step, q])
+            for step in range(len(path))
+            for label, q in (("low", 0), ("median", 2), ("high", 4))
+        },
+    )
+
+
+def _vote_set(
+    kind: Frequency, schema: TableSchema, ballot: Ballot, made: dict[str, np.ndarray], y: np.ndarray, *, model: str
+) -> VoteSet:
+    rows = digest(canonical([list(y.shape)]) + y.tobytes())
+    recipe = {name: digest(canonical([name, kind.season, kind.horizon])) for name in names(kind)}
+    return VoteSet(
+        format="mengbang-votes/1",
+        task="demand",
+        table=schema.digest(),
+        rows=rows,
+        votes=tuple(
+            Vote(
+                name=name,
+                whose="shared" if name == SHARED else "own",
+                model=recipe.get(name, model),
+                weight=ballot.weights.get(name, 0.0),
+                calibration=(ballot.spreads[name],),
             )
-            for name, path in zip(rows.unit, forecast, strict=True)
-        ]
+            for name in made
+        ),
+        correction=(ballot.band,),
+        record=_record(ballot, y),
+    )
 
 
-def _packed(rows: Windows) -> Tensor:
-    return torch.from_numpy(np.concatenate([rows.x, rows.base], 1))
-
-
-def _of(model: Sequence[float], rows: Windows) -> nn.Module:
-    net = Network(_shape_of(rows))
-    load_flat(net, model)
-    return net
-
-
-def _shape_of(rows: Windows) -> TableSchema:
-    lookback = (rows.x.shape[1] - 2) // 2
-    options = {**shipped("engine.demand").options, "lookback": lookback, "horizon": rows.y.shape[1]}
-    return shipped("engine.demand").model_copy(update={"options": options})
-
-
-def _forecast(model: Sequence[float], rows: Windows) -> np.ndarray:
-    with torch.no_grad():
-        return _of(model, rows)(_packed(rows)).numpy()
+def _record(ballot: Ballot, y: np.ndarray) -> Record:
+    """Loss in shares of what was sold; None for members with too few series."""
+    known, total = int(np.isfinite(y).any((1, 2)).sum()), float(np.abs(y[np.isfinite(y)]).sum())
+    told = {name: float(each.sum() / total) for name, each in ballot.losses.items()} if total else {}
+    enough = known >= _ENOUGH
+    alone, shared, used = (told.get(name) if enough else None for name in ("alone", "shared", "used"))
+    return Record(units=known, alone=alone, shared=shared, used=used, excess=ballot.added, error=ballot.error)
 
 
 TASK = Demand()

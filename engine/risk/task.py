@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.wording import N_
+from engine.risk.ballot import Ballot, decide
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import holdout
 from engine.table import TableSchema, shipped
 from engine.task import Design, Model, Served
 from engine.training import fit
+from engine.votes import AtHome, Record, Vote, Voted, VoteSet
 from privacy.gradients import Clipped, TapLinear, load_flat
 from privacy.moments import moment_sums
 from privacy.plan import Adam, Boost, Gradients, Moments, ReleasePlan, Ridge, Trees
@@ -27,6 +30,7 @@ from privacy.trees import contributions, leaf_sums, score
 from privacy.units import blocks, row_names
 
 _TOLD = 3
+_UNITS, _POSITIVES = 20, 5  # held out, below which a comparison says nothing
 _FOREST = (  # (least nano-rho of a run, (rounds, trees a round, depth)): with less noise, more and deeper trees
     (2_000_000_000, (40, 20, 4)),
     (0, (10, 20, 3)),
@@ -125,10 +129,30 @@ class Risk:
             "positives": float(rows.y.sum()),
         }
 
+    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
+        """The member's own logistic and the shared score, each recalibrated on held-out units, averaged in log-odds."""
+        train, held = self.split(self.prepare(frame, schema), home.key)
+        models = {"own": self.fit_alone(train, schema)} | ({"shared": shared} if shared else {})
+        ballot = decide({name: _logit(probability(model, held)) for name, model in models.items()}, held.y)
+        return Voted(_vote_set(schema, ballot, models, held), self._voted(models, ballot, frame, schema))
+
+    def _voted(
+        self, models: dict[str, Model], ballot: Ballot, frame: pl.DataFrame, schema: TableSchema
+    ) -> list[Served]:
+        rows, names = _to_score(frame, schema), [c.name for c in schema.of_kind("number")]
+        ids = schema.of_kind("id")
+        who = frame[ids[0].name].to_list() if ids else list(range(len(frame)))
+        chance = ballot.combine({name: _logit(probability(model, rows)) for name, model in models.items()})
+        moved = sum(ballot.share(name) * _by_column(model, rows, schema) for name, model in models.items())
+        return [
+            Served(str(name), {"probability": float(p)}, _reasons(row, names))
+            for name, p, row in zip(who, chance, np.asarray(moved), strict=True)
+        ]
+
     def serve(self, model: Model, frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
         """Probability of default, with the three columns that move the log-odds most."""
-        scaled, ids, named = columns(frame, schema), schema.of_kind("id"), [c.name for c in schema.of_kind("number")]
-        rows = Rows(scaled, inputs(scaled, schema), np.zeros(len(frame)), ("",) * len(frame), cut_points(schema))
+        ids, named = schema.of_kind("id"), [c.name for c in schema.of_kind("number")]
+        rows = _to_score(frame, schema)
         who = frame[ids[0].name].to_list() if ids else list(range(len(frame)))
         if isinstance(model.shape, Trees):
             moved = contributions(model.shape, np.array(model.values), rows.columns, rows.cuts)
@@ -138,6 +162,57 @@ class Risk:
             Served(str(name), {"probability": float(p)}, _reasons(row, named))
             for name, p, row in zip(who, probability(model, rows), moved, strict=True)
         ]
+
+
+def _to_score(frame: pl.DataFrame, schema: TableSchema) -> Rows:
+    """Rows without labels."""
+    scaled = columns(frame, schema)
+    return Rows(scaled, inputs(scaled, schema), np.zeros(len(frame)), ("",) * len(frame), cut_points(schema))
+
+
+def _by_column(model: Model, rows: Rows, schema: TableSchema) -> np.ndarray:
+    """`(rows, columns)` what each column adds to the log-odds; a flag counts for the column it stands for."""
+    if isinstance(model.shape, Trees):
+        return contributions(model.shape, np.array(model.values), rows.columns, rows.cuts)
+    names = [c.name for c in schema.of_kind("number")]
+    moved = np.zeros((len(rows.x), len(names)))
+    for at, name in enumerate(input_names(schema)):
+        moved[:, names.index(name.removesuffix("?"))] += rows.x[:, at] * model.values[at]
+    return moved
+
+
+def _logit(chance: np.ndarray) -> np.ndarray:
+    held = np.clip(chance, 1e-6, 1 - 1e-6)
+    return np.log(held / (1 - held))
+
+
+def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Model], held: Rows) -> VoteSet:
+    units, enough = len(set(held.unit)), len(set(held.unit)) >= _UNITS and held.y.sum() >= _POSITIVES
+    told = {name: float(each.mean()) for name, each in ballot.losses.items()} if enough else {}
+    return VoteSet(
+        format="mengbang-votes/1",
+        task="risk",
+        table=schema.digest(),
+        rows=digest(held.columns.tobytes() + held.y.tobytes()),
+        votes=tuple(
+            Vote(
+                name=name,
+                whose="shared" if name == "shared" else "own",
+                model=digest(model.values.tobytes()),
+                weight=ballot.weights.get(name, 0.0),
+                calibration=ballot.lines[name],
+            )
+            for name, model in models.items()
+        ),
+        record=Record(
+            units=units,
+            alone=told.get("own"),
+            shared=told.get("shared"),
+            used=told.get("used"),
+            excess=ballot.added,
+            error=ballot.error,
+        ),
+    )
 
 
 def log_odds(model: Model, rows: Rows) -> np.ndarray:

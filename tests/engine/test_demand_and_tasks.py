@@ -1,19 +1,27 @@
 """Demand, and a third task that lives in its own folder only."""
 
 import textwrap
+from array import array
+from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
 
 import engine
+from contracts.errors import Malformed
 from demo.world import build
 from engine.demand.windows import period_number
-from engine.task import Model, load, names
+from engine.task import Model, load, names, plan_for
+from engine.votes import AtHome, read_votes
 
 TASK = load("demand")
 SCHEMA = TASK.schema()
-START = Model(TASK.design(SCHEMA, "gradients", 1).shape, TASK.start(SCHEMA, "gradients"))
+WEEKS = SCHEMA.model_copy(update={"options": {"horizon": 4, "season": 52}})
+
+
+def quiet(done, every):
+    """No progress."""
 
 
 def shop(series=6, months=36, seed=1):
@@ -26,29 +34,70 @@ def shop(series=6, months=36, seed=1):
     return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
 
 
-def test_forecasts_do_not_cross_and_cover_every_series():
-    served = TASK.serve(START, shop(), SCHEMA)
-    assert len(served) == 6
+def weeks(series=5, count=60, seed=2):
+    r = np.random.default_rng(seed)
+    first = date(2024, 1, 1).toordinal()
+    rows = [
+        (f"W{s}", date.fromordinal(first + 7 * t).isoformat(), float(r.poisson(6)))
+        for s in range(series)
+        for t in range(count)
+    ]
+    return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
+
+
+@pytest.mark.parametrize(
+    ("schema", "frame", "steps"), [(SCHEMA, shop(), 3), (WEEKS, weeks(), 4)], ids=["months", "weeks"]
+)
+def test_forecasts_do_not_cross_and_cover_every_series(schema, frame, steps, tmp_path):
+    voted = TASK.vote(None, frame, schema, AtHome(b"key", tmp_path, quiet))
+    assert len(voted.lines) == frame["series"].n_unique()
     assert all(
-        s.outcome[f"low_{h}"] <= s.outcome[f"median_{h}"] <= s.outcome[f"high_{h}"] for s in served for h in (1, 2, 3)
+        0 <= s.outcome[f"low_{h}"] <= s.outcome[f"median_{h}"] <= s.outcome[f"high_{h}"]
+        for s in voted.lines
+        for h in range(1, steps + 1)
     )
+    assert [vote.name for vote in voted.votes.votes][-1] == "shared" and voted.votes.record.alone is None
 
 
-def test_the_own_model_beats_the_start_on_held_out_series():
-    _, members = build(2, "tiny", 3)
-    rows = TASK.prepare(members[0].sales, SCHEMA)
-    train, held = TASK.split(rows, b"key")
-    assert set(train.unit).isdisjoint(held.unit) and held.unit
-    own = TASK.evaluate(TASK.fit_alone(train, SCHEMA), held, SCHEMA)
-    start = TASK.evaluate(START, held, SCHEMA)
-    assert own["loss"] < start["loss"] and 0.5 < own["coverage"] <= 1
+def test_a_member_with_enough_series_sees_three_figures_and_the_set_reads_back(tmp_path):
+    voted = TASK.vote(None, shop(24), SCHEMA, AtHome(b"key", tmp_path, quiet))
+    record = voted.votes.record
+    assert record.units == 24 and 0 < record.used < 1 and 0 < record.alone < 1 and 0 < record.shared < 1
+    assert read_votes(voted.votes.to_bytes()) == voted.votes
+    again = TASK.vote(None, shop(24), SCHEMA, AtHome(b"key", tmp_path, quiet))
+    assert again.votes.digest() == voted.votes.digest()
 
 
-def test_a_window_depends_on_its_own_series_only():
+def test_a_broken_shared_model_loses_its_vote(tmp_path):
+    wild = array("d", TASK.start(SCHEMA, "gradients"))
+    for step in range(-15, -12):
+        wild[step] += 3.0  # the median twenty times too high
+    model = Model(TASK.design(SCHEMA, "gradients", 1).shape, wild)
+    voted = TASK.vote(model, shop(24), SCHEMA, AtHome(b"key", tmp_path, quiet))
+    assert not voted.votes.uses_shared() and voted.votes.record.used == voted.votes.record.alone
+
+
+def test_a_run_changes_the_head_alone_and_a_sum_is_clipped_per_series():
+    rows = TASK.prepare(shop(), SCHEMA)
+    plan = plan_for(TASK, SCHEMA, family="gradients", releases=5, rho_nano=100_000_000, delta="1e-6", members=3)
+    start = TASK.start(SCHEMA, "gradients")
+    assert len(start) == plan.length() < 3500
+    total = TASK.contribute(plan, start, rows, round=1, key=b"key")
+    assert total.dtype == np.int64 and np.linalg.norm(total) <= 6 * 2**plan.grid_bits * 1.001
+
+
+def test_another_season_is_refused_in_words():
+    with pytest.raises(Malformed, match="season 7"):
+        TASK.prepare(shop(), SCHEMA.model_copy(update={"options": {"horizon": 3, "season": 7}}))
+
+
+def test_what_a_run_reads_of_a_series_depends_on_that_series_only():
     alone = TASK.prepare(shop().filter(pl.col("series") == "P3"), SCHEMA)
     among = TASK.prepare(shop(), SCHEMA)
     mine = [i for i, name in enumerate(among.unit) if name == "P3"]
-    assert np.array_equal(alone.x, among.x[mine]) and np.array_equal(alone.base, among.base[mine])
+    assert np.allclose(alone.read, among.read[mine], atol=1e-12) and np.array_equal(
+        alone.y, among.y[mine], equal_nan=True
+    )
 
 
 def test_gaps_are_missing_and_not_zero():

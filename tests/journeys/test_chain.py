@@ -74,7 +74,7 @@ def verdict(cluster, name):
 def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluster):
     assert "model released" in order(cluster)
     served = cluster.json("client_node", "score", home=cluster.homes[0])
-    assert served["lines"][0]["reasons"] and served["comparison"]["used"] in ("alone", "shared")
+    assert served["lines"][0]["reasons"] and {v["name"] for v in served["votes"]["votes"]} == {"own", "shared"}
     assert json.loads(Path(served["receipt"]).read_text(encoding="utf-8"))["statement"]
     checked, folder = verdict(cluster, "first")
     assert checked.findings() == []

@@ -1,0 +1,72 @@
+"""The public start: a network that learnt from generated series, shipped with the product and known by its digest."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import torch
+
+from contracts.artefact import read_artefact
+from contracts.envelope import digest
+from contracts.errors import Invalid
+from contracts.wording import N_
+from engine.demand.network import Body, Head
+from engine.demand.windows import Frequency, Windows
+from privacy.gradients import flat_parameters, load_flat
+
+DIGEST = {
+    "monthly": "sha256:f9145fb861599bf015de1001bfaa96d52f3042d379fc27494adf39a313ab430b",
+    "weekly": "sha256:1e5af63d17b89ad243cf39ce33d7882b144ff3f29f29cea1f78fef87b23cc2c5",
+}
+
+
+def head_length(kind: Frequency) -> int:
+    """Numbers of the head: what a run may tune."""
+    return len(flat_parameters(Head(kind)))
+
+
+def head(kind: Frequency) -> array[float]:
+    """The head of the public start."""
+    return _parts(kind)[1]
+
+
+def read(kind: Frequency, x: np.ndarray) -> np.ndarray:
+    """What the head reads of windows `x` `(windows, inputs)`: `(windows, WIDTH + horizon)` float64."""
+    with torch.no_grad():
+        found: np.ndarray = _parts(kind)[0](torch.from_numpy(x)).numpy()
+    return found
+
+
+def forecast(kind: Frequency, values: Sequence[float], rows: Windows) -> np.ndarray:
+    """Quantiles `(windows, horizon, 5)` in the unit of the data, by a head with these `values`."""
+    with torch.no_grad():
+        made: np.ndarray = head_of(kind, values)(torch.from_numpy(read(kind, rows.x))).numpy()
+    return np.maximum(made, 0.0) * rows.scale[:, None, None]
+
+
+def head_of(kind: Frequency, values: Sequence[float]) -> Head:
+    """A head with these numbers; ValueError if they do not fit."""
+    made = Head(kind)
+    load_flat(made, values)
+    return made
+
+
+@cache
+def _parts(kind: Frequency) -> tuple[Body, array[float]]:
+    data = files("engine.demand").joinpath(f"start-{kind.name}.bin").read_bytes()
+    if digest(data) != DIGEST[kind.name]:
+        raise Invalid(
+            N_("the public start {name} is not the one this version was made with"),
+            why=N_("its digest differs from the one in the code"),
+            do=N_("install the package again"),
+            name=kind.name,
+        )
+    values, body = read_artefact(data, "model", "d").values, Body(kind).double()
+    at = len(values) - head_length(kind)
+    load_flat(body, values[:at])
+    body.requires_grad_(False)
+    return body, values[at:]

@@ -1,0 +1,73 @@
+"""How a member's own score and the shared one become one probability: recalibrate each at home, average the log-odds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.votes import excess, keeps_shared
+
+_SHRINK = 40.0  # held-out rows at which slope and intercept are believed half
+_STEPS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """(slope, intercept) and weight of each vote, Brier score of each held-out row, and how the shared vote compared."""
+
+    lines: dict[str, tuple[float, float]]
+    weights: dict[str, float]
+    losses: dict[str, np.ndarray]
+    added: float
+    error: float
+
+    def share(self, name: str) -> float:
+        """What a vote's log-odds are multiplied with in the average, before intercepts."""
+        return self.weights.get(name, 0.0) / sum(self.weights.values()) * self.lines[name][0]
+
+    def combine(self, odds: dict[str, np.ndarray]) -> np.ndarray:
+        """Probabilities `(rows,)` from the log-odds of each vote."""
+        return _chance(_average(odds, self.lines, self.weights))
+
+
+def decide(odds: dict[str, np.ndarray], y: np.ndarray) -> Ballot:
+    """`odds` are log-odds of held-out rows by `own` and, where there is one, `shared`; `y` 0 or 1, `(rows,)`."""
+    lines = {name: recalibrate(values, y) for name, values in odds.items()}
+    both, own = dict.fromkeys(odds, 1.0), {"own": 1.0}
+    losses = {name: (_chance(_line(values, lines[name])) - y) ** 2 for name, values in odds.items()}
+    used = (_chance(_average(odds, lines, both)) - y) ** 2
+    added, error = excess(used, losses["own"])
+    kept = both if keeps_shared(added, error) else own
+    losses["used"] = used if kept == both else losses["own"]
+    return Ballot(lines, kept, losses, added, error)
+
+
+def recalibrate(odds: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of a logistic on one score (Platt 1999), drawn towards (1, 0) by n / (n + 40)."""
+    if not 0 < y.sum() < len(y):
+        return 1.0, 0.0
+    x, theta = np.column_stack([odds, np.ones(len(odds))]), np.array((1.0, 0.0))
+    for _ in range(_STEPS):  # Newton, held near (1, 0) by a ridge of one row
+        p = _chance(x @ theta)
+        slope = x.T @ (p - y) + (theta - (1.0, 0.0))
+        curve = (x * (p * (1 - p))[:, None]).T @ x + np.eye(2)
+        theta = theta - np.linalg.solve(curve, slope)
+    trust = len(y) / (len(y) + _SHRINK)
+    return 1.0 + trust * float(np.clip(theta[0], 0.0, 3.0) - 1.0), trust * float(np.clip(theta[1], -3.0, 3.0))
+
+
+def _line(odds: np.ndarray, line: tuple[float, float]) -> np.ndarray:
+    return line[0] * odds + line[1]
+
+
+def _average(
+    odds: dict[str, np.ndarray], lines: dict[str, tuple[float, float]], weights: dict[str, float]
+) -> np.ndarray:
+    parts = [weight * _line(odds[name], lines[name]) for name, weight in weights.items()]
+    total: np.ndarray = np.sum(parts, 0) / sum(weights.values())
+    return total
+
+
+def _chance(odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))

@@ -1,0 +1,102 @@
+"""What a node serves is an average of votes: the member's own models and the shared one, each calibrated at home.
+
+A `VoteSet` is one value a task: which votes, what each weighs, by what it was calibrated, and what its validation rows
+showed. The node replaces it as a whole, and the receipt of every served number names its digest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from contracts.envelope import canonical, digest
+from contracts.fields import Digest, Name, Strict
+from engine.task import Served
+
+
+class Vote(Strict):
+    """One vote: `model` names the bytes behind it (for a method that is fitted anew, its recipe); the vote counts
+    with `weight`; `calibration` is what the task fitted on this member's validation rows."""
+
+    name: Name
+    whose: Literal["own", "shared"]
+    model: Digest
+    weight: float
+    calibration: tuple[float, ...]
+
+
+class Record(Strict):
+    """Loss on this member's validation rows: its own votes, the shared one, and what is used; `excess` of the average
+    with the shared vote over the average without it, and its standard error. None: too little to tell."""
+
+    units: int
+    alone: float | None
+    shared: float | None
+    used: float | None
+    excess: float
+    error: float
+
+
+class VoteSet(Strict):
+    """The votes of one task; `rows` is the digest of the validation rows that decided."""
+
+    format: Literal["mengbang-votes/1"]
+    task: Name
+    table: Digest
+    rows: Digest
+    votes: tuple[Vote, ...]
+    correction: tuple[float, ...] = ()
+    record: Record
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return canonical(self.model_dump(mode="json"))
+
+    def digest(self) -> str:
+        """Name of these bytes."""
+        return digest(self.to_bytes())
+
+    def uses_shared(self) -> bool:
+        """Does the shared model have a vote?"""
+        return any(vote.whose == "shared" and vote.weight > 0 for vote in self.votes)
+
+
+@dataclass(frozen=True, slots=True)
+class AtHome:
+    """What a node lends a task while it votes: the key that splits units, a folder for what is slow to fit, and
+    whom to tell how far it is (`progress(done, all)`)."""
+
+    key: bytes
+    cache: Path
+    progress: Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """The votes of a member and the results that they serve."""
+
+    votes: VoteSet
+    lines: list[Served]
+
+
+def read_votes(data: bytes) -> VoteSet:
+    """The set of these bytes; pydantic's ValidationError if they are none."""
+    return VoteSet.model_validate_json(data)
+
+
+def excess(with_shared: Sequence[float], without: Sequence[float]) -> tuple[float, float]:
+    """(mean, standard error) of the loss that the shared vote adds, over validation units."""
+    added = np.asarray(with_shared) - np.asarray(without)
+    if len(added) < 2:
+        return 0.0, 0.0
+    return float(added.mean()), float(added.std(ddof=1) / math.sqrt(len(added)))
+
+
+def keeps_shared(added: float, error: float) -> bool:
+    """A member drops the shared vote only if its own validation rows show it worse by one standard error."""
+    return added <= error
