@@ -8,4 +8,4 @@ faults: ; python3 demo/environment.py tests/faults.py
 golden: ; python3 demo/environment.py tests/golden.py
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks
-docs:  ; python3 demo/environment.py docs/write_commands.py
+docs:  ; python3 demo/environment.py docs/write_commands.py && python3 demo/environment.py docs/write_egress.py

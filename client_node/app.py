@@ -29,6 +29,7 @@ from privacy.curves import rho_cap
 from privacy.mechanisms import self_test
 
 log_event = structlog.get_logger()
+_REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -115,8 +116,8 @@ class Node:
             self._contribute(task)
         except Refused as error:
             self._budget.note_refused(time_text(datetime.now(UTC)), error)
-            if error.code in ("GUARD", "OVER_BUDGET"):
-                self._refuse(task["run"], str(error.values.get("reason", "budget")))
+            if error.code in ("GUARD", "OVER_BUDGET", "REPLY", "EGRESS"):
+                self._refuse(task["run"], _REASONS.get(error.code) or str(error.values["reason"]))
             elif error.code not in ("BURNT", "LATE"):
                 raise
             log_event.warning("round refused", round=task["round"], code=error.code, what=str(error))

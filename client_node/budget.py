@@ -17,7 +17,7 @@ from pathlib import Path
 from client_node.book import Account, Book, Caps, altered, burnt, check_caps, check_time, row_head
 from client_node.settings import Settings
 from contracts.envelope import canonical, digest
-from contracts.errors import Refused, Unavailable
+from contracts.errors import Refused, TrustError, Unavailable
 from contracts.statements import LedgerHead
 from contracts.wording import N_
 from privacy.spend import Spend
@@ -179,6 +179,11 @@ class Budget:
             names = {"payload": digest(payload), "line": digest(line)}
             self._append(connection, fact="published", run=run, round=round, **names)
 
+    def has_published(self, payload: str, line: str) -> bool:
+        """True if a release with these digests of payload and line was published."""
+        with self._write() as connection:
+            return (payload, line) in self._read(connection).published.values()
+
     def pledge(self, run: str, round: int, said: Mapping[str, str]) -> None:
         """Write down, once and for ever, what this node says in the secure sum of a round: {about: said}.
 
@@ -213,7 +218,7 @@ class Budget:
         with self._write() as connection:
             return connection.execute("SELECT at, kind, bytes, digest FROM gone ORDER BY seq").fetchall()
 
-    def note_refused(self, at: str, error: Refused) -> None:
+    def note_refused(self, at: str, error: TrustError) -> None:
         """Write down what this node refused to do, for the member to see."""
         with self._write() as connection:
             fields = at, error.code, str(error.values.get("reason", "")), str(error)

@@ -11,15 +11,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Context, Message, RecordDict
 
 from client_node.budget import Budget
+from client_node.exchange import check_invitation, check_reply
 from client_node.guard import Permit
-from contracts.artefact import model as model_artefact
 from contracts.artefact import of_round
 from contracts.envelope import digest, seal
 from contracts.errors import Invalid
 from contracts.fields import new_id, time_text
 from contracts.statements import Contribution, Seen, payload
 from contracts.wording import N_
-from engine.rounds import client_app, metadata, read_values, unpack
+from engine.bundle import bundle_digest
+from engine.rounds import client_app, metadata, unpack
 from engine.task import load
 from privacy.mechanisms import LatticeGaussian
 
@@ -36,6 +37,7 @@ class NodeSide:
 
     def take_part(self, permit: Permit, seen: Seen, message: bytes) -> tuple[bytes, bytes]:
         """(payload, line) of one round, reserved in the ledger before the noise exists and kept before it returns."""
+        check_invitation(permit, message)
         order, opened = permit.run.order, permit.record.opened
         kept = self._budget.reserve(order.plan.spend(permit.run.run, opened.round), permit.caps)
         if kept:
@@ -48,9 +50,8 @@ class NodeSide:
             )
         finally:
             self._permit = None
-        data = of_round("contribution", permit.run.run, opened.round, read_values(reply.content, "q")).to_bytes()
-        line = reply.content["config"]["line"]
-        assert isinstance(line, bytes)
+        values, line = check_reply(permit, reply.content)
+        data = of_round("contribution", permit.run.run, opened.round, values).to_bytes()
         self._budget.publish(permit.run.run, opened.round, data, line)
         return data, line
 
@@ -64,8 +65,6 @@ class NodeSide:
         ):
             raise Invalid(N_("the message is not for the round that was permitted"), code="GUARD")
         order, model_in = permit.run.order, permit.record.opened.model_in
-        if digest(model_artefact(order.task, model).to_bytes()) != model_in:
-            raise Invalid(N_("the model in the message is not the one in the log"), code="MODEL_CHAIN")
         total = load(order.task).contribute(
             order.plan,
             model,
@@ -85,6 +84,7 @@ class NodeSide:
             payload=digest(of_round("contribution", run, round, values).to_bytes()),
             model_in=model_in,
             seen=seen,
+            bundle=bundle_digest(),
             ledger=self._budget.head(),
         )
         return values, seal(payload(said), [self._key])

@@ -405,6 +405,7 @@ class Contribution(Predicate):
     round: Count
     payload: Digest
     model_in: Digest
+    bundle: Digest
     seen: Seen
     ledger: LedgerHead
 

@@ -173,9 +173,11 @@ def _json(body: bytes, *fields: str) -> dict[str, Any]:
 
     try:
         value = json.loads(body)
-        return {name: value[name] for name in fields}
-    except (ValueError, TypeError, KeyError) as error:
-        raise Malformed(N_("the request needs the fields {fields}"), fields=", ".join(fields)) from error
+    except ValueError:
+        value = None
+    if not isinstance(value, dict) or set(value) != set(fields):
+        raise Malformed(N_("the request has exactly the fields {fields}"), fields=", ".join(fields))
+    return value
 
 
 def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
@@ -291,6 +293,8 @@ def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, li
         digest(data),
     ):
         raise Invalid(N_("the contribution was made for another round or payload"), code="UPDATE_REPLAY")
+    if said.bundle != run.order.bundle:
+        raise Refused(N_("the contribution was made by other code than was ordered"), code="CODE_HASH")
     known = office.log.state().ledgers.get(row.member)
     if known and said.ledger.rho_total_nano < known.rho_total_nano:
         raise Refused(

@@ -10,6 +10,7 @@ from contracts.fields import new_id
 from contracts.rules.state import EMPTY
 from privacy.mechanisms import LatticeGaussian
 
+
 @pytest.fixture(scope="module", name="node")
 def _node(tmp_path_factory):
     return SimpleNamespace(member=new_id(), home=tmp_path_factory.mktemp("node"))

@@ -1,0 +1,169 @@
+"""The one gate: only listed messages leave, only published bytes, and the documented table is the gate's own list."""
+
+import ast
+import runpy
+from array import array
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from client_node.book import Caps
+from client_node.budget import Budget
+from client_node.egress import ALLOWED, STATEMENTS, Egress
+from client_node.exchange import check_invitation, check_reply
+from contracts.artefact import model as model_artefact
+from contracts.envelope import digest, seal, to_base64
+from contracts.errors import Refused
+from contracts.fields import new_id
+from contracts.statements import LOGGED, Contribution, LedgerHead, Receipt, Refusal, Seen, payload
+from engine.rounds import invitation, pack
+from privacy.spend import Spend, Unit
+from simulator import NOTHING, plan
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "0" * 64
+STAMP = {"record_id": new_id(), "issued_at": "2026-01-05T08:00:00Z", "member": new_id(), "order": NOTHING}
+SHOWN = {"seen": Seen(size=0, root=NOTHING), "ledger": LedgerHead(head=NOTHING, rho_total_nano=0)}
+KEY = Ed25519PrivateKey.generate()
+
+
+@pytest.fixture
+def budget(tmp_path):
+    return Budget(tmp_path / "ledger.db")
+
+
+def refused(budget, *message):
+    with pytest.raises(Refused, match="may not leave") as caught:
+        Egress(budget).check(*message)
+    assert caught.value.code == "EGRESS" and all(caught.value.lines())
+    assert budget.refused()[-1][1] == "EGRESS", "it is written down"
+
+
+def sealed(predicate):
+    return to_base64(seal(payload(predicate), [KEY]))
+
+
+def test_only_bytes_that_the_ledger_has_published_leave_as_a_contribution(budget):
+    body = {"line": to_base64(b"line"), "payload": to_base64(b"payload")}
+    message = ("contribution", "PUT", f"/v1/contributions/{NAME}", body)
+    refused(budget, *message)
+    budget.reserve(Spend("d", Unit.ROW, "train", 1, "run", 1), Caps(9, 9, 9, "2026", "2026-05-01T08:00:00Z"))
+    refused(budget, *message)
+    budget.publish("run", 1, b"payload", b"line")
+    Egress(budget).check(*message)
+    refused(budget, *message[:3], body | {"payload": to_base64(b"other")})
+    refused(budget, *message[:3], body | {"loss": 0.1})
+    refused(budget, *message[:3], body | {"line": "no base64"})
+    refused(budget, "contribution", "PUT", "/v1/contributions/rows-of-customer-7", body)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ("metrics", "POST", "/v1/metrics", {}),
+        ("task", "POST", "/v1/join", {"wait": 0, "done": []}),
+        ("task", "PUT", "/v1/task", {"wait": 0, "done": []}),
+        ("task", "POST", "/v1/task", {"wait": 0, "done": [], "rows": 5000}),
+        ("document", "GET", "/documents/customer-7", None),
+        ("head", "GET", "/v1/head?after=1&wait=0&rows=7", None),
+        ("tile", "GET", "/tile/0/000?rows=7", None),
+        ("statement", "POST", "/v1/statements", {"entry": "no base64"}),
+    ],
+)
+def test_what_is_not_on_the_list_does_not_leave(budget, message):
+    refused(budget, *message)
+
+
+def test_a_member_says_on_the_log_what_is_listed_and_never_what_it_predicted(budget):
+    said = Refusal(**STAMP, **SHOWN, reason="budget")
+    Egress(budget).check("statement", "POST", "/v1/statements", {"entry": sealed(said)})
+    commits = dict.fromkeys(("agreement", "model", "input_commit", "output_commit"), NOTHING)
+    receipt = Receipt(**STAMP, **commits, seen=SHOWN["seen"])
+    refused(budget, "statement", "POST", "/v1/statements", {"entry": sealed(receipt)})
+    assert {kind.kind for kind in LOGGED} >= STATEMENTS
+
+
+def test_every_message_in_the_code_is_on_the_list_and_every_one_on_the_list_is_sent():
+    sent = set()
+    for path in (ROOT / "client_node").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "ask":
+                sent.add(node.args[0].value)
+    assert sent == set(ALLOWED)
+    clients = [p.name for p in (ROOT / "client_node").glob("*.py") if "httpx.Client(" in p.read_text(encoding="utf-8")]
+    assert clients == ["uplink.py"], "one way out"
+
+
+def test_every_kind_has_its_class_and_its_reason_and_the_documented_table_is_this_list():
+    assert {kind.group for kind in ALLOWED.values()} <= {"noised", "exact under the secure sum", "no data"}
+    assert all(len(kind.why) > 20 for kind in ALLOWED.values())
+    written = runpy.run_path(str(ROOT / "docs" / "write_egress.py"))["page"]()
+    assert written == (ROOT / "docs" / "reference" / "egress.md").read_text(encoding="utf-8"), "run: make docs"
+
+
+@pytest.fixture
+def permit():
+    start = digest(model_artefact("risk", array("d", [0.0] * 4)).to_bytes())
+    return SimpleNamespace(
+        run=SimpleNamespace(run=NOTHING, order=SimpleNamespace(task="risk", plan=plan(), bundle=NOTHING)),
+        record=SimpleNamespace(open_index=9, opened=SimpleNamespace(round=1, model_in=start)),
+    )
+
+
+def reply(values=(1, 2, 3, 4), dtype="int64", line=None, **more):
+    fields = {"open": 9, "round": 1, "payload": NOTHING, "model_in": NOTHING, "bundle": NOTHING}
+    signed = seal(payload(Contribution(**STAMP, **SHOWN, **fields | more.pop("said", {}))), [KEY])
+    arrays = {"flat": Array(np.array(values, dtype=dtype))} | more.pop("arrays", {})
+    config = {"line": signed if line is None else line} | more.pop("config", {})
+    return RecordDict({"values": ArrayRecord(arrays), "config": ConfigRecord(config), **more})
+
+
+def test_the_apps_reply_passes_if_it_is_one_vector_of_the_plan_and_its_line(permit):
+    values, line = check_reply(permit, reply())
+    assert list(values) == [1, 2, 3, 4] and line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": MetricRecord({"loss": 0.5})},
+        {"config": {"rows": 5000}},
+        {"config": {"note": "customer 7"}},
+        {"arrays": {"more": Array(np.array([1]))}},
+        {"values": (1.0, float("nan"), 2.0, 3.0), "dtype": "float64"},
+        {"values": (1, 2, 3, 4), "dtype": "int32"},
+        {"values": (1, 2, 3, 4, 5)},
+        {"values": ()},
+        {"values": ((1, 2), (3, 4))},
+        {"line": "text"},
+        {"line": b"no envelope"},
+        {"said": {"bundle": "sha256:" + "1" * 64}},
+    ],
+    ids=["metric", "count", "string", "array", "nan", "dtype", "longer", "empty", "matrix", "text", "line", "bundle"],
+)
+def test_an_apps_reply_with_anything_else_is_refused(permit, changes):
+    with pytest.raises(Refused, match="may not leave") as caught:
+        check_reply(permit, reply(**changes))
+    assert caught.value.code == "REPLY" and all(caught.value.lines())
+
+
+def test_a_message_that_asks_for_anything_else_than_the_logged_round_is_refused(permit):
+    good = pack(invitation(NOTHING, 1, 9, array("d", [0.0] * 4)))
+    check_invitation(permit, good)
+    for bad in (
+        pack(invitation(NOTHING, 2, 9, array("d", [0.0] * 4))),
+        pack(invitation("sha256:" + "1" * 64, 1, 9, array("d", [0.0] * 4))),
+        pack(invitation(NOTHING, 1, 9, array("d", [0.0] * 5))),
+        pack(invitation(NOTHING, 1, 9, array("d", [0.5] * 4))),
+        good.replace(b'"round":1', b'"clip":9,"round":1'),
+        good.replace(b'"round":1', b'"metrics":["loss"],"round":1'),
+        good[:-3],
+        b"\x80\x04K\x01.",
+    ):
+        with pytest.raises(Refused) as caught:
+            check_invitation(permit, bad)
+        assert (caught.value.code, caught.value.values["reason"]) == ("GUARD", "log")
