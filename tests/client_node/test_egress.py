@@ -81,7 +81,7 @@ def test_what_is_not_on_the_list_does_not_leave(budget, message):
 def test_a_member_says_on_the_log_what_is_listed_and_never_what_it_predicted(budget):
     said = Refusal(**STAMP, **SHOWN, reason="budget")
     Egress(budget).check("statement", "POST", "/v1/statements", {"entry": sealed(said)})
-    commits = dict.fromkeys(("agreement", "model", "input_commit", "output_commit"), NOTHING)
+    commits = dict.fromkeys(("agreement", "model", "votes", "input_commit", "output_commit"), NOTHING)
     receipt = Receipt(**STAMP, **commits, seen=SHOWN["seen"])
     refused(budget, "statement", "POST", "/v1/statements", {"entry": sealed(receipt)})
     assert {kind.kind for kind in LOGGED} >= STATEMENTS
