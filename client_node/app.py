@@ -176,13 +176,16 @@ class Node:
         consents.send(self._settings, self._mirror, self._uplink, said)
 
     def _training_rows(self, task: str, schema_digest: str) -> Any:
-        """Prepared training rows, cached until the file changes."""
-        schema = schema_of(self._settings, self._uplink, schema_digest)
-        changed = (self._settings.data / schema.file).stat().st_mtime_ns
+        """Prepared training rows, cached until a file of the data folder changes."""
+        changed = max((p.stat().st_mtime_ns for p in self._settings.data.iterdir()), default=0)
         if (task, schema_digest, changed) not in self._rows:
-            loaded = load(task)
-            rows = loaded.prepare(read_table(self._settings.data, schema), schema)
-            self._rows = {(task, schema_digest, changed): loaded.split(rows, self._budget.unit_key())[0]}
+            schema, loaded, key = (
+                schema_of(self._settings, self._uplink, schema_digest),
+                load(task),
+                self._budget.unit_key(),
+            )
+            table = read_table(self._settings.data, schema, key=key, home=self._settings.home)
+            self._rows = {(task, schema_digest, changed): loaded.split(loaded.prepare(table.training, schema), key)[0]}
         return self._rows[task, schema_digest, changed]
 
 

@@ -12,7 +12,7 @@ from client_node.mirror import Mirror, document
 from client_node.settings import Settings, read_home
 from client_node.uplink import Uplink
 from contracts.envelope import key_id
-from contracts.errors import TrustError
+from contracts.errors import Malformed, TrustError
 from contracts.wording import N_
 
 Outcome = tuple[str, str, TrustError | None]
@@ -31,7 +31,7 @@ def run_checks(home: Path) -> list[Outcome]:
     outcomes.append(_try(N_("connection, clock and log"), lambda: _log(mirror, uplink)))
     for agreement in [mirror.state.active_agreement()]:
         if agreement:
-            outcomes += _data(settings, mirror, uplink, agreement)
+            outcomes += _data(settings, mirror, uplink, budget, agreement)
     return outcomes
 
 
@@ -53,13 +53,22 @@ def _log(mirror: Mirror, uplink: Uplink) -> str:
     return f"{mirror.state.size}  {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
-def _data(settings: Settings, mirror: Mirror, uplink: Uplink, agreement: str) -> list[Outcome]:
+def _data(settings: Settings, mirror: Mirror, uplink: Uplink, budget: Budget, agreement: str) -> list[Outcome]:
     from client_node.sources import read_table
     from engine.table import read_schema
 
     def rows(schema_digest: str) -> str:
-        frame = read_table(settings.data, read_schema(document(settings, uplink, schema_digest)))
-        return str(frame.height)
+        schema = read_schema(document(settings, uplink, schema_digest))
+        table = read_table(settings.data, schema, key=budget.unit_key(), home=settings.home).with_rows()
+        if table.findings:
+            raise Malformed(
+                N_("the data have {n} faults; these rows are left out"),
+                why="{faults}",
+                do=N_("client-node data check lists them all"),
+                n=len(table.findings),
+                faults="; ".join(finding.text() for finding in table.findings[:5]),
+            )
+        return str(table.training.height)
 
     terms = mirror.state.agreements[agreement].terms
     return [_try(N_("data"), lambda t=t: f"{t.dataset}  {rows(t.schema_digest)}") for t in terms.tasks]  # type: ignore[misc]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from client_node import data_cli
 from client_node.consent_cli import consent, sign
 from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal, uplink_of
 from contracts.errors import Refused, Unavailable
@@ -33,23 +34,27 @@ app = typer.Typer(
     help=_("A member's node: data stay here, limits are kept here, results are served here."),
 )
 app.add_typer(consent, name="consent")
+app.add_typer(data_cli.app, name="data")
 
 
 @app.command(help=_("Make this node's keys and configuration.\n\nExample: client-node init --data /data/erp"))
 def init(
-    data: Annotated[Path, typer.Option(help=_("folder with this member's CSV files"))],
+    data: Annotated[Path, typer.Option(help=_("folder with this member's files"))],
     home: Home = HOME,
     lang: Lang = "",
 ) -> int:
     """Keys that never leave this machine."""
     from client_node.settings import create_home
     from contracts.envelope import key_id
+    from engine.table import shipped
+    from engine.task import names
 
     settings = create_home(home, data)
     terminal.ok(
         N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23]
     )
     terminal.ok(N_("configuration {path}: limits of this member"), path=home / "config.toml")
+    data_cli.write_map(settings, [shipped(f"engine.{name}") for name in names()])
     terminal.say(N_("Next: client-node join INVITE"))
     return OK
 

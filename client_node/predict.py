@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,14 +50,15 @@ def serve(
     run = mirror.state.released(task)
     agreement, schema_digest = _terms(mirror, run, task)
     schema, loaded = schema_of(settings, uplink, schema_digest), load(task)
-    frame = read_table(settings.data, schema)
-    home = AtHome(budget.unit_key(), settings.home / "cache", progress)
-    voted = loaded.vote(_released(settings, uplink, run), frame, schema, home)
+    table = read_table(settings.data, schema, key=budget.unit_key(), home=settings.home).with_rows()
+    home = AtHome(budget.unit_key(), settings.home / "cache", progress, table.present)
+    voted = loaded.vote(_released(settings, uplink, run), table.training, schema, home)
+    voted = replace(voted, lines=[replace(line, id=table.names.get(line.id, line.id)) for line in voted.lines])
     _keep(settings.home, voted.votes)
     return Result(
         voted.votes,
         voted.lines,
-        _receipt(settings, mirror, run, agreement, frame.write_csv().encode(), voted),
+        _receipt(settings, mirror, run, agreement, table.present.write_csv().encode(), voted),
     )
 
 

@@ -1,140 +1,199 @@
-"""From a member's file to a checked table: encoding, columns, types, ranges, duplicates; all faults at once.
+"""From a member's files to the table a task learns from: mapped, checked, pseudonymised, derived, cached.
 
-Messages name file, row and column, never a value.
+Faulty rows are left out before anything else happens and are named to the member alone; nothing about them leaves.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from contracts.errors import Malformed, Unavailable
+from client_node.files import Table, absent
+from client_node.mapping import DataMap, Field, Origin, data_map
+from client_node.validation import Checked, Checker, Finding
+from contracts.envelope import canonical, digest
+from contracts.errors import Malformed
 from contracts.wording import N_
 from engine.table import Column, TableSchema
+from engine.task import load
 
-_SHOWN = 5
+Tick = Callable[[int], None]
 
 
-def read_table(folder: Path, schema: TableSchema) -> pl.DataFrame:
-    """The schema's columns under their own names; Malformed lists the first faults with file, row and column."""
-    path = folder / schema.file
-    frame = _renamed(_read_csv(path), schema, path)
-    if frame.is_empty():
-        raise Malformed(N_("{file} has no rows"), do=N_("export the table again"), file=path)
-    faults: list[str] = []
-    columns = [_converted(frame[column.name], column, faults) for column in schema.columns]
-    checked = pl.DataFrame(columns)
-    _duplicates(checked, schema, faults)
-    if faults:
-        raise Malformed(
-            N_("{file} has {n} faults"),
-            why="{faults}",
-            do=N_("mend these rows or leave them out, then: client-node check"),
-            file=path,
-            n=len(faults),
-            faults="; ".join(faults[:_SHOWN]) + ("; ..." if len(faults) > _SHOWN else ""),
+@dataclass(frozen=True, slots=True)
+class MemberTable:
+    """`training` rows teach, `present` rows are served; ids are pseudonyms, and `names` says whose (it stays here)."""
+
+    training: pl.DataFrame
+    present: pl.DataFrame
+    names: dict[str, str]
+    findings: tuple[Finding, ...]
+
+    def with_rows(self) -> MemberTable:
+        """This table; Malformed if no sound row is left."""
+        if self.training.is_empty() and self.present.is_empty():
+            raise Malformed(
+                N_("the data have no rows that can be used"),
+                why="; ".join(finding.text() for finding in self.findings[:5]),
+                do=N_("mend these rows or export again, then: client-node data check"),
+            )
+        return self
+
+
+def read_table(
+    folder: Path, schema: TableSchema, *, key: bytes, home: Path, tick: Tick = lambda done: None
+) -> MemberTable:
+    """The member's table under a schema. Sound rows only, perhaps none; Malformed if a file cannot be read.
+
+    `key` makes pseudonyms. The result is kept in `home` until a file, the mapping or the schema changes.
+    """
+    found = data_map(folder, home, schema) if schema.sources else _direct(folder, schema)
+    place = home / "tables" / schema.dataset / _cache_name(found, schema, key).removeprefix("sha256:")
+    if place.is_dir():
+        return _kept(place)
+    made = _named(schema, *_read(found, schema, tick), key)
+    _keep(place, made)
+    return made
+
+
+def _read(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding]]:
+    if not schema.sources:
+        checked = _without_repeats(found, schema, tick)
+        frame = checked.frame.drop("row")
+        return frame, frame, checked.findings
+    tables: dict[str, Checked] = {}
+    for source in schema.sources:
+        fields = {column.name: column.kind for column in source.columns}
+        checker, checked = _checked(found.origins[source.name], fields, found.closed_on, tick)
+        tables[source.name] = _linked(checker, checked, fields, tables)
+    frames = {name: checked.frame.drop("row") for name, checked in tables.items()}
+    training, present = load(schema.task).derive(frames, schema, found.closed_on)
+    return training, present, [finding for checked in tables.values() for finding in checked.findings]
+
+
+def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick) -> tuple[Checker, Checked]:
+    headings = {name: origin.fields[name].heading for name in fields}
+    texts = origin.table.read(list(dict.fromkeys(headings.values())), origin.heading, tick)
+    texts = texts.select(pl.col(heading).alias(name) for name, heading in headings.items())
+    checker = Checker(origin.table.place, origin.heading, fields, headings, closed_on)
+    checked = checker.check(texts)
+    scaled = checked.frame.with_columns(
+        pl.col(name) * origin.fields[name].factor() for name, kind in fields.items() if kind in ("amount", "net")
+    )
+    return checker, Checked(scaled, checked.findings)
+
+
+def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier: dict[str, Checked]) -> Checked:
+    """Rules between rows and tables: a document stands once, is due after it was issued, and exists when referred to."""
+    document = next((name for name, kind in fields.items() if kind == "document"), None)
+    if document:
+        whole = pl.struct(name for name in fields)
+        checked = checker.mark(checked, ~whole.is_first_distinct(), document, "repeated")
+        checked = checker.mark(checked, ~pl.col(document).is_first_distinct(), document, "conflicting")
+    if {"issued", "due"} <= set(fields):
+        checked = checker.mark(checked, pl.col("due") < pl.col("issued"), "due", "due-before-issued")
+    for name, kind in fields.items():
+        known = (
+            next((t.frame[name] for t in earlier.values() if name in t.frame.columns), None)
+            if kind == "reference"
+            else None
         )
+        if known is not None:
+            checked = checker.mark(checked, ~pl.col(name).is_in(known.implode()), name, "unknown-document")
     return checked
 
 
-def _read_csv(path: Path) -> pl.DataFrame:
-    """All columns as text. UTF-8 (with or without BOM) first, then GB18030; anything else is refused."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise Unavailable(
-            N_("there is no file {file}"),
-            do=N_("put the export there, or name another folder in config.toml"),
-            file=path,
-        ) from error
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\x00" in text or "\ufffd" in text:
-            continue
-        return _parsed(text, path)
-    raise Malformed(
-        N_("{file} is neither UTF-8 nor GB18030 text"),
-        do=N_("save it as CSV (UTF-8) and try again"),
-        file=path,
-        code="ENCODING",
-    )
-
-
-def _parsed(text: str, path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_csv(text.encode(), infer_schema=False, truncate_ragged_lines=False)
-    except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
-        raise Malformed(
-            N_("{file} is not a table: {error}"),
-            do=N_("export the table again"),
-            file=path,
-            error=str(error).partition("\n")[0][:120],
-        ) from error
-
-
-def _renamed(frame: pl.DataFrame, schema: TableSchema, path: Path) -> pl.DataFrame:
-    """Columns found by name or alias; Malformed names every missing one."""
-    found, missing = {}, []
-    for column in schema.columns:
-        name = next((n for n in (column.name, *column.aliases) if n in frame.columns), None)
-        if name is None:
-            missing.append(" / ".join((column.name, *column.aliases)))
-        else:
-            found[name] = column.name
+def _direct(folder: Path, schema: TableSchema) -> DataMap:
+    """The mapping of a schema whose table is one file: its headings are names or aliases of the columns."""
+    table = Table(folder / schema.file)
+    if not table.path.exists():
+        raise absent(table.path)
+    heading, names = table.headings()[0]
+    found = {c.name: next((n for n in (c.name, *c.aliases) if n in names), None) for c in schema.columns}
+    missing = [" / ".join((c.name, *c.aliases)) for c in schema.columns if found[c.name] is None]
     if missing:
         raise Malformed(
             N_("{file} lacks the column {columns}"),
             why=N_("the task needs it; found: {found}"),
             do=N_("export it too, under one of these names"),
-            file=path,
+            file=table.path,
             columns=", ".join(missing),
-            found=", ".join(frame.columns),
+            found=", ".join(names),
             code="COLUMN",
         )
-    return frame.select(list(found)).rename(found)
+    fields = {name: Field(given) for name, given in found.items() if given}
+    return DataMap(date.max, {schema.dataset: Origin(table, heading, fields)})
 
 
-def _converted(texts: pl.Series, column: Column, faults: list[str]) -> pl.Series:
-    stripped = texts.str.strip_chars()
-    empty = stripped.is_null() | (stripped == "")
-    if column.kind in ("id", "period"):
-        _note(empty, column, "empty", faults)
-        if column.kind == "period":
-            _note(
-                ~empty & ~stripped.str.contains(r"^\d{4}-\d{2}(-\d{2})?$").fill_null(False),
-                column,
-                "not a date YYYY-MM or YYYY-MM-DD",
-                faults,
-            )
-        return stripped.alias(column.name)
-    numbers = stripped.cast(pl.Float64, strict=False)
-    bad = ~empty & (numbers.is_null() | ~numbers.is_finite().fill_null(False))
-    _note(bad, column, "not a number", faults)
-    if column.missing == "refuse" or column.kind == "label":
-        _note(empty, column, "empty", faults)
-    if column.kind == "label":
-        _note(~empty & ~bad & ~numbers.is_in([0.0, 1.0]).fill_null(False), column, "neither 0 nor 1", faults)
-    return numbers.alias(column.name)
-
-
-def _note(wrong: pl.Series, column: Column, what: str, faults: list[str]) -> None:
-    # row numbers as a spreadsheet shows them: the header is row 1
-    faults += [f"row {row + 2}, column {column.name}: {what}" for row in wrong.fill_null(False).arg_true().to_list()]
-
-
-def _duplicates(frame: pl.DataFrame, schema: TableSchema, faults: list[str]) -> None:
-    """One row an id and period; where rows of one id are allowed (max_rows_per_unit > 1), only identical rows are faults."""
+def _without_repeats(found: DataMap, schema: TableSchema, tick: Tick) -> Checked:
+    """One row an id and period; where one id may have several rows, only whole repeats are faults."""
+    fields = {column.name: _kind(column) for column in schema.columns}
+    checker, checked = _checked(found.origins[schema.dataset], fields, found.closed_on, tick)
     keys = [c.name for c in schema.columns if c.kind in ("id", "period")]
     if not keys:
-        return
-    whole = schema.max_rows_per_unit > 1 and not schema.of_kind("period")
-    twice = _later_copies(frame if whole else frame.select(keys))
-    faults += [f"row {row + 2}, column {keys[0]}: same as an earlier row" for row in twice.arg_true().to_list()]
+        return checked
+    several = schema.max_rows_per_unit > 1 and not schema.of_kind("period")
+    same = pl.struct(list(fields) if several else keys)
+    return checker.mark(checked, ~same.is_first_distinct(), keys[0], "repeated")
 
 
-def _later_copies(frame: pl.DataFrame) -> pl.Series:
-    return ~frame.select(pl.struct(pl.all()).is_first_distinct()).to_series()
+def _kind(column: Column) -> str:
+    return "optional" if column.kind == "number" and column.missing == "flag" else column.kind
+
+
+def _named(
+    schema: TableSchema, training: pl.DataFrame, present: pl.DataFrame, findings: list[Finding], key: bytes
+) -> MemberTable:
+    """Ids replaced by keyed pseudonyms."""
+    ids = [column.name for column in schema.of_kind("id")]
+    values = {value for name in ids for frame in (training, present) for value in frame[name].unique().to_list()}
+    pseudonyms = {value: _pseudonym(key, value) for value in sorted(values)}
+    swap = [pl.col(name).replace_strict(pseudonyms, return_dtype=pl.String) for name in ids]
+    names = {pseudonym: value for value, pseudonym in pseudonyms.items()}
+    return MemberTable(training.with_columns(swap), present.with_columns(swap), names, tuple(findings))
+
+
+def _pseudonym(key: bytes, value: str) -> str:
+    return hmac.new(key, b"pseudonym/" + value.encode(), hashlib.sha256).hexdigest()[:20]
+
+
+def _cache_name(found: DataMap, schema: TableSchema, key: bytes) -> str:
+    content = []
+    for origin in found.origins.values():
+        with origin.table.path.open("rb") as file:
+            content.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digest(canonical([schema.digest(), found.digest(), _pseudonym(key, ""), sorted(set(content))]))
+
+
+def _keep(place: Path, made: MemberTable) -> None:
+    """Whole or not at all; what an older file led to is forgotten."""
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = Path(tempfile.mkdtemp(dir=place.parent))
+    made.training.write_parquet(fresh / "training.parquet")
+    made.present.write_parquet(fresh / "present.parquet")
+    about = {"names": made.names, "findings": [asdict(finding) for finding in made.findings]}
+    (fresh / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+    try:
+        os.replace(fresh, place)
+    except OSError:  # another process kept the same thing first
+        shutil.rmtree(fresh, ignore_errors=True)
+    for old in place.parent.iterdir():
+        if old != place:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _kept(place: Path) -> MemberTable:
+    about = json.loads((place / "about.json").read_text(encoding="utf-8"))
+    training, present = (pl.read_parquet(place / f"{name}.parquet") for name in ("training", "present"))
+    return MemberTable(training, present, about["names"], tuple(Finding(**told) for told in about["findings"]))

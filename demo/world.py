@@ -7,13 +7,15 @@ firms come under stress, stressed firms pay late and order less, and some of the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 MONTHS = 36
-HORIZON = 6
+FIRST = date(2022, 1, 1)
+CLOSED = FIRST + timedelta(days=30 * MONTHS)
 SPRING = {2021: 2, 2022: 2, 2023: 1, 2024: 2, 2025: 1}  # month of the Spring Festival
 
 
@@ -56,16 +58,15 @@ class MemberData:
     """What one member's own systems hold."""
 
     name: str
-    receivables: pl.DataFrame
-    sales: pl.DataFrame
     invoices: pl.DataFrame
     payments: pl.DataFrame
+    sales: pl.DataFrame
 
 
 def simulate(firms: int, rng: np.random.Generator) -> World:
     """Market AR(1), firm stress AR(1) with a common part, default as a monthly hazard of stress."""
-    market = _walk(rng, MONTHS + HORIZON, 0.85, 0.25)
-    own = np.stack([_walk(rng, MONTHS + HORIZON, 0.93, 0.35) for _ in range(firms)])
+    market = _walk(rng, MONTHS, 0.85, 0.25)
+    own = np.stack([_walk(rng, MONTHS, 0.93, 0.35) for _ in range(firms)])
     stress = own + rng.normal(0, 0.8, (firms, 1)) - 0.6 * market
     hazard = 1 / (1 + np.exp(-(1.9 * stress - 7.4)))
     fails = rng.random(stress.shape) < hazard
@@ -83,8 +84,8 @@ def _walk(rng: np.random.Generator, length: int, keep: float, shock: float) -> n
 
 
 def ledger(world: World, firms: np.ndarray, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Invoices and payments of a member's customers. Paid months after issue follow the customer's stress;
-    a defaulted customer pays nothing any more."""
+    """Invoices and payments of a member's customers up to the day its books are closed. How late a customer pays
+    follows its stress; a defaulted customer pays nothing any more."""
     rows, paid = [], []
     for firm in firms:
         size = float(np.exp(rng.normal(9, 0.9)))
@@ -97,64 +98,15 @@ def ledger(world: World, firms: np.ndarray, rng: np.random.Generator) -> tuple[p
             amount = size * float(
                 np.exp(0.2 * world.market[month] - 0.25 * world.stress[firm, month] + rng.normal(0, 0.3))
             )
-            rows.append((number, f"C{firm:05d}", month, month + 2, round(amount, 2)))
+            issued = FIRST + timedelta(days=30 * month + int(rng.integers(0, 28)))
+            rows.append((number, f"C{firm:05d}", issued, issued + timedelta(days=60), round(amount, 2)))
             delay = 1 + max(0.0, rng.normal(0.6 + 0.9 * world.stress[firm, month], 0.7))
             if failed < 0 or month + delay < failed:
-                paid.append((number, month + delay, round(amount, 2)))
+                day = issued + timedelta(days=int(30 * delay))
+                if day < CLOSED:
+                    paid.append((number, day, round(amount, 2)))
     invoices = pl.DataFrame(rows, schema=["invoice", "counterparty", "issued", "due", "amount"], orient="row")
     return invoices, pl.DataFrame(paid, schema=["invoice", "paid", "amount"], orient="row")
-
-
-def receivables(
-    world: World, firms: np.ndarray, invoices: pl.DataFrame, payments: pl.DataFrame, rng: np.random.Generator
-) -> pl.DataFrame:
-    """One row a customer, seen at a month of its own in the last two years: what the seller's ledger shows then,
-    and whether the customer defaulted within six months after."""
-    open_book = invoices.join(payments.rename({"amount": "got"}), on="invoice", how="left")
-    whole = float(invoices["amount"].sum()) / MONTHS
-    seen = {f"C{f:05d}": int(rng.integers(MONTHS - 20, MONTHS)) for f in firms}
-    out = []
-    for (name,), book in open_book.group_by("counterparty", maintain_order=True):
-        at, failed = seen[str(name)], int(world.default_month[int(str(name)[1:])])
-        past = book.filter(pl.col("issued") <= at)
-        if past.height < 3 or 0 <= failed <= at:
-            continue
-        out.append((str(name), *_features(past, at, whole, rng), int(at < failed <= at + HORIZON)))
-    columns = [
-        "counterparty",
-        "months_known",
-        "exposure_share",
-        "overdue_share",
-        "mean_delay_days",
-        "delay_trend",
-        "order_trend",
-        "order_gap_months",
-        "defaulted",
-    ]
-    return pl.DataFrame(out, schema=columns, orient="row")
-
-
-def _features(past: pl.DataFrame, at: int, whole: float, rng: np.random.Generator) -> tuple[float | None, ...]:
-    issued, due, amount = (past[c].to_numpy().astype(float) for c in ("issued", "due", "amount"))
-    paid = past["paid"].to_numpy().astype(float)
-    unpaid = ~(paid <= at)
-    delay = np.where(unpaid, at - due, paid - due) * 30.0
-    owed = float(amount[unpaid].sum())
-    overdue = float(amount[unpaid & (due < at)].sum())
-    recent, before = amount[issued > at - 6].sum(), amount[(issued <= at - 6) & (issued > at - 12)].sum()
-    trend = float((recent - before) / (recent + before)) if before > 0 else None
-    later, earlier = delay[issued > at - 6], delay[issued <= at - 6]
-    change = float(later.mean() - earlier.mean()) if len(later) and len(earlier) else None
-    noise = float(rng.normal(0, 2))
-    return (
-        float(at - issued.min()),
-        min(owed / whole, 1.0),
-        overdue / owed if owed else 0.0,
-        float(delay.mean()) + noise,
-        change,
-        trend,
-        float(at - issued.max()),
-    )
 
 
 def sales(world: World, series: int, rng: np.random.Generator) -> pl.DataFrame:
@@ -188,41 +140,37 @@ def build(members: int, preset: str = "demo", seed: int = 7) -> tuple[World, lis
     for number, count in enumerate(counts):
         firms = np.arange(first, first + count)
         invoices, payments = ledger(world, firms, rng)
-        books = receivables(world, firms, invoices, payments, rng)
         products = sales(world, max(8, sizes.series * count // sizes.customers), rng)
-        listed.append(MemberData(NAMES[number % len(NAMES)], books, products, invoices, payments))
+        listed.append(MemberData(NAMES[number % len(NAMES)], invoices, payments, products))
         first += count
     return world, listed
 
 
 _CHINESE = {
-    "counterparty": "客户编码",
-    "months_known": "合作月数",
-    "exposure_share": "应收占比",
-    "overdue_share": "逾期占比",
-    "mean_delay_days": "平均付款延迟天数",
-    "delay_trend": "延迟变化天数",
-    "order_trend": "订单趋势",
-    "order_gap_months": "停单月数",
-    "defaulted": "违约",
-    "series": "产品编码",
-    "period": "月份",
-    "sales": "销售额",
+    "invoices": {
+        "invoice": "发票号码",
+        "counterparty": "客户编码",
+        "issued": "开票日期",
+        "due": "到期日",
+        "amount": "含税金额",
+    },
+    "payments": {"invoice": "发票号码", "paid": "收款日期", "amount": "收款金额"},
+    "sales": {"series": "产品编码", "period": "月份", "sales": "销售额"},
 }
+_FILES = {"invoices": "销售发票", "payments": "收款单", "sales": "sales"}
 
 
 def write(folder: Path, members: int, preset: str = "demo", seed: int = 7) -> list[tuple[str, Path]]:
-    """Write a folder a member as such firms have them: half in Chinese and GB18030, one UTF-8 with BOM. The truth
-    goes beside them, never into them. Returns (name, folder) of each member."""
+    """Write a folder a member as such firms have them: CSV in UTF-8, with a BOM, or in GB18030 under Chinese headings;
+    every third member's books are XLSX with a title row. The truth goes beside them, never into them. Returns
+    (name, folder) of each member."""
     world, listed = build(members, preset, seed)
     written = []
     for number, member in enumerate(listed):
         home = folder / f"member-{number + 1:02d}"
         home.mkdir(parents=True, exist_ok=True)
-        encoding = "gb18030" if number % 2 else ("utf-8-sig" if number == 2 else "utf-8")
-        for name, frame in (("receivables.csv", member.receivables), ("sales.csv", member.sales)):
-            shown = frame.rename({c: _CHINESE[c] for c in frame.columns}) if number % 2 else frame
-            (home / name).write_text(shown.write_csv(), encoding=encoding, newline="")
+        for name, frame in (("invoices", member.invoices), ("payments", member.payments), ("sales", member.sales)):
+            _write_table(home, name, frame, number)
         written.append((member.name, home))
     truth = folder / "truth"
     truth.mkdir(exist_ok=True)
@@ -235,3 +183,31 @@ def write(folder: Path, members: int, preset: str = "demo", seed: int = 7) -> li
     ).write_csv(truth / "firms.csv")
     pl.DataFrame({"month": np.arange(len(world.market)), "market": world.market}).write_csv(truth / "market.csv")
     return written
+
+
+def _write_table(home: Path, name: str, frame: pl.DataFrame, number: int) -> None:
+    chinese = number % 3 > 0
+    if name == "invoices" and chinese:
+        # with a name that must never reach a model, and as the bookkeeping program writes dates
+        frame = frame.with_columns(
+            pl.col("issued").dt.strftime("%Y/%m/%d"), pl.concat_str(pl.lit("客户"), "counterparty").alias("客户名称")
+        )
+    shown = frame.rename(_CHINESE[name]) if chinese else frame
+    if number % 3 == 2 and name != "sales":
+        _write_sheet(home / f"{_FILES[name]}.xlsx", _FILES[name], shown)
+        return
+    encoding = "gb18030" if chinese else ("utf-8-sig" if number else "utf-8")
+    path = home / f"{_FILES[name] if chinese else name}.csv"
+    path.write_text(shown.write_csv(), encoding=encoding, newline="")
+
+
+def _write_sheet(path: Path, title: str, frame: pl.DataFrame) -> None:
+    """A sheet as office programs make them: one merged title over the headings."""
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(path, {"default_date_format": "yyyy-mm-dd"}) as book:
+        sheet = book.add_worksheet(title)
+        sheet.merge_range(0, 0, 0, frame.width - 1, f"{title}明细")
+        sheet.write_row(1, 0, frame.columns)
+        for at, row in enumerate(frame.rows(), 2):
+            sheet.write_row(at, 0, row)

@@ -32,8 +32,29 @@ class Column(Strict):
     cuts: tuple[Name, ...] = ()
 
 
+class SourceColumn(Strict):
+    """One column of a member's export. `document` names the row, once; `reference` names a document of another
+    source; a `deadline` may lie after the day on which the books were closed; a `net` amount is without tax."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    kind: Literal["document", "reference", "id", "date", "deadline", "amount", "net"]
+
+
+class Source(Strict):
+    """A table as bookkeeping programs export it, from which the task's named rule derives its rows."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    columns: tuple[SourceColumn, ...]
+
+
 class TableSchema(Strict):
-    """A table of one task: which file, whose presence is hidden, and the columns in order."""
+    """A table of one task: which file, whose presence is hidden, and the columns in order.
+
+    With `sources` there is no such file: `rule` derives the rows, label included, from what the member's books say.
+    Columns called like one of `identifiers` are never read.
+    """
 
     format: Literal["mengbang-table/1"]
     task: Name
@@ -46,6 +67,9 @@ class TableSchema(Strict):
     max_rows_per_unit: int
     columns: tuple[Column, ...]
     options: dict[Name, int] = {}
+    sources: tuple[Source, ...] = ()
+    rule: Name | None = None
+    identifiers: tuple[Name, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: the document that the agreement names."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pkgutil
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,6 +65,11 @@ class Task(Protocol):
 
     def start(self, schema: TableSchema, family: str) -> array[float]:
         """The public start model of a family."""
+
+    def derive(
+        self, tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: date
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """(rows that teach, rows of today) by the schema's rule; only called where the schema has `sources`."""
 
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Any:
         """Rows ready for training; one row's values depend on its own unit and public constants only."""

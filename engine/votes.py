@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import polars as pl
 
 from contracts.envelope import canonical, digest
 from contracts.fields import Digest, Name, Strict
@@ -68,12 +69,13 @@ class VoteSet(Strict):
 
 @dataclass(frozen=True, slots=True)
 class AtHome:
-    """What a node lends a task while it votes: the key that splits units, a folder for what is slow to fit, and
-    whom to tell how far it is (`progress(done, all)`)."""
+    """What a node lends a task while it votes: the key that splits units, a folder for what is slow to fit,
+    whom to tell how far it is (`progress(done, all)`), and the rows to serve where they are not those that teach."""
 
     key: bytes
     cache: Path
     progress: Callable[[int, int], None]
+    present: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ class Clipped:
             grouped = _Grouped(units.unit[part] - units.unit[part.start], count)
             self._batch(loss, x[rows], y[rows], grouped, places)
             total += flat.round_().to(torch.int64)
-        return total.numpy()
+        summed: np.ndarray = total.numpy()
+        return summed
 
     def _batch(
         self,

@@ -88,7 +88,7 @@ NEEDS = {  # package -> extras with which it is installed
     "contracts": (),
     "engine": ("learn",),
     "coordinator": ("learn", "coordinator"),
-    "client_node": ("learn",),
+    "client_node": ("learn", "node"),
     "auditor": ("auditor",),
     "demo": ("learn", "coordinator", "dev"),
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.wording import N_
 from engine.risk.ballot import Ballot, decide
+from engine.risk.books import RULE, present, training
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import holdout
 from engine.table import TableSchema, shipped
@@ -82,6 +84,14 @@ class Risk:
         width = len(input_names(schema))
         return array("d", {"trees": [base], "gradients": [0.0] * width + [base]}.get(family, [0.0] * (width + 1)))
 
+    def derive(
+        self, tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: date
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """See engine.task.Task and engine.risk.books."""
+        if schema.rule != RULE:
+            raise Malformed(N_("risk does not know the rule {rule}"), rule=schema.rule)
+        return training(tables, schema, closed_on), present(tables, schema, closed_on)
+
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
         """Scaled columns and labels; without an id column each row is a unit, named by its content."""
         scaled, ids = columns(frame, schema), schema.of_kind("id")
@@ -134,7 +144,10 @@ class Risk:
         train, held = self.split(self.prepare(frame, schema), home.key)
         models = {"own": self.fit_alone(train, schema)} | ({"shared": shared} if shared else {})
         ballot = decide({name: _logit(probability(model, held)) for name, model in models.items()}, held.y)
-        return Voted(_vote_set(schema, ballot, models, held), self._voted(models, ballot, frame, schema))
+        return Voted(
+            _vote_set(schema, ballot, models, held),
+            self._voted(models, ballot, frame if home.present is None else home.present, schema),
+        )
 
     def _voted(
         self, models: dict[str, Model], ballot: Ballot, frame: pl.DataFrame, schema: TableSchema

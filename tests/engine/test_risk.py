@@ -27,7 +27,7 @@ def ledger(rows, seed):
         {
             "counterparty": [f"C{i:05d}" for i in range(rows)],
             "months_known": r.integers(1, 100, rows),
-            "exposure_share": r.beta(1, 9, rows),
+            "owed": r.gamma(1, 50_000, rows),
             "overdue_share": share,
             "mean_delay_days": late,
             "delay_trend": r.normal(0, 8, rows),

@@ -154,15 +154,17 @@ def test_a_second_process_on_one_home_and_a_second_server_on_one_port_are_refuse
 
 
 def test_bad_data_names_file_row_and_column_and_costs_nothing(cluster):
-    data = cluster.folder / "world" / "member-01" / "receivables.csv"
+    data = cluster.folder / "world" / "member-01" / "invoices.csv"
     whole = data.read_text(encoding="utf-8")
     try:
         lines = whole.splitlines()
-        data.write_text(
-            "\n".join([lines[0], lines[1].replace(lines[1].split(",")[1], "many", 1), *lines[2:]]), encoding="utf-8"
-        )
-        with pytest.raises(StepFailed, match=r"row 2, column months_known: not a number"):
+        broken = ",".join([*lines[1].split(",")[:-1], "many"])
+        data.write_text("\n".join([lines[0], broken, *lines[2:]]), encoding="utf-8")
+        with pytest.raises(StepFailed, match=r"invoices.csv row 2, column amount: not a number"):
             cluster.command("client_node", "check", home=cluster.homes[0])
+        told = cluster.json("client_node", "data", "check", home=cluster.homes[0], ok=(1,))
+        assert [(f["row"], f["rule"], f["value"]) for f in told[0]["findings"][:1]] == [(2, "not-a-number", "text")]
+        assert "many" not in json.dumps(told) and told[0]["rows"] > 0
     finally:
         data.write_text(whole, encoding="utf-8")
 

@@ -1,0 +1,247 @@
+"""Which column of which file is which field: one readable TOML file, suggested from the headings, edited by the member."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from client_node.files import Table, absent, tables_in, tables_of
+from client_node.validation import EARLIEST, day
+from contracts.envelope import canonical, digest
+from contracts.errors import Malformed, Unavailable
+from contracts.wording import N_
+from engine.table import Source, SourceColumn, TableSchema
+
+FILE = "data.toml"
+UNITS = {"元": Decimal(1), "千元": Decimal(1000), "万元": Decimal(10_000)}
+_FOREIGN = re.compile(r"[\s_\-()（）\[\]【】:：/、.]")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where a field comes from: the heading, and for amounts the tax they include (per cent) and their unit."""
+
+    heading: str
+    tax_percent: str = "0"
+    unit: str = "元"
+
+    def factor(self) -> float:
+        """What an amount is multiplied with to be in yuan without tax."""
+        return float(UNITS[self.unit] / (1 + Decimal(self.tax_percent) / 100))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One source of a task: the table, the row number of its headings, and its fields by name."""
+
+    table: Table
+    heading: int
+    fields: Mapping[str, Field]
+
+
+@dataclass(frozen=True, slots=True)
+class DataMap:
+    """How a member's folder is read for one task. `closed_on`: the day up to which the books are complete."""
+
+    closed_on: date
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Digest of what was decided here, whatever the spelling of the file."""
+        said = {
+            name: [
+                o.table.path.name,
+                o.table.part,
+                o.heading,
+                sorted([k, f.heading, f.tax_percent, f.unit] for k, f in o.fields.items()),
+            ]
+            for name, o in self.origins.items()
+        }
+        return digest(canonical([self.closed_on.isoformat(), said]))
+
+
+def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
+    """What the member decided in data.toml; Malformed if that says too little."""
+    path = home / FILE
+    try:
+        held = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise Unavailable(
+            N_("nobody has said yet which column is which field"),
+            why=N_("{file} is not there"),
+            do=N_("client-node data map, then client-node data preview"),
+            file=path,
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Malformed(
+            N_("{file} is not TOML: {error}"),
+            do=N_("mend it, or: client-node data map --force"),
+            file=path,
+            error=error,
+        ) from error
+    closed = held.get("closed_on")
+    if not isinstance(closed, date):
+        raise _wrong(path, "closed_on", "2025-12-31")
+    return DataMap(closed, {s.name: _origin(path, folder, s, held.get(s.name)) for s in schema.sources})
+
+
+def suggest(folder: Path, schema: TableSchema) -> DataMap:
+    """For each source the table whose headings fit best; fields that no heading fits are left out."""
+    tables = [(table, headings) for table in tables_in(folder) for headings in table.headings()]
+    origins: dict[str, Origin] = {}
+    for source in schema.sources:
+        ranked = [
+            (
+                len(fields),
+                _same(table.path.stem, source.name, *source.aliases) or _same(table.part, source.name, *source.aliases),
+                -row,
+                table,
+                fields,
+            )
+            for table, (row, names) in tables
+            if (fields := _fields(source, names, schema))
+        ]
+        if ranked:
+            _, _, row, table, fields = max(ranked, key=lambda one: one[:3])
+            origins[source.name] = Origin(table, -row, fields)
+    return DataMap(_closing_day(origins, schema), origins)
+
+
+def _closing_day(origins: Mapping[str, Origin], schema: TableSchema) -> date:
+    """The last day that the exports name, today at most. A proposal: from then on the file says it, not the data."""
+    last = EARLIEST
+    for source in schema.sources:
+        origin = origins.get(source.name)
+        headings = (
+            [origin.fields[c.name].heading for c in source.columns if c.kind == "date" and c.name in origin.fields]
+            if origin
+            else []
+        )
+        if origin and headings:
+            days = origin.table.read(headings, origin.heading).select(day(pl.all().str.strip_chars()))
+            last = max([last, *(d for d in days.max().row(0) if d)])
+    today = datetime.now(UTC).date()
+    return min(last, today) if last > EARLIEST else today
+
+
+def _fields(source: Source, names: list[str], schema: TableSchema) -> dict[str, Field]:
+    allowed = [name for name in names if not _same(name, *schema.identifiers)]
+    found: dict[str, Field] = {}
+    for column in source.columns:
+        heading = _heading(column, [n for n in allowed if n not in {f.heading for f in found.values()}])
+        if heading:
+            found[column.name] = _guess(column, heading)
+    return found
+
+
+def _heading(column: SourceColumn, names: list[str]) -> str | None:
+    """Exact name or alias first, then the vendors' usual headings, then a heading that contains an alias."""
+    known = (column.name, *column.aliases, *_vendors().get(column.name, ()))
+    exact = next((n for alias in known for n in names if _same(n, alias)), None)
+    return exact or next(
+        (n for alias in column.aliases for n in names if len(alias) > 1 and _plain(alias) in _plain(n)), None
+    )
+
+
+def _guess(column: SourceColumn, heading: str) -> Field:
+    if column.kind not in ("amount", "net"):
+        return Field(heading)
+    taxed = ("含税" in heading and "不含税" not in heading) or "价税合计" in heading
+    unit = next((u for u in ("万元", "千元") if u in heading), "元")
+    return Field(heading, "13" if taxed and column.kind == "net" else "0", unit)
+
+
+def _same(text: str, *names: str) -> bool:
+    return bool(text) and _plain(text) in {_plain(name) for name in names}
+
+
+def _plain(text: str) -> str:
+    bare = re.sub(r"[(（](元|千元|万元|含税|不含税)[)）]", "", text)
+    return _FOREIGN.sub("", bare or text).lower()
+
+
+def _vendors() -> dict[str, tuple[str, ...]]:
+    """Field -> headings of common bookkeeping programs (not verified with the vendors)."""
+    text = files("client_node").joinpath("aliases.toml").read_text("utf-8")
+    merged: dict[str, tuple[str, ...]] = {}
+    for listed in tomllib.loads(text)["headings"].values():
+        for name, headings in listed.items():
+            merged[name] = (*merged.get(name, ()), *headings)
+    return merged
+
+
+def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
+    if not isinstance(held, dict) or not isinstance(held.get("columns"), dict) or not isinstance(held.get("file"), str):
+        raise _wrong(path, source.name, "file, columns")
+    file, part = folder / held["file"], str(held.get("part", ""))
+    if not file.exists():
+        raise absent(file)
+    table = next((t for t in tables_of(file) if part in ("", t.part)), None)
+    fields = {name: _field(path, f"{source.name}.{name}", said) for name, said in held["columns"].items()}
+    missing = [column.name for column in source.columns if column.name not in fields]
+    if missing or table is None:
+        raise _wrong(path, source.name, ", ".join(missing) or part)
+    return Origin(table, int(held.get("heading", 1)), fields)
+
+
+def _field(path: Path, place: str, said: Any) -> Field:
+    try:
+        made = Field(said) if isinstance(said, str) else Field(**said)
+        made.factor()
+    except (TypeError, KeyError, InvalidOperation, ZeroDivisionError) as error:
+        raise _wrong(path, place, '"金额" / { heading = "金额", tax_percent = "13", unit = "万元" }') from error
+    return made
+
+
+def _wrong(path: Path, place: str, expected: str) -> Malformed:
+    return Malformed(
+        N_("{file} is wrong at {place}"),
+        why=N_("expected: {expected}"),
+        do=N_("mend it, or: client-node data map --force"),
+        file=path,
+        place=place,
+        expected=expected,
+    )
+
+
+def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
+    """The file that `client-node data map` writes: every field, also those for which no heading fits."""
+    lines = [
+        "# 哪个文件的哪一列是什么。Which column of which file is which field. client-node data preview 可查看结果。",
+        "# tax_percent: 金额含税时的税率; unit: 元 / 千元 / 万元。",
+        f"closed_on = {max(one.closed_on for one in found).isoformat()}  # 账目完整到哪一天 / the day up to which the books are complete",
+    ]
+    for one, source in ((m, s) for m, schema in zip(found, schemas, strict=True) for s in schema.sources):
+        origin = one.origins.get(source.name)
+        lines += ["", f"[{source.name}]"]
+        lines += _place(origin) if origin else ['file = ""  # ?']
+        lines.append(f"[{source.name}.columns]")
+        lines += [_line(column, origin.fields.get(column.name) if origin else None) for column in source.columns]
+    return "\n".join(lines) + "\n"
+
+
+def _place(origin: Origin) -> list[str]:
+    where = [f"file = {_text(origin.table.path.name)}", f"heading = {origin.heading}"]
+    return [*where, f"part = {_text(origin.table.part)}"] if origin.table.part else where
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _line(column: SourceColumn, given: Field | None) -> str:
+    if given is None:
+        return f'# {column.name} = "?"  # {" / ".join(column.aliases[:3])}'
+    if column.kind not in ("amount", "net"):
+        return f"{column.name} = {_text(given.heading)}"
+    return f'{column.name} = {{ heading = {_text(given.heading)}, tax_percent = "{given.tax_percent}", unit = "{given.unit}" }}'
