@@ -51,7 +51,7 @@ def accounts(state: TrustState) -> list[Account]:
     for run in state.runs.values():
         plan, one = run.order.plan, cost(run.order.plan)
         for record in run.rounds:
-            for member in (m for m, _ in record.opened.members if m not in record.not_started):
+            for member in dict(record.opened.members).keys() - record.not_started:
                 key = (member, plan.dataset, str(plan.unit), plan.partition, record.opened.issued_at[:4])
                 spent[key] += one
                 deltas[key] = plan.delta

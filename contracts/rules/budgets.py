@@ -99,7 +99,7 @@ def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Fin
 def charge(state: TrustState, opened: RoundOpen, run: RunRecord) -> TrustState:
     """I19: every member listed in a round-open is charged for it, whatever comes of the round."""
     charges, asked, cost, year = state.charges, state.asked, run.order.plan.rho_nano(), opened.issued_at[:4]
-    for member, _ in opened.members:
+    for member in dict(opened.members):
         account = _account(member, run.order, year)
         charges = charges.insert(account, charges.get(account, 0) + cost)
         if member not in run.asked:
@@ -112,7 +112,7 @@ def charge(state: TrustState, opened: RoundOpen, run: RunRecord) -> TrustState:
 def count_aborted(state: TrustState, opened: Opening, order: RunOrder) -> TrustState:
     """I20: a round that ended without a sum, for every member it had asked."""
     asked = state.asked
-    for member, _ in opened.members:
+    for member in dict(opened.members):
         key = member, order.dataset, opened.issued_at[:4]
         before = asked.get(key, Asked())
         asked = asked.insert(key, replace(before, aborted=before.aborted + 1))
