@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from contracts.envelope import from_base64, load_public, to_base64
+from contracts.envelope import from_base64, load_public, to_base64, verifies
 from contracts.errors import Invalid, Malformed
 from contracts.merkle import verify_inclusion
 from contracts.wording import N_
@@ -149,12 +148,8 @@ def verify_log_signature(note: Note, log: NoteKey) -> None:
 
 
 def _verify(key: NoteKey, sig: bytes, message: bytes) -> None:
-    try:
-        key.public.verify(sig, message)
-    except InvalidSignature as error:
-        raise Invalid(
-            N_("the checkpoint signature of {name} does not hold"), code="BAD_SIGNATURE", name=key.name
-        ) from error
+    if not verifies(key.public, sig, message):
+        raise Invalid(N_("the checkpoint signature of {name} does not hold"), code="BAD_SIGNATURE", name=key.name)
 
 
 def cosign_note(note: Note, witness: Ed25519PrivateKey, *, name: str, time: int) -> str:

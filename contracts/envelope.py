@@ -87,8 +87,7 @@ def load_public(text: str) -> Ed25519PublicKey:
     raw = from_base64(text)
     if len(raw) != 32:
         raise Malformed(N_("a public key has 32 bytes, this one has {n}"), n=len(raw))
-    y = int.from_bytes(raw, "little") & (2**255 - 1)
-    if y >= _FIELD_PRIME or y in _SMALL_ORDER_Y:
+    if not _is_sound_point(raw):
         raise Invalid(
             N_("this Ed25519 key is weak: a signature under it would prove nothing"),
             do=N_("make a new key"),
@@ -98,6 +97,27 @@ def load_public(text: str) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(raw)
     except ValueError as error:
         raise Malformed(N_("this is not an Ed25519 public key")) from error
+
+
+def _is_sound_point(raw: bytes) -> bool:
+    """In its one spelling, and not of small order."""
+    y = int.from_bytes(raw, "little") & (2**255 - 1)
+    return y < _FIELD_PRIME and y not in _SMALL_ORDER_Y
+
+
+def verifies(public: Ed25519PublicKey, sig: bytes, message: bytes) -> bool:
+    """True if an Ed25519 signature holds and has the one spelling that an honest signer gives it.
+
+    OpenSSL already refuses s >= the group order; it does not look at R, which a signer can only make of small order
+    or in a second spelling by leaving the algorithm.
+    """
+    if len(sig) != 64 or not _is_sound_point(sig[:32]):
+        return False
+    try:
+        public.verify(sig, message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def to_base64(data: bytes) -> str:
@@ -134,7 +154,7 @@ class Opened:
     def holds_for(self, public: Ed25519PublicKey) -> bool:
         """True if `public` signed this payload and the envelope names it."""
         name, message = key_id(public), pre_authentication(self.payload)
-        return any(_verifies(public, s.sig, message) for s in self.signatures if s.keyid == name)
+        return any(verifies(public, s.sig, message) for s in self.signatures if s.keyid == name)
 
     def signers(self, keys: Mapping[str, Ed25519PublicKey]) -> set[str]:
         """KeyIds whose signature holds; every signature must be by a key of `keys`, or Invalid."""
@@ -147,14 +167,6 @@ class Opened:
                     N_("the signature of key {keyid} does not hold"), code="BAD_SIGNATURE", keyid=signature.keyid
                 )
         return {signature.keyid for signature in self.signatures}
-
-
-def _verifies(public: Ed25519PublicKey, sig: bytes, message: bytes) -> bool:
-    try:
-        public.verify(sig, message)
-    except InvalidSignature:
-        return False
-    return True
 
 
 def pre_authentication(payload: bytes) -> bytes:
