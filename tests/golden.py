@@ -5,12 +5,15 @@ Whoever changes the format runs it, and says so in the changelog: second impleme
 
 from __future__ import annotations
 
+import hashlib
 import json
 from array import array
 from pathlib import Path
+from unittest.mock import patch
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import simulator
 from contracts import tiles
 from contracts.artefact import model, of_round
 from contracts.envelope import canonical, digest, key_id, seal, to_base64
@@ -18,17 +21,39 @@ from contracts.merkle import leaf_hash, root
 from contracts.statements import Contribution, Incident, Seen, payload
 from privacy.encoding import add
 from privacy.step import advance, start_state
-from simulator import NOTHING, Trust, plan
+from simulator import NOTHING, Firm, Trust, plan
 
 GOLDEN = Path(__file__).resolve().parent / "vectors" / "golden"
 PLAN = plan(releases=2)
 BEGIN = array("d", [0.0] * PLAN.length())
 
 
+class Fixed:
+    """Keys and ids that are the same each time, so that making the files anew changes only what the format changed."""
+
+    def __init__(self):
+        self.made = 0
+
+    def count(self) -> int:
+        self.made += 1
+        return self.made
+
+    def generate(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"golden key %d" % self.count()).digest())
+
+    def new_id(self) -> str:
+        return f"urn:uuid:00000000-0000-4000-9000-{self.count():012d}"
+
+
 class Documents(Trust):
     """A trust whose rounds name documents that exist: contributions, lists, sums, states and models."""
 
-    def __init__(self):
+    def admit(self, firm=None):
+        keys = {"node": self.fixed.generate(), "witness": self.fixed.generate()}
+        return super().admit(firm or Firm(member=self.fixed.new_id(), **keys))
+
+    def __init__(self, fixed: Fixed):
+        self.fixed = fixed
         self.documents: dict[str, bytes] = {}
         self.step = start_state(PLAN, BEGIN)
         start = self.keep(model("risk", BEGIN).to_bytes())
@@ -69,13 +94,22 @@ class Documents(Trust):
             model_in=waiting.opened.model_in,
             seen=Seen(size=0, root=NOTHING),
             ledger=self.ledger(firm.member, PLAN.rho_nano()),
+            bundle=NOTHING,
         )
         return seal(payload(said), [firm.node])
 
 
 def make() -> Documents:
     """Three members, one agreement, one run of two rounds, its release, a withdrawal and an incident."""
-    trust = Documents()
+    fixed = Fixed()
+    with patch.object(simulator, "Ed25519PrivateKey", fixed), patch.object(simulator, "new_id", fixed.new_id):
+        trust = told(Documents(fixed))
+    assert trust.findings == [], trust.findings
+    return trust
+
+
+def told(trust: Documents) -> Documents:
+    """Everything that happens in the golden log."""
     for firm in trust.firms:
         trust.consent(firm)
     trust.order(plan=PLAN, model_start=trust.terms.start_models[0])
@@ -85,7 +119,6 @@ def make() -> Documents:
     trust.consent(trust.firms[2], "withdraw")
     about = {"about": None, "category": "availability", "state": "open", "members": ()}
     trust.say(Incident(**trust.stamp(), **about, document=trust.keep(b"salted: the line was down")), trust.office)
-    assert trust.findings == [], trust.findings
     return trust
 
 
