@@ -90,6 +90,8 @@ _SENTENCES: dict[type[said.Predicate], str] = {
     said.RunOrder: N_("a run of {task} on {dataset} is ordered, at least {min_members} members"),
     said.RoundOpen: N_("round {round} is opened to {n} members"),
     said.Round: N_("round {round} is {outcome}: {n} members combined, {dropped} left out"),
+    said.Gate: N_("the gate of the model says {verdict}: {decision}"),
+    said.Rollback: N_("the model of {task} is taken back ({reason})"),
     said.Release: N_("the model of {task} is released after {rounds} rounds of {participants} members"),
     said.Refusal: N_("{member} refuses to take part: {reason}"),
     said.PrivacyCheck: N_("{member} has checked its own noise: epsilon at least {epsilon_at_least}"),

@@ -6,6 +6,7 @@ from array import array
 
 from auditor.evidence import Evidence
 from auditor.findings import Step
+from auditor.gates import check_gates
 from contracts.artefact import model, of_round, read_artefact
 from contracts.envelope import digest, from_base64, load_public, open_entry, strict_json
 from contracts.errors import Invalid, Malformed, TrustError
@@ -25,6 +26,7 @@ def check_models(state: TrustState, evidence: Evidence) -> Step:
         for record in run.rounds:
             if record.closed and record.closed.outcome == "recorded":
                 checked += _check_round(state, evidence, run, record, record.closed, step)
+    check_gates(state, evidence, step)
     released = sum(run.release is not None for run in state.runs.values())
     step.detail = f"{checked} / {released}"
     return step

@@ -15,16 +15,14 @@ from client_node.budget import Budget
 from client_node.flower_app import NodeSide
 from client_node.guard import Limits, Permit, authorise
 from client_node.mirror import Mirror, document
+from client_node.rows import OwnRows
 from client_node.settings import Settings
-from client_node.sources import read_table
 from client_node.uplink import WAIT_S, Uplink
 from contracts.envelope import from_base64, to_base64
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements import PrivacyCheck, Refusal
 from engine.bundle import bundle_digest
-from engine.table import TableSchema, read_schema
-from engine.task import load
 from privacy.curves import rho_cap
 from privacy.mechanisms import self_test
 
@@ -38,8 +36,8 @@ class Node:
 
     def __init__(self, settings: Settings, uplink: Uplink, mirror: Mirror, budget: Budget):
         self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
-        self._rows: dict[tuple[str, str, int], Any] = {}
-        self._side = NodeSide(settings.member, settings.node_key, budget, self._training_rows)
+        self._rows = OwnRows(settings, uplink, mirror, budget)
+        self._side = NodeSide(settings.member, settings.node_key, budget, self._rows)
         self._limits = limits_of(settings)
         self._since: int | None = None
         self._stop, self._done = threading.Event(), set[str]()
@@ -128,9 +126,7 @@ class Node:
     def _contribute(self, task: dict[str, Any]) -> None:
         started = time.monotonic()
         permit = self._permit(task)
-        self._training_rows(
-            permit.run.order.task, permit.run.order.schema_digest
-        )  # a fault in the data costs no budget
+        self._rows.ready(permit.run.order)
         payload, line = self._side.take_part(permit, self._mirror.seen(), from_base64(task["message"]))
         self._uplink.ask(
             "contribution",
@@ -175,19 +171,6 @@ class Node:
         )  # type: ignore[arg-type]
         consents.send(self._settings, self._mirror, self._uplink, said)
 
-    def _training_rows(self, task: str, schema_digest: str) -> Any:
-        """Prepared training rows, cached until a file of the data folder changes."""
-        changed = max((p.stat().st_mtime_ns for p in self._settings.data.iterdir()), default=0)
-        if (task, schema_digest, changed) not in self._rows:
-            schema, loaded, key = (
-                schema_of(self._settings, self._uplink, schema_digest),
-                load(task),
-                self._budget.unit_key(),
-            )
-            table = read_table(self._settings.data, schema, key=key, home=self._settings.home)
-            self._rows = {(task, schema_digest, changed): loaded.split(loaded.prepare(table.training, schema), key)[0]}
-        return self._rows[task, schema_digest, changed]
-
 
 def limits_of(settings: Settings) -> Limits:
     """The member's own caps in nano-rho."""
@@ -196,8 +179,3 @@ def limits_of(settings: Settings) -> Limits:
         for epsilon in (settings.epsilon_run_max, settings.epsilon_year_max, settings.epsilon_ceiling)
     )
     return Limits(run, account, ceiling, settings.delta)
-
-
-def schema_of(settings: Settings, uplink: Uplink | None, name: str) -> TableSchema:
-    """A task's table schema by the digest that the agreement pins."""
-    return read_schema(document(settings, uplink, name))

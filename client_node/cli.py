@@ -194,7 +194,13 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     settings, mirror, budget = local(home)
     year = str(datetime.now(UTC).year)
     accounts = [
-        {"dataset": key[1], "unit": key[2], "rho_nano": value, "epsilon": round(epsilon(value, "1e-6"), 4)}
+        {
+            "dataset": key[1],
+            "unit": key[2],
+            "partition": key[3],
+            "rho_nano": value,
+            "epsilon": round(epsilon(value, "1e-6"), 4),
+        }
         for key, value in mirror.state.charges.items()
         if key[0] == settings.member and key[4] == year
     ]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Context, Message, RecordDict
@@ -13,6 +11,7 @@ from flwr.app import Context, Message, RecordDict
 from client_node.budget import Budget
 from client_node.exchange import check_invitation, check_reply
 from client_node.guard import Permit
+from client_node.rows import OwnRows
 from contracts.artefact import of_round
 from contracts.envelope import digest, seal
 from contracts.errors import Invalid
@@ -21,14 +20,13 @@ from contracts.statements import Contribution, Seen, payload
 from contracts.wording import N_
 from engine.bundle import bundle_digest
 from engine.rounds import client_app, metadata, unpack
-from engine.task import load
 from privacy.mechanisms import LatticeGaussian
 
 
 class NodeSide:
     """See engine.rounds.Side. One permit is in force at a time; without one nothing is computed."""
 
-    def __init__(self, member: str, key: Ed25519PrivateKey, budget: Budget, rows: Callable[[str, str], Any]):
+    def __init__(self, member: str, key: Ed25519PrivateKey, budget: Budget, rows: OwnRows):
         self._member, self._key, self._budget, self._rows = member, key, budget, rows
         self._noise: dict[str, LatticeGaussian] = {}
         self._permit: Permit | None = None
@@ -65,13 +63,7 @@ class NodeSide:
         ):
             raise Invalid(N_("the message is not for the round that was permitted"), code="GUARD")
         order, model_in = permit.run.order, permit.record.opened.model_in
-        total = load(order.task).contribute(
-            order.plan,
-            model,
-            self._rows(order.task, order.schema_digest),
-            round=round,
-            key=self._budget.unit_key(),
-        )
+        total = self._rows.sum(order, model, round)
         noise = self._noise.setdefault(run, LatticeGaussian(order.plan))
         values = noise.release(total)
         said = Contribution(

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client_node.app import schema_of
 from client_node.budget import Budget
 from client_node.mirror import Mirror, document
+from client_node.rows import schema_of
 from client_node.settings import Settings
 from client_node.sources import read_table
 from client_node.uplink import Uplink

@@ -16,7 +16,19 @@ from pydantic import ValidationError
 from contracts.agreement import Terms
 from contracts.envelope import canonical, digest, from_base64, loose_json
 from contracts.errors import Malformed
-from contracts.fields import Count, Decimal, Digest, Index, KeyText, MemberId, Name, RecordId, Strict, Time
+from contracts.fields import (
+    Count,
+    Decimal,
+    Digest,
+    Index,
+    KeyText,
+    MemberId,
+    Name,
+    RecordId,
+    SignedDecimal,
+    Strict,
+    Time,
+)
 from contracts.wording import N_
 from privacy.plan import ReleasePlan
 
@@ -192,8 +204,33 @@ class Consent(Predicate):
         return "agreement", self.agreement
 
 
+GateVerdict = Literal["not-worse", "worse", "too-few"]
+GateDecision = Literal["release", "keep"]
+
+
+class GateTerms(Strict):
+    """How the model of a run will be judged, fixed before anybody sees it.
+
+    One joint histogram of holdout units may cost each member `rho_nano` there. `untold` is what happens if the
+    members are too few for it to tell anything: a decision that no data can sway.
+    """
+
+    rho_nano: Count
+    untold: GateDecision
+
+
+class Evaluates(Strict):
+    """What an evaluation judges: the model of `run`, against its start and the model of `incumbent`, if one serves."""
+
+    run: Digest
+    incumbent: Digest | None
+
+
 class RunOrder(Predicate):
-    """One ordered computation. Signed by the office; logged and cosigned before round 1."""
+    """One ordered computation. Signed by the office; logged and cosigned before round 1.
+
+    A run that trains may carry `gate`; an evaluation `evaluates` such a run, on the holdout partition.
+    """
 
     kind = "run-order"
     agreement: Digest
@@ -207,6 +244,8 @@ class RunOrder(Predicate):
     window_s: Count
     deadline_s: Count
     expires_at: Time
+    gate: GateTerms | None = None
+    evaluates: Evaluates | None = None
 
     def subject(self) -> tuple[str, str]:
         return "model", self.model_start
@@ -272,6 +311,43 @@ class Release(Predicate):
 
     def subject(self) -> tuple[str, str]:
         return "model", self.model
+
+
+class Compared(Strict):
+    """The candidate beside one other model: mean loss it adds to a holdout unit, and two standard errors of the noise."""
+
+    model: Digest
+    verdict: GateVerdict
+    difference: SignedDecimal
+    band: Decimal
+
+
+class Gate(Predicate):
+    """Whether the model of a run may be released, and why. Signed by the office; recomputed from the evaluation's sum."""
+
+    kind = "gate"
+    order: Digest
+    evaluation: Digest
+    model: Digest
+    compared: tuple[Compared, ...]
+    verdict: GateVerdict
+    decision: GateDecision
+
+    def subject(self) -> tuple[str, str]:
+        return "model", self.model
+
+
+class Rollback(Predicate):
+    """An earlier released model serves again, or none does. Signed by the office."""
+
+    kind = "rollback"
+    task: Name
+    gone: Digest
+    order: Digest | None
+    reason: Literal["harm", "incident", "office"]
+
+    def subject(self) -> tuple[str, str]:
+        return "order", self.gone
 
 
 class Refusal(Predicate):
@@ -480,7 +556,9 @@ LOGGED = (
     RunOrder,
     RoundOpen,
     Round,
+    Gate,
     Release,
+    Rollback,
     Refusal,
     PrivacyCheck,
     Policy,

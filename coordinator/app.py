@@ -18,6 +18,7 @@ from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
 from coordinator.api import Office, answer_error, routes
 from coordinator.database import Database, migrate
+from coordinator.evaluation import Evaluation
 from coordinator.grid import TrustGrid
 from coordinator.log import Log
 from coordinator.pages import pages
@@ -49,6 +50,7 @@ class Serving:
 
     def __init__(self, office: Office):
         self._office, self._stop = office, threading.Event()
+        self._evaluation = Evaluation(office.database, office.log, office.settings)
         self._runs: dict[str, threading.Thread] = {}
         self._watch = threading.Thread(target=self._follow, name="publisher")
 
@@ -97,7 +99,7 @@ class Serving:
         try:
             strategy.start(grid)
             if not self._stop.is_set():
-                log_event.info("run ended", run=name, released=journal.release())
+                log_event.info("run ended", run=name, released=self._evaluation.conclude(name))
         except TrustError as error:
             log_event.error("run failed", run=name, code=error.code, what=str(error))
 

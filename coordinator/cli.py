@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from contracts.errors import Malformed, Refused
-from contracts.terminal import OK
+from contracts.terminal import FOUND, OK
 from contracts.wording import N_
 from coordinator.agreement_cli import agreement
 from coordinator.console import HOME, Home, Json, Lang, _, document_of, office_of, terminal
@@ -173,6 +173,9 @@ def order(
     family: Annotated[str, typer.Option(help=_("trees, gradients or moments; the task's own by default"))] = "",
     rounds: Annotated[int, typer.Option(help=_("rounds; the task's own number by default"))] = 0,
     epsilon: Annotated[str, typer.Option(help=_("privacy loss of the whole run"))] = "1",
+    untold: Annotated[
+        str, typer.Option(help=_("release or keep: what happens if the members are too few to judge the model"))
+    ] = "release",
     min_members: int = 3,
     deadline: int = 120,
     yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
@@ -221,6 +224,7 @@ def order(
         epsilon=epsilon,
         unit=schema.unit,
     )
+    gate = _gate(office, loaded, schema, rho_nano=rho_nano, min_members=min_members, untold=untold)
     if not yes and not typer.confirm(_(N_("Sign and log this order?"))):
         return OK
     run = runs.order(
@@ -235,9 +239,81 @@ def order(
         min_members=min_members,
         deadline_s=deadline,
         now=datetime.now(UTC),
+        gate=gate,
     )
     terminal.ok(N_("ordered: {run}"), run=run)
     return _follow(office, run) if wait else OK
+
+
+def _gate(office: Any, task: Any, schema: Any, *, rho_nano: int, min_members: int, untold: str) -> Any:
+    """How the model will be judged, in words; None where units have no stable names and so no holdout."""
+    from contracts.gate import MARGIN
+    from contracts.statements import GateTerms
+    from engine.evaluation import plan_for, units_needed
+
+    if untold not in ("release", "keep"):
+        raise Refused(N_("--untold is release or keep"), do=N_("coordinator order --help"))
+    if not schema.of_kind("id"):
+        terminal.note(N_("Gate: none, the table has no ids and so no holdout; members compare the model at home"))
+        return None
+    others = 2 if office.log.state().released(task.name) else 1
+    plan = plan_for(task, schema, others=others, rho_nano=rho_nano, delta="1e-6")
+    terminal.say(
+        N_(
+            "Gate: judged on held-out units, in their own budget of the same size; to tell harm of {margin} loss a unit"
+            " {members} members need about {units} of them together; if they are too few: {untold}"
+        ),
+        margin=float(MARGIN),
+        members=min_members,
+        units=units_needed(plan, min_members),
+        untold=untold,
+    )
+    return GateTerms(rho_nano=rho_nano, untold=untold)  # type: ignore[arg-type]
+
+
+def _say_gate(gate: Any) -> None:
+    for one in gate.compared:
+        terminal.say(
+            N_("  beside {model}: {difference} loss a unit (noise: {band} either way), {verdict}"),
+            model=one.model[:23],
+            difference=one.difference,
+            band=one.band,
+            verdict=one.verdict,
+        )
+    if gate.verdict == "too-few":
+        terminal.note(
+            N_("gate: the members are too few to tell; as the order said beforehand: {decision}"),
+            decision=gate.decision,
+        )
+    else:
+        terminal.say(N_("gate: {verdict}, {decision}"), verdict=gate.verdict, decision=gate.decision)
+
+
+@app.command(
+    help=_("Let the model that served before serve again.\n\nExample: coordinator rollback risk --reason harm")
+)
+def rollback(
+    task: str,
+    reason: Annotated[str, typer.Option(help=_("harm, incident or office"))] = "office",
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """One logged statement; nodes serve the other model as soon as they read it."""
+    from coordinator.evaluation import Evaluation
+
+    office = office_of(home)
+    if reason not in ("harm", "incident", "office"):
+        raise Refused(N_("--reason is harm, incident or office"), do=N_("coordinator rollback --help"))
+    if office.log.state().released(task) is None:
+        raise Refused(
+            N_("no model for {task} serves now"), do=N_("coordinator status shows what was released"), task=task
+        )
+    back = Evaluation(office.database, office.log, office.settings).roll_back(task, reason)
+    if back is None:
+        terminal.ok(N_("no shared model of {task} serves any longer; members use their own"), task=task)
+    else:
+        terminal.ok(N_("the model of run {run} serves again"), run=back)
+    return OK
 
 
 def _follow(office: Any, run: str) -> int:
@@ -256,6 +332,11 @@ def _follow(office: Any, run: str) -> int:
                 outcome=one.outcome,
             )
         shown = len(ended)
+        if record.gate and (record.release or record.gate.decision == "keep"):
+            _say_gate(record.gate)
+        if record.gate and record.gate.decision == "keep":
+            terminal.bad(N_("the model is not released; what served before serves on"))
+            return FOUND
         if record.release:
             terminal.ok(N_("model released: {model}"), model=record.release.model)
             return OK

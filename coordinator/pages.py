@@ -15,6 +15,7 @@ from contracts.reading import page
 from contracts.statements import PrivacyCheck
 from contracts.wording import Language, translator
 from coordinator import members
+from coordinator.evaluation import Evaluation
 from coordinator.runs import ONLINE_S
 from coordinator.tables import LastSeen
 
@@ -77,6 +78,7 @@ def overview(office: Office) -> dict[str, object]:
         }
         for m in state.members()
     ]
+    judged = Evaluation(office.database, office.log, office.settings)
     runs = [
         {
             "run": r.run,
@@ -85,9 +87,12 @@ def overview(office: Office) -> dict[str, object]:
             "of": r.order.plan.releases,
             "aborted": sum(x.closed is not None and x.closed.outcome == "aborted" for x in r.rounds),
             "released": r.release is not None,
+            "gate": r.gate and {"verdict": r.gate.verdict, "decision": r.gate.decision},
+            "judged": judged.figures(state.runs[r.evaluation]) if r.evaluation else None,
             "index": r.index,
         }
         for r in state.runs_in_order()
+        if r.order.evaluates is None
     ]
     cosigned = office.log.witnessed(0)
     missing = [m["name"] for m in listed if not m["online"]]

@@ -16,9 +16,8 @@ from contracts.errors import Refused
 from contracts.fields import moment, new_id, time_text
 from contracts.merkle import leaf_hash, root
 from contracts.rules.budgets import consenting_members
-from contracts.rules.releases import participants
 from contracts.rules.state import RunRecord, TrustState
-from contracts.statements import Contribution, Predicate, Release, Round, RoundOpen, RunOrder, parse, payload
+from contracts.statements import Contribution, GateTerms, Predicate, Round, RoundOpen, RunOrder, parse, payload
 from contracts.wording import N_
 from coordinator import registry
 from coordinator.database import Database
@@ -47,6 +46,7 @@ def order(
     min_members: int,
     deadline_s: int,
     now: datetime,
+    gate: GateTerms | None = None,
 ) -> str:
     """Log a run-order under the newest active agreement; the run's name."""
     state = log.state()
@@ -82,6 +82,7 @@ def order(
         window_s=terms.rounds.window_max_s,
         deadline_s=deadline_s,
         expires_at=min(time_text(now + timedelta(seconds=terms.rounds.window_max_s)), terms.valid_to),
+        gate=gate,
     )
     entry = seal(payload(statement), [settings.office_key])
     log.append(entry)
@@ -252,25 +253,6 @@ class RunJournal:
                 "model_out": keep("model", model(run.order.task, model_out)),
                 "step_state": keep("step-state", of_round("step-state", self._run, round, state)),
             }
-
-    def release(self) -> bool:
-        """Release the model of the complete run; False if too few members stand behind it."""
-        run = self._log.state().runs[self._run]
-        enough = participants(run) >= run.order.min_members
-        if run.is_complete() and enough and run.release is None:
-            self._append(
-                lambda _state: Release(
-                    record_id=new_id(),
-                    issued_at=time_text(_now()),
-                    order=self._run,
-                    task=run.order.task,
-                    model=run.model,
-                    rounds=len(run.rounds),
-                    participants=participants(run),
-                    min_members=run.order.min_members,
-                )
-            )
-        return enough
 
 
 def _lines(used: list[Reply]) -> list[Contribution]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from contracts.envelope import canonical, digest
 
 PACKAGES = ("contracts", "engine", "privacy")
-ALONE = ("client_node/flower_app.py",)
+ALONE = ("client_node/flower_app.py", "client_node/rows.py")
 
 
 @cache

@@ -51,11 +51,21 @@ class Design:
     step: Callable[[float, int], Step]
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model says of each row: `score` and `loss` `(rows,)` in [0, 1], and the row's own `label` (class)."""
+
+    score: np.ndarray
+    loss: np.ndarray
+    label: np.ndarray
+
+
 class Task(Protocol):
     """What nodes, coordinator and benchmarks need of a task. `Rows` is the task's own value for prepared rows."""
 
     name: str
     families: tuple[str, ...]  # the first is the default
+    classes: int  # of the rows that a model is judged on
 
     def schema(self) -> TableSchema:
         """The schema that ships with the task."""
@@ -79,6 +89,9 @@ class Task(Protocol):
 
     def split(self, rows: Any, key: bytes) -> tuple[Any, Any]:
         """(training, holdout): about a fifth of the units, by keyed hash, for comparison at home."""
+
+    def judge(self, model: Model, rows: Any) -> Judged:
+        """What a model says of each row of the holdout, for a histogram; see engine.evaluation."""
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
         """The member's own models and the shared one (None: nothing was released), calibrated and averaged."""

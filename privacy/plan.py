@@ -132,7 +132,11 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Scores of `models` models, counted per class and bin on the holdout; a unit's weights add to 1 a model."""
+    """One model's scores on the holdout, counted per class and bin, beside `models` - 1 others.
+
+    First `classes` times `bins` counts; then for each other model two: how far it is better, and how far worse,
+    as shares of a unit. A unit's counts of the scores add to 1, and so do its two counts beside each other model.
+    """
 
     __pydantic_config__: ClassVar = _STRICT
     family: Literal["histogram"]
@@ -142,15 +146,15 @@ class Histogram:
 
     @property
     def clip(self) -> str:
-        """Bound of one unit in the histogram of one model."""
+        """Bound of one unit in the counts of one model."""
         return "1"
 
     def length(self) -> int:
-        """Counts of all histograms: models, then classes, then bins."""
-        return self.models * self.classes * self.bins
+        """Counts of the scores, then of each comparison."""
+        return self.classes * self.bins + 2 * (self.models - 1)
 
     def parts(self) -> int:
-        """Each model's histogram holds one bounded vector of the unit."""
+        """The scores, and each comparison, hold one bounded vector of the unit."""
         return self.models
 
     def check(self) -> None:

@@ -179,7 +179,7 @@ class Trust:
             epsilon_year_max="4",
             rho_run_max_nano=24_355_970,
             rho_year_max_nano=311_064_954,
-            families=("trees", "gradients", "moments"),
+            families=("trees", "gradients", "moments", "histogram"),
             noise="member",
             neighbours="add-remove",
         )

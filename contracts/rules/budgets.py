@@ -46,9 +46,12 @@ def refusal_of(state: TrustState, member: str, run: RunRecord, *, below: int, at
 
 
 def _asked_too_often(state: TrustState, member: str, run: RunRecord, scope: Scope, year: str) -> bool:
-    """I20: a new run beyond the consented number, or too many rounds that cost budget and gave nothing."""
+    """I20: a new run beyond the consented number, or too many rounds that cost budget and gave nothing. An evaluation
+    belongs to its run."""
     asked = state.asked.get((member, run.order.dataset, year), Asked())
-    return asked.aborted >= scope.aborted_max or (member not in run.asked and asked.orders >= scope.orders_max)
+    return asked.aborted >= scope.aborted_max or (
+        run.order.evaluates is None and member not in run.asked and asked.orders >= scope.orders_max
+    )
 
 
 def consenting_members(state: TrustState, run: RunRecord, at_time: str) -> tuple[tuple[str, int], ...]:
@@ -102,7 +105,7 @@ def charge(state: TrustState, opened: RoundOpen, run: RunRecord) -> TrustState:
     for member in dict(opened.members):
         account = _account(member, run.order, year)
         charges = charges.insert(account, charges.get(account, 0) + cost)
-        if member not in run.asked:
+        if member not in run.asked and run.order.evaluates is None:
             key = member, run.order.dataset, year
             before = asked.get(key, Asked())
             asked = asked.insert(key, replace(before, orders=before.orders + 1))

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from contracts.envelope import digest, open_entry
 from contracts.errors import TrustError
-from contracts.rules import consents, incidents, members, releases, rounds, times
+from contracts.rules import consents, gates, incidents, members, releases, rounds, times
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import EMPTY, Entry, TrustState
 from contracts.statements import (
@@ -22,6 +22,7 @@ from contracts.statements import (
     Consent,
     Contribution,
     Erasure,
+    Gate,
     Genesis,
     Incident,
     Key,
@@ -32,6 +33,7 @@ from contracts.statements import (
     Receipt,
     Refusal,
     Release,
+    Rollback,
     Round,
     RoundOpen,
     RunOrder,
@@ -70,6 +72,8 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
     RunOrder: (rounds.check_order, rounds.place_order, _no_effect),
     RoundOpen: (rounds.check_open, rounds.open_round, rounds.open_broken_round),
     Round: (rounds.check_round, rounds.close_round, rounds.close_round),
+    Gate: (gates.check_gate, gates.record_gate, _no_effect),
+    Rollback: (gates.check_rollback, gates.record_rollback, _no_effect),
     Release: (releases.check_release, releases.record_release, _no_effect),
     Refusal: (releases.check_refusal, releases.record_refusal, _no_effect),
     PrivacyCheck: (_nothing_to_check, members.record_privacy_check, _no_effect),

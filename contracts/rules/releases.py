@@ -24,7 +24,7 @@ def check_release(state: TrustState, entry: Entry) -> Iterator[Finding]:
     release = entry.predicate
     assert isinstance(release, Release)
     run = state.runs.get(release.order)
-    if run is None or run.release or not run.is_complete():
+    if run is None or run.release or run.order.evaluates or not run.is_complete():
         yield Finding(
             "RELEASE_ROUNDS", entry.index, "I21", N_("a model is released before its run is complete, or twice")
         )
@@ -35,6 +35,8 @@ def check_release(state: TrustState, entry: Entry) -> Iterator[Finding]:
         yield Finding(
             "RELEASE_FLOOR", entry.index, "I21", N_("the release stands on {n} members"), {"n": participants(run)}
         )
+    if run.order.gate and (run.gate is None or run.gate.decision != "release"):
+        yield Finding("GATE", entry.index, "I21", N_("a model is released that has not passed its gate"))
     yield from _check_terms(state, entry, run)
 
 

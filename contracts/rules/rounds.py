@@ -11,6 +11,7 @@ from contracts.agreement import TaskTerms, Terms
 from contracts.fields import moment
 from contracts.rules.budgets import charge, check_asked, check_ledger, count_aborted, note_ledger
 from contracts.rules.findings import Finding
+from contracts.rules.gates import check_evaluation, note_evaluation
 from contracts.rules.state import Closing, Document, Entry, Opening, RoundRecord, RunRecord, TrustState
 from contracts.statements import Round, RoundOpen, RunOrder
 from contracts.wording import N_
@@ -37,6 +38,7 @@ def check_order(state: TrustState, entry: Entry) -> Iterator[Finding]:
             {"task": order.task},
         )
         return
+    yield from check_evaluation(state, entry, order)
     for code, rule in _breaches(order, record.terms, offered):
         yield Finding(code, entry.index, rule, N_("the order leaves the agreement: {breach}"), {"breach": code})
 
@@ -52,7 +54,7 @@ def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tup
         yield "CODE_HASH", "I16"
     if order.schema_digest != offered.schema_digest:
         yield "SCHEMA_HASH", "I16"
-    if order.model_start not in terms.start_models:
+    if order.evaluates is None and order.model_start not in terms.start_models:
         yield "MODEL_CHAIN", "I16"
     if (plan.task, plan.dataset, plan.dataset, plan.unit) != (order.task, order.dataset, offered.dataset, offered.unit):
         yield "SCOPE", "I12"
@@ -78,6 +80,7 @@ def place_order(state: TrustState, entry: Entry) -> TrustState:
     order = entry.predicate
     assert isinstance(order, RunOrder)
     run = RunRecord(entry.digest, entry.index, order, order.model_start)
+    state = note_evaluation(state, entry, order)
     return replace(
         state, runs=state.runs.insert(run.run, run), documents=_named(state, entry, run, model=order.model_start)
     )

@@ -15,6 +15,7 @@ from contracts.quorum import Quorum
 from contracts.statements import (
     AgreementPhase,
     Consent,
+    Gate,
     Genesis,
     LedgerHead,
     Predicate,
@@ -126,6 +127,8 @@ class RunRecord:
     release: Release | None = None
     refused: frozenset[str] = frozenset()
     asked: frozenset[str] = frozenset()
+    evaluation: str | None = None
+    gate: Gate | None = None
 
     def open_round(self) -> RoundRecord | None:
         """The round that waits for its end, if any."""
@@ -252,7 +255,7 @@ class TrustState:
         return sorted(self.runs.values(), key=lambda r: r.index)
 
     def released(self, task: str) -> RunRecord | None:
-        """The run whose model was released last for a task."""
+        """The run whose model serves a task: released last, or brought back by a rollback."""
         run = self.released_runs.get(task)
         return self.runs[run] if run else None
 

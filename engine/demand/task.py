@@ -21,7 +21,7 @@ from engine.demand.network import Head, pinball
 from engine.demand.windows import Frequency, Series, Windows, frequency, read_series, training_origins, windows
 from engine.split import holdout
 from engine.table import TableSchema, shipped
-from engine.task import Design, Model, Served
+from engine.task import Design, Judged, Model, Served
 from engine.votes import AtHome, Record, Vote, Voted, VoteSet
 from privacy.gradients import Clipped, layers_of
 from privacy.plan import Adam, Gradients, ReleasePlan
@@ -52,6 +52,7 @@ class Demand:
 
     name = "demand"
     families = ("gradients",)
+    classes = 1
 
     def schema(self) -> TableSchema:
         """Monthly sales of products."""
@@ -83,6 +84,15 @@ class Demand:
         """By keyed hash of the series."""
         held = holdout(rows.unit, key)
         return rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
+
+    def judge(self, model: Model, rows: Rows) -> Judged:
+        """Mean pinball loss of each window in units of its scale, at most 1, as score and loss; there is one class."""
+        if not len(rows.unit):
+            return Judged(np.zeros(0), np.zeros(0), np.zeros(0))
+        with torch.no_grad():
+            forecast = start.head_of(rows.kind, model.values)(torch.from_numpy(rows.read))
+        loss = np.clip(pinball(forecast, torch.from_numpy(rows.y)).numpy(), 0.0, 1.0)
+        return Judged(loss, loss, np.zeros(len(loss)))
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
         """Three simple forecasts and the shared network (the public start before anything was released)."""

@@ -22,7 +22,7 @@ from engine.risk.books import RULE, present, training
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import holdout
 from engine.table import TableSchema, shipped
-from engine.task import Design, Model, Served
+from engine.task import Design, Judged, Model, Served
 from engine.training import fit
 from engine.votes import AtHome, Record, Vote, Voted, VoteSet
 from privacy.gradients import Clipped, TapLinear, load_flat
@@ -62,6 +62,7 @@ class Risk:
 
     name = "risk"
     families = ("trees", "gradients", "moments")
+    classes = 2
 
     def schema(self) -> TableSchema:
         """The receivables ledger."""
@@ -138,6 +139,11 @@ class Risk:
             "units": float(len(set(rows.unit))),
             "positives": float(rows.y.sum()),
         }
+
+    def judge(self, model: Model, rows: Rows) -> Judged:
+        """Probability, Brier loss and outcome."""
+        p = probability(model, rows)
+        return Judged(p, (p - rows.y) ** 2, np.where((rows.y == 0) | (rows.y == 1), rows.y, -1))
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
         """The member's own logistic and the shared score, each recalibrated on held-out units, averaged in log-odds."""

@@ -96,6 +96,26 @@ def test_every_node_has_measured_its_own_release_path_and_the_log_knows(cluster)
     assert cluster.json("client_node", "status", home=cluster.homes[0])["privacy_check"]["epsilon_claimed"] == "1"
 
 
+def test_a_model_passes_a_gate_that_says_when_members_are_too_few_to_tell(cluster):
+    shown = cluster.json("coordinator", "status", home="chamber")["runs"]
+    assert [run["gate"] for run in shown] == [{"verdict": "too-few", "decision": "release"}], (
+        "twenty holdout units each"
+    )
+    account = {
+        (a["dataset"], a["partition"]) for a in cluster.json("client_node", "status", home=cluster.homes[0])["accounts"]
+    }
+    assert account == {("receivables", "train"), ("receivables", "holdout")}
+
+
+def test_a_released_model_is_taken_back_in_one_command(cluster):
+    assert "members use their own" in cluster.command(
+        "coordinator", "rollback", "risk", "--reason", "harm", home="chamber"
+    )
+    with pytest.raises(StepFailed, match="no model for risk serves now"):
+        cluster.command("coordinator", "rollback", "risk", home="chamber")
+    assert "too few to tell" in order(cluster)
+
+
 def test_a_killed_coordinator_goes_on_where_it_stopped_and_nothing_is_debited_twice(cluster):
     before = cluster.json("client_node", "status", home=cluster.homes[1])["ledger_rho_nano"]
     begin(cluster)

@@ -1,0 +1,86 @@
+"""This member's rows and what a round computes from them: a sum over training units, or counts over the holdout."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+
+from client_node.budget import Budget
+from client_node.mirror import Mirror, document
+from client_node.settings import Settings
+from client_node.sources import read_table
+from client_node.uplink import Uplink
+from contracts.artefact import read_artefact
+from contracts.errors import Refused
+from contracts.rules.state import RunRecord
+from contracts.statements import RunOrder
+from contracts.wording import N_
+from engine.evaluation import holdout_counts
+from engine.table import TableSchema, read_schema
+from engine.task import Model, load
+
+
+class OwnRows:
+    """Rows of the ordered table, prepared and split by keyed hash of the unit; cached until a file of the data folder changes."""
+
+    def __init__(self, settings: Settings, uplink: Uplink, mirror: Mirror, budget: Budget):
+        self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
+        self._cached: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+    def ready(self, order: RunOrder) -> None:
+        """Read all that the order needs, so that a fault in the data or a missing model costs no budget."""
+        self._split(order)
+        if order.evaluates:
+            self._others(order)
+
+    def sum(self, order: RunOrder, model: array[float], round: int) -> np.ndarray:
+        """The exact grid sum of one round, flat int64."""
+        train, held = self._split(order)
+        task, key = load(order.task), self._budget.unit_key()
+        if order.evaluates is None:
+            return task.contribute(order.plan, model, train, round=round, key=key)
+        candidate = Model(self._run(order.evaluates.run).order.plan.shape, model)
+        judged = [task.judge(one, held) for one in (candidate, *self._others(order))]
+        return holdout_counts(order.plan, judged, held.unit, key)
+
+    def _others(self, order: RunOrder) -> list[Model]:
+        """Start of the judged run, and the model that serves."""
+        assert order.evaluates is not None
+        run = self._run(order.evaluates.run)
+        others = [Model(run.order.plan.shape, self._values(run.order.model_start))]
+        if order.evaluates.incumbent:
+            incumbent = self._run(order.evaluates.incumbent)
+            others.append(Model(incumbent.order.plan.shape, self._values(incumbent.model)))
+        return others
+
+    def _run(self, name: str) -> RunRecord:
+        return self._mirror.state.runs[name]
+
+    def _values(self, name: str) -> array[float]:
+        return read_artefact(document(self._settings, self._uplink, name), "model", "d").values
+
+    def _split(self, order: RunOrder) -> tuple[Any, Any]:
+        """(training, holdout). A table without ids has no stable units: one could stand on both sides over time."""
+        schema = schema_of(self._settings, self._uplink, order.schema_digest)
+        if order.evaluates and not schema.of_kind("id"):
+            raise Refused(
+                N_("a table without ids has no holdout"),
+                why=N_("a record could move between training and holdout when it changes"),
+                do=N_("name an id column in the task's table"),
+                code="GUARD",
+                reason="plan",
+            )
+        changed = max((path.stat().st_mtime_ns for path in self._settings.data.iterdir()), default=0)
+        place = order.task, order.schema_digest, changed
+        if place not in self._cached:
+            task, key = load(order.task), self._budget.unit_key()
+            table = read_table(self._settings.data, schema, key=key, home=self._settings.home)
+            self._cached = {place: task.split(task.prepare(table.training, schema), key)}
+        return self._cached[place]
+
+
+def schema_of(settings: Settings, uplink: Uplink | None, name: str) -> TableSchema:
+    """A task's table schema by the digest that the agreement pins."""
+    return read_schema(document(settings, uplink, name))
