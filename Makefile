@@ -1,5 +1,5 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs faults golden
+.PHONY: setup demo test check slow bench docs faults golden start
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow"
@@ -9,3 +9,4 @@ golden: ; python3 demo/environment.py tests/golden.py
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks
 docs:  ; python3 demo/environment.py docs/write_commands.py && python3 demo/environment.py docs/write_egress.py
+start: ; python3 demo/environment.py -m engine.demand.pretrain

@@ -109,7 +109,7 @@ def cost(kind: Frequency, setting: Setting) -> dict[str, Any]:
         "start": kind.name,
         "MB": f"{size / 1e6:.2f}",
         "numbers in the head": start.head_length(kind),
-        "generated series": pretrain.SERIES * pretrain.EPOCHS,
+        "generated series": pretrain.SERIES * pretrain.EPOCHS[kind.name],
         "ms a forecast of one series (median)": f"{np.median(times) * 1000:.2f}",
         "digest": start.DIGEST[kind.name][:19],
     }

@@ -19,15 +19,19 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def publish(name: str, title: str, parts: dict[str, Sequence[dict[str, Any]]], notes: Sequence[str]) -> None:
-    """Print all tables and write them; `parts` maps a heading to its rows."""
+def publish(
+    name: str, title: str, parts: dict[str, Sequence[dict[str, Any]]], notes: Sequence[str], *, suffix: str = ""
+) -> None:
+    """Print all tables and write them as NAME+SUFFIX; `parts` maps a heading to its rows."""
     command = " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
     text = [f"# {title}", f"`{command}`", *notes]
     for heading, rows in parts.items():
         text += [f"## {heading}", markdown(rows)]
     made = "\n\n".join(text) + "\n"
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(made, encoding="utf-8")
+    (RESULTS / f"{name}{suffix}.md").write_text(made, encoding="utf-8")
     body = {"command": command, "notes": list(notes), "tables": parts}
-    (RESULTS / f"{name}.json").write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (RESULTS / f"{name}{suffix}.json").write_text(
+        json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     print(made)

@@ -179,6 +179,7 @@ def order(
     min_members: int = 3,
     deadline: int = 120,
     yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=_("say what it costs and gives, order nothing"))] = False,
     wait: Annotated[bool, typer.Option("--wait", help=_("stay until the model is released"))] = False,
     home: Home = HOME,
     lang: Lang = "",
@@ -225,7 +226,8 @@ def order(
         unit=schema.unit,
     )
     gate = _gate(office, loaded, schema, rho_nano=rho_nano, min_members=min_members, untold=untold)
-    if not yes and not typer.confirm(_(N_("Sign and log this order?"))):
+    _worth(task, epsilon, schema.unit)
+    if dry_run or (not yes and not typer.confirm(_(N_("Sign and log this order?")))):
         return OK
     run = runs.order(
         office.log,
@@ -314,6 +316,32 @@ def rollback(
     else:
         terminal.ok(N_("the model of run {run} serves again"), run=back)
     return OK
+def _worth(task: str, epsilon: str, unit: str) -> None:
+    """What the budget buys, in words: what one member's record risks, and what a run like this gave on public data."""
+    from engine.evidence import evidence
+
+    terminal.say(
+        N_(
+            "Price: whoever sees all that a member sends guesses whether one {unit} is in its data right with odds at most "
+            "e^{epsilon} times even, except with chance 1e-6; the budget of each member is used up by that much"
+        ),
+        unit=unit,
+        epsilon=epsilon,
+    )
+    known = evidence(task)
+    if not known:
+        terminal.note(N_("no public figures for {task} ship with this version: what it gives is not known"), task=task)
+    for one in known:
+        after = one.spent.get(epsilon)
+        terminal.say(
+            N_(
+                "  {data}, {members} members, {measure} (lower is better): alone {alone}, start {unspent}, this run {after}"
+            ),
+            **one.model_dump(exclude={"spent"}),
+            after="?" if after is None else after,
+        )
+    if known and not any(one.pays(epsilon) for one in known):
+        terminal.note(N_("on public data spending did not beat the unspent start: the default is not to order"))
 
 
 def _follow(office: Any, run: str) -> int:

@@ -26,7 +26,7 @@ _FITTED = ("AutoETS", "AutoTheta")
 _LEVEL = {"monthly": 3, "weekly": 8}  # periods of the moving average
 _CHUNK, _PARALLEL_FROM = 50, 400
 _RATIOS, _PUBLIC_RATIOS = 20, np.array((0.6, 0.8, 1.0, 1.25, 1.6))  # with fewer own ratios: these
-_LEAST = 8  # observed periods below which nothing is fitted
+_LEAST = 6  # observed periods below which nothing is fitted
 
 
 def names(kind: Frequency) -> tuple[str, ...]:

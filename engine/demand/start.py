@@ -19,7 +19,7 @@ from engine.demand.windows import Frequency, Windows
 from privacy.gradients import flat_parameters, load_flat
 
 DIGEST = {
-    "monthly": "sha256:f9145fb861599bf015de1001bfaa96d52f3042d379fc27494adf39a313ab430b",
+    "monthly": "sha256:34a14df57cba85b5adf23cfdb76ad6d2e640307c3e4e01ebcf3e2435270aed93",
     "weekly": "sha256:1e5af63d17b89ad243cf39ce33d7882b144ff3f29f29cea1f78fef87b23cc2c5",
 }
 

@@ -132,6 +132,8 @@ def _padded(past: np.ndarray, width: int) -> np.ndarray:
 
 def inputs(past: np.ndarray, at: np.ndarray, kind: Frequency) -> tuple[np.ndarray, np.ndarray]:
     """(`x` `(n, inputs)`, `scale` `(n,)`) of `past` `(n, memory)` before periods `at` `(n,)`."""
+    if not len(at):
+        return np.zeros((0, kind.inputs())), np.zeros(0)
     seen = np.isfinite(past)
     filled = np.where(seen, past, 0.0)
     near = seen[:, -kind.level :].sum(1)
@@ -171,8 +173,8 @@ def _calendar(logs: np.ndarray, seen: np.ndarray, at: np.ndarray, kind: Frequenc
     """How much each target differs from the same period a season ago by the calendar, alone and times this series'
     own response (a ridge slope of its year-on-year steps)."""
     season, horizon, memory = kind.season, kind.horizon, kind.memory()
-    known = _known(kind.season, int(at.min()) - memory if len(at) else 0, int(at.max()) + horizon if len(at) else 1)
-    begin = int(at.min()) - memory if len(at) else 0
+    begin = int(at.min()) - memory
+    known = _known(kind.season, begin, int(at.max()) + horizon)
     grid = known[(at - begin)[:, None] + np.arange(-memory, horizon)]  # (n, memory + horizon, effects)
     change = grid[:, season:] - grid[:, :-season]
     past, ahead = change[:, : memory - season], change[:, memory - season :]

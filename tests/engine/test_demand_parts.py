@@ -61,6 +61,14 @@ def test_a_window_does_not_depend_on_the_currency(kind):
     assert np.allclose(one.y, other.y, equal_nan=True)
 
 
+@KINDS
+def test_an_origin_before_anything_was_seen_has_no_window(kind):
+    later = np.full((3, 40), np.nan)
+    later[:, 30:] = 5.0
+    made = windows(Series(later, 24_000, ("a", "b", "c")), [20], kind)
+    assert made.x.shape == (0, kind.inputs()) and made.y.shape == (0, kind.horizon)
+
+
 def test_the_generator_gives_the_same_series_for_the_same_seed_and_all_that_it_promises():
     first, second = (synthetic.monthly(np.random.default_rng(1), 400)[0] for _ in range(2))
     assert np.array_equal(first, second, equal_nan=True)
