@@ -316,6 +316,8 @@ def rollback(
     else:
         terminal.ok(N_("the model of run {run} serves again"), run=back)
     return OK
+
+
 def _worth(task: str, epsilon: str, unit: str) -> None:
     """What the budget buys, in words: what one member's record risks, and what a run like this gave on public data."""
     from engine.evidence import evidence
