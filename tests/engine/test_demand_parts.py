@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.demand import calendar, home, synthetic
-from engine.demand.ballot import SHARED, decide
+from engine.demand.ballot import SHARED, SHARED_WEIGHT, decide
 from engine.demand.quantiles import LEVELS, average, band_factor, pinball, spread_factor, stretch, widen, wql
 from engine.demand.task import validation_origins, with_launches
 from engine.demand.windows import MONTHLY, WEEKLY, Series, windows
@@ -141,7 +141,7 @@ def member(seed=0, series=60):
 def test_a_shared_vote_that_is_worse_is_dropped_and_one_that_is_not_stays():
     y, good, bad = member()
     kept = decide({"one": good, "two": good, SHARED: good}, y)
-    assert kept.weights[SHARED] == 1.0
+    assert kept.weights[SHARED] == SHARED_WEIGHT
     dropped = decide({"one": good, "two": good, SHARED: bad}, y)
     assert SHARED not in dropped.weights and dropped.added > dropped.error > 0
     assert np.array_equal(dropped.losses["used"], dropped.losses["alone"])
@@ -151,7 +151,9 @@ def test_too_few_rows_to_tell_keep_the_shared_vote_and_nothing_is_invented():
     y, good, bad = member()
     nothing = np.full_like(y[:2], np.nan)
     ballot = decide({"one": good[:2], SHARED: bad[:2]}, nothing)
-    assert ballot.weights[SHARED] == 1.0 and ballot.spreads == {"one": 1.0, SHARED: 1.0} and ballot.band == 1.0
+    assert (
+        ballot.weights[SHARED] == SHARED_WEIGHT and ballot.spreads == {"one": 1.0, SHARED: 1.0} and ballot.band == 1.0
+    )
 
 
 def test_averages_of_quantiles_do_not_cross():
