@@ -10,7 +10,7 @@ import json
 from importlib.resources import files
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
@@ -70,6 +70,13 @@ class TableSchema(Strict):
     sources: tuple[Source, ...] = ()
     rule: Name | None = None
     identifiers: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _unit_is_as_coarse_as_the_table(self) -> TableSchema:
+        """k rows of one customer are a group, which costs k^2 times as much: `row` is for tables without ids."""
+        if (self.unit == "row") == bool(self.of_kind("id")):
+            raise ValueError("a table with an id column is protected by that id, one without by row")
+        return self
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: the document that the agreement names."""

@@ -14,6 +14,7 @@ from privacy.encoding import from_grid
 from privacy.plan import Adam, Boost, Gradients, Histogram, Moments, ReleasePlan, Ridge, Trees
 
 _BETA1, _BETA2, _FLOOR = 0.9, 0.99, 1e-8
+_FARTHEST = 2.0  # log-odds: beyond that a Newton step of a logistic overshoots
 HESSIAN_WEIGHT = 3.0  # see plan.Trees: the Hessian travels times three
 
 
@@ -86,7 +87,8 @@ def _boost(step: Boost, shape: Trees, state: array[float], sums: array[float], r
     model = array("d", state)
     for leaf in range(shape.leaves()):
         gradient, hessian = sums[2 * leaf], sums[2 * leaf + 1] / HESSIAN_WEIGHT
-        model[first + leaf] = -rate * gradient / (max(hessian, 0.0) + ridge)
+        newton = -gradient / (max(hessian, 0.0) + ridge)
+        model[first + leaf] = rate * min(max(newton, -_FARTHEST), _FARTHEST)
     return model
 
 

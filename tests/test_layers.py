@@ -30,6 +30,30 @@ def test_no_package_imports_what_it_may_not():
     assert "0 broken" in done.stdout
 
 
+def test_nothing_in_the_privacy_kernel_can_be_seeded():
+    """Noise comes from OpenDP, coins from `secrets`: no other generator is named, and nothing is called a seed
+    (but the secret from which a mask is expanded)."""
+    banned = {
+        "random",
+        "randn",
+        "rand",
+        "randint",
+        "normal",
+        "manual_seed",
+        "default_rng",
+        "Generator",
+        "environ",
+        "getenv",
+    }
+    found = []
+    for path in (ROOT / "privacy").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "arg", None) or ""
+            if isinstance(name, str) and (name in banned or ("seed" in name.lower() and path.name != "secure_sum.py")):
+                found.append(f"{path.name}: {name}")
+    assert found == []
+
+
 def test_the_lint_names_a_party_that_imports_another(tmp_path):
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
     for package in TOP:

@@ -72,7 +72,7 @@ class Risk:
         """Trees by a public table of size by budget; a logistic by gradients; least squares from moments."""
         width = len(input_names(schema))
         if family == "gradients":
-            return Design(Gradients("gradients", ((width, 1),), "1"), 25, lambda sigma, members: Adam("adam", "0.2", 8))
+            return Design(Gradients("gradients", ((width, 1),), "3"), 25, lambda sigma, members: Adam("adam", "0.2", 8))
         if family == "moments":
             clip = str((width + 2) / 4)  # inputs lie in [-1, 1], and few rows have them all at an end
             return Design(Moments("moments", width, clip), 1, _moment_step(clip, width))
@@ -80,10 +80,10 @@ class Risk:
         return Design(Trees("trees", secrets.token_hex(16), trees, depth), releases, _boost_step)
 
     def start(self, schema: TableSchema, family: str) -> array[float]:
-        """No opinion; trees and gradients at a public base rate of five in a hundred."""
+        """No opinion; gradients at a public base rate of five in a hundred (a Newton step from there would overshoot)."""
         base = float(np.log(0.05 / 0.95))
         width = len(input_names(schema))
-        return array("d", {"trees": [base], "gradients": [0.0] * width + [base]}.get(family, [0.0] * (width + 1)))
+        return array("d", {"trees": [0.0], "gradients": [0.0] * width + [base]}.get(family, [0.0] * (width + 1)))
 
     def derive(
         self, tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: date

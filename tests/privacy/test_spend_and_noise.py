@@ -1,6 +1,7 @@
 """Spend, plan, grid, step and noise: exact where they must be, random where they must be."""
 
 import json
+import os
 from array import array
 from dataclasses import replace
 from fractions import Fraction
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from privacy import mechanisms
 from privacy.curves import epsilon, insider_recognition, rho_cap
 from privacy.encoding import EncodingError, add, from_grid, to_grid
 from privacy.mechanisms import LatticeGaussian, self_test
@@ -215,3 +217,41 @@ def test_the_auditors_own_curve_agrees_with_the_proven_one(rho):
     from auditor.epsilon import epsilon as own
 
     assert own(rho / 1e9, 1e-6) == pytest.approx(epsilon(rho, "1e-6"), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda draws: np.round(draws * 0.9),
+        lambda draws: np.round(draws / 2) * 2,
+        lambda draws: np.clip(draws, -2 * 2**20, 2 * 2**20),
+        lambda draws: np.repeat(draws[::2], 2),
+        lambda draws: draws + 2**18,
+    ],
+    ids=["nine tenths", "low bit", "no tails", "pairs", "shifted"],
+)
+def test_the_self_test_would_see_a_broken_sampler(broken):
+    """Here a generator with a seed stands in for the sampler, so that the test says the same each time."""
+    draws = np.round(np.random.default_rng(1).normal(0, 2**20, 8192)).astype(np.int64)
+    assert mechanisms._is_gaussian(draws)
+    assert not mechanisms._is_gaussian(broken(draws).astype(np.int64))
+
+
+def test_the_self_test_would_see_noise_that_a_forked_child_repeats(monkeypatch):
+    kept = np.round(np.random.default_rng(2).normal(0, 2**20, 8192)).astype(np.int64)
+    assert not mechanisms._apart(kept, kept)
+    monkeypatch.setattr(mechanisms, "_of_a_child", lambda noise: [kept, kept])
+    with pytest.raises(RuntimeError, match="broken"):
+        self_test()
+
+
+def test_a_forked_child_does_not_use_noise_that_its_parent_drew_ahead():
+    noise = LatticeGaussian(plan())
+    noise.draw_ahead()
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, noise.release(zeros(4)).tobytes())
+        os._exit(0)
+    os.close(writing)
+    assert array("q", os.read(reading, 1000)) != noise.release(zeros(4))
+    os.wait()
