@@ -64,8 +64,9 @@ class NodeSide:
             raise Invalid(N_("the message is not for the round that was permitted"), code="GUARD")
         order, model_in = permit.run.order, permit.record.opened.model_in
         total = self._rows.sum(order, model, round)
-        noise = self._noise.setdefault(run, LatticeGaussian(order.plan))
-        values = noise.release(total)
+        if run not in self._noise:
+            self._noise[run] = LatticeGaussian(order.plan)
+        values = self._noise[run].release(total)
         said = Contribution(
             record_id=new_id(),
             issued_at=time_text(datetime.now(UTC)),

@@ -19,7 +19,8 @@ from contracts.statements import RunOrder
 from contracts.wording import N_
 from engine.evaluation import holdout_counts
 from engine.table import TableSchema, read_schema
-from engine.task import Model, load
+from engine.task import Model, check_fit, load
+from privacy.plan import PlanError
 
 
 class OwnRows:
@@ -30,7 +31,14 @@ class OwnRows:
         self._cached: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     def ready(self, order: RunOrder) -> None:
-        """Read all that the order needs, so that a fault in the data or a missing model costs no budget."""
+        """Read all that the order needs, so that a fault in the data, a missing model or a plan that the installed
+        code cannot compute costs no budget."""
+        try:
+            check_fit(load(order.task), schema_of(self._settings, self._uplink, order.schema_digest), order.plan)
+        except PlanError as error:
+            raise Refused(
+                N_("the plan of this run does not fit the table"), why=str(error), code="GUARD", reason="plan"
+            ) from error
         self._split(order)
         if order.evaluates:
             self._others(order)

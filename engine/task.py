@@ -14,7 +14,7 @@ import engine
 from contracts.errors import Malformed
 from contracts.wording import N_
 from engine.table import TableSchema
-from privacy.plan import GRID_BITS, Adam, ReleasePlan, Shape, Step, planned, sigma_for
+from privacy.plan import GRID_BITS, Adam, PlanError, ReleasePlan, Shape, Step, planned, sigma_for
 from privacy.spend import Unit
 
 if TYPE_CHECKING:
@@ -120,6 +120,18 @@ def plan_for(
         max_units=schema.max_units,
         max_rows_per_unit=schema.max_rows_per_unit,
     )
+
+
+def check_fit(task: Task, schema: TableSchema, plan: ReleasePlan) -> None:
+    """Raise PlanError unless this task's installed code can compute the plan's shape on this table, by its units."""
+    if (plan.unit, plan.max_units, plan.max_rows_per_unit) != (schema.unit, schema.max_units, schema.max_rows_per_unit):
+        raise PlanError("the units of the plan are not those of the table")
+    if plan.shape.family not in (*task.families, "histogram"):
+        raise PlanError(f"{task.name} is not learned by {plan.shape.family}")
+    if plan.shape.family in ("gradients", "moments"):
+        length = task.design(schema, plan.shape.family, plan.rho_total_nano).shape.length()
+        if plan.length() != length:
+            raise PlanError(f"the plan releases {plan.length()} numbers, the model of this table has {length}")
 
 
 def names() -> list[str]:

@@ -1,6 +1,8 @@
 """Risk: a synthetic ledger, private training, and what it gives."""
 
+import json
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -11,8 +13,10 @@ from engine.bundle import bundle_digest
 from engine.risk.task import log_odds
 from engine.rounds import LocalGrid, client_app, invitation, pack, read_values, unpack
 from engine.table import read_schema
-from engine.task import Model, load, names, plan_for
+from engine.task import Model, check_fit, load, names, plan_for
 from privacy.mechanisms import LatticeGaussian
+from privacy.plan import Gradients, PlanError
+from privacy.spend import Unit
 from privacy.step import advance, start_state
 
 TASK = load("risk")
@@ -91,6 +95,27 @@ def test_reasons_add_up_to_the_served_score(family, monkeypatch):
     assert [s.id for s in served] == frame["counterparty"].to_list()
     unexplained = {round(float(z) - sum(part for _, part in s.reasons), 9) for s, z in zip(served, raw, strict=True)}
     assert len(unexplained) == 1, "what no column explains is the same for everybody"
+
+
+def test_a_plan_for_another_table_or_family_does_not_fit():
+    plan = make_plan(24_355_970, "gradients")
+    check_fit(TASK, SCHEMA, plan)
+    for wrong in (
+        replace(plan, max_units=SCHEMA.max_units + 1),
+        replace(plan, unit=Unit.ROW),
+        replace(plan, shape=Gradients("gradients", ((3, 1),), "3")),
+        replace(plan, shape=replace(plan.shape, layers=((400, 400),))),
+    ):
+        with pytest.raises(PlanError):
+            check_fit(TASK, SCHEMA, wrong)
+
+
+@pytest.mark.parametrize("unit, dropped", [("row", ()), ("counterparty", ("counterparty",))])
+def test_a_row_is_no_unit_where_rows_have_an_owner(unit, dropped):
+    fields = SCHEMA.model_dump(mode="json")
+    fields |= {"unit": unit, "columns": [c for c in fields["columns"] if c["name"] not in dropped]}
+    with pytest.raises(Malformed, match="protected by"):
+        read_schema(json.dumps(fields).encode())
 
 
 def test_messages_are_framed_strictly():
