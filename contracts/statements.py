@@ -566,7 +566,8 @@ LOGGED = (
     Erasure,
     Incident,
 )
-_KINDS = {kind.kind: kind for kind in (*LOGGED, Contribution, SumKeys, SumSurvivors, Receipt)}
+OFF_LOG = (Contribution, SumKeys, SumSurvivors, Receipt)
+_KINDS = {kind.kind: kind for kind in (*LOGGED, *OFF_LOG)}
 _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
 
 

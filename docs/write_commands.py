@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -54,3 +55,4 @@ if __name__ == "__main__":
     sys.argv = sys.argv[:1]
     PAGE.write_text(page(), encoding="utf-8")
     print(PAGE)
+    runpy.run_path(str(PAGE.parent.parent / "write_fields.py"), run_name="__main__")

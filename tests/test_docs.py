@@ -103,6 +103,22 @@ def test_the_reference_of_commands_is_what_the_commands_say():
     assert done.stdout == text_of(ROOT / "docs" / "reference" / "commands.md"), "run: make docs"
 
 
+def test_the_list_of_fields_is_what_the_models_say():
+    import runpy
+
+    made = runpy.run_path(str(ROOT / "docs" / "write_fields.py"))["page"]()
+    assert made == text_of(ROOT / "docs" / "reference" / "log-fields.md"), "run: make docs"
+
+
+def test_every_rule_code_is_in_the_format():
+    written = text_of(ROOT / "docs" / "reference" / "log-format.md")
+    codes = set()
+    for path in (ROOT / "contracts" / "rules").glob("*.py"):
+        codes |= set(re.findall(r'"([A-Z]{3,}(?:_[A-Z]+)*)"', text_of(path)))
+    assert {code for code in codes if f"`{code}`" not in written} == set()
+    assert len(codes) > 40
+
+
 def test_every_finding_code_is_in_the_reference_of_the_audit():
     written = text_of(ROOT / "docs" / "reference" / "audit.md")
     rulebook = [

@@ -1,0 +1,88 @@
+"""Write docs/reference/log-fields.md from the models of the statements: `make docs`."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+PAGE = Path(__file__).resolve().parent / "reference" / "log-fields.md"
+HEAD = """# Fields of every statement
+
+Written by `make docs` from the models; a test compares the two. Read it with [the format of the log](log-format.md).
+
+`id` is `urn:uuid:` and a version-4 UUID in lower case. `digest` is `sha256:` and 64 lower-case hexadecimal digits. `key` is
+the base64 of 32 bytes. `time` is `YYYY-MM-DDThh:mm:ssZ`, a moment that exists, from the year 2000 to 2099. `name` is 1 to 200
+characters. `index` is an integer from 0, `count` from 1, both below 2^53. `decimal` is a plain decimal of at most six digits on
+either side of the point. A choice is written as its values. Every field is always present; what may be absent is `null`.
+Integers without a name lie within -2^53 ... 2^53; the rules narrow them.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    from contracts import fields as kinds
+    from contracts.statements import LOGGED, OFF_LOG
+
+    names = {str(getattr(kinds, name)): word for name, word in _WORDS.items()}
+    parts: dict[str, Any] = {}
+    texts = [HEAD, "## Statements on the log\n"]
+    texts += [_model(kind.kind, kind, names, parts) for kind in LOGGED]
+    texts += ["## Statements in off-log documents\n"]
+    texts += [_model(kind.kind, kind, names, parts) for kind in OFF_LOG]
+    texts += ["## Parts\n"]
+    done: set[str] = set()
+    while waiting := [name for name in parts if name not in done]:
+        done.add(waiting[0])
+        texts.append(_model(waiting[0], parts[waiting[0]], names, parts))
+    return "\n".join(texts)
+
+
+_WORDS = {
+    "RecordId": "id",
+    "Digest": "digest",
+    "KeyText": "key",
+    "Time": "time",
+    "Name": "name",
+    "Decimal": "decimal",
+    "Index": "index",
+    "Count": "count",
+}
+
+
+def _model(title: str, model: Any, names: dict[str, str], parts: dict[str, Any]) -> str:
+    hints = get_type_hints(model, include_extras=True)
+    listed = [f.name for f in fields(model)] if is_dataclass(model) else list(model.model_fields)
+    first = (model.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    rows = [f"| `{name}` | {_type(hints[name], names, parts)} |" for name in listed]
+    return "\n".join([f"### {title}\n", " ".join(first.split()), "", "| field | value |", "|---|---|", *rows, ""])
+
+
+def _type(hint: Any, names: dict[str, str], parts: dict[str, Any]) -> str:
+    if str(hint) in names:
+        return names[str(hint)]
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _type(inside[0], names, parts)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in inside)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type(one, names, parts) for one in inside)
+    if origin is tuple:
+        if inside[-1] is Ellipsis:
+            return f"list of ({_type(inside[0], names, parts)})"
+        return "[" + ", ".join(_type(one, names, parts) for one in inside) + "]"
+    if hint is type(None):
+        return "null"
+    if is_dataclass(hint) or hasattr(hint, "model_fields"):
+        parts.setdefault(hint.__name__, hint)
+        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+    if hasattr(hint, "__members__"):
+        return " or ".join(f"`{member.value}`" for member in hint)
+    return {str: "text", int: "integer", bool: "`true` or `false`"}[hint]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
