@@ -2,7 +2,7 @@
 
 Nothing of contracts.rules is imported, no state is kept but the history itself: each question is answered by looking
 through all that was said before. Slow and plain on purpose; where it and the fold differ, one of them is wrong.
-Takes entries whose bytes are well formed (the format's spelling rules have tests of their own).
+Takes entries whose bytes are well formed (the format's spelling rules have tests of their own), and no evaluations.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 AT_ONCE = {"agreement", "agreement-state", "run-order", "round-open", "round", "release", "erasure", "incident"}
+AT_ONCE |= {"gate", "rollback"}
 NEXT = {
     "active": {"suspended", "revoked", "expired"},
     "suspended": {"active", "revoked", "expired"},
@@ -542,9 +543,19 @@ class Opinion:
         codes += ["RELEASE_MODEL"] * (told != (self.model(order.digest), order.p["task"], len(rounds)))
         fits = order.p["min_members"] <= p["min_members"] <= p["participants"] == least
         codes += ["RELEASE_FLOOR"] * (not fits)
+        codes += ["GATE"] * (order.p["gate"] is not None)
         lasts = self.phase(order.p["agreement"])[0] in ("active", "superseded") and p["issued_at"] < terms["valid_to"]
         codes += ["RELEASE_EXPIRED"] * (not lasts)
         return codes + ["RELEASE_BENEFICIARY"] * (p["beneficiaries"] != terms["beneficiaries"])
+
+    def _rollback(self, said: Said) -> list[str]:
+        p, serving = said.p, None
+        for s in self.good("release", "rollback"):
+            if s.p["task"] == p["task"]:
+                serving = s.p["order"]
+        released = [s for s in self.good("release") if s.p["order"] == p["order"]]
+        known = p["order"] is None or any(self.order(s.p["order"]).p["task"] == p["task"] for s in released)  # type: ignore[union-attr]
+        return [] if serving == p["gone"] != p["order"] and known else ["ROLLBACK"]
 
     def _refusal(self, said: Said) -> list[str]:
         p, rounds = said.p, self.rounds(said.p["order"])

@@ -14,9 +14,11 @@ from contracts.statements import (
     AgreementState,
     Consent,
     Erasure,
+    Gate,
     Incident,
     Predicate,
     Release,
+    Rollback,
     Round,
     RoundOpen,
     RunOrder,
@@ -25,7 +27,7 @@ from contracts.wording import N_
 
 SKEW_S = 60
 # Signed by the office at once, without waiting for anybody: these alone must come in order of their times.
-_AT_ONCE = (AgreementPublished, AgreementState, RunOrder, RoundOpen, Round, Release, Erasure, Incident)
+_AT_ONCE = (AgreementPublished, AgreementState, RunOrder, RoundOpen, Round, Gate, Release, Rollback, Erasure, Incident)
 
 
 def check_time(state: TrustState, entry: Entry) -> Iterator[Finding]:

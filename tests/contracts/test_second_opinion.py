@@ -15,10 +15,12 @@ from contracts.statements import (
     AuditReport,
     Erased,
     Erasure,
+    GateTerms,
     Incident,
     KeyState,
     Policy,
     PrivacyCheck,
+    Rollback,
     Seen,
 )
 from golden import read_entries
@@ -71,6 +73,7 @@ class History:
             self.abort: 1,
             self.release: 3,
             self.refuse: 2,
+            self.back: 1,
             self.key: 2,
             self.end_key: 1,
             self.auditor: 1,
@@ -110,6 +113,7 @@ class History:
         changes |= self.maybe(0.08, deadline_s=10**6) | self.maybe(0.05, issued_at=self.time())
         plans = ({"releases": 1}, {"releases": 60}, {"max_units": 9}, {"delta": "1e-5"}, {"sigma_steps": 2**22})
         changes |= self.maybe(0.3, plan=plan(**self.pick(*plans)))
+        changes |= self.maybe(0.1, gate=GateTerms(rho_nano=10**6, untold="keep"))
         self.trust.order(**changes, agreement=self.pick(*self.trust.state.agreements))
 
     def open(self):
@@ -152,6 +156,17 @@ class History:
             return
         changes = self.maybe(0.1, model=WRONG) | self.maybe(0.1, participants=9) | self.maybe(0.1, rounds=9)
         self.trust.release(**changes, **self.maybe(0.1, beneficiaries="public"))
+
+    def back(self):
+        runs = [r.run for r in self.trust.state.runs_in_order()]
+        gone = self.pick(*[self.trust.state.released_runs.get("risk") or runs[0]] * 3, *runs)
+        said = {
+            "task": self.pick("risk", "risk", "demand"),
+            "gone": gone,
+            "order": self.pick(None, *runs),
+            "reason": "harm",
+        }
+        self.trust.say(Rollback(**self.trust.stamp(), **said), self.trust.office)
 
     def refuse(self):
         waiting = self.trust.run.open_round()
