@@ -27,9 +27,10 @@ from torch.nn import functional
 from privacy.curves import rho_cap
 from privacy.gradients import Clipped, TapLinear, load_flat
 from privacy.mechanisms import LatticeGaussian
-from privacy.plan import Adam, Gradients, planned
+from privacy.plan import Adam, Boost, Gradients, Trees, planned
 from privacy.spend import Unit
 from privacy.step import advance, start_state
+from privacy.trees import leaf_sums, leaves, splits
 from privacy.units import blocks
 
 CLAIM, DELTA = "1", "1e-6"
@@ -39,6 +40,7 @@ CONFIDENCE = 0.95
 CANARIES = 500
 _CROWD, _ORDINARY, _BACKGROUND = 60, 100, 6
 _HUGE, _LINEAR, _MAX_ROWS = 1e6, 2.0, 3
+_COLUMNS = 8  # of the table that trees are attacked on
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Trial:
     """What left the member: `releases` `(rounds, columns)` in grid steps.
 
     The first columns are the canaries' own (`present` says whose are filled), the next `crowds` columns hold
-    `crowd` units each; `unit` is what one unit must add there, in grid steps, and `sigma` the planned noise.
+    `crowd` units each; `unit` is what one unit must add there, in grid steps, and `sigma` the planned noise. `noise`
+    `(rounds, columns)` is what no unit touches, in units of sigma and in the order of the vector.
     """
 
     releases: np.ndarray
@@ -55,6 +58,7 @@ class Trial:
     crowd: int
     unit: float
     sigma: float
+    noise: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,8 @@ def coins(count: int) -> np.ndarray:
 
 def conformance(trial: Trial, alpha: float = ALPHA) -> tuple[Fault, ...]:
     """Every departure of the releases from the plan; a correct path shows one with probability below `alpha`."""
-    noise = trial.releases[:, : len(trial.present)][:, ~trial.present] / trial.sigma
-    checks = [*_scale_and_shape(noise, alpha / 6), *_likeness(noise, alpha / 6), *_strength(trial, alpha / 6)]
+    checks = [*_scale_and_shape(trial.noise, alpha / 6), *_likeness(trial.noise, alpha / 6)]
+    checks += _strength(trial, alpha / 6)
     return tuple(fault for fault in checks if abs(fault.measured) > fault.allowed)
 
 
@@ -218,9 +222,9 @@ def gradient_trial(present: np.ndarray, releases: int = 50) -> Trial:
         released = noise.release(total)
         model, state = advance(plan, state, released, number)
         gone.append(released)
-    return Trial(
-        np.array(gone, dtype=np.float64), present, 2, _CROWD, float(1 << plan.grid_bits), float(plan.sigma_steps)
-    )
+    left = np.array(gone, dtype=np.float64)
+    untouched = left[:, : len(present)][:, ~present] / plan.sigma_steps
+    return Trial(left, present, 2, _CROWD, float(1 << plan.grid_bits), float(plan.sigma_steps), untouched)
 
 
 def _rows(present: np.ndarray) -> tuple[Tensor, Tensor, list[str]]:
@@ -245,3 +249,47 @@ def _loss(z: Tensor, y: Tensor) -> Tensor:
     logit = z[:, 0]
     ordinary = functional.binary_cross_entropy_with_logits(logit, y.clamp(max=1.0), reduction="none")
     return torch.where(y == _LINEAR, logit, ordinary)
+
+
+def tree_trial(present: np.ndarray, releases: int = 50) -> Trial:
+    """The path of trees: one tree a round asks all eight columns of 0 and 1, so that each of 256 patterns has a leaf.
+
+    From a start that is sure of the opposite, a unit adds exactly minus one to the gradient of its leaf. Canary i has
+    pattern i; the two crowds have the last two patterns. The rate is so small that the start's certainty stays.
+    """
+    first, many = len(present), _MAX_ROWS + 1
+    if first + 2 > 1 << _COLUMNS:
+        raise ValueError(f"at most {(1 << _COLUMNS) - 2} canaries fit into a tree")
+    pattern = [*np.flatnonzero(present), *[first] * _CROWD, *[first + 1] * (_CROWD * many)]
+    units = [f"canary {i}" for i in np.flatnonzero(present)] + [f"one {i}" for i in range(_CROWD)]
+    units += [f"many {i // many}" for i in range(_CROWD * many)]
+    bits = ((np.arange(first + 2)[:, None] >> np.arange(_COLUMNS)) & 1).astype(np.float64)
+    x, y, cuts = bits[pattern], np.ones(len(pattern)), [np.array([0.5])] * _COLUMNS
+    plan = planned(
+        rho_cap(CLAIM, DELTA),
+        task="canaries",
+        dataset="synthetic",
+        unit=Unit.COUNTERPARTY,
+        shape=(shape := Trees("trees", secrets.token_hex(16), 1, _COLUMNS)),
+        step=Boost("boost", "0.000001", "1000000"),
+        releases=releases,
+        delta=DELTA,
+        max_units=len(y),
+        max_rows_per_unit=_MAX_ROWS,
+    )
+    noise, model = LatticeGaussian(plan), array("d", [-40.0])
+    state, gone, untouched = start_state(plan, model), [], []
+    grouped = blocks(units, b"canaries", max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
+    for number in range(1, releases + 1):
+        told = np.array(model)
+        total = leaf_sums(shape, told, x, y, grouped, round=number, cuts=cuts, grid_bits=plan.grid_bits)
+        released = noise.release(total)
+        model, state = advance(plan, state, released, number)
+        left = np.array(released, dtype=np.float64)
+        gone.append(-left[2 * leaves(splits(shape, number, cuts), bits)[:, 0]])
+        untouched.append(left[1::2] / plan.sigma_steps)  # Hessians, which are zero where all are certain
+    unit, sigma = float(1 << plan.grid_bits), float(plan.sigma_steps)
+    return Trial(np.array(gone), present, 2, _CROWD, unit, sigma, np.array(untouched))
+
+
+TRIALS = {"gradients": (gradient_trial, CANARIES), "trees": (tree_trial, 250)}

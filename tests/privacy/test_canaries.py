@@ -8,9 +8,11 @@ import pytest
 from scipy import stats
 
 from privacy import canaries
-from privacy.canaries import chance, coins, conformance, gradient_trial, measure, one_run_bound
+from privacy.canaries import TRIALS, chance, coins, conformance, gradient_trial, measure, one_run_bound, tree_trial
 from privacy.gradients import Clipped
 from privacy.mechanisms import LatticeGaussian
+from privacy.trees import leaf_sums
+from privacy.units import Blocks
 
 DRAW, SUM = LatticeGaussian._draw, Clipped.sum
 
@@ -99,9 +101,52 @@ def test_the_correct_path_is_clean_and_certified_below_its_claim():
         assert found.faults == () and found.at_least <= 1 < found.visible
 
 
+def small_trees(present):
+    return tree_trial(present, releases=20)
+
+
+def doubled(*arguments, **named):
+    return 2 * leaf_sums(*arguments, **named)
+
+
+def last_leaf_twice(*arguments, **named):
+    """A unit is counted once more in the leaf that was found for its last row."""
+    total = leaf_sums(*arguments, **named)
+    total[np.abs(total).argmax()] *= 2
+    return total
+
+
+def every_row_once(grouped):
+    return np.ones(len(grouped.unit))
+
+
+TREE_BUGS = {
+    "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
+    "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
+    "same noise every second round": (LatticeGaussian, "_draw", every(2)),
+    "sums doubled": (canaries, "leaf_sums", doubled),
+    "one leaf counted twice": (canaries, "leaf_sums", last_leaf_twice),
+    "rows counted, not units": (Blocks, "weights", every_row_once),
+}
+
+
+@pytest.mark.parametrize("bug", TREE_BUGS)
+def test_a_bug_planted_in_the_path_of_trees_turns_the_check_red(monkeypatch, bug):
+    owner, name, patch = TREE_BUGS[bug]
+    monkeypatch.setattr(owner, name, patch)
+    assert measure("trees", small_trees, 250).faults != ()
+
+
+def test_the_correct_path_of_trees_is_clean_and_certified_below_its_claim():
+    for _ in range(3):
+        found = measure("trees", small_trees, 250)
+        assert found.faults == () and found.at_least <= 1 < found.visible
+
+
 @pytest.mark.slow
-def test_twenty_clean_trials_of_the_products_own_size_stay_green():
-    found = [measure("gradients", gradient_trial) for _ in range(20)]
+@pytest.mark.parametrize("family", TRIALS)
+def test_twenty_clean_trials_of_the_products_own_size_stay_green(family):
+    found = [measure(family, *TRIALS[family]) for _ in range(20)]
     assert [one.faults for one in found] == [()] * 20
     assert max(one.at_least for one in found) <= 1
 
@@ -139,7 +184,9 @@ def test_conformance_blames_a_correct_path_no_more_often_than_it_says():
         releases = rng.normal(0, 30.0, (20, 202))
         releases[:, :200] += present
         releases[:, 200:] += canaries._CROWD
-        blamed += bool(conformance(canaries.Trial(releases, present, 2, canaries._CROWD, 1.0, 30.0), alpha=0.1))
+        noise = releases[:, :200][:, ~present] / 30.0
+        trial = canaries.Trial(releases, present, 2, canaries._CROWD, 1.0, 30.0, noise)
+        blamed += bool(conformance(trial, alpha=0.1))
     assert 5 <= blamed <= 45
 
 
