@@ -16,6 +16,7 @@ from contracts.terminal import FOUND, OK
 from contracts.wording import N_
 from coordinator.agreement_cli import agreement
 from coordinator.console import HOME, Home, Json, Lang, _, document_of, office_of, terminal
+from coordinator.matters_cli import add_commands
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -32,6 +33,7 @@ app = typer.Typer(
     help=_("Run a chamber's data trust: admit members, publish agreements, order runs."),
 )
 app.add_typer(agreement, name="agreement")
+add_commands(app)
 
 
 @app.command(
