@@ -7,6 +7,7 @@ import hmac
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,7 +42,13 @@ def blocks(unit_ids: Sequence[str], key: bytes, *, max_rows: int, max_units: int
 
     What stays, and the bucket a unit is summed in, depend on that unit and the key alone: one unit more or less
     changes one bucket and leaves the bits of all others. The number of buckets follows from the public `max_units`.
+    The same rows are asked for in every round, so the last answer is kept.
     """
+    return _blocks(tuple(unit_ids), key, max_rows, max_units)
+
+
+@lru_cache(maxsize=2)
+def _blocks(unit_ids: tuple[str, ...], key: bytes, max_rows: int, max_units: int) -> Blocks:
     by_unit: dict[str, list[int]] = {}
     for row, name in enumerate(unit_ids):
         by_unit.setdefault(name, []).append(row)

@@ -87,6 +87,8 @@ class Windows:
 def read_series(frame: pl.DataFrame, schema: TableSchema) -> Series:
     """All series of a table on one axis of time."""
     who, when, what = schema.one("id").name, schema.one("period").name, schema.one("number").name
+    if frame.is_empty():
+        return Series(np.zeros((0, 1)), 0, ())
     names = frame[who].unique(maintain_order=True).to_list()
     place = {name: index for index, name in enumerate(names)}
     at = np.array([period_number(text) for text in frame[when].to_list()])

@@ -15,6 +15,11 @@ CASES = [(RISK, "trees"), (RISK, "gradients"), (RISK, "moments"), (DEMAND, "grad
 WILD = (np.nan, np.inf, -np.inf, 1e300, 0.0)
 KEY = b"neighbours"
 
+pytestmark = [  # numbers that no ledger holds may overflow on their way; what is added for them is looked at here
+    pytest.mark.filterwarnings("ignore:overflow encountered"),
+    pytest.mark.filterwarnings("ignore:invalid value encountered"),
+]
+
 
 def plan_of(task, family, max_units=20_000):
     schema = task.schema().model_copy(update={"max_units": max_units})
@@ -38,7 +43,8 @@ def products(rng, units):
     """A sales table of any scale, with gaps and jumps."""
     scale, rows = 10 ** rng.uniform(-2, 3), []
     for unit in range(min(units, 12)):
-        for month in range(int(rng.integers(10, 40))):
+        first = int(rng.integers(0, 24))
+        for month in range(first, first + int(rng.integers(10, 40))):
             value = rng.gamma(1.0, scale) * (rng.choice(WILD) if rng.random() < 0.02 else 1.0)
             if rng.random() > 0.05:
                 rows.append((f"C{unit}", f"{2020 + month // 12}-{month % 12 + 1:02d}", float(value)))
