@@ -146,8 +146,10 @@ def _add_log(router: APIRouter, office: Office) -> None:
 
     @router.get("/policy")
     def witnesses() -> Response:
-        state = office.log.state()
-        return PlainTextResponse(state.quorum_at(state.size).policy(office.log.key, office.settings.url))
+        """For the very checkpoint that is served: later admissions do not bind who relies on that one."""
+        note = office.log.witnessed(0) or office.log.note()
+        quorum = office.log.state().quorum_at(note.checkpoint.size if note else 0)
+        return PlainTextResponse(quorum.policy(office.log.key, office.settings.url))
 
     @router.get("/v1/clock")
     def clock() -> dict[str, str]:
