@@ -1,0 +1,76 @@
+"""What a node signs when its member narrows, prolongs or delegates: the rules of the log take it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from client_node import consents
+from client_node.budget import Budget
+from contracts.errors import Refused, Unavailable
+from contracts.statements import Seen
+from simulator import NOTHING, Trust
+
+ALONE = consents.GivenBy(role="legal-representative", delegation=None)
+
+
+@pytest.fixture
+def node(tmp_path):
+    """A member of a trust whose agreement outlasts this test, with a whole consent until 2090."""
+    trust = Trust(valid_from="2020-01-01T00:00:00Z", valid_to="2099-01-01T00:00:00Z")
+    firm = trust.firms[0]
+    assert trust.consent(firm, expires_at="2090-01-01T00:00:00Z") == ()
+    settings = SimpleNamespace(
+        home=tmp_path, member=firm.member, node_key=firm.node, epsilon_run_max="1", epsilon_year_max="4"
+    )
+    Budget(tmp_path / "ledger.db")
+    mirror = SimpleNamespace(seen=lambda: Seen(size=0, root=NOTHING))
+    return trust, firm, settings, mirror
+
+
+def sign(node, make, **wishes):
+    trust, firm, settings, mirror = node
+    mirror.state = trust.state
+    return trust.say(make(settings, mirror, "zh", **{"given_by": ALONE} | wishes), firm.node)
+
+
+def newest(node):
+    trust, firm, *_rest = node
+    return trust.state.consent(firm.member, trust.agreement).consent
+
+
+def test_a_narrowed_consent_passes_the_rules_and_holds_less(node):
+    assert sign(node, consents.narrowed, epsilon_year="2", rounds=7, until="2080-01-01T00:00:00Z") == ()
+    said = newest(node)
+    assert (said.event, said.scope.epsilon_year_max, said.scope.rounds_max) == ("amend", "2", 7)
+    assert said.scope.rho_year_max_nano < node[0].terms.privacy.rho_year_max_nano
+    assert said.expires_at == "2080-01-01T00:00:00Z"
+    with pytest.raises(Refused, match="allow more"):
+        sign(node, consents.narrowed, rounds=8)
+    with pytest.raises(Refused, match="allow more"):
+        sign(node, consents.narrowed, until="2085-01-01T00:00:00Z")
+
+
+def test_a_renewed_consent_lasts_longer_and_says_nothing_else(node):
+    before = newest(node)
+    assert sign(node, consents.renewed, until="2098-01-01T00:00:00Z") == ()
+    assert (newest(node).event, newest(node).expires_at) == ("renew", "2098-01-01T00:00:00Z")
+    assert newest(node).scope == before.scope
+
+
+def test_what_was_withdrawn_is_neither_narrowed_nor_prolonged(node):
+    node[0].consent(node[1], "withdraw")
+    for make, wishes in ((consents.narrowed, {}), (consents.renewed, {"until": "2098-01-01T00:00:00Z"})):
+        with pytest.raises(Refused, match="has not consented"):
+            sign(node, make, **wishes)
+
+
+def test_a_delegate_signs_by_a_document_that_stays_here_under_a_salted_digest(node, tmp_path):
+    paper = tmp_path / "delegation.pdf"
+    paper.write_bytes(b"signed by the director")
+    one, two = (consents.spoken_for(node[2], paper) for _ in range(2))
+    assert one.role == "delegate" and one.delegation != two.delegation, "the same paper, two salts"
+    kept = tmp_path / "documents" / one.delegation.removeprefix("sha256:")
+    assert kept.is_file()
+    assert sign(node, consents.narrowed, rounds=5, given_by=one) == ()
+    with pytest.raises(Unavailable):
+        consents.spoken_for(node[2], tmp_path / "none.pdf")
