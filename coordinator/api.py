@@ -19,7 +19,7 @@ from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailabl
 from contracts.fields import time_text
 from contracts.requests import MAX_SKEW_S, verify_request
 from contracts.rules.state import RegisteredKey
-from contracts.statements import Contribution, Refusal, parse
+from contracts.statements import Contribution, KeyState, Predicate, Refusal, parse
 from contracts.wording import N_
 from coordinator import members, registry, runs
 from coordinator.database import Database
@@ -188,11 +188,11 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
     def head(after: int, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
         _heard(office, who)
 
-        def newer() -> str | None:
+        def other() -> str | None:
             note = office.log.note()
-            return note.text() if note and note.checkpoint.size > after else None
+            return note.text() if note and note.checkpoint.size != after else None
 
-        return {"checkpoint": office.wait_for(newer, wait)}
+        return {"checkpoint": office.wait_for(other, wait)}
 
     @router.post("/v1/cosignatures")
     def cosign(who: Caller = Depends(caller)) -> dict[str, str]:
@@ -204,7 +204,7 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
     def say(who: Caller = Depends(caller)) -> dict[str, Any]:
         entry = from_base64(str(_json(who.body, "entry")["entry"]))
         predicate = parse(open_entry(entry).payload)
-        if getattr(predicate, "member", None) != who.member:
+        if _speaker(office, predicate) != who.member:
             raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
         index = office.log.append(entry)
         if isinstance(predicate, Refusal):
@@ -218,6 +218,14 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
         if held is None or not registry.may_read(held, who.key.role, who.key.member):
             return _absent(f"documents/{name}")
         return Response(held.data, media_type="application/octet-stream")
+
+
+def _speaker(office: Office, predicate: Predicate) -> str | None:
+    """Whose word a statement is: its member, or the member whose key it ends."""
+    if isinstance(predicate, KeyState):
+        key = office.log.state().keys.get(predicate.key)
+        return key.member if key else None
+    return getattr(predicate, "member", None)
 
 
 def _heard(office: Office, who: Caller) -> None:
