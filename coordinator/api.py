@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from coordinator.tables import LastSeen, TaskMessage, UsedNonce
 BODY_LIMIT = 64 * 2**20
 LONG_POLL_S = 25.0
 T = TypeVar("T")
+_MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
+_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 
 
 @dataclass(slots=True)
@@ -128,7 +131,7 @@ def _add_log(router: APIRouter, office: Office) -> None:
     @router.get("/checkpoint")
     def checkpoint() -> Response:
         note = office.log.witnessed(0) or office.log.note()
-        return PlainTextResponse(note.text()) if note else _absent("checkpoint")
+        return PlainTextResponse(note.text(), headers=_MUTABLE) if note else _absent("checkpoint")
 
     @router.get("/checkpoints")
     def kept() -> list[int]:
@@ -137,19 +140,21 @@ def _add_log(router: APIRouter, office: Office) -> None:
     @router.get("/checkpoints/{size}")
     def older(size: int) -> Response:
         note = office.log.note(size)
-        return PlainTextResponse(note.text()) if note else _absent(f"checkpoints/{size}")
+        return PlainTextResponse(note.text(), headers=_MUTABLE) if note else _absent(f"checkpoints/{size}")
 
     @router.get("/tile/{path:path}")
-    def tile(path: str) -> Response:
-        immutable = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(office.log.tile(f"tile/{path}"), media_type="application/octet-stream", headers=immutable)
+    def tile(path: str, request: Request) -> Response:
+        data, headers = office.log.tile(f"tile/{path}"), dict(_IMMUTABLE)
+        if path.startswith("entries/") and "gzip" in request.headers.get("accept-encoding", ""):
+            data, headers["Content-Encoding"] = gzip.compress(data, 6, mtime=0), "gzip"
+        return Response(data, media_type="application/octet-stream", headers=headers)
 
     @router.get("/policy")
     def witnesses() -> Response:
         """For the very checkpoint that is served: later admissions do not bind who relies on that one."""
         note = office.log.witnessed(0) or office.log.note()
         quorum = office.log.state().quorum_at(note.checkpoint.size if note else 0)
-        return PlainTextResponse(quorum.policy(office.log.key, office.settings.url))
+        return PlainTextResponse(quorum.policy(office.log.key, office.settings.url), headers=_MUTABLE)
 
     @router.get("/v1/clock")
     def clock() -> dict[str, str]:

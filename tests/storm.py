@@ -128,7 +128,7 @@ class Storm:
             found, note = verify_proof(receipt, leaf_hash(entry), log.key)
             assert found == index
             self._one_root(home, note.checkpoint)
-        for published in log.published():
+        for published in log.sizes():
             checkpoint = log.note(published).checkpoint
             assert checkpoint.root == tree.root(published), f"size {published} was signed with another root"
             self._one_root(home, checkpoint)
