@@ -207,7 +207,7 @@ def test_the_log_as_a_folder_is_what_the_auditor_verifies_and_grows_without_touc
     shutil.copytree(tmp_path / "served", tmp_path / "copy")
     assert verify(Folder(tmp_path / "copy"), pins).findings() == []
     while len(trust.entries) < 260:
-        trust.admit()
+        trust.firms.append(trust.admit())
     for entry in trust.entries[size:]:
         log.append(entry)
     cosigned()
