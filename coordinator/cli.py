@@ -179,7 +179,7 @@ def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
     """A copy of the folder is a full mirror."""
     from coordinator.static import write_static
 
-    office = open_office(home)
+    office = office_of(home)
     office.log.publish()
     written, size = write_static(office.log, folder, office.settings.url)
     terminal.ok(N_("log of {size} entries in {folder}, {n} files written"), size=size, folder=folder, n=written)
