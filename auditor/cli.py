@@ -11,8 +11,7 @@ import typer
 from auditor.look import look
 from auditor.opening import open_source, read_pins
 from auditor.terminal import Identity, Json, Lang, PinsFile, _, terminal
-from auditor.watching import watching
-from contracts.errors import Malformed, Refused
+from contracts.errors import Malformed, Refused, Unavailable
 from contracts.terminal import COULD_NOT, FOUND, OK
 from contracts.wording import N_
 
@@ -96,6 +95,36 @@ def pack(
     return OK
 
 
+@app.command(
+    "verify-receipt",
+    help=_(
+        "Check one receipt alone: what it proves, and by whom it is cosigned.\n\n"
+        "Example: auditor verify-receipt consent-7.tlog-proof --pins pins.json"
+    ),
+)
+def verify_receipt(file: Path, pins: PinsFile = None, as_json: Json = False, lang: Lang = "") -> int:
+    """Needs the file and the pins, nothing else."""
+    from auditor.receipts import judge
+
+    if pins is None:
+        raise Unavailable(
+            N_("nothing to judge by: no pins were given"), do=N_("a member writes them with: client-node pins")
+        )
+    told = judge(file, read_pins(pins))
+    if as_json:
+        terminal.json(
+            told.fields | {"clean": told.fault is None, "not_checked": [said.text() for said in told.not_checked]}
+        )
+    else:
+        for said in told.sentences:
+            print(terminal.marks.ok, said.text(terminal.translate))
+        for said in told.not_checked:
+            terminal.note(said.what, **said.values)
+    if told.fault:
+        raise Refused(told.fault.what, code=told.fault.code, **told.fault.values)  # type: ignore[arg-type]
+    return OK
+
+
 @app.command(help=_("Make an auditor's key and the request that the office admits.\n\nExample: auditor init ./auditor"))
 def init(folder: Path, lang: Lang = "") -> int:
     """Write `identity.key` (keep it) and `admission.json` (hand it to the office)."""
@@ -145,7 +174,6 @@ def pins_compare(files: list[Path], lang: Lang = "") -> int:
 
 app.add_typer(look)
 app.add_typer(pins_app, name="pins")
-app.add_typer(watching)
 
 
 def _without_pins(source: str) -> int:

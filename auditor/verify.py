@@ -16,6 +16,7 @@ from auditor.evidence import Evidence, read_bundles, read_note
 from auditor.files import TileFiles, other_files
 from auditor.findings import Step, Verdict
 from auditor.models import check_models
+from auditor.receipts import Receipts
 from auditor.times import Clock
 from auditor.tree import Rebuild
 from auditor.views import compare, compare_seen, kept_checkpoints, pinned_view
@@ -39,14 +40,18 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
     if note is None:
         return Verdict([signed], 0, "")
     extends = Step(4, N_("the log extends every state that was seen"))
-    views = [pinned_view(pins), *kept_checkpoints(evidence, pins.log(), extends)]
+    receipts = Receipts(evidence, pins, extends)
+    kept = kept_checkpoints(evidence, pins.log(), extends)
+    views = [pinned_view(pins), *kept, *receipts.views()]
     cosigned = Cosignatures(
-        [("checkpoint", note), *((view.file, view.note) for view in views if view.note)], pins.log()
+        [("checkpoint", note), *((view.file, view.note) for view in [*kept, *receipts.views()] if view.note)],
+        pins.log(),
     )
-    replay = Replay(evidence, note, {note.checkpoint.size, *(view.size for view in views)}, cosigned)
+    replay = Replay(evidence, note, {note.checkpoint.size, *(view.size for view in views)}, cosigned, receipts)
     replay.run(tick)
     extends.detail = f"{pins.size} → {note.checkpoint.size}  ({len(views)})"
     compare(extends, note, replay.tree.roots, views)
+    receipts.conclude()
     _compare_rest(extends, replay, evidence, pins)
     other_files(evidence, pins.log(), replay.state, replay.rebuilt)
     steps = [
@@ -77,8 +82,10 @@ def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, Step]:
 class Replay:
     """One pass over the entries: cosignatures (step 2), tree (step 3), envelopes (step 5), rules and times (step 6)."""
 
-    def __init__(self, evidence: Evidence, note: Note, sizes: Collection[int], cosigned: Cosignatures):
-        self._evidence, self._note, self._cosigned = evidence, note, cosigned
+    def __init__(
+        self, evidence: Evidence, note: Note, sizes: Collection[int], cosigned: Cosignatures, receipts: Receipts
+    ):
+        self._evidence, self._note, self._cosigned, self._receipts = evidence, note, cosigned, receipts
         self.rebuilt = Step(3, N_("entries rebuild the root"))
         self.opened = Step(5, N_("statements open under admitted keys"))
         self.rules = Step(6, N_("replay of the rules"))
@@ -111,6 +118,7 @@ class Replay:
     def _fold(self, entries: list[bytes]) -> None:
         for entry in entries:
             self.genesis = self.genesis or digest(entry)
+            self._receipts.entry(self.state.size, entry)
             self.state, findings = apply(self.state, entry, self.state.size)
             if not findings:
                 self._clock.entry(self.state.size - 1, entry)

@@ -14,6 +14,7 @@ import typer
 from client_node import data_cli
 from client_node.consent_cli import consent, sign
 from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal, uplink_of
+from client_node.receipt_cli import proofs
 from contracts.errors import Refused, Unavailable
 from contracts.terminal import FOUND, OK
 from contracts.wording import N_
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(consent, name="consent")
 app.add_typer(data_cli.app, name="data")
+app.add_typer(proofs)
 
 
 @app.command(help=_("Make this node's keys and configuration.\n\nExample: client-node init --data /data/erp"))
@@ -166,13 +168,7 @@ def _say_measured(made: Any) -> None:
 @app.command(
     help=_("Take part: follow and cosign the log, contribute to rounds, until Ctrl-C.\n\nExample: client-node run")
 )
-def run(
-    witness: Annotated[
-        str, typer.Option("--witness", help=_("HOST:PORT at which logs and monitors reach this node's witness"))
-    ] = "",
-    home: Home = HOME,
-    lang: Lang = "",
-) -> int:
+def run(home: Home = HOME, lang: Lang = "") -> int:
     """One long-lived process a home."""
     import signal
 
@@ -184,23 +180,12 @@ def run(
         settings, mirror, budget, uplink = connected(home)
         node = Node(settings, uplink, mirror, budget)
         signal.signal(signal.SIGTERM, lambda *_arguments: node.stop())
-        end_witness = _serve_witness(mirror, witness) if witness else lambda: None
         terminal.ok(N_("running for {member}; Ctrl-C ends"), member=settings.member)
         try:
             node.run()
         except KeyboardInterrupt:
             node.stop()
-        finally:
-            end_witness()
     return OK
-
-
-def _serve_witness(mirror: Any, address: str) -> Any:
-    from client_node.witness_server import listen, make_app, serve
-
-    stop = serve(make_app(mirror.witness, mirror.log, lambda: mirror.tree), listen(address))
-    terminal.ok(N_("witness at http://{address}: add-checkpoint, and its newest checkpoint"), address=address)
-    return stop
 
 
 @app.command(help=_("What was agreed, spent and released.\n\nExample: client-node status --json"))
@@ -351,14 +336,10 @@ def pins(
     out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME, lang: Lang = ""
 ) -> int:
     """A member's view, never the coordinator's."""
-    from contracts.pins import fingerprint
-
     _settings, mirror, _budget = local(home)
     made = mirror.pins()
     out.write_text(made.model_dump_json(indent=1), encoding="utf-8")
-    terminal.ok(
-        N_("pins in {path}; fingerprint {print}"), path=out, print=fingerprint(made.origin, made.log_vkey, made.genesis)
-    )
+    terminal.ok(N_("pins in {path}; fingerprint {print}"), path=out, print=made.fingerprint())
     return OK
 
 

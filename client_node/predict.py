@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import hmac
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from client_node.budget import Budget
 from client_node.mirror import Mirror, document
+from client_node.receipts import keep_served
 from client_node.rows import schema_of
 from client_node.settings import Settings
 from client_node.sources import read_table
 from client_node.uplink import Uplink
 from contracts.artefact import read_artefact
-from contracts.envelope import canonical, digest, seal, to_base64
+from contracts.envelope import canonical, digest
 from contracts.errors import Refused
 from contracts.fields import new_id, time_text
+from contracts.receipts import output_commitment
 from contracts.rules.state import RunRecord
-from contracts.statements import Receipt, payload
+from contracts.statements import Receipt
 from contracts.wording import N_
 from engine.task import Model, Served, load
 from engine.votes import AtHome, Voted, VoteSet
@@ -99,8 +101,7 @@ def _receipt(
     settings: Settings, mirror: Mirror, run: RunRecord | None, agreement: str, data: bytes, voted: Voted
 ) -> Path:
     """A signed statement that chains served numbers to votes, model, run and agreement; salted, kept on this machine."""
-    salt = secrets.token_bytes(16)
-    output = json.dumps([asdict(line) for line in voted.lines], ensure_ascii=False).encode()
+    salt, texts = secrets.token_bytes(16), [canonical_line(line) for line in voted.lines]
     said = Receipt(
         record_id=new_id(),
         issued_at=time_text(datetime.now(UTC)),
@@ -110,13 +111,14 @@ def _receipt(
         model=run.release.model if run and run.release else None,
         votes=voted.votes.digest(),
         seen=mirror.seen(),
-        input_commit=digest(salt + data),
-        output_commit=digest(salt + output),
+        input_commit=digest(hmac.digest(salt, b"input", "sha256") + data),
+        output_commit=output_commitment(texts, salt),
     )
-    folder = settings.home / "receipts"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{voted.votes.task}-{said.record_id[-12:]}.json"
-    path.write_bytes(
-        canonical({"statement": to_base64(seal(payload(said), [settings.node_key])), "salt": to_base64(salt)})
-    )
-    return path
+    return keep_served(settings, said, texts, salt)
+
+
+def canonical_line(line: Served) -> str:
+    """One result in the one spelling that its receipt commits to; numbers as text, rounded to six places."""
+    reasons = [[name, f"{weight:.6f}"] for name, weight in line.reasons]
+    outcome = {name: f"{value:.6f}" for name, value in line.outcome.items()}
+    return canonical({"id": line.id, "outcome": outcome, "reasons": reasons}).decode("utf-8")

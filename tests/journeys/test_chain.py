@@ -71,12 +71,25 @@ def verdict(cluster, name):
     return verify(Folder(folder), Pins.model_validate_json(pins.read_bytes())), folder
 
 
+def receipts_prove_themselves(cluster, served):
+    """Consent, rounds, release and one served number, each judged alone by the pins of another member."""
+    pins, number = cluster.folder / "pins.json", cluster.folder / "number.receipt.json"
+    held = cluster.json("client_node", "receipts", home=cluster.homes[0])
+    assert {Path(file).name.partition("-")[0] for file in held} == {"consent", "round", "release"}
+    shown = served["lines"][0]["id"]
+    cluster.command("client_node", "show", served["receipt"], shown, "--out", number, home=cluster.homes[0])
+    for file in [*held, number]:
+        assert cluster.json("auditor", "verify-receipt", file, "--pins", pins)["clean"], file
+    told = cluster.json("auditor", "verify-receipt", number, "--pins", pins)
+    assert json.loads(told["shown"])["id"] == shown and told["rounds"] == ROUNDS and len(told["consents"]) == 4
+
+
 def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluster):
     assert "model released" in order(cluster)
     served = cluster.json("client_node", "score", home=cluster.homes[0])
     assert served["lines"][0]["reasons"] and {v["name"] for v in served["votes"]["votes"]} == {"own", "shared"}
-    assert json.loads(Path(served["receipt"]).read_text(encoding="utf-8"))["statement"]
     checked, folder = verdict(cluster, "first")
+    receipts_prove_themselves(cluster, served)
     assert checked.findings() == []
     assert not any("recomputed" in text for step in checked.steps for text, _ in step.not_checked), (
         "sums and models were recomputed"

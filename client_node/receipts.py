@@ -1,0 +1,141 @@
+"""The member's receipts: what it consented to, contributed, was promised and served, each a file that proves itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from client_node.mirror import Mirror, document
+from client_node.settings import Settings
+from client_node.uplink import Uplink
+from contracts.checkpoint import Note, parse_note
+from contracts.envelope import canonical, from_base64, open_entry, seal, strict_json, to_base64
+from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.receipts import Logged, Place, Served, Shown, places, salted_lines
+from contracts.statements import Contribution, Receipt, Release, Round, RoundOpen, parse, payload
+from contracts.wording import N_
+
+
+def folder_of(settings: Settings) -> Path:
+    """Where this node keeps them."""
+    folder = settings.home / "receipts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def relied_on(settings: Settings, mirror: Mirror, uplink: Uplink | None) -> Note:
+    """The newest checkpoint that a quorum has cosigned and that lies on this node's own copy; kept for days without
+    the coordinator."""
+    kept = folder_of(settings) / "checkpoint"
+    if uplink is not None:
+        try:
+            if mirror.witnessed(uplink):
+                kept.write_text(uplink.ask("checkpoint", "GET", "/checkpoint").text, encoding="utf-8")
+        except Unavailable:
+            pass
+    try:
+        note = parse_note(kept.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise Unavailable(
+            N_("no cosigned checkpoint has been seen yet"),
+            do=N_("try again when the coordinator can be reached"),
+        ) from error
+    return note
+
+
+def write_all(settings: Settings, mirror: Mirror, uplink: Uplink) -> list[Path]:
+    """Write every receipt that is missing or stood on a checkpoint without quorum; the new files."""
+    note = relied_on(settings, mirror, uplink)
+    held = mirror.entries()[: note.checkpoint.size]
+    missing = {
+        index: path
+        for name, index in _own(settings, held)
+        if not (path := folder_of(settings) / f"{name}-{index}.tlog-proof").exists()
+    }
+    for entry in places(held, missing):
+        path = missing[entry.index]
+        line = _line(settings, uplink, entry.data) if path.name.startswith("round") else None
+        path.write_text(Logged(entry, note, line).text(), encoding="utf-8")
+    return list(missing.values())
+
+
+def _own(settings: Settings, entries: list[bytes]) -> Iterator[tuple[str, int]]:
+    """(kind, index) of every entry that this member gets a receipt for."""
+    for index, entry in enumerate(entries):
+        said = parse(open_entry(entry).payload)
+        if said.kind in ("consent", "refusal") and getattr(said, "member", "") == settings.member:
+            yield said.kind, index
+        if isinstance(said, Release):
+            yield "release", index
+        if isinstance(said, Round) and settings.member in said.contributors:
+            yield "round", index
+
+
+def _line(settings: Settings, uplink: Uplink, entry: bytes) -> Place:
+    """The place of this member's own line in the list of a round; Invalid if the list names another line."""
+    closed = parse(open_entry(entry).payload)
+    assert isinstance(closed, Round) and closed.list_document
+    lines = [from_base64(text) for text in strict_json(document(settings, uplink, closed.list_document))]
+    for at, line in enumerate(lines):
+        opened = open_entry(line)
+        said = parse(opened.payload)
+        if isinstance(said, Contribution) and said.member == settings.member:
+            if not opened.holds_for(settings.node_key.public_key()):
+                break
+            return places(lines, [at])[0]
+    raise Invalid(
+        N_("round {round} lists a contribution that this node did not sign"),
+        do=N_("keep this node's files and tell an auditor"),
+        code="UPDATE_SIGNATURE",
+        round=closed.round,
+    )
+
+
+def keep_served(settings: Settings, said: Receipt, lines: list[str], salt: bytes) -> Path:
+    """The private file of one served result: signed statement, all lines, the salt. Nothing of it leaves by itself."""
+    held = {
+        "format": "mengbang-result/1",
+        "statement": to_base64(seal(payload(said), [settings.node_key])),
+        "lines": lines,
+        "salt": to_base64(salt),
+    }
+    path = folder_of(settings) / f"{said.record_id[-12:]}.result.json"
+    path.touch(mode=0o600)
+    path.write_bytes(canonical(held))
+    return path
+
+
+def show(settings: Settings, mirror: Mirror, result: Path, line_id: str, uplink: Uplink | None) -> str:
+    """The receipt that proves one line of a kept result to whoever is shown it, and tells nothing about the others."""
+    try:
+        held = strict_json(result.read_bytes())
+        statement, lines, salt = from_base64(held["statement"]), list(held["lines"]), from_base64(held["salt"])
+    except (FileNotFoundError, TrustError, KeyError, TypeError) as error:
+        raise Malformed(
+            N_("{path} is not a kept result"), do=N_("score and forecast write them, and say where"), path=result
+        ) from error
+    said = parse(open_entry(statement).payload)
+    at = [n for n, line in enumerate(lines) if strict_json(line.encode("utf-8"))["id"] == line_id]
+    if len(at) != 1 or not isinstance(said, Receipt):
+        raise Refused(N_("the result has no line {id}"), code="NO_LINE", id=line_id)
+    note = relied_on(settings, mirror, uplink)
+    entries = mirror.entries()[: note.checkpoint.size]
+    chain = places(entries, _chain(said, mirror, entries))
+    [shown] = places(salted_lines(lines, salt), at)
+    return Served(statement, note, tuple(chain), Shown(shown)).text()
+
+
+def _chain(answer: Receipt, mirror: Mirror, entries: list[bytes]) -> list[int]:
+    """Indices of everything that a served number stands on."""
+    key = mirror.state.live_key(answer.member, "node")
+    found = {mirror.state.agreements[answer.agreement].index} | ({key[1].index} if key else set())
+    if answer.order is None:
+        return sorted(found)
+    run = mirror.state.runs[answer.order]
+    found.add(run.index)
+    for index in range(run.index, len(entries)):
+        said = parse(open_entry(entries[index]).payload)
+        if isinstance(said, Release | Round | RoundOpen) and said.order == run.run:
+            found.add(index)
+            found |= {at for _member, at in said.members} if isinstance(said, RoundOpen) else set()
+    return sorted(found)

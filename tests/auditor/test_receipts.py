@@ -1,0 +1,237 @@
+"""Receipts prove something alone; beside a log they show what it left out."""
+
+import json
+
+import pytest
+
+from auditor.evidence import Folder
+from auditor.receipts import judge, read_receipt
+from auditor.verify import verify
+from contracts.checkpoint import Note
+from contracts.envelope import open_entry, seal
+from contracts.errors import Malformed
+from contracts.merkle import Tree, leaf_hash
+from contracts.pins import Pins
+from contracts.receipts import (
+    Logged,
+    Place,
+    Served,
+    Shown,
+    output_commitment,
+    places,
+    read_logged,
+    read_served,
+    salted_lines,
+)
+from contracts.statements import Contribution, LedgerHead, Receipt, Seen, parse, payload
+from simulator import NOTHING, Trust
+
+SALT = b"s" * 16
+LINES = ['{"id":"A"}', '{"id":"B"}', '{"id":"C"}']
+
+
+def kinds(trust):
+    return [parse(open_entry(entry).payload).kind for entry in trust.entries]
+
+
+def statement(trust, lines=LINES, **changes):
+    run = trust.run
+    fields = {
+        **trust.stamp(),
+        "member": trust.firms[0].member,
+        "agreement": run.order.agreement,
+        "order": run.run,
+        "model": run.release.model,
+        "votes": NOTHING,
+        "seen": Seen(size=0, root=NOTHING),
+        "input_commit": NOTHING,
+        "output_commit": output_commitment(lines, SALT),
+    } | changes
+    return Receipt(**fields)
+
+
+def served(trust, said=None, *, line=1, signer=None, leave_out=(), note=None):
+    entries = trust.entries
+    chain = places(entries, [i for i, kind in enumerate(kinds(trust)) if kind not in ("genesis", *leave_out)])
+    [shown] = places(salted_lines(LINES, SALT), [line])
+    sealed = seal(payload(said or statement(trust)), [signer or trust.firms[0].node])
+    return Served(sealed, note or trust.note(), tuple(chain), Shown(shown))
+
+
+@pytest.fixture
+def trust():
+    made = Trust()
+    made.whole_run()
+    return made
+
+
+@pytest.fixture
+def pins(trust):
+    return Pins.model_validate(trust.pins())
+
+
+def fault(receipt, pins, tmp_path):
+    file = tmp_path / "one.tlog-proof"
+    file.write_text(receipt.text(), encoding="utf-8")
+    told = judge(file, pins)
+    return told.fault and told.fault.code
+
+
+def logged(trust, index, note=None):
+    return Logged(places(trust.entries, [index])[0], note or trust.note())
+
+
+def test_a_receipt_of_a_consent_proves_it_alone(trust, pins, tmp_path):
+    at = kinds(trust).index("consent")
+    receipt = logged(trust, at)
+    assert read_logged(receipt.text()) == receipt
+    assert fault(receipt, pins, tmp_path) is None
+    told = judge(tmp_path / "one.tlog-proof", pins)
+    assert "consents from" in " ".join(said.text() for said in told.sentences)
+    assert told.fields["cosigners"] == 3 and len(told.not_checked) == 1
+
+
+def test_every_altered_byte_of_a_receipt_is_found(trust, pins, tmp_path):
+    for text in (logged(trust, kinds(trust).index("consent")).text(), served(trust).text()):
+        whole = text.encode("utf-8")
+        for at in range(0, len(whole), max(1, len(whole) // 300)):
+            file = tmp_path / "altered"
+            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            told = judge(file, pins)
+            assert told.fault or "do not know" in told.not_checked[0].text(), at  # a cosigner's name was altered
+
+
+def test_a_checkpoint_of_too_few_witnesses_or_of_another_log_is_not_relied_on(trust, pins, tmp_path):
+    whole = trust.note()
+    few = Note(whole.checkpoint, whole.signatures[:2])
+    assert fault(logged(trust, 5, few), pins, tmp_path) == "RECEIPT_QUORUM"
+    foreign = Trust()
+    foreign.whole_run()
+    assert fault(logged(foreign, 5), pins, tmp_path) == "RECEIPT_SIGNATURE"
+    unsigned = Note(whole.checkpoint, whole.signatures[1:])
+    assert fault(logged(trust, 5, unsigned), pins, tmp_path) == "RECEIPT_SIGNATURE"
+
+
+def test_a_wrong_path_and_another_history_are_found(trust, pins, tmp_path):
+    right = logged(trust, 5)
+    moved = Logged(Place(right.entry.data, 6, right.entry.size, right.entry.path), right.note)
+    assert fault(moved, pins, tmp_path) == "RECEIPT_PROOF"
+    other = pins.model_copy(update={"root": "sha256:" + "1" * 64})
+    assert fault(right, other, tmp_path) == "EQUIVOCATION"
+
+
+def test_a_round_receipt_proves_the_members_own_line(tmp_path):
+    trust = Trust()
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    trust.open()
+    opened = trust.run.open_round()
+
+    def line(firm, round=1):
+        said = Contribution(
+            **trust.stamp(),
+            member=firm.member,
+            order=trust.run.run,
+            open=opened.open_index,
+            round=round,
+            payload=NOTHING,
+            model_in=trust.run.model,
+            bundle=NOTHING,
+            seen=Seen(size=0, root=NOTHING),
+            ledger=LedgerHead(head=NOTHING, rho_total_nano=0),
+        )
+        return seal(payload(said), [firm.node])
+
+    lines = [line(firm) for firm in trust.firms]
+    trust.close(list_root="sha256:" + Tree(map(leaf_hash, lines)).root().hex())
+    pins = Pins.model_validate(trust.pins())
+    [entry] = places(trust.entries, [len(trust.entries) - 1])
+    own = Logged(entry, trust.note(), places(lines, [1])[0])
+    assert read_logged(own.text()) == own and fault(own, pins, tmp_path) is None
+    foreign = [line(firm, round=2) for firm in trust.firms]
+    assert fault(Logged(entry, trust.note(), places(foreign, [1])[0]), pins, tmp_path) == "RECEIPT_PROOF"
+    elsewhere = Logged(places(trust.entries, [3])[0], trust.note(), places(lines, [1])[0])
+    assert fault(elsewhere, pins, tmp_path) == "RECEIPT_LINE"
+
+
+def test_a_served_number_leads_to_its_consents_and_shows_nothing_else(trust, pins, tmp_path):
+    receipt = served(trust)
+    assert read_served(receipt.text()) == receipt and fault(receipt, pins, tmp_path) is None
+    told = judge(tmp_path / "one.tlog-proof", pins)
+    assert told.fields["shown"] == LINES[1] and LINES[0] not in receipt.text()
+    assert told.fields["rounds"] == 3 and len(told.fields["consents"]) == 3
+    assert told.fields["model"] == trust.run.release.model
+
+
+def test_a_number_of_the_members_own_models_needs_no_ones_consent(trust, pins, tmp_path):
+    alone = served(trust, statement(trust, order=None, model=None), leave_out=("consent", "release", "round"))
+    assert fault(alone, pins, tmp_path) is None
+    assert "own models alone" in " ".join(s.text() for s in judge(tmp_path / "one.tlog-proof", pins).sentences)
+
+
+@pytest.mark.parametrize(
+    ("cheat", "code"),
+    [
+        (lambda t: served(t, statement(t, model=NOTHING)), "RECEIPT_MODEL"),
+        (lambda t: served(t, statement(t, agreement=NOTHING)), "RECEIPT_AGREEMENT"),
+        (lambda t: served(t, statement(t, order=NOTHING)), "RECEIPT_RELEASE"),
+        (lambda t: served(t, statement(t, [*LINES[::-1], "{}"])), "RECEIPT_COMMITMENT"),
+        (lambda t: served(t, signer=t.firms[1].node), "RECEIPT_SIGNATURE"),
+        (lambda t: served(t, leave_out=("key",)), "RECEIPT_SIGNATURE"),
+        (lambda t: served(t, leave_out=("release",)), "RECEIPT_RELEASE"),
+        (lambda t: served(t, leave_out=("round",)), "RECEIPT_MODEL"),
+        (lambda t: served(t, leave_out=("consent",)), "RECEIPT_CONSENT"),
+        (lambda t: served(t, leave_out=("agreement",)), "RECEIPT_AGREEMENT"),
+    ],
+)
+def test_a_served_receipt_that_breaks_at_one_link_is_found(trust, pins, tmp_path, cheat, code):
+    assert fault(cheat(trust), pins, tmp_path) == code
+
+
+def test_a_log_that_left_out_what_a_receipt_proves_is_found(trust, tmp_path):
+    acknowledged = logged(trust, len(trust.entries) - 1)
+    shorter_pins = {**trust.pins(), "size": 3, "root": "sha256:" + trust.note(3).checkpoint.root.hex()}
+    last = trust.entries.pop()
+    trust.entries.append(trust.entries.pop() if not last else seal(payload(statement(trust)), [trust.office]))
+    trust.write(tmp_path)
+    (tmp_path / "receipts").mkdir()
+    (tmp_path / "receipts" / "release.tlog-proof").write_text(acknowledged.text(), encoding="utf-8")
+    found = verify(Folder(tmp_path), Pins.model_validate(shorter_pins)).findings()
+    assert "RECEIPT_NOT_IN_LOG" in {f.code for f in found}
+    assert "SELF_EQUIVOCATION" in {f.code for f in found}
+
+
+def test_a_log_that_holds_what_a_receipt_proves_is_clean(trust, pins, tmp_path):
+    trust.write(tmp_path)
+    (tmp_path / "receipts").mkdir()
+    (tmp_path / "receipts" / "consent.tlog-proof").write_text(logged(trust, 9).text(), encoding="utf-8")
+    (tmp_path / "receipts" / "number.tlog-proof").write_text(served(trust).text(), encoding="utf-8")
+    assert verify(Folder(tmp_path), pins).findings() == []
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xff", b"c2sp.org/tlog-proof@v1\n", b'{"format":"mengbang-served/1"}'])
+def test_what_is_no_receipt_is_refused_in_words(data):
+    with pytest.raises(Malformed) as error:
+        read_receipt(data)
+    assert error.value.code == "RECEIPT_FORM"
+
+
+def test_the_command_exits_as_documented(trust, pins, tmp_path, run_command):
+    (tmp_path / "pins.json").write_text(pins.model_dump_json(), encoding="utf-8")
+    (tmp_path / "good.tlog-proof").write_text(logged(trust, 9).text(), encoding="utf-8")
+    good = run_command(
+        "auditor",
+        "verify-receipt",
+        str(tmp_path / "good.tlog-proof"),
+        "--pins",
+        str(tmp_path / "pins.json"),
+        "--lang",
+        "en",
+    )
+    assert good.returncode == 0 and "entry 9 is in the log" in good.stdout, good.stderr
+    (tmp_path / "bad.tlog-proof").write_text(logged(Trust(), 3).text(), encoding="utf-8")
+    bad = run_command(
+        "auditor", "verify-receipt", str(tmp_path / "bad.tlog-proof"), "--pins", str(tmp_path / "pins.json"), "--json"
+    )
+    assert bad.returncode == 1 and json.loads(bad.stdout)["clean"] is False

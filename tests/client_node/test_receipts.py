@@ -1,0 +1,79 @@
+"""A node writes its receipts from its own copy of the log; whoever holds pins checks them."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from client_node.receipts import keep_served, relied_on, show, write_all
+from contracts.errors import Invalid, Malformed, Refused, Unavailable
+from contracts.pins import Pins
+from contracts.receipts import check_logged, check_served, output_commitment, read_logged, read_served
+from contracts.statements import Receipt, Seen
+from simulator import NOTHING, Trust
+
+SALT = b"s" * 16
+LINES = ['{"id":"A","outcome":{"risk":"0.1"}}', '{"id":"B","outcome":{"risk":"0.2"}}']
+
+
+@pytest.fixture
+def node(tmp_path):
+    """A member of a trust with a whole run: settings, its copy of the log, an uplink that shows a cosigned checkpoint."""
+    trust = Trust()
+    trust.whole_run()
+    firm = trust.firms[0]
+    settings = SimpleNamespace(home=tmp_path, member=firm.member, node_key=firm.node)
+    mirror = SimpleNamespace(state=trust.state, entries=lambda: list(trust.entries), witnessed=lambda uplink: 1)
+    uplink = SimpleNamespace(ask=lambda *words: SimpleNamespace(text=trust.note().text(), content=b"[]"))
+    return trust, settings, mirror, uplink
+
+
+def test_the_checkpoint_that_was_relied_on_stays_when_the_coordinator_goes(node):
+    trust, settings, mirror, uplink = node
+    with pytest.raises(Unavailable):
+        relied_on(settings, mirror, None)
+    assert relied_on(settings, mirror, uplink) == trust.note() == relied_on(settings, mirror, None)
+
+
+def test_one_line_of_a_kept_result_is_shown_without_the_others(node):
+    trust, settings, mirror, uplink = node
+    run = trust.run
+    said = Receipt(
+        **trust.stamp(),
+        member=settings.member,
+        agreement=run.order.agreement,
+        order=run.run,
+        model=run.release.model,
+        votes=NOTHING,
+        seen=Seen(size=0, root=NOTHING),
+        input_commit=NOTHING,
+        output_commit=output_commitment(LINES, SALT),
+    )
+    kept = keep_served(settings, said, LINES, SALT)
+    assert kept.stat().st_mode & 0o077 == 0
+    receipt = read_served(show(settings, mirror, kept, "B", uplink))
+    standing = check_served(receipt, Pins.model_validate(trust.pins()))
+    assert receipt.shown.text == LINES[1] and standing.release.rounds == 3 and len(standing.consents) == 3
+    assert "0.1" not in receipt.text() and LINES[0].encode().hex() not in receipt.text()
+    with pytest.raises(Refused):
+        show(settings, mirror, kept, "C", uplink)
+    kept.write_text("{}", encoding="utf-8")
+    with pytest.raises(Malformed):
+        show(settings, mirror, kept, "B", uplink)
+
+
+def test_a_round_that_lists_a_line_which_this_node_did_not_sign_is_not_receipted(node):
+    _, settings, mirror, uplink = node
+    with pytest.raises(Invalid):  # the list document served here is not the one that the log names
+        write_all(settings, mirror, uplink)
+
+
+def test_consents_and_releases_are_written_once(node):
+    trust, settings, mirror, uplink = node
+    stranger = SimpleNamespace(home=settings.home, member=trust.firms[1].member, node_key=trust.firms[1].node)
+    mirror.entries = lambda: trust.entries[:12]
+    uplink.ask = lambda *words: SimpleNamespace(text=trust.note(12).text())
+    written = write_all(stranger, mirror, uplink)
+    assert [path.name.partition("-")[0] for path in written] == ["consent"]
+    assert write_all(stranger, mirror, uplink) == []
+    proven = check_logged(read_logged(written[0].read_text(encoding="utf-8")), Pins.model_validate(trust.pins()))
+    assert proven.member == stranger.member
