@@ -211,12 +211,14 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         for r in mirror.state.runs_in_order()
         if r.release
     ]
+    promises = _promises(mirror.state, settings, year)
     checked = mirror.state.privacy_checks.get(settings.member)
     seen = {
         "member": settings.member,
         "privacy_check": checked and {"index": checked[0], **checked[1].model_dump(mode="json")},
         "log_size": mirror.state.size,
         "accounts": accounts,
+        "promises": [promise.sentences(_) for promise in promises],
         "ledger_rho_nano": budget.head().rho_total_nano,
         "released": released,
         "bytes_left": sum(row[2] for row in budget.gone()),
@@ -226,8 +228,9 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         terminal.json(seen)
         return OK
     terminal.say(N_("member {member}, log copy of {log_size} entries, {bytes_left} bytes left this machine"), **seen)
-    for account in accounts:
-        terminal.say(N_("budget {dataset} ({unit}): epsilon {epsilon} charged this year"), **account)
+    for promise in promises:
+        for sentence in promise.sentences(_):
+            print(" ", sentence)
     if checked and checked[1].faults:
         terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=checked[0])
     elif checked:
@@ -237,6 +240,33 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     for one in released:
         terminal.say(N_("released: {task} after {rounds} rounds, {model}"), **one)
     return OK
+
+
+def _promises(state: Any, settings: Any, year: str) -> list[Any]:
+    """What the log's charges of this year amount to, account by account."""
+    from contracts.promise import Promise, sum_view
+    from privacy.curves import epsilon, insider_recognition
+
+    made = []
+    for account, rho_nano in state.charges.items():
+        member, dataset, unit, partition, period = account
+        if (member, period) != (settings.member, year):
+            continue
+        view = sum_view(state, account)
+        made.append(
+            Promise(
+                dataset,
+                unit,
+                partition,
+                period,
+                settings.delta,
+                epsilon(rho_nano, settings.delta),
+                insider_recognition(rho_nano),
+                epsilon(view[0], settings.delta) if view else None,
+                view[1] if view else None,
+            )
+        )
+    return made
 
 
 @app.command(

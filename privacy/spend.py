@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -54,3 +54,12 @@ def total(spends: Iterable[Spend], dataset: str, unit: Unit, partition: Partitio
     """Nano-rho charged to one account; zCDP composes by addition (Bun and Steinke 2016, lemma 1.7)."""
     account = (dataset, unit, partition)
     return sum(s.rho_nano for s in spends if (s.dataset, s.unit, s.partition) == account)
+
+
+def seen_by_sum(rounds: Iterable[tuple[int, Sequence[int]]]) -> int:
+    """Nano-rho that whoever sees only the sums holds: of each round (sensitivity, sigma of each honest survivor).
+
+    The noise of honest survivors adds up, so a round costs D^2 / (2 sum of sigma^2), rounded up. Drop-outs and
+    unequal sigmas count, which a division of rho by the number of members would not see.
+    """
+    return sum(-(-(10**9) * reach * reach // (2 * sum(s * s for s in sigmas))) for reach, sigmas in rounds)
