@@ -11,6 +11,7 @@ import typer
 from auditor.look import look
 from auditor.opening import open_source, read_pins
 from auditor.terminal import Identity, Json, Lang, PinsFile, _, terminal
+from auditor.watching import watching
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.terminal import COULD_NOT, FOUND, OK
 from contracts.wording import N_
@@ -174,6 +175,7 @@ def pins_compare(files: list[Path], lang: Lang = "") -> int:
 
 app.add_typer(look)
 app.add_typer(pins_app, name="pins")
+app.add_typer(watching)
 
 
 def _without_pins(source: str) -> int:

@@ -76,6 +76,23 @@ class Served:
             )
         return answer.content
 
+    def send(self, path: str, value: dict[str, object]) -> None:
+        """Hand something to the coordinator; Unavailable if it is not taken."""
+        try:
+            answer = self._client.post(f"{self._url}/{path}", json=value)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                N_("{url} cannot be reached"),
+                why=N_("{error}"),
+                do=N_("check the address and the network"),
+                url=self._url,
+                error=error,
+            ) from error
+        if answer.status_code != 200:
+            raise Unavailable(
+                N_("{url} answered {status} for {path}"), url=self._url, status=answer.status_code, path=path
+            )
+
     def paths(self) -> list[str]:
         """The kept checkpoints: nothing else at an address can be listed."""
         listed = self.read("checkpoints")

@@ -43,6 +43,19 @@ def make_identity(folder: Path, now: datetime) -> Path:
     return request
 
 
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """The auditor's key at `path`; Malformed if there is none."""
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise Malformed(
+            N_("{path} is not an auditor's key"), do=N_("make one with: auditor init DIR"), path=path
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Malformed(N_("{path} is not an auditor's key"), do=N_("make one with: auditor init DIR"), path=path)
+    return key
+
+
 class SignedBy(httpx.Auth):
     """Signs every request of an httpx client with one key."""
 
@@ -52,15 +65,7 @@ class SignedBy(httpx.Auth):
     @classmethod
     def of_file(cls, path: Path) -> SignedBy:
         """The signer whose key lies at `path`."""
-        try:
-            key = load_pem_private_key(path.read_bytes(), None)
-        except (OSError, ValueError) as error:
-            raise Malformed(
-                N_("{path} is not an auditor's key"), do=N_("make one with: auditor init DIR"), path=path
-            ) from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise Malformed(N_("{path} is not an auditor's key"), do=N_("make one with: auditor init DIR"), path=path)
-        return cls(key)
+        return cls(read_key(path))
 
     def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
         """See httpx.Auth."""

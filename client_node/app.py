@@ -87,6 +87,8 @@ class Node:
 
     def _follow_log(self) -> None:
         self._mirror.follow(self._uplink, WAIT_S)
+        if not self._mirror.witness.has_memory():
+            consents.retire_witness(self._settings, self._mirror, self._uplink)
         self._fetch_released()
         self._tell_check()
         if consents.is_withdrawn(self._settings):

@@ -29,6 +29,7 @@ def run_checks(home: Path) -> list[Outcome]:
     except TrustError as error:
         return [*outcomes, (N_("chamber"), "", error)]
     outcomes.append(_try(N_("connection, clock and log"), lambda: _log(mirror, uplink)))
+    outcomes.append(_try(N_("witness"), lambda: _witness(mirror)))
     for agreement in [mirror.state.active_agreement()]:
         if agreement:
             outcomes += _data(settings, mirror, uplink, budget, agreement)
@@ -51,6 +52,11 @@ def _log(mirror: Mirror, uplink: Uplink) -> str:
     while mirror.follow(uplink, 0) is not None:
         pass
     return f"{mirror.state.size}  {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+def _witness(mirror: Mirror) -> str:
+    latest = mirror.witness.latest()
+    return str(latest.checkpoint.size if latest else 0)
 
 
 def _data(settings: Settings, mirror: Mirror, uplink: Uplink, budget: Budget, agreement: str) -> list[Outcome]:

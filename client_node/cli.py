@@ -168,7 +168,13 @@ def _say_measured(made: Any) -> None:
 @app.command(
     help=_("Take part: follow and cosign the log, contribute to rounds, until Ctrl-C.\n\nExample: client-node run")
 )
-def run(home: Home = HOME, lang: Lang = "") -> int:
+def run(
+    witness: Annotated[
+        str, typer.Option("--witness", help=_("HOST:PORT at which logs and monitors reach this node's witness"))
+    ] = "",
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
     """One long-lived process a home."""
     import signal
 
@@ -180,12 +186,23 @@ def run(home: Home = HOME, lang: Lang = "") -> int:
         settings, mirror, budget, uplink = connected(home)
         node = Node(settings, uplink, mirror, budget)
         signal.signal(signal.SIGTERM, lambda *_arguments: node.stop())
+        end_witness = _serve_witness(mirror, witness) if witness else lambda: None
         terminal.ok(N_("running for {member}; Ctrl-C ends"), member=settings.member)
         try:
             node.run()
         except KeyboardInterrupt:
             node.stop()
+        finally:
+            end_witness()
     return OK
+
+
+def _serve_witness(mirror: Any, address: str) -> Any:
+    from client_node.witness_server import listen, make_app, serve
+
+    stop = serve(make_app(mirror.witness, mirror.log, lambda: mirror.tree), listen(address))
+    terminal.ok(N_("witness at http://{address}: add-checkpoint, and its newest checkpoint"), address=address)
+    return stop
 
 
 @app.command(help=_("What was agreed, spent and released.\n\nExample: client-node status --json"))

@@ -7,19 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from client_node.budget import read_ledger
 from client_node.mirror import Mirror, read_documents
 from client_node.settings import Settings
 from client_node.uplink import Uplink
 from contracts.agreement import Terms
 from contracts.checkpoint import verify_proof
-from contracts.envelope import canonical, digest, seal, to_base64
+from contracts.envelope import canonical, digest, key_id, seal, to_base64
 from contracts.errors import Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.merkle import leaf_hash
 from contracts.rules.consents import is_narrower
 from contracts.rules.state import is_live
-from contracts.statements import Consent, DatasetScope, GivenBy, Notice, Predicate, Scope, payload
+from contracts.statements import Consent, DatasetScope, GivenBy, KeyState, Notice, Predicate, Scope, payload
 from contracts.wording import N_, Language
 
 
@@ -186,12 +188,24 @@ def withdrawal(settings: Settings, mirror: Mirror, agreement: str) -> Consent:
     )
 
 
-def send(settings: Settings, mirror: Mirror, uplink: Uplink, predicate: Predicate) -> int:
+def send(
+    settings: Settings, mirror: Mirror, uplink: Uplink, predicate: Predicate, key: Ed25519PrivateKey | None = None
+) -> int:
     """Log a statement of this member; its index, after the inclusion proof was verified (`client-node receipts` keeps one)."""
-    entry = seal(payload(predicate), [settings.node_key])
+    entry = seal(payload(predicate), [key or settings.node_key])
     told = uplink.ask("statement", "POST", "/v1/statements", {"entry": to_base64(entry)}).json()
     index, _ = verify_proof(str(told["proof"]), leaf_hash(entry), mirror.log)
     return index
+
+
+def retire_witness(settings: Settings, mirror: Mirror, uplink: Uplink) -> None:
+    """End the witness key whose memory is lost: it could sign a second history without knowing."""
+    key = settings.witness_key
+    name = key_id(key.public_key())
+    held = mirror.state.keys.get(name)
+    if held is not None and held.ended is None:
+        stamp = {"record_id": new_id(), "issued_at": time_text(datetime.now(UTC))}
+        send(settings, mirror, uplink, KeyState(**stamp, key=name, state="retired"), key)
 
 
 def withdraw(settings: Settings, mirror: Mirror, uplink: Uplink) -> bool:

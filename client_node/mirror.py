@@ -1,31 +1,27 @@
-"""The member's own copy of the log, and the witness that watches it grow.
-
-Check and store are one transaction: a checkpoint is cosigned only after its entries are on this disk, extend
-what was here before, and give exactly its root.
-"""
+"""The member's own copy of the log: every entry on this disk, folded by this node, under a root that it rebuilt itself."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
 from client_node.settings import Settings
 from client_node.uplink import Uplink
+from client_node.witness import Witness
 from contracts import tiles
 from contracts.checkpoint import (
     Note,
     NoteKey,
-    cosign_note,
     parse_note,
     parse_vkey,
     verify_log_signature,
     witness_name,
 )
+from contracts.contradiction import Contradiction, fork, truncation
 from contracts.envelope import digest
 from contracts.errors import Invalid
-from contracts.merkle import Frontier, leaf_hash
+from contracts.merkle import Tree, leaf_hash
 from contracts.pins import Pins
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
@@ -45,8 +41,7 @@ class Mirror:
         self._settings, self._invite = settings, invite
         self._path = settings.home / "mirror.db"
         self.state: TrustState = EMPTY
-        self._frontier = Frontier()
-        self._roots = [self._frontier.root()]
+        self.tree = Tree()
         self.note: Note | None = None
         with self._open() as connection:
             connection.executescript(_TABLES)
@@ -63,8 +58,7 @@ class Mirror:
 
     def _take(self, entry: bytes) -> None:
         self.state, _ = apply(self.state, entry, self.state.size)
-        self._frontier.append(leaf_hash(entry))
-        self._roots.append(self._frontier.root())
+        self.tree.extend([leaf_hash(entry)])
 
     @property
     def log(self) -> NoteKey:
@@ -78,56 +72,102 @@ class Mirror:
 
     def seen(self) -> Seen:
         """The newest verified state, for signed statements."""
-        return Seen(size=self._frontier.size, root="sha256:" + self._frontier.root().hex())
+        return Seen(size=self.tree.size, root="sha256:" + self.tree.root().hex())
+
+    @property
+    def witness(self) -> Witness:
+        """This member's witness key, watching this log."""
+        name = witness_name(self.log.name, self._settings.member)
+        return Witness(self._settings.home, self._settings.witness_key, name=name, log=self.log)
 
     def follow(self, uplink: Uplink, wait_s: float) -> Note | None:
-        """Wait for a newer checkpoint, verify and store what it adds, cosign it. None if there is none."""
-        text = uplink.ask("head", "GET", f"/v1/head?after={self._frontier.size}&wait={wait_s}").json()["checkpoint"]
+        """Wait for another checkpoint, verify and store what it adds, cosign it. None if there is none.
+
+        Invalid if it shows another history (EQUIVOCATION) or less than was seen before (TRUNCATED); what proves it
+        is then in the folder `evidence`.
+        """
+        text = uplink.ask("head", "GET", f"/v1/head?after={self.tree.size}&wait={wait_s}").json()["checkpoint"]
         if text is None:
             return None
         note = parse_note(text)
         verify_log_signature(note, self.log)
+        if note.checkpoint.size < self.tree.size:
+            raise self._truncated(note)
         self._extend(uplink, note)
-        name = witness_name(self.log.name, self._settings.member)
-        if name in self.state.witnesses():
-            line = cosign_note(note, self._settings.witness_key, name=name, time=int(time.time()))
-            uplink.ask("cosignature", "POST", "/v1/cosignatures", {"size": note.checkpoint.size, "line": line})
+        self._cosign(uplink, note)
         return note
+
+    def _cosign(self, uplink: Uplink, note: Note) -> None:
+        """Pull mode: this node fetched the checkpoint itself and hands its cosignature back."""
+        key = self.state.witnesses().get(self.witness.name)
+        if key is None or key.public != self._settings.witness_key.public_key() or not self.witness.has_memory():
+            return
+        line = self.witness.follow(note, self.tree)
+        if line is not None:
+            uplink.ask("cosignature", "POST", "/v1/cosignatures", {"size": note.checkpoint.size, "line": line})
 
     def _extend(self, uplink: Uplink, note: Note) -> None:
         """Fetch the new entries; Invalid (EQUIVOCATION) unless they extend this copy to exactly the signed root."""
-        added = fetch_entries(uplink, self._frontier.size, note.checkpoint.size)
-        frontier, state, roots = self._frontier.copy(), self.state, list(self._roots)
+        start = self.tree.size
+        added = fetch_entries(uplink, start, note.checkpoint.size)
+        frontier, state = self.tree.frontier(), self.state
         for entry in added:
             state, _ = apply(state, entry, state.size)
             frontier.append(leaf_hash(entry))
-            roots.append(frontier.root())
         if (frontier.size, frontier.root()) != (note.checkpoint.size, note.checkpoint.root):
-            raise Invalid(
-                N_("the log shown now does not extend the log seen before"),
-                why=N_("size {size}, shown root {shown}, own root {own}"),
-                do=N_("do not contribute; tell other members and an auditor, keep this node's files"),
-                code="EQUIVOCATION",
-                size=note.checkpoint.size,
-                shown=note.checkpoint.root.hex(),
-                own=frontier.root().hex(),
-            )
-        first = added[0] if self._frontier.size == 0 else None
-        if first is not None and digest(first) != self._invite["genesis"]:
+            raise self._forked(uplink, note, frontier.root())
+        if added and start == 0 and digest(added[0]) != self._invite["genesis"]:
             raise Invalid(N_("the log begins with another entry than the invite says"), code="GENESIS")
         with self._open() as connection:
-            start = self._frontier.size
             connection.executemany("INSERT INTO entry VALUES (?, ?)", list(enumerate(added, start)))
             connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (note.checkpoint.size, note.text()))
-        self._frontier, self._roots, self.state, self.note = frontier, roots, state, note
+        self.tree.extend(map(leaf_hash, added))
+        self.state, self.note = state, note
+
+    def _truncated(self, note: Note) -> Invalid:
+        if self.note is not None:
+            self._keep(truncation(note, self.note))
+        return Invalid(
+            N_("the log has become shorter: it shows {size} entries, this node holds {held}"),
+            do=N_("do not contribute; hand the folder {evidence} to other members and an auditor"),
+            code="TRUNCATED",
+            size=note.checkpoint.size,
+            held=self.tree.size,
+            evidence=self._settings.home / "evidence",
+        )
+
+    def _forked(self, uplink: Uplink, note: Note, own: bytes) -> Invalid:
+        """The error, after what can be proven to others was kept."""
+        shown = Tree(map(leaf_hash, fetch_entries(uplink, 0, note.checkpoint.size)))
+        try:
+            if self.note is not None:
+                self._keep(fork(self.note, note, shown))
+        except ValueError:
+            pass  # the tiles do not lead to the signed root either: there is nothing that would convince a stranger
+        return Invalid(
+            N_("the log shown now does not extend the log seen before"),
+            why=N_("size {size}, shown root {shown}, own root {own}"),
+            do=N_("do not contribute; hand the folder {evidence} to other members and an auditor"),
+            code="EQUIVOCATION",
+            size=note.checkpoint.size,
+            shown=note.checkpoint.root.hex(),
+            own=own.hex(),
+            evidence=self._settings.home / "evidence",
+        )
+
+    def _keep(self, proof: Contradiction) -> None:
+        folder = self._settings.home / "evidence"
+        folder.mkdir(exist_ok=True)
+        text = proof.model_dump_json(indent=1)
+        (folder / f"{proof.kind}-{digest(text.encode())[7:23]}.json").write_text(text, encoding="utf-8")
 
     def witnessed(self, uplink: Uplink) -> int:
         """Size of the newest checkpoint that a quorum of members has cosigned and that lies on this very tree."""
         note = parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text)
         size = note.checkpoint.size
-        if size >= len(self._roots):
+        if size > self.tree.size:
             self.follow(uplink, 0)
-        if size >= len(self._roots) or self._roots[size] != note.checkpoint.root:
+        if size > self.tree.size or self.tree.root(size) != note.checkpoint.root:
             raise Invalid(N_("the cosigned checkpoint is not on the tree that this node has seen"), code="EQUIVOCATION")
         quorum = self.state.quorum_at(size)
         return size if quorum.is_met(quorum.cosigners(note, self.log)) else 0

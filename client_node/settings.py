@@ -14,6 +14,7 @@ from typing import IO, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from client_node.witness import begin_memory
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from privacy.plan import PlanError, decimal
@@ -75,6 +76,7 @@ def create_home(home: Path, data: Path) -> Settings:
             os.open(home / "keys" / f"{name}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
         ) as file:
             file.write(pem)
+    begin_memory(home, _read_key(home / "keys" / "witness.pem"))
     text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
     (home / "config.toml").write_text(text, encoding="utf-8")
     return read_home(home)

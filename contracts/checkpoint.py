@@ -190,6 +190,23 @@ def cosigners(note: Note, log: NoteKey, witnesses: Mapping[str, NoteKey]) -> dic
     return found
 
 
+def format_submission(old: int, proof: Sequence[bytes], note: Note) -> str:
+    """The body of add-checkpoint (C2SP tlog-witness): old size, consistency proof, checkpoint."""
+    return f"old {old}\n" + "".join(to_base64(h) + "\n" for h in proof) + "\n" + note.text()
+
+
+def parse_submission(text: str) -> tuple[int, list[bytes], Note]:
+    """(old size, consistency proof, checkpoint) of an add-checkpoint body in its one spelling; Malformed otherwise."""
+    head, _, rest = text.partition("\n\n")
+    first, *lines = head.split("\n")
+    if not re.fullmatch(r"old (0|[1-9][0-9]{0,15})", first) or len(lines) > 63:
+        raise Malformed(N_("this is not a submission to a witness"))
+    old, proof, note = int(first.removeprefix("old ")), [from_base64(line) for line in lines], parse_note(rest)
+    if any(len(h) != 32 for h in proof) or format_submission(old, proof, note) != text:
+        raise Malformed(N_("this is not a submission to a witness"))
+    return old, proof, note
+
+
 def format_proof(index: int, proof: Sequence[bytes], note: Note) -> str:
     """A receipt (c2sp.org/tlog-proof@v1): index, audit path, checkpoint."""
     hashes = "".join(to_base64(h) + "\n" for h in proof)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailabl
 from contracts.fields import time_text
 from contracts.requests import MAX_SKEW_S, verify_request
 from contracts.rules.state import RegisteredKey
-from contracts.statements import Contribution, Refusal, parse
+from contracts.statements import Contribution, KeyState, Predicate, Refusal, parse
 from contracts.wording import N_
 from coordinator import members, registry, runs
 from coordinator.database import Database
@@ -30,6 +31,8 @@ from coordinator.tables import LastSeen, TaskMessage, UsedNonce
 BODY_LIMIT = 64 * 2**20
 LONG_POLL_S = 25.0
 T = TypeVar("T")
+_MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
+_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 
 
 @dataclass(slots=True)
@@ -128,7 +131,7 @@ def _add_log(router: APIRouter, office: Office) -> None:
     @router.get("/checkpoint")
     def checkpoint() -> Response:
         note = office.log.witnessed(0) or office.log.note()
-        return PlainTextResponse(note.text()) if note else _absent("checkpoint")
+        return PlainTextResponse(note.text(), headers=_MUTABLE) if note else _absent("checkpoint")
 
     @router.get("/checkpoints")
     def kept() -> list[int]:
@@ -137,19 +140,21 @@ def _add_log(router: APIRouter, office: Office) -> None:
     @router.get("/checkpoints/{size}")
     def older(size: int) -> Response:
         note = office.log.note(size)
-        return PlainTextResponse(note.text()) if note else _absent(f"checkpoints/{size}")
+        return PlainTextResponse(note.text(), headers=_MUTABLE) if note else _absent(f"checkpoints/{size}")
 
     @router.get("/tile/{path:path}")
-    def tile(path: str) -> Response:
-        immutable = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(office.log.tile(f"tile/{path}"), media_type="application/octet-stream", headers=immutable)
+    def tile(path: str, request: Request) -> Response:
+        data, headers = office.log.tile(f"tile/{path}"), dict(_IMMUTABLE)
+        if path.startswith("entries/") and "gzip" in request.headers.get("accept-encoding", ""):
+            data, headers["Content-Encoding"] = gzip.compress(data, 6, mtime=0), "gzip"
+        return Response(data, media_type="application/octet-stream", headers=headers)
 
     @router.get("/policy")
     def witnesses() -> Response:
         """For the very checkpoint that is served: later admissions do not bind who relies on that one."""
         note = office.log.witnessed(0) or office.log.note()
         quorum = office.log.state().quorum_at(note.checkpoint.size if note else 0)
-        return PlainTextResponse(quorum.policy(office.log.key, office.settings.url))
+        return PlainTextResponse(quorum.policy(office.log.key, office.settings.url), headers=_MUTABLE)
 
     @router.get("/v1/clock")
     def clock() -> dict[str, str]:
@@ -188,11 +193,11 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
     def head(after: int, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
         _heard(office, who)
 
-        def newer() -> str | None:
+        def other() -> str | None:
             note = office.log.note()
-            return note.text() if note and note.checkpoint.size > after else None
+            return note.text() if note and note.checkpoint.size != after else None
 
-        return {"checkpoint": office.wait_for(newer, wait)}
+        return {"checkpoint": office.wait_for(other, wait)}
 
     @router.post("/v1/cosignatures")
     def cosign(who: Caller = Depends(caller)) -> dict[str, str]:
@@ -204,7 +209,7 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
     def say(who: Caller = Depends(caller)) -> dict[str, Any]:
         entry = from_base64(str(_json(who.body, "entry")["entry"]))
         predicate = parse(open_entry(entry).payload)
-        if getattr(predicate, "member", None) != who.member:
+        if _speaker(office, predicate) != who.member:
             raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
         index = office.log.append(entry)
         if isinstance(predicate, Refusal):
@@ -218,6 +223,14 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
         if held is None or not registry.may_read(held, who.key.role, who.key.member):
             return _absent(f"documents/{name}")
         return Response(held.data, media_type="application/octet-stream")
+
+
+def _speaker(office: Office, predicate: Predicate) -> str | None:
+    """Whose word a statement is: its member, or the member whose key it ends."""
+    if isinstance(predicate, KeyState):
+        key = office.log.state().keys.get(predicate.key)
+        return key.member if key else None
+    return getattr(predicate, "member", None)
 
 
 def _heard(office: Office, who: Caller) -> None:

@@ -24,6 +24,7 @@ from coordinator.log import Log
 from coordinator.pages import pages
 from coordinator.runs import RunJournal
 from coordinator.settings import Settings
+from coordinator.static import keep_static
 from coordinator.strategy import TrustStrategy
 
 WATCH_S = 0.02
@@ -48,21 +49,25 @@ def make_app(office: Office) -> FastAPI:
 class Serving:
     """Background work of `serve`. `stop` ends all of it; what was under way goes on at the next start."""
 
-    def __init__(self, office: Office):
+    def __init__(self, office: Office, static: Path | None = None):
         self._office, self._stop = office, threading.Event()
         self._evaluation = Evaluation(office.database, office.log, office.settings)
         self._runs: dict[str, threading.Thread] = {}
         self._watch = threading.Thread(target=self._follow, name="publisher")
+        kept = (office.log, static, office.settings.url, self._stop)
+        self._static = threading.Thread(target=keep_static, args=kept, name="static") if static else None
 
     def start(self) -> None:
         """Publish what is there, then follow the database."""
         self._office.log.publish()
         self._watch.start()
+        if self._static:
+            self._static.start()
 
     def stop(self) -> None:
         """End all threads."""
         self._stop.set()
-        for thread in (self._watch, *self._runs.values()):
+        for thread in (self._watch, *([self._static] if self._static else []), *self._runs.values()):
             thread.join(timeout=30)
 
     def _follow(self) -> None:
@@ -124,7 +129,9 @@ def open_office(settings: Settings) -> Office:
     return Office(database, Log(database, settings), settings, threading.Condition(), threading.Event())
 
 
-def serve(settings: Settings, host: str, port: int, certificate: Path, key: Path) -> None:
+def serve(
+    settings: Settings, host: str, port: int, certificate: Path, key: Path, *, static: Path | None = None
+) -> None:
     """Serve until interrupted. Unavailable if the port is in use."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -140,7 +147,7 @@ def serve(settings: Settings, host: str, port: int, certificate: Path, key: Path
             error=error,
         ) from error
     office = open_office(settings)
-    serving = Serving(office)
+    serving = Serving(office, static)
     config = uvicorn.Config(
         make_app(office),
         ssl_certfile=str(certificate),

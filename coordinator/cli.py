@@ -155,6 +155,9 @@ def serve(
         Path(),
         Path(),
     ),
+    static: Annotated[
+        Path | None, typer.Option("--static", help=_("folder in which to keep the log as plain files"))
+    ] = None,
     home: Home = HOME,
     lang: Lang = "",
 ) -> int:
@@ -165,7 +168,21 @@ def serve(
     settings = read_home(home)
     certificate, key = tls if tls != (Path(), Path()) else (home / "tls" / "server.pem", home / "tls" / "server.key")
     terminal.say(N_("serving https://{host}:{port} (Ctrl-C ends)"), host=host, port=port)
-    run(settings, host, port, certificate, key)
+    run(settings, host, port, certificate, key, static=static)
+    return OK
+
+
+@app.command(
+    help=_("Write the log as plain files that any web server can serve.\n\nExample: coordinator export /srv/log")
+)
+def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
+    """A copy of the folder is a full mirror."""
+    from coordinator.static import write_static
+
+    office = office_of(home)
+    office.log.publish()
+    written, size = write_static(office.log, folder, office.settings.url)
+    terminal.ok(N_("log of {size} entries in {folder}, {n} files written"), size=size, folder=folder, n=written)
     return OK
 
 

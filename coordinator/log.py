@@ -190,11 +190,6 @@ class Log:
             )
         return parse_note(held.note)
 
-    def published(self) -> list[int]:
-        """The size of every checkpoint that was ever signed."""
-        with self._database.read() as session:
-            return list(session.exec(select(PublishedCheckpoint.size).order_by(col(PublishedCheckpoint.size))))
-
     def note(self, size: int | None = None) -> Note | None:
         """A published checkpoint (the newest by default) with the cosignatures it has so far."""
         with self._database.read() as session:

@@ -161,6 +161,20 @@ def test_documents_are_for_admitted_keys_and_contributions_for_their_author(offi
     assert code(firm.client.get(f"/documents/{mine[7:]}")) == "UNKNOWN_KEY"
 
 
+def test_tiles_may_be_cached_for_ever_bundles_are_compressed_and_checkpoints_are_neither(office, firm):
+    office.log.publish()
+    path = f"/tile/entries/000.p/{office.log.state().size}"
+    packed = firm.client.get(path, headers={"Accept-Encoding": "gzip"})
+    plain = firm.client.get(path, headers={"Accept-Encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers
+    assert packed.content == plain.content == office.log.tile(path[1:])
+    assert int(packed.headers["content-length"]) < len(plain.content)
+    assert "immutable" in plain.headers["cache-control"] and "Accept-Encoding" in plain.headers["vary"]
+    assert firm.client.get("/checkpoint").headers["cache-control"] == "no-cache"
+    assert firm.client.get("/checkpoints").json()[-1] == office.log.state().size
+    assert firm.client.get("/policy").text.startswith("log chamber.localhost/consent-log+")
+
+
 def test_wrong_bodies_get_an_answer_and_not_a_crash(firm):
     for body in (None, [], {"wait": 0}, {"line": "x", "payload": "y"}):
         answer = firm.ask("PUT", "/v1/contributions/none", body)

@@ -1,5 +1,6 @@
 """The log by itself, on both databases: group commit, checkpoints, tiles, proofs, several processes at once."""
 
+import shutil
 import threading
 from dataclasses import replace
 
@@ -7,15 +8,19 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from auditor.evidence import Folder
+from auditor.verify import verify
 from contracts import tiles
 from contracts.checkpoint import cosign_note, verify_log_signature, verify_proof, witness_name
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, Unavailable
 from contracts.merkle import leaf_hash, root
+from contracts.pins import Pins
 from contracts.rules.findings import Finding
 from coordinator.database import Database, migrate
 from coordinator.log import Log
 from coordinator.settings import create_home
+from coordinator.static import write_static
 from coordinator.tables import LogEntry
 from simulator import Trust
 from storm import Storm, begin
@@ -109,7 +114,7 @@ def test_checkpoints_proofs_and_tiles_follow_from_the_entries_and_survive_a_rest
     leaves = [leaf_hash(entry) for entry in kept]
     verify_log_signature(note, again.key)
     assert (note.checkpoint.size, note.checkpoint.root) == (300, root(leaves))
-    assert again.published() == [3, 300] and again.note(3) == early
+    assert again.sizes() == [3, 300] and again.note(3) == early
     assert verify_proof(again.proof(2, early), leaves[2], again.key)[0] == 2
     assert verify_proof(again.proof(270, note), leaves[270], again.key)[0] == 270
     for name in tiles.names(300):
@@ -175,3 +180,41 @@ def test_no_acknowledged_entry_is_lost_and_no_size_gets_a_second_root_when_the_o
     for _ in range(2):
         storm.kill_once(tmp_path / "killed")
     assert storm.acknowledged > 0
+
+
+def test_the_log_as_a_folder_is_what_the_auditor_verifies_and_grows_without_touching_a_tile(
+    database, settings, tmp_path
+):
+    trust = Trust(members=3)
+    log = Log(database, replace(settings, log_key=trust.log_key, domain="test"))
+    for entry in trust.entries:
+        log.append(entry)
+
+    def cosigned():
+        note = log.publish()
+        for firm in trust.firms:
+            name = witness_name(log.key.name, firm.member)
+            line = cosign_note(note, firm.witness, name=name, time=int(trust.now.timestamp()))
+            log.cosign(note.checkpoint.size, line)
+
+    cosigned()
+    pins = Pins.model_validate(trust.pins())
+    written, size = write_static(log, tmp_path / "served", "https://chamber.test")
+    assert size == len(trust.entries) and written == 5
+    assert write_static(log, tmp_path / "served", "https://chamber.test") == (0, size), (
+        "nothing changed, nothing written"
+    )
+    shutil.copytree(tmp_path / "served", tmp_path / "copy")
+    assert verify(Folder(tmp_path / "copy"), pins).findings() == []
+    while len(trust.entries) < 260:
+        trust.firms.append(trust.admit())
+    for entry in trust.entries[size:]:
+        log.append(entry)
+    cosigned()
+    _, grown = write_static(log, tmp_path / "served", "https://chamber.test", since=size)
+    assert grown == len(trust.entries) and (tmp_path / "served/tile/entries/000").exists()
+    assert not (tmp_path / "served/tile/entries/000.p").exists(), "the full tile replaces its partial ones"
+    full = (tmp_path / "served/tile/entries/000").stat().st_mtime_ns
+    write_static(log, tmp_path / "served", "https://chamber.test")
+    assert (tmp_path / "served/tile/entries/000").stat().st_mtime_ns == full
+    assert verify(Folder(tmp_path / "served"), pins).findings() == []
