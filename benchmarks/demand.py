@@ -143,13 +143,15 @@ def row(setting: Setting, name: str, made: list[np.ndarray], best: np.ndarray) -
     }
 
 
-def setting_table(setting: Setting, seeds: range) -> tuple[list[dict[str, Any]], list[str]]:
+def setting_table(setting: Setting, seeds: range, *, with_pooled: bool) -> tuple[list[dict[str, Any]], list[str]]:
     """All rows of a setting and its bars."""
     home = alone(setting)
     votes = {name: home[name] for name in list(home)[:3]}
     best = own_best(setting, home)
     made: Made = {name: [values] for name, values in home.items()} | {"own best by validation": [best]}
-    made |= pooled(setting, seeds) | {"three, as served": [voted(setting, votes, None)[0]]}
+    if with_pooled:
+        made |= pooled(setting, seeds)
+    made["three, as served"] = [voted(setting, votes, None)[0]]
     made |= shared(setting, votes, seeds)
     return [row(setting, name, one, best) for name, one in made.items()], verdicts(setting, made, best)
 
@@ -243,6 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--without-pooled", action="store_true", help="leave out what no trust could do")
     parser.add_argument("--only", help="one setting by its name")
     chosen = parser.parse_args()
     named: dict[str, Callable[[], Setting]] = {
@@ -255,7 +258,7 @@ def main() -> None:
     bars: list[str] = []
     for name, made in named.items():
         if chosen.only in (None, name):
-            parts[name], told = setting_table(made(), range(chosen.seeds))
+            parts[name], told = setting_table(made(), range(chosen.seeds), with_pooled=not chosen.without_pooled)
             bars += told
     if chosen.only in (None, "newcomers"):
         parts["Texas, every chain as a newcomer with six months"], told = newcomers(named["Texas, chain"]())
@@ -267,6 +270,7 @@ def main() -> None:
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]
     suffix = "" if chosen.only is None else "-" + chosen.only.lower().replace(", ", "-")
+    suffix += "-without-pooled" if chosen.without_pooled else ""
     publish("demand", "Demand on public data", parts, notes, suffix=suffix)
 
 
