@@ -321,11 +321,13 @@ def _serve(home: Path, task: str, as_json: bool) -> int:
                 "votes": result.votes.model_dump(mode="json"),
                 "receipt": str(result.receipt),
                 "lines": [asdict(line) for line in result.lines],
+                "total": asdict(result.total) if result.total else None,
             }
         )
         return OK
     _compared(result.votes)
-    for line in sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:10]:
+    whole = [result.total] if result.total else []
+    for line in whole + sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:10]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
         print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
     terminal.ok(N_("receipt: {path}"), path=result.receipt)

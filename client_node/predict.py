@@ -35,6 +35,7 @@ class Result:
 
     votes: VoteSet
     lines: list[Served]
+    total: Served | None
     receipt: Path
 
 
@@ -60,6 +61,7 @@ def serve(
     return Result(
         voted.votes,
         voted.lines,
+        voted.total,
         _receipt(settings, mirror, run, agreement, table.present.write_csv().encode(), voted),
     )
 

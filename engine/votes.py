@@ -80,10 +80,11 @@ class AtHome:
 
 @dataclass(frozen=True, slots=True)
 class Voted:
-    """The votes of a member and the results that they serve."""
+    """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one."""
 
     votes: VoteSet
     lines: list[Served]
+    total: Served | None = None
 
 
 def read_votes(data: bytes) -> VoteSet:

@@ -18,6 +18,7 @@ from engine.demand import start
 from engine.demand.ballot import SHARED, Ballot, decide
 from engine.demand.home import moving_average, names, simple
 from engine.demand.network import Head, pinball
+from engine.demand.totals import correlation, total
 from engine.demand.windows import Frequency, Series, Windows, frequency, read_series, training_origins, windows
 from engine.split import holdout
 from engine.table import TableSchema, shipped
@@ -103,10 +104,12 @@ class Demand:
         made[SHARED] = np.stack([zero_shot(series, t, kind, head) for t in (*origins, series.values.shape[1])], 1)
         y = np.stack([_later(series, t, kind) for t in origins], 1) if origins else _nothing(series, kind)
         ballot = decide({name: m[:, : len(origins)] for name, m in made.items()}, y)
-        final = ballot.combine({name: m[:, len(origins) :] for name, m in made.items()})[:, 0]
-        final = with_launches(series, kind, final)
+        served = ballot.combine(made)
+        final = with_launches(series, kind, served[:, -1])
+        whole = total(final, correlation(y, served[:, :-1]))
         votes = _vote_set(kind, schema, ballot, made, y, model=digest(np.array(head).tobytes()))
-        return Voted(votes, [_served(name, path) for name, path in zip(series.names, final, strict=True)])
+        lines = [_served(name, path) for name, path in zip(series.names, final, strict=True)]
+        return Voted(votes, lines, _served("total", whole))
 
 
 def rows_of(kind: Frequency, series: Series, made: Windows) -> Rows:

@@ -56,6 +56,7 @@ def test_forecasts_do_not_cross_and_cover_every_series(schema, frame, steps, tmp
         for s in voted.lines
         for h in range(1, steps + 1)
     )
+    assert voted.total.outcome["median_1"] == pytest.approx(sum(s.outcome["median_1"] for s in voted.lines))
     assert [vote.name for vote in voted.votes.votes][-1] == "shared" and voted.votes.record.alone is None
 
 

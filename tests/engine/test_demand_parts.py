@@ -9,6 +9,7 @@ from engine.demand import calendar, home, synthetic
 from engine.demand.ballot import SHARED, SHARED_WEIGHT, decide
 from engine.demand.quantiles import LEVELS, average, band_factor, pinball, spread_factor, stretch, widen, wql
 from engine.demand.task import validation_origins, with_launches
+from engine.demand.totals import correlation, total
 from engine.demand.windows import MONTHLY, WEEKLY, Series, windows
 
 KINDS = pytest.mark.parametrize("kind", [MONTHLY, WEEKLY], ids=lambda k: k.name)
@@ -169,6 +170,21 @@ def test_a_new_product_starts_on_the_moving_average_and_a_new_member_on_the_vote
     assert (served[0] == 500).all() and served[1, 0, 2] == pytest.approx(40.0, rel=0.1)
     newcomer = Series(np.stack([new, new]), 0, ("a", "b"))
     assert (with_launches(newcomer, MONTHLY, votes) == 500).all()
+
+
+def test_totals_add_up_and_their_band_lies_between_independent_and_common_errors():
+    _, good, _ = member(series=10)
+    each = good[:, 0]
+    apart, common = total(each, 0.0), total(each, 1.0)
+    assert np.allclose(apart[:, 2], each[..., 2].sum(0)) and np.allclose(common, each.sum(0))
+    assert (total(each, 0.3)[:, 4] > apart[:, 4]).all() and (total(each, 0.3)[:, 4] < common[:, 4]).all()
+
+
+def test_series_that_err_together_are_seen_to():
+    y, good, _ = member(series=100)
+    alone = correlation(y, good)
+    together = correlation(good[..., 2] * np.random.default_rng(1).lognormal(0, 0.3, (1, 3, 3)), good)
+    assert 0 <= alone < 0.2 < together <= 1
 
 
 def test_validation_origins_are_the_newest_whose_targets_have_come():

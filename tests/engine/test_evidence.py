@@ -1,0 +1,36 @@
+"""What orders say about public data is what the benchmarks wrote, and nothing is claimed that was not measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.evidence import Evidence, evidence
+
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+
+
+def wql(file, setting, method):
+    tables = json.loads((RESULTS / file).read_text(encoding="utf-8"))["tables"]
+    return float(next(row for row in tables[setting] if row["method"] == method)["WQL"].split()[0])
+
+
+@pytest.mark.parametrize("one", evidence("demand"), ids=lambda one: one.data)
+def test_the_figures_of_an_order_are_those_of_the_benchmarks(one):
+    file = f"demand-{one.data.lower().replace(', ', '-')}-without-pooled.json"
+    assert one.unspent == wql(file, one.data, "start: vote, as served")
+    assert one.alone == min(
+        wql(file, one.data, name) for name in ("seasonal naive", "AutoETS", "AutoTheta", "LGBM local")
+    )
+    for epsilon, value in one.spent.items():
+        name = "tuned, no noise" if epsilon == "0" else f"tuned, local epsilon {epsilon}"
+        assert value == wql(file, one.data, f"{name}: vote, as served")
+
+
+def test_a_run_pays_only_if_it_was_better_by_half_a_percent_and_was_measured():
+    one = Evidence(data="x", members=3, measure="WQL", alone=0.2, unspent=0.1, spent={"1": 0.0996, "4": 0.099})
+    assert one.pays("1") is False and one.pays("4") is True and one.pays("2") is None
+
+
+def test_a_task_without_figures_has_none():
+    assert evidence("risk") == ()
