@@ -1,5 +1,5 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs faults golden start judges
+.PHONY: setup demo test check slow bench docs storm faults golden start judges
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow"
@@ -11,3 +11,4 @@ bench: ; python3 demo/environment.py -m benchmarks
 docs:  ; python3 demo/environment.py docs/write_commands.py && python3 demo/environment.py docs/write_egress.py
 start: ; python3 demo/environment.py -m engine.demand.pretrain
 judges: ; python3 demo/environment.py -m pytest tests/judges
+storm: ; python3 demo/environment.py tests/storm.py 300
