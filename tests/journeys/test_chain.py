@@ -81,7 +81,7 @@ def receipts_prove_themselves(cluster, served):
     for file in [*held, number]:
         assert cluster.json("auditor", "verify-receipt", file, "--pins", pins)["clean"], file
     told = cluster.json("auditor", "verify-receipt", number, "--pins", pins)
-    assert json.loads(told["shown"])["id"] == shown and told["rounds"] == ROUNDS and len(told["consents"]) == 4
+    assert json.loads(told["shown"])["id"] == shown and told["rounds"] == ROUNDS and len(told["consents"]) >= 3
 
 
 def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluster):
