@@ -7,6 +7,7 @@ from array import array
 from auditor.evidence import Evidence
 from auditor.findings import Step
 from auditor.gates import check_gates
+from auditor.sums import secure_total
 from contracts.artefact import model, of_round, read_artefact
 from contracts.envelope import digest, from_base64, load_public, open_entry, strict_json
 from contracts.errors import Invalid, Malformed, TrustError
@@ -42,7 +43,7 @@ def _check_round(
         return 0
     try:
         lines = read_list(state, listed, run, record, closed)
-        _check_sum(evidence, run, closed, lines, step)
+        _check_sum(state, evidence, run, record, closed, lines, step)
         _check_model(evidence, run, record, closed, step)
     except TrustError as error:
         step.caught(error, f"documents/{closed.list_document.removeprefix('sha256:')}")
@@ -99,8 +100,17 @@ def _node_key(state: TrustState, member: str, at: int) -> str | None:
     )
 
 
-def _check_sum(evidence: Evidence, run: RunRecord, closed: Closing, lines: list[Contribution], step: Step) -> None:
-    vectors = []
+def _check_sum(
+    state: TrustState,
+    evidence: Evidence,
+    run: RunRecord,
+    record: RoundRecord,
+    closed: Closing,
+    lines: list[Contribution],
+    step: Step,
+) -> None:
+    """The sum again, exactly: of the contributions, or of what they hide under their masks."""
+    vectors = {}
     for line in lines:
         data = evidence.read(f"documents/{line.payload.removeprefix('sha256:')}")
         if data is None:
@@ -108,9 +118,17 @@ def _check_sum(evidence: Evidence, run: RunRecord, closed: Closing, lines: list[
                 N_("round {round}: contributions are not at hand, the sum was not recomputed"), round=closed.round
             )
             return
-        vectors.append(read_artefact(_same(data, line.payload), "contribution", "q").values)
+        vectors[line.member] = read_artefact(_same(data, line.payload), "contribution", "q").values
     try:
-        total = add(vectors)
+        if closed.unmasking is None:
+            total = add(list(vectors.values()))
+        else:
+            revealed = _document(evidence, closed.unmasking, step)
+            if revealed is None:
+                return
+            named = {member: _node_key(state, member, record.open_index) for member, _ in record.opened.members}
+            keys = {member: key for member, key in named.items() if key}
+            total = secure_total(revealed, keys, run, record, closed, vectors)
     except EncodingError as error:
         raise Invalid(
             N_("the contributions of round {round} cannot be added"), code="AGGREGATE", round=closed.round

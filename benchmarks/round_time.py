@@ -2,12 +2,13 @@
 
     python -m benchmarks.round_time
 
-TLS, signed requests, witnessed round-open, OpenDP noise, ledger and log are all in the first row.
+TLS, signed requests, witnessed round-open, OpenDP noise, ledger and log and the secure sum are all in the first row.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import threading
@@ -20,7 +21,7 @@ import polars as pl
 
 from contracts.checkpoint import parse_note
 from demo.cluster import Cluster
-from engine.rounds import LocalGrid, client_app, invitation, read_values
+from engine.rounds import Asked, LocalGrid, client_app, invitation, read_values
 from engine.table import TableSchema
 from engine.task import load, plan_for
 from privacy.encoding import add
@@ -44,7 +45,7 @@ def sales(seed: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
 
 
-def over_processes() -> list[float]:
+def over_processes(secure_sum: str) -> list[float]:
     """Seconds from one closed round to the next, as the growing log shows them."""
     with tempfile.TemporaryDirectory() as place, Cluster(Path(place), "en") as cluster:
         folder = Path(place)
@@ -52,9 +53,12 @@ def over_processes() -> list[float]:
         cluster.command(
             "coordinator", "init", "--name", "Bench", "--domain", "localhost", "--url", cluster.url, home="chamber"
         )
-        cluster.command(
-            "coordinator", "agreement", "--task", "demand", "--schema", folder / "schema.json", home="chamber"
-        )
+        draft = folder / "agreement.json"
+        words = ("--task", "demand", "--schema", folder / "schema.json", "--out", draft)
+        cluster.command("coordinator", "agreement", "draft", *words, home="chamber")
+        terms = json.loads(draft.read_text(encoding="utf-8")) | {"secure_sum": secure_sum}
+        draft.write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
+        cluster.command("coordinator", "agreement", "publish", draft, "--yes", home="chamber")
         cluster.serve()
         for number in (1, 2, 3):
             own = folder / f"data-{number}"
@@ -92,8 +96,9 @@ def in_process() -> tuple[int, list[float]]:
         def __init__(self, seed: int):
             self.rows, self.noise = TASK.prepare(sales(seed), table), LatticeGaussian(plan)
 
-        def contribute(self, run: str, round: int, open_index: int, model):  # type: ignore[no-untyped-def]
-            return self.noise.release(TASK.contribute(plan, model, self.rows, round=round, key=b"key")), b""
+        def contribute(self, asked: Asked, model):  # type: ignore[no-untyped-def]
+            values = TASK.contribute(plan, model, self.rows, round=asked.round, key=b"key")
+            return self.noise.release(values), b""
 
     grid = LocalGrid({number: client_app(Side(number)) for number in (1, 2, 3)})
     model = TASK.start(table, "gradients")
@@ -101,7 +106,7 @@ def in_process() -> tuple[int, list[float]]:
     for number in range(1, ROUNDS + 1):
         began = time.monotonic()
         asked = [
-            grid.create_message(invitation("run", number, 1, model), "train", node, str(number))
+            grid.create_message(invitation(Asked("run", number, 1), model), "train", node, str(number))
             for node in grid.get_node_ids()
         ]
         total = add([read_values(reply.content, "q") for reply in grid.send_and_receive(asked)])
@@ -114,9 +119,10 @@ def main() -> None:
     """Print medians and their ratio."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     length, local = in_process()
-    apart = over_processes()
+    apart, plain = over_processes("required"), over_processes("none")
     print(f"model of {length} numbers, 3 members, {len(apart)} steady rounds")
-    print(f"{'3 node processes, TLS, signed, witnessed':<45}{statistics.median(apart):.3f} s a round (median)")
+    print(f"{'3 node processes, TLS, signed, secure sum':<45}{statistics.median(apart):.3f} s a round (median)")
+    print(f"{'3 node processes, plain sum':<45}{statistics.median(plain):.3f} s a round (median)")
     print(f"{'LocalGrid, same model and noise':<45}{statistics.median(local):.3f} s a round (median)")
     print(f"{'ratio':<45}{statistics.median(apart) / statistics.median(local):.1f}")
 

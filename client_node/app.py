@@ -14,6 +14,7 @@ from client_node import consents, measured
 from client_node.budget import Budget
 from client_node.flower_app import NodeSide
 from client_node.guard import Limits, Permit, authorise
+from client_node.masking import sum_round
 from client_node.mirror import Mirror, document
 from client_node.rows import OwnRows
 from client_node.settings import Settings
@@ -23,6 +24,7 @@ from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements import PrivacyCheck, Refusal
 from engine.bundle import bundle_digest
+from engine.rounds import TRAIN
 from privacy.curves import rho_cap
 from privacy.mechanisms import self_test
 
@@ -40,7 +42,7 @@ class Node:
         self._side = NodeSide(settings.member, settings.node_key, budget, self._rows)
         self._limits = limits_of(settings)
         self._since: int | None = None
-        self._stop, self._done = threading.Event(), set[str]()
+        self._stop, self._done, self._cosigned = threading.Event(), set[str](), 0
         self._check: PrivacyCheck | None = None
 
     def run(self) -> None:
@@ -113,40 +115,57 @@ class Node:
             return
         task = answer.json()
         try:
-            self._contribute(task)
+            self._answer(task)
+            return
         except Refused as error:
             self._budget.note_refused(time_text(datetime.now(UTC)), error)
             if error.code in ("GUARD", "OVER_BUDGET", "REPLY", "EGRESS"):
                 self._refuse(task["run"], _REASONS.get(error.code) or str(error.values["reason"]))
-            elif error.code not in ("BURNT", "LATE"):
+            elif error.code.startswith("SUM_"):
+                self._refuse(task["run"], "secure-sum")
+            elif error.code == "BURNT":
+                self._uplink.ask("decline", "PUT", f"/v1/declined/{task['id']}", {})
+            elif error.code != "LATE":
                 raise
             log_event.warning("round refused", round=task["round"], code=error.code, what=str(error))
         except Malformed as error:
             log_event.error("this member's data cannot be read; nothing was spent or sent", what=str(error))
         self._done.add(task["id"])
 
-    def _contribute(self, task: dict[str, Any]) -> None:
-        started = time.monotonic()
+    def _answer(self, task: dict[str, Any]) -> None:
+        started, step = time.monotonic(), str(task["step"])
         permit = self._permit(task)
-        self._rows.ready(permit.run.order)
-        payload, line = self._side.take_part(permit, self._mirror.seen(), from_base64(task["message"]))
-        self._uplink.ask(
-            "contribution",
-            "PUT",
-            f"/v1/contributions/{task['id']}",
-            {"line": to_base64(line), "payload": to_base64(payload)},
+        if step == TRAIN:
+            self._rows.ready(permit.run.order)
+        state = self._mirror.state
+        masked = state.agreements[permit.run.order.agreement].terms.secure_sum == "required"
+        payload, line = self._side.take_part(
+            permit,
+            self._mirror.seen(),
+            from_base64(task["message"]),
+            step=step,
+            about=sum_round(state, permit.run, permit.record) if masked else None,
         )
-        log_event.info("contributed", round=task["round"], seconds=round(time.monotonic() - started, 2))
-        self._side.draw_ahead(task["run"])
+        body = {"line": to_base64(line), "payload": to_base64(payload)}
+        if step == TRAIN:
+            self._uplink.ask("contribution", "PUT", f"/v1/contributions/{task['id']}", body)
+        else:
+            self._uplink.ask("sum-step", "PUT", f"/v1/replies/{task['id']}", body)
+        log_event.info("answered", round=task["round"], step=step, seconds=round(time.monotonic() - started, 3))
+        if step == TRAIN:
+            self._side.draw_ahead(task["run"])
 
     def _permit(self, task: dict[str, Any]) -> Permit:
-        self._wait_for_entry(int(task["open"]))
+        # whoever withdrew before the office asked must be known here too, so the wait is for all that the log held then
+        self._wait_for_entry(max(int(task["open"]), int(task["size"]) - 1))
+        if self._cosigned <= int(task["open"]):
+            self._cosigned = self._mirror.witnessed(self._uplink)
         return authorise(
             self._mirror.state,
             self._settings.member,
             run=task["run"],
             open_index=int(task["open"]),
-            witnessed=self._mirror.witnessed(self._uplink),
+            witnessed=self._cosigned,
             since=self._since or 0,
             bundle=bundle_digest(),
             budget=self._budget,

@@ -41,8 +41,25 @@ ALLOWED: dict[str, Kind] = {
         frozenset({"line", "payload"}),
         "noised",
         "Spend of the order's ReleasePlan, reserved in the ledger before the noise was drawn. Only bytes that the ledger "
-        "has published pass; one vector of whole numbers whose length the plan fixes, and the signed line about it.",
+        "has published pass; one vector of whole numbers whose length the plan fixes, under masks where the agreement requires a secure sum, "
+        "and the signed line about it.",
         journalled=True,
+    ),
+    "sum-step": Kind(
+        "PUT",
+        rf"/v1/replies/{_NAME}",
+        frozenset({"line", "payload"}),
+        "no data",
+        "A step of the secure sum: fresh random keys, sealed shares of them, a signed list of who is there, shares shown. "
+        "Written down in the ledger before it leaves, and never said otherwise (client_node/masking.py).",
+        journalled=True,
+    ),
+    "decline": Kind(
+        "PUT",
+        rf"/v1/declined/{_NAME}",
+        frozenset(),
+        "no data",
+        "This node was restarted in the round and has lost its secrets: nobody need wait for it.",
     ),
     "join": Kind(
         "POST",

@@ -11,15 +11,16 @@ from flwr.app import Context, Message, RecordDict
 from client_node.budget import Budget
 from client_node.exchange import check_invitation, check_reply
 from client_node.guard import Permit
+from client_node.masking import Masking, SumRound
 from client_node.rows import OwnRows
 from contracts.artefact import of_round
 from contracts.envelope import digest, seal
-from contracts.errors import Invalid
+from contracts.errors import Malformed, Refused
 from contracts.fields import new_id, time_text
 from contracts.statements import Contribution, Seen, payload
 from contracts.wording import N_
 from engine.bundle import bundle_digest
-from engine.rounds import client_app, metadata, unpack
+from engine.rounds import TRAIN, Asked, asked, client_app, metadata, unpack
 from privacy.mechanisms import LatticeGaussian
 
 
@@ -31,42 +32,80 @@ class NodeSide:
         self._noise: dict[str, LatticeGaussian] = {}
         self._permit: Permit | None = None
         self._seen: Seen | None = None
+        self._about: SumRound | None = None
+        self._masking = Masking(member, key, budget)
         self._app = client_app(self)
 
-    def take_part(self, permit: Permit, seen: Seen, message: bytes) -> tuple[bytes, bytes]:
-        """(payload, line) of one round, reserved in the ledger before the noise exists and kept before it returns."""
+    def take_part(
+        self, permit: Permit, seen: Seen, message: bytes, *, step: str = TRAIN, about: SumRound | None = None
+    ) -> tuple[bytes, bytes]:
+        """(payload, line) of one message of a round; `about` is the round as a secure sum, None if none is agreed.
+
+        A contribution is reserved in the ledger before its noise exists, masked before it is stored, and stored
+        before this returns.
+        """
+        if step != TRAIN:
+            try:
+                content = unpack(message)
+            except Malformed as error:
+                raise _not_agreed() from error
+            config = self._run(permit, seen, content, step, about)["config"]
+            return config["payload"], config["line"]  # type: ignore[return-value]
         check_invitation(permit, message)
+        content = unpack(message)
+        if about is None and asked(content).parts:
+            raise _not_agreed()
+        if about is not None:
+            self._masking.take_step(about, step, asked(content).parts)
         order, opened = permit.run.order, permit.record.opened
         kept = self._budget.reserve(order.plan.spend(permit.run.run, opened.round), permit.caps)
         if kept:
             return kept.payload, kept.line
-        self._permit, self._seen = permit, seen
-        try:
-            reply = self._app(
-                Message(unpack(message), metadata=metadata(1, group=str(opened.round), ttl=3600.0)),
-                Context(run_id=0, node_id=1, node_config={}, state=RecordDict(), run_config={}),
-            )
-        finally:
-            self._permit = None
-        values, line = check_reply(permit, reply.content)
+        values, line = check_reply(permit, self._run(permit, seen, content, step, about))
         data = of_round("contribution", permit.run.run, opened.round, values).to_bytes()
         self._budget.publish(permit.run.run, opened.round, data, line)
         return data, line
 
-    def contribute(self, run: str, round: int, open_index: int, model: array[float]) -> tuple[array[int], bytes]:
-        """The noised clipped sum for the permitted round, and the signed line over its bytes."""
+    def _run(self, permit: Permit, seen: Seen, content: RecordDict, step: str, about: SumRound | None) -> RecordDict:
+        self._permit, self._seen, self._about = permit, seen, about
+        group = str(permit.record.opened.round)
+        try:
+            return self._app(
+                Message(content, metadata=metadata(1, group=group, ttl=3600.0, message_type=step)),
+                Context(run_id=0, node_id=1, node_config={}, state=RecordDict(), run_config={}),
+            ).content
+        finally:
+            self._permit = self._seen = self._about = None
+
+    def _permitted(self, asked: Asked) -> tuple[Permit, Seen]:
         permit, seen = self._permit, self._seen
         if (
             permit is None
             or seen is None
-            or (run, round, open_index) != (permit.run.run, permit.record.opened.round, permit.record.open_index)
+            or (asked.run, asked.round, asked.open_index)
+            != (permit.run.run, permit.record.opened.round, permit.record.open_index)
         ):
-            raise Invalid(N_("the message is not for the round that was permitted"), code="GUARD")
+            raise Refused(N_("the message is not for the round that was permitted"), code="GUARD", reason="log")
+        return permit, seen
+
+    def take_step(self, step: str, asked: Asked) -> tuple[bytes, bytes]:
+        """(line, payload) of one step of a secure sum; see client_node.masking."""
+        self._permitted(asked)
+        if self._about is None:
+            raise _not_agreed()
+        return self._masking.take_step(self._about, step, asked.parts)
+
+    def contribute(self, asked: Asked, model: array[float]) -> tuple[array[int], bytes]:
+        """The noised clipped sum for the permitted round, masked if that is agreed, and the signed line over it."""
+        permit, seen = self._permitted(asked)
+        run, round, open_index = asked.run, asked.round, asked.open_index
         order, model_in = permit.run.order, permit.record.opened.model_in
         total = self._rows.sum(order, model, round)
         if run not in self._noise:
             self._noise[run] = LatticeGaussian(order.plan)
         values = self._noise[run].release(total)
+        if self._about is not None:
+            values = self._masking.mask(self._about, values)
         said = Contribution(
             record_id=new_id(),
             issued_at=time_text(datetime.now(UTC)),
@@ -86,3 +125,12 @@ class NodeSide:
         """Draw the next round's noise while the node waits."""
         if run in self._noise:
             self._noise[run].draw_ahead()
+
+
+def _not_agreed() -> Refused:
+    return Refused(
+        N_("the message does not combine contributions as the agreement says"),
+        why=N_("whether a secure sum hides this member's totals is agreed, not chosen round by round"),
+        do=N_("nothing was sent; tell the chamber"),
+        code="SUM_AGREED",
+    )

@@ -76,7 +76,7 @@ def draft(
         "bundles": [bundle],
         "start_models": list(dict.fromkeys(starts)),
         "combining": "fixed-point/1",
-        "secure_sum": "none",
+        "secure_sum": "required",
         "min_members": 3,
         "rounds": {
             "max_per_run": 100,

@@ -21,14 +21,17 @@ from contracts.fields import time_text
 from contracts.requests import MAX_SKEW_S, verify_request
 from contracts.rules.state import RegisteredKey
 from contracts.statements import Contribution, KeyState, Predicate, Refusal, parse
+from contracts.sums import limit_steps
 from contracts.wording import N_
 from coordinator import members, registry, runs
 from coordinator.database import Database
 from coordinator.log import Log
 from coordinator.settings import Settings
 from coordinator.tables import LastSeen, TaskMessage, UsedNonce
+from engine.rounds import TRAIN
 
 BODY_LIMIT = 64 * 2**20
+STEP_LIMIT = 2**20
 LONG_POLL_S = 25.0
 T = TypeVar("T")
 _MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
@@ -248,29 +251,69 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
         if row is None:
             return Response(status_code=204)
         return JSONResponse(
-            {"id": row.id, "run": row.run, "round": row.round, "open": row.open_index, "message": to_base64(row.body)}
+            {
+                "id": row.id,
+                "run": row.run,
+                "round": row.round,
+                "open": row.open_index,
+                "step": row.step,
+                "size": office.log.state().size,
+                "message": to_base64(row.body),
+            }
         )
 
     @router.put("/v1/contributions/{name}")
     def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
         asked = _json(who.body, "line", "payload")
         line, data = from_base64(str(asked["line"])), from_base64(str(asked["payload"]))
-        with office.database.read() as session:
-            asked_row = session.get(TaskMessage, name)
-        if asked_row is None or asked_row.member != who.member:
+        asked_row = _asked(office, name, who)
+        if asked_row.step != TRAIN:
             raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
         if asked_row.payload is None:
             # before the write transaction: the log is never asked while one is open, or two threads could wait for each other
             _check_contribution(office, asked_row, who.key, line, data)
         with office.database.write() as session:
-            row = session.get_one(TaskMessage, name)
-            if row.payload is None:
-                row.line, row.payload = line, data
-                session.add(row)
+            if _keep_reply(session.get_one(TaskMessage, name), line, data):
                 registry.keep(session, "contribution", data, who.member)
-            elif (row.line, row.payload) != (line, data):
-                raise Refused(N_("this round has another contribution of this member already"), code="UPDATE_REPLAY")
         return {"state": "kept"}
+
+    @router.put("/v1/replies/{name}")
+    def reply(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
+        asked = _json(who.body, "line", "payload")
+        line, data = from_base64(str(asked["line"])), from_base64(str(asked["payload"]))
+        if _asked(office, name, who).step == TRAIN or len(line) + len(data) > STEP_LIMIT:
+            raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
+        with office.database.write() as session:
+            _keep_reply(session.get_one(TaskMessage, name), line, data)
+        return {"state": "kept"}
+
+    @router.put("/v1/declined/{name}")
+    def decline(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
+        _asked(office, name, who)
+        with office.database.write() as session:
+            row = session.get_one(TaskMessage, name)
+            row.refused = row.refused or row.payload is None
+        return {"state": "kept"}
+
+
+def _asked(office: Office, name: str, who: Caller) -> TaskMessage:
+    with office.database.read() as session:
+        row = session.get(TaskMessage, name)
+    if row is None or row.member != who.member:
+        raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
+    return row
+
+
+def _keep_reply(row: TaskMessage, line: bytes, data: bytes) -> bool:
+    """Keep a first reply; True if it is one. The same bytes again are fine, others are refused, late ones too."""
+    if row.payload is not None:
+        if (row.line, row.payload) != (line, data):
+            raise Refused(N_("this round has another contribution of this member already"), code="UPDATE_REPLAY")
+        return False
+    if row.refused:
+        raise Refused(N_("round {round} has ended"), code="LATE", round=row.round)
+    row.line, row.payload = line, data
+    return True
 
 
 def _next_task(office: Office, member: str, done: set[str]) -> TaskMessage | None:
@@ -316,8 +359,9 @@ def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, li
             N_("the ledger of {member} shows less than it has shown before"), code="BUDGET_RESET", member=row.member
         )
     values, plan = read_artefact(data, "contribution", "q").values, run.order.plan
-    limit = plan.max_units * 2**plan.grid_bits + 20 * plan.sigma_steps
-    if len(values) != plan.length() or (values and max(max(values), -min(values)) > limit):
+    masked = office.log.state().agreements[run.order.agreement].terms.secure_sum == "required"
+    wide = not masked and values and max(max(values), -min(values)) > limit_steps(plan)
+    if len(values) != plan.length() or wide:
         raise Malformed(
             N_("a contribution has {length} numbers within the plan's range"), length=plan.length(), code="SHAPE"
         )

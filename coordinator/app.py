@@ -19,7 +19,7 @@ from contracts.wording import N_
 from coordinator.api import Office, answer_error, routes
 from coordinator.database import Database, migrate
 from coordinator.evaluation import Evaluation
-from coordinator.grid import TrustGrid
+from coordinator.grid import Stopped, TrustGrid
 from coordinator.log import Log
 from coordinator.pages import pages
 from coordinator.runs import RunJournal
@@ -95,16 +95,18 @@ class Serving:
     def _drive(self, name: str) -> None:
         """One run to its end; a failure is logged and tried again at the next start."""
         office = self._office
-        order = office.log.state().runs[name].order
+        state = office.log.state()
+        order = state.runs[name].order
+        secure_sum = state.agreements[order.agreement].terms.secure_sum == "required"
         journal = RunJournal(office.database, office.log, office.settings, name, self._stop.is_set)
         grid = TrustGrid(office.database, journal.members, self._stop.is_set)
-        strategy = TrustStrategy(
-            name, order.plan, min_members=order.min_members, deadline_s=order.deadline_s, journal=journal
-        )
+        strategy = TrustStrategy(name, order, secure_sum=secure_sum, journal=journal)
         try:
             strategy.start(grid)
             if not self._stop.is_set():
                 log_event.info("run ended", run=name, released=self._evaluation.conclude(name))
+        except Stopped:
+            log_event.info("run goes on at the next start", run=name)
         except TrustError as error:
             log_event.error("run failed", run=name, code=error.code, what=str(error))
 

@@ -24,7 +24,7 @@ def read(database: Database, name: str) -> Document | None:
 
 def may_read(document: Document, role: str, member: str | None) -> bool:
     """Whether a key in this role may have a document: one contribution lets its reader estimate a member's totals."""
-    if document.kind == "contribution":
+    if document.kind in ("contribution", "unmasking"):
         return role == "auditor" or (member is not None and document.author == member)
     if document.kind == "register":
         return role == "auditor" or document.author == member

@@ -24,8 +24,9 @@ from coordinator.database import Database
 from coordinator.grid import node_id
 from coordinator.log import Log
 from coordinator.settings import Settings
-from coordinator.strategy import Opened, Reply
-from coordinator.tables import LastSeen, TaskMessage
+from coordinator.strategy import Summed
+from coordinator.sums import Opened, Reply
+from coordinator.tables import CutOff, LastSeen, TaskMessage
 from engine.task import plan_for
 from privacy.step import start_state
 
@@ -95,7 +96,6 @@ class RunJournal:
     def __init__(self, database: Database, log: Log, settings: Settings, run: str, stopped: Callable[[], bool]):
         self._database, self._log, self._settings, self._run, self._stopped = database, log, settings, run, stopped
         self._dropped: dict[str, str] = {}
-        self._cutoff = 0
 
     def members(self) -> list[str]:
         """Who is asked in the open round, or may be asked in the next one."""
@@ -116,8 +116,8 @@ class RunJournal:
                 self._append(self._opening)
                 waiting = self._log.state().runs[self._run].open_round()
             if waiting and self._witnessed(waiting.open_index):
-                nodes = tuple(node_id(member) for member, _ in waiting.opened.members)
-                return Opened(waiting.opened.round, waiting.open_index, nodes)
+                members = tuple(member for member, _ in waiting.opened.members)
+                return Opened(waiting.opened.round, waiting.open_index, members, tuple(map(node_id, members)))
             time.sleep(0.02)
         return None
 
@@ -173,28 +173,42 @@ class RunJournal:
             raise RuntimeError(f"document {name} is missing from the database")
         return read_artefact(held.data, kind, "d").values
 
-    def accepted(self, opened: Opened, replies: list[Reply]) -> list[Reply]:
-        """See Journal. The cut-off is the size of the log now: whoever withdrew below it is left out."""
+    def node_keys(self, opened: Opened) -> dict[str, str]:
+        """See coordinator.sums.Cut."""
         state = self._log.state()
-        self._cutoff = state.size
+        live = {member: state.live_key(member, "node") for member in opened.members}
+        return {member: key[1].public for member, key in live.items() if key}
+
+    def _cut_off(self, round: int) -> int:
+        """The size of the log when it is first asked for: whoever withdrew below it is left out."""
+        size = self._log.state().size
+        with self._database.write() as session:
+            held = session.get(CutOff, (self._run, round))
+            if held is None:
+                session.add(CutOff(run=self._run, round=round, cutoff=size))
+        return held.cutoff if held else size
+
+    def accepted(self, opened: Opened, replies: list[Reply]) -> tuple[list[Reply], int]:
+        """See coordinator.sums.Cut."""
+        cutoff = self._cut_off(opened.round)
+        self._log.publish()
+        state = self._log.state()
         run = state.runs[self._run]
         waiting = run.open_round()
         assert waiting is not None
-        by_node = {reply.node: reply for reply in replies}
+        by_member = {reply.member: reply for reply in replies}
         used, self._dropped = [], {}
         for member, _ in waiting.opened.members:
-            event = state.consent(member, run.order.agreement, self._cutoff)
+            event = state.consent(member, run.order.agreement, cutoff)
             if event is None or event.is_end():
                 self._dropped[member] = "withdrawn"
-            elif node_id(member) in by_node:
-                used.append(by_node[node_id(member)])
+            elif member in by_member:
+                used.append(by_member[member])
             else:
                 self._dropped[member] = "refused" if member in run.refused else "no-reply"
-        return used
+        return used, cutoff
 
-    def close_round(
-        self, opened: Opened, used: list[Reply], total: array[int] | None, model_out: array[float], state: array[float]
-    ) -> None:
+    def close_round(self, opened: Opened, summed: Summed | None, model_out: array[float], state: array[float]) -> None:
         """See Journal. Documents are stored before the statement that names them."""
         run = self._log.state().runs[self._run]
         waiting = run.open_round()
@@ -208,10 +222,11 @@ class RunJournal:
             "step_state": None,
             "unmasking": None,
         }
-        if total is not None:
-            named |= self._keep(run, opened.round, used, total, model_out, state)
-        combined = {reply.node for reply in used}
-        contributors = tuple(m for m in listed if node_id(m) in combined)
+        if summed is not None:
+            named |= self._keep(run, opened.round, summed, model_out, state)
+        combined = {reply.member for reply in summed.used} if summed else set()
+        contributors = tuple(m for m in listed if m in combined)
+        cutoff = self._cut_off(opened.round)
         dropped = tuple((m, self._dropped.get(m, "no-reply")) for m in listed if m not in contributors)
         cost = run.order.plan.rho_nano()
         self._append(
@@ -221,26 +236,20 @@ class RunJournal:
                 order=self._run,
                 open=opened.index,
                 round=opened.round,
-                outcome="aborted" if total is None else "recorded",
-                cutoff=self._cutoff,
+                outcome="recorded" if summed else "aborted",
+                cutoff=cutoff,
                 contributors=contributors,
                 dropped=dropped,
                 spend=tuple((m, cost) for m in listed if m not in waiting.not_started),
-                ledgers=tuple((said.member, said.ledger) for said in _lines(used)),
+                ledgers=tuple((said.member, said.ledger) for said in _lines(summed.used if summed else [])),
                 **named,
             )
         )
 
     def _keep(
-        self,
-        run: RunRecord,
-        round: int,
-        used: list[Reply],
-        total: array[int],
-        model_out: array[float],
-        state: array[float],
+        self, run: RunRecord, round: int, summed: Summed, model_out: array[float], state: array[float]
     ) -> dict[str, Any]:
-        lines = [reply.line for reply in used]
+        lines = [reply.line for reply in summed.used]
         with self._database.write() as session:
 
             def keep(kind: str, artefact: Artefact) -> str:
@@ -249,9 +258,10 @@ class RunJournal:
             return {
                 "list_root": "sha256:" + root([leaf_hash(line) for line in lines]).hex(),
                 "list_document": registry.keep(session, "list", canonical([to_base64(line) for line in lines])),
-                "aggregate": keep("aggregate", of_round("aggregate", self._run, round, total)),
+                "aggregate": keep("aggregate", of_round("aggregate", self._run, round, summed.total)),
                 "model_out": keep("model", model(run.order.task, model_out)),
                 "step_state": keep("step-state", of_round("step-state", self._run, round, state)),
+                "unmasking": registry.keep(session, "unmasking", summed.unmasking) if summed.unmasking else None,
             }
 
 

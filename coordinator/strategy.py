@@ -12,46 +12,37 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import structlog
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from engine.rounds import invitation, read_values
-from privacy.plan import ReleasePlan
+from contracts.statements import RunOrder
+from coordinator.sums import Cut, Opened, Reply, SecureSum, Step, read_reply
+from engine.rounds import TRAIN
+from privacy.secure_sum import SumError
 from privacy.step import advance
 
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A round that may be asked for now: its number, log index, and Flower node ids of those asked."""
-
-    round: int
-    index: int
-    nodes: tuple[int, ...]
+log_event = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A contribution as it came: who, grid integers, signed line."""
+class Summed:
+    """The replies of a round that are in its sum, the sum, and how it was unmasked (None for a plain sum)."""
 
-    node: int
-    values: array[int]
-    line: bytes
+    used: list[Reply]
+    total: array[int]
+    unmasking: bytes | None
 
 
-class Journal(Protocol):
+class Journal(Cut, Protocol):
     """Where a run stands, and where its rounds are recorded."""
 
     def open_round(self) -> Opened | None:
         """Open the next round, or go on with the one that a crash left open; None when the run is complete."""
 
-    def accepted(self, opened: Opened, replies: list[Reply]) -> list[Reply]:
-        """The replies that count at the cut-off, in a fixed order; fewer than the minimum means aborted."""
-
-    def close_round(
-        self, opened: Opened, used: list[Reply], total: array[int] | None, model: array[float], state: array[float]
-    ) -> None:
-        """Record the round; `total` is None if it was aborted."""
+    def close_round(self, opened: Opened, summed: Summed | None, model: array[float], state: array[float]) -> None:
+        """Record the round; `summed` is None if it was aborted."""
 
     def state(self) -> tuple[array[float], array[float]]:
         """Model and step state after the last recorded round."""
@@ -60,14 +51,9 @@ class Journal(Protocol):
 class TrustStrategy(Strategy):
     """Rounds of one plan. Extends Strategy rather than FedAvg: sums, not weighted means of what members claim."""
 
-    def __init__(self, run: str, plan: ReleasePlan, *, min_members: int, deadline_s: float, journal: Journal):
-        self._run, self._plan, self._least, self._deadline_s, self._journal = (
-            run,
-            plan,
-            min_members,
-            deadline_s,
-            journal,
-        )
+    def __init__(self, run: str, order: RunOrder, *, secure_sum: bool, journal: Journal):
+        self._run, self._order, self._journal = run, order, journal
+        self._secure_sum = SecureSum(run, order, journal) if secure_sum else None
 
     def start(
         self,
@@ -81,30 +67,36 @@ class TrustStrategy(Strategy):
     ) -> Result:
         """Run what is left of the plan; every wait has a deadline."""
         while (opened := self._journal.open_round()) is not None:
-            model, _ = self._journal.state()
-            replies = grid.send_and_receive(self._invitations(grid, opened, model), timeout=self._deadline_s)
-            self._finish(opened, [reply for message in replies if (reply := _reply(message, self._plan.length()))])
+            model, state = self._journal.state()
+            summed = self._combine(grid, opened, model)
+            if summed is not None:
+                model, state = advance(self._order.plan, state, summed.total, opened.round)
+            self._journal.close_round(opened, summed, model, state)
         model, _ = self._journal.state()
         result = Result()
         result.arrays = ArrayRecord({"flat": Array(np.array(model))})
         return result
 
-    def _invitations(self, grid: Grid, opened: Opened, model: array[float]) -> list[Message]:
-        content = invitation(self._run, opened.round, opened.index, model)
-        return [
-            grid.create_message(content, "train", node, str(opened.round), ttl=self._deadline_s)
-            for node in opened.nodes
-        ]
-
-    def _finish(self, opened: Opened, replies: list[Reply]) -> None:
-        used = self._journal.accepted(opened, replies)
-        model, state = self._journal.state()
-        if len(used) < self._least:
-            self._journal.close_round(opened, [], None, model, state)
-            return
+    def _combine(self, grid: Grid, opened: Opened, model: array[float]) -> Summed | None:
+        """The sum of one round, or None where too few are left for one."""
+        try:
+            if self._secure_sum:
+                return Summed(*self._secure_sum.combine(grid, opened, model))
+        except SumError as error:
+            log_event.warning("no secure sum", run=self._run, round=opened.round, why=str(error))
+            return None
+        step, length = Step(grid, self._run, opened, self._order.deadline_s), self._order.plan.length()
+        replies = step.ask(
+            TRAIN,
+            dict.fromkeys(opened.members, ()),
+            lambda message, member: read_reply(message, member, length),
+            model=model,
+        )
+        used, _ = self._journal.accepted(opened, list(replies.values()))
+        if len(used) < self._order.min_members:
+            return None
         total = array("q", np.sum([np.frombuffer(reply.values, dtype=np.int64) for reply in used], axis=0).tolist())
-        model, state = advance(self._plan, state, total, opened.round)
-        self._journal.close_round(opened, used, total, model, state)
+        return Summed(used, total, None)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -130,14 +122,3 @@ class TrustStrategy(Strategy):
 
     def summary(self) -> None:
         """The log is the summary."""
-
-
-def _reply(message: Message, length: int) -> Reply | None:
-    """A reply of the right shape, or None: what is malformed is dropped, never repaired."""
-    if message.has_error():
-        return None
-    values = read_values(message.content, "q")
-    line = message.content["config"]["line"]
-    if len(values) != length or not isinstance(line, bytes):
-        return None
-    return Reply(message.metadata.src_node_id, values, line)

@@ -75,6 +75,14 @@ class LastSeen(SQLModel, table=True):
     at: float
 
 
+class CutOff(SQLModel, table=True):
+    """The cut-off of a round whose replies are all in: decided once, also if the coordinator ends right after."""
+
+    run: str = Field(primary_key=True)
+    round: int = Field(primary_key=True)
+    cutoff: int
+
+
 class TaskMessage(SQLModel, table=True):
     """A message of a round to one member, and that member's reply: the journal of the grid."""
 
@@ -83,6 +91,7 @@ class TaskMessage(SQLModel, table=True):
     round: int
     open_index: int
     member: str = Field(index=True)
+    step: str = "train"
     body: bytes
     line: bytes | None = None
     payload: bytes | None = None

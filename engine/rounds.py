@@ -8,27 +8,51 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Metadata, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-from contracts.envelope import canonical, strict_json
-from contracts.errors import Malformed
+from contracts.envelope import canonical, from_base64, strict_json, to_base64
+from contracts.errors import Malformed, TrustError
 from contracts.wording import N_
 
 _MAGIC = b"mengbang-message/1\n"
 _TYPES = {"d": "<f8", "q": "<i8"}
 
 
-class Side(Protocol):
-    """What differs between a node and a simulation: where rows come from and what a release costs."""
+# Message types. A secure sum takes all five in this order (contracts/sums.py); a plain one only TRAIN.
+KEYS, SHARES, TRAIN, SURVIVORS, UNMASK = (
+    "query.secagg_keys",
+    "query.secagg_shares",
+    "train",
+    "query.secagg_survivors",
+    "query.secagg_unmask",
+)
 
-    def contribute(self, run: str, round: int, open_index: int, model: array[float]) -> tuple[array[int], bytes]:
-        """The noised sum of this round and its signed line (empty in simulation)."""
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which round a message is about, and what else it carries: signed lines or sealed shares of others."""
+
+    run: str
+    round: int
+    open_index: int
+    parts: tuple[bytes, ...] = ()
+
+
+class Side(Protocol):
+    """What differs between a node and a simulation: where rows come from, what a release costs, who is believed."""
+
+    def contribute(self, asked: Asked, model: array[float]) -> tuple[array[int], bytes]:
+        """The noised sum of this round, masked if a secure sum is agreed, and its signed line (empty in simulation)."""
+
+    def take_step(self, step: str, asked: Asked) -> tuple[bytes, bytes]:
+        """(line, payload) of a step of the secure sum before or after the contribution."""
 
 
 def client_app(side: Side) -> ClientApp:
@@ -37,25 +61,39 @@ def client_app(side: Side) -> ClientApp:
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        config = message.content["config"]
-        values, line = side.contribute(
-            str(config["run"]), int(config["round"]), int(config["open"]), read_values(message.content, "d")
-        )
+        values, line = side.contribute(asked(message.content), read_values(message.content, "d"))
         return Message(contribution(values, line), reply_to=message)
 
+    def answer(message: Message, context: Context) -> Message:
+        line, payload = side.take_step(message.metadata.message_type, asked(message.content))
+        return Message(step_reply(line, payload), reply_to=message)
+
+    for step in (KEYS, SHARES, SURVIVORS, UNMASK):
+        app.query(step.partition(".")[2])(answer)
     return app
 
 
-def invitation(run: str, round: int, open_index: int, model: array[float]) -> RecordDict:
-    """Content of a message that asks for a contribution."""
-    return RecordDict(
-        {"values": _record(model), "config": ConfigRecord({"run": run, "round": round, "open": open_index})}
-    )
+def invitation(asked: Asked, model: array[float] | None = None) -> RecordDict:
+    """Content of a message to a member: with a model it asks for a contribution, else for a step of the secure sum."""
+    config = {"run": asked.run, "round": asked.round, "open": asked.open_index, "parts": list(asked.parts)}
+    records = {"config": ConfigRecord(config)}  # type: ignore[arg-type]
+    return RecordDict(records if model is None else {**records, "values": _record(model)})
+
+
+def asked(content: RecordDict) -> Asked:
+    """What `invitation` was made of."""
+    config = content["config"]
+    return Asked(str(config["run"]), int(config["round"]), int(config["open"]), tuple(config["parts"]))  # type: ignore
 
 
 def contribution(values: array[int], line: bytes) -> RecordDict:
-    """Content of the reply."""
+    """Content of the reply to a message that asks for a contribution."""
     return RecordDict({"values": _record(values), "config": ConfigRecord({"line": line})})
+
+
+def step_reply(line: bytes, payload: bytes) -> RecordDict:
+    """Content of the reply to a step of the secure sum."""
+    return RecordDict({"config": ConfigRecord({"line": line, "payload": payload})})
 
 
 def _record(values: array) -> ArrayRecord:  # type: ignore[type-arg]
@@ -75,9 +113,10 @@ def read_values(content: RecordDict, typecode: str) -> array:  # type: ignore[ty
 
 def pack(content: RecordDict) -> bytes:
     """An invitation as bytes: magic, one line of canonical JSON, then the values. No pickle."""
-    config = content["config"]
-    header = canonical({"run": config["run"], "round": config["round"], "open": config["open"]})
-    return _MAGIC + header + b"\n" + read_values(content, "d").tobytes()
+    about = asked(content)
+    parts = [to_base64(part) for part in about.parts]
+    header = canonical({"run": about.run, "round": about.round, "open": about.open_index, "parts": parts})
+    return _MAGIC + header + b"\n" + (read_values(content, "d").tobytes() if "values" in content else b"")
 
 
 def unpack(data: bytes) -> RecordDict:
@@ -87,8 +126,9 @@ def unpack(data: bytes) -> RecordDict:
     if magic + b"\n" != _MAGIC or not newline or len(body) % 8:
         raise Malformed(N_("this is not a round's message"))
     match strict_json(header):
-        case {"run": str(run), "round": int(round), "open": int(open_index), **more} if not more:
-            return invitation(run, round, open_index, array("d", body))
+        case {"run": str(run), "round": int(round), "open": int(open_index), "parts": list(parts), **more} if not more:
+            about = Asked(run, round, open_index, tuple(from_base64(str(part)) for part in parts))
+            return invitation(about, array("d", body) if body else None)
     raise Malformed(N_("this is not a round's message"))
 
 
@@ -135,14 +175,18 @@ class LocalGrid(Grid):
         return sorted(self._apps)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Run each message at once and keep the reply."""
+        """Run each message at once and keep the reply; of a member that refuses, an error with its code."""
         names = []
         for message in messages:
             context = Context(
                 run_id=0, node_id=message.metadata.dst_node_id, node_config={}, state=RecordDict(), run_config={}
             )
             names.append(message.metadata.message_id)
-            self._replies[names[-1]] = self._apps[message.metadata.dst_node_id](message, context)
+            try:
+                reply = self._apps[message.metadata.dst_node_id](message, context)
+            except TrustError as error:
+                reply = Message(Error(code=0, reason=error.code), reply_to=message)
+            self._replies[names[-1]] = reply
         return names
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:

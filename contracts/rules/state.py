@@ -95,6 +95,7 @@ class Closing:
 
     round: int
     outcome: Literal["recorded", "aborted"]
+    cutoff: int
     contributors: tuple[str, ...]
     list_root: str | None
     list_document: str | None

@@ -20,7 +20,7 @@ from contracts.envelope import digest, seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import new_id
 from contracts.statements import LOGGED, Contribution, LedgerHead, Receipt, Refusal, Seen, payload
-from engine.rounds import invitation, pack
+from engine.rounds import Asked, invitation, pack
 from privacy.spend import Spend, Unit
 from simulator import NOTHING, plan
 
@@ -152,13 +152,13 @@ def test_an_apps_reply_with_anything_else_is_refused(permit, changes):
 
 
 def test_a_message_that_asks_for_anything_else_than_the_logged_round_is_refused(permit):
-    good = pack(invitation(NOTHING, 1, 9, array("d", [0.0] * 4)))
+    good = pack(invitation(Asked(NOTHING, 1, 9), array("d", [0.0] * 4)))
     check_invitation(permit, good)
     for bad in (
-        pack(invitation(NOTHING, 2, 9, array("d", [0.0] * 4))),
-        pack(invitation("sha256:" + "1" * 64, 1, 9, array("d", [0.0] * 4))),
-        pack(invitation(NOTHING, 1, 9, array("d", [0.0] * 5))),
-        pack(invitation(NOTHING, 1, 9, array("d", [0.5] * 4))),
+        pack(invitation(Asked(NOTHING, 2, 9), array("d", [0.0] * 4))),
+        pack(invitation(Asked("sha256:" + "1" * 64, 1, 9), array("d", [0.0] * 4))),
+        pack(invitation(Asked(NOTHING, 1, 9), array("d", [0.0] * 5))),
+        pack(invitation(Asked(NOTHING, 1, 9), array("d", [0.5] * 4))),
         good.replace(b'"round":1', b'"clip":9,"round":1'),
         good.replace(b'"round":1', b'"metrics":["loss"],"round":1'),
         good[:-3],

@@ -60,7 +60,7 @@ def federate(frames, plan):
     state = start_state(plan, model)
     for number in range(1, plan.releases + 1):
         asked = [
-            grid.create_message(invitation("run", number, 1, model), "train", n, str(number))
+            grid.create_message(invitation(Asked("run", number, 1), model), "train", n, str(number))
             for n in grid.get_node_ids()
         ]
         replies = [read_values(reply.content, "q") for reply in grid.send_and_receive(asked)]
@@ -119,7 +119,7 @@ def test_a_row_is_no_unit_where_rows_have_an_owner(unit, dropped):
 
 
 def test_messages_are_framed_strictly():
-    content = invitation("sha256:" + "0" * 64, 3, 17, array("d", [1.5, -2.0]))
+    content = invitation(Asked("sha256:" + "0" * 64, 3, 17), array("d", [1.5, -2.0]))
     data = pack(content)
     assert pack(unpack(data)) == data and list(read_values(unpack(data), "d")) == [1.5, -2.0]
     for wrong in (data[:-3], b"x" + data, data.replace(b'"round":3', b'"round":"3"'), b""):

@@ -1,0 +1,89 @@
+"""The secure sum as a protocol: real member sides, signed messages, every step with drop-outs, copies and disorder."""
+
+import pytest
+
+from contracts.sums import read_unmasking
+from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
+from privacy.secure_sum import SumError
+from sums import STEPS, Sum
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_the_sum_is_exact_though_messages_come_twice_and_in_any_order(tmp_path, n):
+    made = Sum(tmp_path, n)
+    used, total, _ = made.combine()
+    assert [reply.member for reply in used] == list(made.names)
+    assert total == made.plain(made.names)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_sum_is_exact_with_three_in_ten_gone_at_any_step(tmp_path, step):
+    made = Sum(tmp_path, 10, {step: 3})
+    used, total, _ = made.combine()
+    assert [reply.member for reply in used] == made.stayed
+    assert total == made.plain(made.stayed)
+
+
+def test_the_sum_is_exact_with_members_lost_at_every_step(tmp_path):
+    made = Sum(tmp_path, 30, {KEYS: 2, SHARES: 2, TRAIN: 2, SURVIVORS: 2, UNMASK: 2})
+    _, total, _ = made.combine()
+    assert total == made.plain(made.stayed) and len(made.stayed) == 24
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_with_more_gone_there_is_no_sum(tmp_path, step):
+    made = Sum(tmp_path, 9, {step: 4})
+    with pytest.raises(SumError):
+        made.combine()
+
+
+def test_two_of_three_are_never_combined(tmp_path):
+    made = Sum(tmp_path, 3, {TRAIN: 1})
+    with pytest.raises(SumError, match="2 members are left of 3"):
+        made.combine()
+
+
+def test_nothing_that_passes_the_coordinator_is_a_contribution_without_masks(tmp_path):
+    made = Sum(tmp_path, 4)
+    grid = made.grid()
+    used, total, document = made.combine(grid)
+    seen = b"".join(reply.values.tobytes() for reply in used) + document
+    for _, content in grid.passed:
+        seen += b"".join(part for part in content["config"].values() if isinstance(part, bytes))
+    assert total.tobytes() not in seen
+    for side in made.sides.values():
+        assert side.values.tobytes() not in seen
+    # what the coordinator holds opens no contribution: with the seed known, pairwise masks still hide it
+    seeds = read_unmasking(document).seeds
+    assert set(seeds) == set(made.names) and read_unmasking(document).mask_keys == {}
+
+
+def test_a_withdrawn_member_is_a_drop_out_and_its_seed_is_revealed_by_nobody(tmp_path):
+    made = Sum(tmp_path, 5)
+    gone = made.names[2]
+    grid = made.grid()
+    made.withdrawn = {gone}
+    made.trust.consent(made.firms[gone], "withdraw")
+    used, total, document = made.combine(grid)
+    left = [name for name in made.names if name != gone]
+    assert [reply.member for reply in used] == left and total == made.plain(left)
+    held = read_unmasking(document)
+    assert gone not in held.seeds and set(held.mask_keys) == {gone}
+    for side in made.sides.values():
+        said = side.budget.pledged(made.trust.run.run, 1)
+        assert said.get(f"reveal {gone}") in (None, "mask")
+
+
+def test_a_coordinator_that_comes_back_gets_the_same_sum(tmp_path):
+    made = Sum(tmp_path, 5, {TRAIN: 1})
+    first = made.combine()
+    again = made.combine(made.grid(seed=2))
+    assert again[1] == first[1] and again[0] == first[0]
+
+
+def test_a_member_that_signs_for_another_is_left_out(tmp_path):
+    made = Sum(tmp_path, 5)
+    liar = made.names[0]
+    made.sides[liar].masking._key = made.firms[made.names[1]].node
+    used, total, _ = made.combine()
+    assert liar not in [reply.member for reply in used] and total == made.plain(made.names[1:])
