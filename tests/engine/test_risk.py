@@ -11,7 +11,7 @@ import pytest
 from contracts.errors import Malformed
 from engine.bundle import bundle_digest
 from engine.risk.task import log_odds
-from engine.rounds import LocalGrid, client_app, invitation, pack, read_values, unpack
+from engine.rounds import Asked, LocalGrid, client_app, invitation, pack, read_values, unpack
 from engine.table import read_schema
 from engine.task import Model, check_fit, load, names, plan_for
 from privacy.mechanisms import LatticeGaussian
@@ -50,8 +50,8 @@ class Simulated:
     def __init__(self, frame, plan):
         self.rows, self.plan, self.noise = TASK.prepare(frame, SCHEMA), plan, LatticeGaussian(plan)
 
-    def contribute(self, run, round, open_index, model):
-        return self.noise.release(TASK.contribute(self.plan, model, self.rows, round=round, key=b"key")), b""
+    def contribute(self, asked, model):
+        return self.noise.release(TASK.contribute(self.plan, model, self.rows, round=asked.round, key=b"key")), b""
 
 
 def federate(frames, plan):
@@ -81,7 +81,7 @@ def test_six_members_learn_together_under_differential_privacy(family):
 def test_an_empty_or_one_class_member_contributes_noise_of_the_same_length(family):
     plan = make_plan(24_355_970, family)
     for frame in (ledger(5, 1).clear(), ledger(5, 1).with_columns(defaulted=pl.lit(0))):
-        values, _ = Simulated(frame, plan).contribute("run", 1, 1, TASK.start(SCHEMA, family))
+        values, _ = Simulated(frame, plan).contribute(Asked("run", 1, 1), TASK.start(SCHEMA, family))
         assert len(values) == plan.length() and any(values)
 
 
