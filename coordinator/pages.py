@@ -98,6 +98,7 @@ def overview(office: Office) -> dict[str, object]:
     missing = [m["name"] for m in listed if not m["online"]]
     return {
         "chamber": office.settings.name,
+        "secure_sum": agreement is None or state.agreements[agreement].terms.secure_sum == "required",
         "members": listed,
         "runs": runs,
         "size": state.size,
