@@ -67,8 +67,8 @@ class Cluster:
         text = self.command(package, *words, "--json", home=home, ok=ok)
         return json.loads(text[min(at for at in (text.find("{"), text.find("[")) if at >= 0) :])
 
-    def start(self, name: str, package: str, *words: object, home: str) -> None:
-        """Start a long-lived process that writes to a log file in its home."""
+    def start(self, name: str, package: str, *words: object, home: str | None = None) -> None:
+        """Start a long-lived process that writes to a log file of its name."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 self._line(package, words, home), stdout=log, stderr=log, env=_environment()
