@@ -98,5 +98,5 @@ def test_a_model_is_judged_by_what_it_says_of_each_row():
     held = RISK.prepare(frame, SCHEMA)
     start = Model(RISK.design(SCHEMA, "trees", 10**7).shape, RISK.start(SCHEMA, "trees"))
     told = RISK.judge(start, held)
-    assert told.score == pytest.approx(np.full(50, 0.05)) and set(told.label) == {0.0, 1.0}
+    assert told.score == pytest.approx(np.full(50, 0.5)) and set(told.label) == {0.0, 1.0}
     assert told.loss.mean() == pytest.approx(RISK.evaluate(start, held, SCHEMA)["loss"])

@@ -113,11 +113,10 @@ def test_every_node_has_measured_its_own_release_path_and_the_log_knows(cluster)
     assert cluster.json("client_node", "status", home=cluster.homes[0])["privacy_check"]["epsilon_claimed"] == "1"
 
 
-def test_a_model_passes_a_gate_that_says_when_members_are_too_few_to_tell(cluster):
+def test_a_model_passes_a_gate_on_a_holdout_that_has_a_budget_of_its_own(cluster):
     shown = cluster.json("coordinator", "status", home="chamber")["runs"]
-    assert [run["gate"] for run in shown] == [{"verdict": "too-few", "decision": "release"}], (
-        "twenty holdout units each"
-    )
+    gate = shown[-1]["gate"]
+    assert gate["decision"] == "release" and gate["verdict"] in ("too-few", "not-worse"), "thirty holdout units each"
     account = {
         (a["dataset"], a["partition"]) for a in cluster.json("client_node", "status", home=cluster.homes[0])["accounts"]
     }
