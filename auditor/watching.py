@@ -46,14 +46,19 @@ def watch(
     coordinator = open_source(url, pinned, identity)
     witnesses = {address: open_source(address, pinned) for address in witness}
     while True:
-        seen = monitor.look(coordinator, witnesses)
-        _tell(seen, as_json)
-        if seen.wrong:
-            return FOUND
-        if identity and not seen.unheard:
-            _cosign(monitor, coordinator, identity)
-        if not every:
-            return COULD_NOT if seen.unheard else OK
+        try:
+            seen = monitor.look(coordinator, witnesses)
+            _tell(seen, as_json)
+            if seen.wrong:
+                return FOUND
+            if identity and not seen.unheard:
+                _cosign(monitor, coordinator, identity)
+            if not every:
+                return COULD_NOT if seen.unheard else OK
+        except Unavailable as error:
+            if not every:
+                raise
+            terminal.note(N_("not heard: {name}: {what}"), name=url, what=error.lines(terminal.translate)[0])
         time.sleep(every)
 
 
