@@ -10,7 +10,7 @@ from benchmarks.demand_methods import kind_of, series_of
 from benchmarks.demand_protocol import Setting
 from engine.demand.task import TASK, Rows, rows_of
 from engine.demand.windows import windows
-from engine.rounds import LocalGrid, client_app, invitation, read_values
+from engine.rounds import Asked, LocalGrid, client_app, invitation, read_values
 from engine.table import TableSchema
 from engine.task import plan_for
 from privacy.curves import rho_cap
@@ -30,9 +30,9 @@ class Member:
         self._rows, self._plan = rows, plan
         self._noise = LatticeGaussian(plan) if noisy else None
 
-    def contribute(self, run: str, round: int, open_index: int, model: array[float]) -> tuple[array[int], bytes]:
+    def contribute(self, asked: Asked, model: array[float]) -> tuple[array[int], bytes]:
         """See engine.rounds.Side."""
-        total = TASK.contribute(self._plan, model, self._rows, round=round, key=_KEY)
+        total = TASK.contribute(self._plan, model, self._rows, round=asked.round, key=_KEY)
         return (self._noise.release(total) if self._noise else array("q", total.tobytes())), b""
 
 
@@ -72,7 +72,7 @@ def tune(setting: Setting, rows: dict[str, Rows], epsilon: str | None, *, once: 
     state = start_state(plan, model)
     for number in range(1, plan.releases + 1):
         asked = [
-            grid.create_message(invitation("run", number, 1, model), "train", node, str(number))
+            grid.create_message(invitation(Asked("run", number, 1), model), "train", node, str(number))
             for node in grid.get_node_ids()
         ]
         total = add([read_values(reply.content, "q") for reply in grid.send_and_receive(asked)])

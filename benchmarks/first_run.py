@@ -1,9 +1,10 @@
-"""Risk on real public data: each member alone, federated without noise, federated with privacy.
+"""Risk and demand on real public data: each member alone, federated without noise, federated with privacy.
 
     python -m benchmarks.first_run --data ../shared/data            in this process
     python -m benchmarks.first_run --data ../shared/data --nodes    and one risk row over real node processes
 
 Risk: UCI credit default, 20 members, split of the data set's README (train + validation to learn, test to score).
+Demand: Texas hospitality by chain, protocol of its README (benchmarks.demand has every method and bar).
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.demand import losses
+from benchmarks.demand_methods import home_votes, kind_of, network, three
+from benchmarks.demand_protocol import Setting, texas
+from benchmarks.demand_tuning import training_rows, tune
 from contracts.artefact import read_artefact
 from demo.cluster import Cluster
+from engine.demand import start
 from engine.risk.task import auroc, probability
 from engine.table import Column, TableSchema
 from engine.task import Model, load, plan_for
@@ -187,6 +193,7 @@ def main() -> None:
             "8 node processes, gradients, eps 1": [model] * 8,
         }
         lines += table(risk, schema, members[:8], eight)
+    lines += demand_lines(texas(chosen.data, "chain"))
     if chosen.json:
         print(json.dumps(lines, indent=1))
         return
@@ -195,6 +202,28 @@ def main() -> None:
         print(
             f"{line['task']:<8}{line['method']:<32}{line.get('AUROC', '-'):>8}{line['mean loss']:>20}{line['worse than alone']:>14} of {line['members']}"
         )
+
+
+def demand_lines(setting: Setting) -> list[dict[str, Any]]:
+    """Texas chains: the average of three simple forecasts at home, the public start, and its head tuned together."""
+    rows, sold = training_rows(setting), np.nansum(setting.targets(setting.test), axis=(1, 2))
+    heads = {"start, untuned": start.head(kind_of(setting))} | {
+        f"federated, {label}": tune(setting, rows, epsilon)
+        for label, epsilon in (("no noise", None), ("epsilon 4 a series", "4"), ("epsilon 1 a series", "1"))
+    }
+    made = {"alone": three(setting, home_votes(setting))} | {n: network(setting, head) for n, head in heads.items()}
+    named = [np.flatnonzero(setting.member == name) for name in setting.members()]
+    wql = {n: [float(losses(setting, [one])[r].sum() / sold[r].sum()) for r in named] for n, one in made.items()}
+    return [
+        {
+            "task": "demand",
+            "method": name,
+            "mean loss": round(float(np.mean(each)), 4),
+            "worse than alone": sum(a > b * 1.0001 for a, b in zip(each, wql["alone"], strict=True)),
+            "members": len(named),
+        }
+        for name, each in wql.items()
+    ]
 
 
 def _start(task: Any, schema: TableSchema) -> Model:
