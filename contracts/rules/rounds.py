@@ -100,19 +100,7 @@ def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
             {"round": opened.round},
         )
         return
-    late = opened.issued_at >= run.order.expires_at
-    interval_s = state.agreements[run.order.agreement].terms.rounds.interval_min_s
-    soon = bool(run.rounds) and _seconds(run.rounds[-1].opened.issued_at, opened.issued_at) < interval_s
-    if (
-        opened.round != run.next_round()
-        or run.open_round()
-        or run.release
-        or late
-        or soon
-        or opened.deadline_s > run.order.deadline_s
-        or opened.round > run.order.plan.releases
-        or not run.index < opened.log_size <= entry.index
-    ):
+    if not _is_next(state, run, opened, entry.index):
         yield Finding(
             "ROUND_SEQUENCE",
             entry.index,
@@ -146,6 +134,22 @@ def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
             {"round": opened.round},
         )
     yield from check_asked(state, entry, run)
+
+
+def _is_next(state: TrustState, run: RunRecord, opened: RoundOpen, index: int) -> bool:
+    """The round that the run waits for: in number, in time, within the order's own deadline and rounds."""
+    interval_s = state.agreements[run.order.agreement].terms.rounds.interval_min_s
+    soon = bool(run.rounds) and _seconds(run.rounds[-1].opened.issued_at, opened.issued_at) < interval_s
+    return (
+        opened.round == run.next_round()
+        and not run.open_round()
+        and not run.release
+        and opened.issued_at < run.order.expires_at
+        and not soon
+        and opened.deadline_s <= run.order.deadline_s
+        and opened.round <= run.order.plan.releases
+        and run.index < opened.log_size <= index
+    )
 
 
 def _seconds(earlier: str, later: str) -> float:
