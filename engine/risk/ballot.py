@@ -8,14 +8,17 @@ import numpy as np
 
 from engine.votes import excess, keeps_shared
 
+SHARED = "shared"
 _SHRINK = 40.0  # held-out rows at which slope and intercept are believed half
 _STEPS = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """(slope, intercept) and weight of each vote, Brier score of each held-out row, and how the shared vote compared."""
+    """The member's `own` best; (slope, intercept) of each candidate and the weight of each vote; Brier score of each
+    held-out row `alone`, `shared` and as `used`; and how the shared vote compared."""
 
+    own: str
     lines: dict[str, tuple[float, float]]
     weights: dict[str, float]
     losses: dict[str, np.ndarray]
@@ -32,15 +35,18 @@ class Ballot:
 
 
 def decide(odds: dict[str, np.ndarray], y: np.ndarray) -> Ballot:
-    """`odds` are log-odds of held-out rows by `own` and, where there is one, `shared`; `y` 0 or 1, `(rows,)`."""
+    """`odds` are log-odds of held-out rows by the member's own models, simplest first, and `shared` where there is
+    one; `y` 0 or 1, `(rows,)`."""
     lines = {name: recalibrate(values, y) for name, values in odds.items()}
-    both, own = dict.fromkeys(odds, 1.0), {"own": 1.0}
-    losses = {name: (_chance(_line(values, lines[name])) - y) ** 2 for name, values in odds.items()}
+    each = {name: (_chance(_line(values, lines[name])) - y) ** 2 for name, values in odds.items()}
+    own = min((name for name in odds if name != SHARED), key=lambda name: each[name].sum())
+    alone, both = {own: 1.0}, {own: 1.0} | {name: 1.0 for name in odds if name == SHARED}
+    losses = {"alone": each[own]} | {name: each[name] for name in odds if name == SHARED}
     used = (_chance(_average(odds, lines, both)) - y) ** 2
-    added, error = excess(used, losses["own"])
-    kept = both if keeps_shared(added, error) else own
-    losses["used"] = used if kept == both else losses["own"]
-    return Ballot(lines, kept, losses, added, error)
+    added, error = excess(used, losses["alone"])
+    kept = both if keeps_shared(added, error) else alone
+    losses["used"] = used if kept == both else losses["alone"]
+    return Ballot(own, lines, kept, losses, added, error)
 
 
 def recalibrate(odds: np.ndarray, y: np.ndarray) -> tuple[float, float]:

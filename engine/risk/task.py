@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import secrets
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import date
 
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.wording import N_
-from engine.risk.ballot import Ballot, decide
+from engine.risk.ballot import SHARED, Ballot, decide
 from engine.risk.books import RULE, present, training
+from engine.risk.models import Rows, Scorer, by_column, cross_entropy, logistic, name_of, probability
+from engine.risk.own import OWN, fit_own
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import holdout
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Model, Served
-from engine.training import fit
 from engine.votes import AtHome, Record, Vote, Voted, VoteSet
-from privacy.gradients import Clipped, TapLinear, load_flat
+from privacy.gradients import Clipped
 from privacy.moments import moment_sums
 from privacy.plan import Adam, Boost, Gradients, Moments, ReleasePlan, Ridge, Trees
-from privacy.trees import contributions, leaf_sums, score
+from privacy.trees import contributions, leaf_sums
 from privacy.units import blocks, row_names
 
 _TOLD = 3
@@ -37,24 +35,6 @@ _FOREST = (  # (least nano-rho of a run, (rounds, trees a round, depth)): with l
     (2_000_000_000, (40, 20, 4)),
     (0, (10, 20, 3)),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """`columns` `(rows, columns)` with NaN where missing, `x` `(rows, inputs)` the same without NaN and with flags,
-    `y` `(rows,)` 0/1, and the unit of each row."""
-
-    columns: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    unit: tuple[str, ...]
-    cuts: list[np.ndarray]
-
-    def take(self, chosen: np.ndarray) -> Rows:
-        """The chosen rows."""
-        return Rows(
-            self.columns[chosen], self.x[chosen], self.y[chosen], tuple(self.unit[i] for i in chosen), self.cuts
-        )
 
 
 class Risk:
@@ -112,8 +92,8 @@ class Risk:
             case Moments() as shape:
                 return moment_sums(shape, rows.x, rows.y, units, grid_bits=plan.grid_bits)
             case Gradients() as shape:
-                clipped = Clipped(_network(model), shape, plan.grid_bits)
-                return clipped.sum(_loss, torch.from_numpy(rows.x), torch.from_numpy(rows.y), units)
+                clipped = Clipped(logistic(model), shape, plan.grid_bits)
+                return clipped.sum(cross_entropy, torch.from_numpy(rows.x), torch.from_numpy(rows.y), units)
         raise Malformed(N_("risk is not learned by {family}"), family=plan.shape.family)
 
     def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
@@ -123,12 +103,9 @@ class Risk:
 
     def fit_alone(self, rows: Rows, schema: TableSchema) -> Model:
         """A logistic on the member's own rows; the base rate if there is only one class."""
-        base = float(np.clip((rows.y.sum() + 0.25) / (len(rows.y) + 5), 1e-4, 1 - 1e-4))
-        net = _network(array("d", [0.0] * rows.x.shape[1] + [float(np.log(base / (1 - base)))]))
-        if 0 < rows.y.sum() < len(rows.y):
-            fit(net, _loss, torch.from_numpy(rows.x), torch.from_numpy(rows.y))
-        shape = Gradients("gradients", ((rows.x.shape[1], 1),), "1")
-        return Model(shape, array("d", torch.cat([p.detach().reshape(-1) for p in net.parameters()]).tolist()))
+        made = fit_own("logistic", rows) or fit_own("base rate", rows)
+        assert isinstance(made, Model)
+        return made
 
     def evaluate(self, model: Model, rows: Rows, schema: TableSchema) -> dict[str, float]:
         """Brier score as loss, AUROC (0.5 where it does not exist), units and positives."""
@@ -146,23 +123,29 @@ class Risk:
         return Judged(p, (p - rows.y) ** 2, np.where((rows.y == 0) | (rows.y == 1), rows.y, -1))
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
-        """The member's own logistic and the shared score, each recalibrated on held-out units, averaged in log-odds."""
-        train, held = self.split(self.prepare(frame, schema), home.key)
-        models = {"own": self.fit_alone(train, schema)} | ({"shared": shared} if shared else {})
+        """The best of the member's own models and the shared score, each recalibrated on held-out units, averaged in
+        log-odds."""
+        rows = self.prepare(frame, schema)
+        train, held = self.split(rows, home.key)
+        fitted = {name: fit_own(name, train) for name in OWN}
+        models: dict[str, Scorer] = {name: model for name, model in fitted.items() if model}
+        models |= {SHARED: shared} if shared else {}
         ballot = decide({name: _logit(probability(model, held)) for name, model in models.items()}, held.y)
+        models[ballot.own] = fit_own(ballot.own, rows) or models[ballot.own]  # what serves learns from all rows
         return Voted(
             _vote_set(schema, ballot, models, held),
             self._voted(models, ballot, frame if home.present is None else home.present, schema),
         )
 
     def _voted(
-        self, models: dict[str, Model], ballot: Ballot, frame: pl.DataFrame, schema: TableSchema
+        self, models: dict[str, Scorer], ballot: Ballot, frame: pl.DataFrame, schema: TableSchema
     ) -> list[Served]:
         rows, names = _to_score(frame, schema), [c.name for c in schema.of_kind("number")]
         ids = schema.of_kind("id")
         who = frame[ids[0].name].to_list() if ids else list(range(len(frame)))
-        chance = ballot.combine({name: _logit(probability(model, rows)) for name, model in models.items()})
-        moved = sum(ballot.share(name) * _by_column(model, rows, schema) for name, model in models.items())
+        voting = {name: models[name] for name in ballot.weights}
+        chance = ballot.combine({name: _logit(probability(model, rows)) for name, model in voting.items()})
+        moved = sum(ballot.share(name) * by_column(model, rows, schema) for name, model in voting.items())
         return [
             Served(str(name), {"probability": float(p)}, _reasons(row, names))
             for name, p, row in zip(who, chance, np.asarray(moved), strict=True)
@@ -189,23 +172,12 @@ def _to_score(frame: pl.DataFrame, schema: TableSchema) -> Rows:
     return Rows(scaled, inputs(scaled, schema), np.zeros(len(frame)), ("",) * len(frame), cut_points(schema))
 
 
-def _by_column(model: Model, rows: Rows, schema: TableSchema) -> np.ndarray:
-    """`(rows, columns)` what each column adds to the log-odds; a flag counts for the column it stands for."""
-    if isinstance(model.shape, Trees):
-        return contributions(model.shape, np.array(model.values), rows.columns, rows.cuts)
-    names = [c.name for c in schema.of_kind("number")]
-    moved = np.zeros((len(rows.x), len(names)))
-    for at, name in enumerate(input_names(schema)):
-        moved[:, names.index(name.removesuffix("?"))] += rows.x[:, at] * model.values[at]
-    return moved
-
-
 def _logit(chance: np.ndarray) -> np.ndarray:
     held = np.clip(chance, 1e-6, 1 - 1e-6)
     return np.log(held / (1 - held))
 
 
-def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Model], held: Rows) -> VoteSet:
+def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Scorer], held: Rows) -> VoteSet:
     units, enough = len(set(held.unit)), len(set(held.unit)) >= _UNITS and held.y.sum() >= _POSITIVES
     told = {name: float(each.mean()) for name, each in ballot.losses.items()} if enough else {}
     return VoteSet(
@@ -216,8 +188,8 @@ def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Model], hel
         votes=tuple(
             Vote(
                 name=name,
-                whose="shared" if name == "shared" else "own",
-                model=digest(model.values.tobytes()),
+                whose="shared" if name == SHARED else "own",
+                model=name_of(model),
                 weight=ballot.weights.get(name, 0.0),
                 calibration=ballot.lines[name],
             )
@@ -225,28 +197,13 @@ def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Model], hel
         ),
         record=Record(
             units=units,
-            alone=told.get("own"),
+            alone=told.get("alone"),
             shared=told.get("shared"),
             used=told.get("used"),
             excess=ballot.added,
             error=ballot.error,
         ),
     )
-
-
-def log_odds(model: Model, rows: Rows) -> np.ndarray:
-    """`(rows,)` what the reasons of a score add up to: log-odds, or the probability itself from least squares."""
-    values = np.array(model.values)
-    if isinstance(model.shape, Trees):
-        return score(model.shape, values, rows.columns, rows.cuts)
-    linear: np.ndarray = rows.x @ values[:-1] + values[-1]
-    return linear
-
-
-def probability(model: Model, rows: Rows) -> np.ndarray:
-    """`(rows,)` chance of default; least squares says it directly and is held within (0, 1)."""
-    said = log_odds(model, rows)
-    return np.clip(said, 0.001, 0.999) if isinstance(model.shape, Moments) else 1 / (1 + np.exp(-said))
 
 
 def _boost_step(sigma: float, members: int) -> Boost:
@@ -257,16 +214,6 @@ def _boost_step(sigma: float, members: int) -> Boost:
 def _moment_step(clip: str, width: int) -> Callable[[float, int], Ridge]:
     """Twice the square root of members and inputs times the noise of one: what noise alone adds to an eigenvalue."""
     return lambda sigma, members: Ridge("ridge", str(1 + round(2 * sigma * float(clip) * (members * width) ** 0.5)))
-
-
-def _network(model: Sequence[float]) -> nn.Module:
-    net = TapLinear(len(model) - 1, 1)
-    load_flat(net, model)
-    return net
-
-
-def _loss(logit: Tensor, y: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logit[:, 0], y, reduction="none")
 
 
 def _reasons(contributions: np.ndarray, named: list[str]) -> tuple[tuple[str, float], ...]:

@@ -10,10 +10,12 @@ import pytest
 
 from contracts.errors import Malformed
 from engine.bundle import bundle_digest
-from engine.risk.task import log_odds
+from engine.risk.models import by_column, log_odds
+from engine.risk.own import fit_own
 from engine.rounds import Asked, LocalGrid, client_app, invitation, pack, read_values, unpack
 from engine.table import read_schema
 from engine.task import Model, check_fit, load, names, plan_for
+from engine.votes import AtHome
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import Gradients, PlanError
 from privacy.spend import Unit
@@ -40,6 +42,9 @@ def ledger(rows, seed):
             "defaulted": (r.random(rows) < 1 / (1 + np.exp(-logit))).astype(int),
         }
     )
+
+
+TASK_START = Model(Gradients("gradients", ((9, 1),), "3"), TASK.start(SCHEMA, "gradients"))
 
 
 def make_plan(cap_nano, family="trees"):
@@ -133,3 +138,42 @@ def test_tasks_are_found_and_the_bundle_has_a_digest():
         load("nothing")
     with pytest.raises(Malformed, match="wrong field"):
         read_schema(b'{"format": "mengbang-table/2"}')
+
+
+def at_home(tmp_path, present=None):
+    return AtHome(b"key", tmp_path, lambda done, every: None, present)
+
+
+def crossed(rows, seed):
+    """A ledger whose defaults come from a rule that no straight line can say: only one of two signs is dangerous."""
+    frame, r = ledger(rows, seed), np.random.default_rng(seed)
+    odd = (frame["overdue_share"] > 0.12) != (frame["order_trend"] > 0)
+    return frame.with_columns(defaulted=pl.Series((r.random(rows) < np.where(odd, 0.5, 0.03)).astype(int)))
+
+
+@pytest.mark.parametrize(("frame", "own"), [(crossed(1500, 1), "boosted trees"), (ledger(1500, 1), "logistic")])
+def test_the_best_own_model_on_held_out_units_has_the_members_vote(tmp_path, frame, own):
+    votes = TASK.vote(None, frame, SCHEMA, at_home(tmp_path)).votes
+    assert [vote.name for vote in votes.votes] == ["base rate", "logistic", "boosted trees"]
+    assert {vote.name for vote in votes.votes if vote.weight} == {own} and votes.record.alone == votes.record.used
+
+
+def test_trees_are_not_grown_on_a_handful_of_defaults(tmp_path):
+    rare = ledger(400, 5).with_columns(defaulted=(pl.int_range(pl.len()) < 12).cast(pl.Int64))
+    assert "boosted trees" not in {vote.name for vote in TASK.vote(None, rare, SCHEMA, at_home(tmp_path)).votes.votes}
+    none = TASK.vote(None, rare.with_columns(defaulted=pl.lit(0)), SCHEMA, at_home(tmp_path))
+    assert [vote.name for vote in none.votes.votes] == ["base rate"]
+    assert none.votes.record.alone is None and len({line.outcome["probability"] for line in none.lines}) == 1
+
+
+def test_below_twenty_units_or_five_defaults_held_out_nothing_is_claimed(tmp_path):
+    for frame in (ledger(60, 1), ledger(400, 5).with_columns(defaulted=(pl.int_range(pl.len()) < 12).cast(pl.Int64))):
+        record = TASK.vote(TASK_START, frame, SCHEMA, at_home(tmp_path)).votes.record
+        assert (record.alone, record.shared, record.used) == (None, None, None) and record.units > 0
+
+
+def test_reasons_of_boosted_trees_add_up_to_their_score():
+    rows = TASK.prepare(crossed(1500, 1), SCHEMA)
+    forest = fit_own("boosted trees", rows)
+    unexplained = log_odds(forest, rows) - by_column(forest, rows, SCHEMA).sum(1)
+    assert np.ptp(unexplained) < 1e-9 and fit_own("boosted trees", rows) == forest, "the same rows, the same trees"

@@ -91,7 +91,7 @@ def receipts_prove_themselves(cluster, served):
 def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluster):
     assert "model released" in order(cluster)
     served = cluster.json("client_node", "score", home=cluster.homes[0])
-    assert served["lines"][0]["reasons"] and {v["name"] for v in served["votes"]["votes"]} == {"own", "shared"}
+    assert served["lines"][0]["reasons"] and {v["whose"] for v in served["votes"]["votes"]} == {"own", "shared"}
     checked, folder = verdict(cluster, "first")
     receipts_prove_themselves(cluster, served)
     assert checked.findings() == []

@@ -1,0 +1,110 @@
+"""What scores a counterparty: the shared families, the member's logistic, boosted trees; each explains its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn  # before LightGBM, which then finds the OpenMP runtime that torch brings
+from torch.nn import functional
+
+from contracts.envelope import digest
+from engine.scaling import input_names
+from engine.table import TableSchema
+from engine.task import Model
+from privacy.gradients import TapLinear, load_flat
+from privacy.plan import Moments, Trees
+from privacy.trees import contributions, score
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """`columns` `(rows, columns)` with NaN where missing, `x` `(rows, inputs)` the same without NaN and with flags,
+    `y` `(rows,)` 0/1, and the unit of each row."""
+
+    columns: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    unit: tuple[str, ...]
+    cuts: list[np.ndarray]
+
+    def take(self, chosen: np.ndarray) -> Rows:
+        """The chosen rows."""
+        return Rows(
+            self.columns[chosen], self.x[chosen], self.y[chosen], tuple(self.unit[i] for i in chosen), self.cuts
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Ordinary boosted trees of one member, as LightGBM writes them down. They never leave its machine."""
+
+    text: str
+
+
+Scorer = Model | Forest
+
+
+def name_of(model: Scorer) -> str:
+    """Digest of the numbers or the text behind a score."""
+    return digest(model.text.encode() if isinstance(model, Forest) else model.values.tobytes())
+
+
+def log_odds(model: Scorer, rows: Rows) -> np.ndarray:
+    """`(rows,)` what the reasons of a score add up to: log-odds, or the probability itself from least squares."""
+    if isinstance(model, Forest):
+        found: np.ndarray = _booster(model.text).predict(rows.columns, raw_score=True) if len(rows.x) else np.zeros(0)
+        return found
+    values = np.array(model.values)
+    if isinstance(model.shape, Trees):
+        return score(model.shape, values, rows.columns, rows.cuts)
+    linear: np.ndarray = rows.x @ values[:-1] + values[-1]
+    return linear
+
+
+def probability(model: Scorer, rows: Rows) -> np.ndarray:
+    """`(rows,)` chance of default; least squares says it directly and is held within (0, 1)."""
+    said = log_odds(model, rows)
+    if isinstance(model, Model) and isinstance(model.shape, Moments):
+        return np.clip(said, 0.001, 0.999)
+    return 1 / (1 + np.exp(-said))
+
+
+def by_column(model: Scorer, rows: Rows, schema: TableSchema) -> np.ndarray:
+    """`(rows, columns)` what each column adds to `log_odds`, exactly: Shapley values for trees (Lundberg, Lee 2017),
+    coefficient times value for a linear model, where a flag counts for the column it stands for."""
+    if isinstance(model, Forest):
+        width = rows.columns.shape[1]
+        if not len(rows.x):
+            return np.zeros((0, width))
+        shared: np.ndarray = _booster(model.text).predict(rows.columns, pred_contrib=True)[:, :width]
+        return shared
+    if isinstance(model.shape, Trees):
+        return contributions(model.shape, np.array(model.values), rows.columns, rows.cuts)
+    names = [c.name for c in schema.of_kind("number")]
+    moved = np.zeros((len(rows.x), len(names)))
+    for at, name in enumerate(input_names(schema)):
+        moved[:, names.index(name.removesuffix("?"))] += rows.x[:, at] * model.values[at]
+    return moved
+
+
+def logistic(values: Sequence[float]) -> nn.Module:
+    """A network of one layer with these weights and, last, its intercept."""
+    net = TapLinear(len(values) - 1, 1)
+    load_flat(net, values)
+    return net
+
+
+def cross_entropy(logit: Tensor, y: Tensor) -> Tensor:
+    """Loss of each row of a logistic."""
+    return functional.binary_cross_entropy_with_logits(logit[:, 0], y, reduction="none")
+
+
+@lru_cache(maxsize=4)
+def _booster(text: str) -> Any:
+    import lightgbm
+
+    return lightgbm.Booster(model_str=text)
