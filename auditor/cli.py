@@ -180,9 +180,10 @@ app.add_typer(watching)
 
 def _without_pins(source: str) -> int:
     from auditor.evidence import read_bundles, read_note
+    from contracts.closed_list import parse
     from contracts.envelope import digest, open_entry
     from contracts.pins import fingerprint
-    from contracts.statements import Genesis, parse
+    from contracts.statements import Genesis
 
     evidence = open_source(source)
     _name, entries = next(read_bundles(evidence, read_note(evidence, "checkpoint").checkpoint.size))

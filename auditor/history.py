@@ -9,6 +9,7 @@ from auditor.evidence import Evidence, read_bundles, read_note, required
 from auditor.register import Registered
 from contracts import statements as said
 from contracts import tiles
+from contracts.closed_list import parse
 from contracts.envelope import open_entry
 from contracts.errors import TrustError
 from contracts.rules.fold import apply
@@ -56,7 +57,7 @@ class Sentence:
 def sentence(entry: bytes, names: Names) -> Sentence:
     """What an entry says, in one sentence; also for one that cannot be read."""
     try:
-        predicate = said.parse(open_entry(entry).payload)
+        predicate = parse(open_entry(entry).payload)
     except TrustError as error:
         return Sentence(N_("cannot be read: {error}"), {"error": error})
     template = _SENTENCES.get(type(predicate), N_("a statement of kind {kind}"))

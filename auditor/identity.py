@@ -13,11 +13,12 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from contracts.closed_list import payload
 from contracts.envelope import public_text, seal, to_base64
 from contracts.errors import Malformed, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.requests import sign_request
-from contracts.statements import Key, payload
+from contracts.statements import Key
 from contracts.wording import N_
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from auditor.evidence import Evidence, read_bundles, read_note, required
 from contracts import tiles
+from contracts.closed_list import parse
 from contracts.envelope import from_base64, open_entry, strict_json
 from contracts.errors import TrustError
+from contracts.off_log import Contribution
 from contracts.rules.fold import replay
 from contracts.rules.state import EMPTY, TrustState
-from contracts.statements import Contribution, parse
 
 
 def mirror(

@@ -9,11 +9,12 @@ from auditor.findings import Step
 from auditor.gates import check_gates
 from auditor.sums import secure_total
 from contracts.artefact import model, of_round, read_artefact
+from contracts.closed_list import parse
 from contracts.envelope import digest, from_base64, load_public, open_entry, strict_json
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.merkle import leaf_hash, root
+from contracts.off_log import Contribution
 from contracts.rules.state import Closing, RoundRecord, RunRecord, TrustState
-from contracts.statements import Contribution, parse
 from contracts.wording import N_
 from privacy.encoding import EncodingError, add
 from privacy.step import advance, start_state

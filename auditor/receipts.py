@@ -14,9 +14,9 @@ from auditor.views import View
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.merkle import leaf_hash
+from contracts.off_log import Contribution
 from contracts.pins import Pins
 from contracts.receipts import Logged, Served, check_logged, check_note, check_served, read_logged, read_served
-from contracts.statements import Contribution
 from contracts.wording import N_
 
 FOLDER = "receipts/"

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contracts.envelope import from_base64
 from contracts.errors import Invalid, TrustError
 from contracts.fields import new_id
+from contracts.off_log import SumKeys, SumSurvivors
 from contracts.rules.state import Closing, RoundRecord, RunRecord
-from contracts.statements import SumKeys, SumSurvivors
 from contracts.sums import Unmasking, by_member, context, read_keys, read_survivors, read_unmasking
 from contracts.wording import N_
 from privacy.secure_sum import Group, PublicKeys, SumError, unmask

@@ -15,13 +15,14 @@ from client_node.settings import Settings
 from client_node.uplink import Uplink
 from contracts.agreement import Terms
 from contracts.checkpoint import verify_proof
+from contracts.closed_list import payload
 from contracts.envelope import canonical, digest, key_id, seal, to_base64
 from contracts.errors import Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.merkle import leaf_hash
 from contracts.rules.consents import is_narrower
 from contracts.rules.state import is_live
-from contracts.statements import Consent, DatasetScope, GivenBy, KeyState, Notice, Predicate, Scope, payload
+from contracts.statements import Consent, DatasetScope, GivenBy, KeyState, Notice, Predicate, Scope
 from contracts.wording import N_, Language
 
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from client_node.budget import Budget
+from contracts.closed_list import parse
 from contracts.envelope import digest, from_base64, open_entry
 from contracts.errors import Refused, TrustError
 from contracts.fields import time_text
-from contracts.statements import parse
 from contracts.wording import N_
 
 # Inside epsilon, charged in the ledger · exact, outside epsilon, with a consent and a cohort rule of its own · nothing of the data.

@@ -7,9 +7,10 @@ from typing import Any
 
 from client_node.guard import Permit
 from contracts.artefact import model as model_artefact
+from contracts.closed_list import parse
 from contracts.envelope import digest, open_entry
 from contracts.errors import Malformed, Refused
-from contracts.statements import Contribution, parse
+from contracts.off_log import Contribution
 from contracts.wording import N_
 from engine.rounds import read_values, unpack
 

@@ -14,10 +14,12 @@ from client_node.guard import Permit
 from client_node.masking import Masking, SumRound
 from client_node.rows import OwnRows
 from contracts.artefact import of_round
+from contracts.closed_list import payload
 from contracts.envelope import digest, seal
 from contracts.errors import Malformed, Refused
 from contracts.fields import new_id, time_text
-from contracts.statements import Contribution, Seen, payload
+from contracts.off_log import Contribution
+from contracts.statements import Seen
 from contracts.wording import N_
 from engine.bundle import bundle_digest
 from engine.rounds import TRAIN, Asked, asked, client_app, metadata, unpack

@@ -12,10 +12,11 @@ from client_node.budget import Budget
 from client_node.egress import Egress
 from client_node.settings import Settings
 from client_node.uplink import Uplink, pinned
+from contracts.closed_list import payload
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Malformed, Unavailable
 from contracts.fields import new_id, time_text
-from contracts.statements import Key, payload
+from contracts.statements import Key
 from contracts.wording import N_
 
 _FIELDS = {

@@ -17,11 +17,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_node.budget import Budget
+from contracts.closed_list import parse, payload
 from contracts.envelope import canonical, digest, from_base64, seal, strict_json, to_base64
 from contracts.errors import Malformed, Refused, TrustError
 from contracts.fields import new_id, time_text
+from contracts.off_log import SumKeys, SumSurvivors
 from contracts.rules.state import RoundRecord, RunRecord, TrustState
-from contracts.statements import SumKeys, SumSurvivors, parse, payload
 from contracts.sums import by_member, context, limit_steps, list_of, read_keys, read_survivors
 from contracts.wording import N_
 from engine import rounds

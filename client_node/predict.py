@@ -21,9 +21,9 @@ from contracts.artefact import read_artefact
 from contracts.envelope import canonical, digest
 from contracts.errors import Refused
 from contracts.fields import new_id, time_text
+from contracts.off_log import Receipt
 from contracts.receipts import output_commitment
 from contracts.rules.state import RunRecord
-from contracts.statements import Receipt
 from contracts.wording import N_
 from engine.task import Model, Served, load
 from engine.votes import AtHome, Voted, VoteSet

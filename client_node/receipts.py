@@ -9,10 +9,12 @@ from client_node.mirror import Mirror, document
 from client_node.settings import Settings
 from client_node.uplink import Uplink
 from contracts.checkpoint import Note, parse_note
+from contracts.closed_list import parse, payload
 from contracts.envelope import canonical, from_base64, open_entry, seal, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.off_log import Contribution, Receipt
 from contracts.receipts import Logged, Place, Served, Shown, places, salted_lines
-from contracts.statements import Contribution, Receipt, Release, Round, RoundOpen, parse, payload
+from contracts.statements import Release, Round, RoundOpen
 from contracts.wording import N_
 
 

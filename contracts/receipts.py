@@ -16,23 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.checkpoint import Note, parse_note, parse_vkey, verify_cosignature, verify_log_signature
+from contracts.closed_list import parse
 from contracts.envelope import canonical, digest, from_base64, load_public, open_entry, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.merkle import Tree, leaf_hash, root, verify_inclusion
+from contracts.off_log import Contribution, Receipt
 from contracts.pins import Pins
-from contracts.statements import (
-    AgreementPublished,
-    Consent,
-    Contribution,
-    Key,
-    Predicate,
-    Receipt,
-    Release,
-    Round,
-    RoundOpen,
-    RunOrder,
-    parse,
-)
+from contracts.statements import AgreementPublished, Consent, Key, Predicate, Release, Round, RoundOpen, RunOrder
 from contracts.wording import N_
 
 _LOGGED = "c2sp.org/tlog-proof@v1"

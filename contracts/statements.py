@@ -1,21 +1,16 @@
-"""The closed list of statement kinds: what members, the office and auditors may say, field by field.
+"""The statements that stand in the log: what members, the office and auditors may say, field by field.
 
 A statement is an in-toto Statement v1 whose predicate is one of the classes below. Times are RFC 3339 in
 UTC, digests `sha256:<hex>`, decimals are strings, and there are no floats. `run` everywhere is the digest
-of the run-order's entry.
+of the run-order's entry. Those that stay off the log: `contracts.off_log`; how all are spelled: `contracts.closed_list`.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from typing import ClassVar, Literal
 
-from pydantic import ValidationError
-
 from contracts.agreement import Terms
-from contracts.envelope import canonical, digest, from_base64, loose_json
-from contracts.errors import Malformed
+from contracts.envelope import canonical, digest, from_base64
 from contracts.fields import (
     Count,
     Decimal,
@@ -29,10 +24,7 @@ from contracts.fields import (
     Strict,
     Time,
 )
-from contracts.wording import N_
 from privacy.plan import ReleasePlan
-
-_STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
 
 class Predicate(Strict):
@@ -469,145 +461,3 @@ class Incident(Predicate):
 
     def subject(self) -> tuple[str, str]:
         return "document", self.document
-
-
-class Contribution(Predicate):
-    """The signed line of one contribution. Never on the log: it stands in the round's off-log list."""
-
-    kind = "contribution"
-    member: MemberId
-    order: Digest
-    open: Index
-    round: Count
-    payload: Digest
-    model_in: Digest
-    bundle: Digest
-    seen: Seen
-    ledger: LedgerHead
-
-    def subject(self) -> tuple[str, str]:
-        return "contribution", self.payload
-
-
-class SumKeys(Predicate):
-    """What a member shows before a secure sum: X25519 keys of its masks and shares, and what binds it to its seed.
-
-    Signed by the node key, for one round of one run under one agreement. Never on the log: see `Round.unmasking`.
-    """
-
-    kind = "sum-keys"
-    member: MemberId
-    agreement: Digest
-    order: Digest
-    round: Count
-    mask: KeyText
-    share: KeyText
-    seed: Digest
-
-    def subject(self) -> tuple[str, str]:
-        return "order", self.order
-
-
-class SumSurvivors(Predicate):
-    """Whose numbers are in a secure sum: of those in `masked`, who masked for one another, the `survivors`.
-
-    Each of them signs it with its node key, one list a round for ever, before any secret is revealed. Those who
-    withdrew below `cutoff` are not survivors. Never on the log: see `Round.unmasking`.
-    """
-
-    kind = "sum-survivors"
-    member: MemberId
-    order: Digest
-    open: Index
-    round: Count
-    cutoff: Index
-    masked: tuple[MemberId, ...]
-    survivors: tuple[MemberId, ...]
-
-    def subject(self) -> tuple[str, str]:
-        return "order", self.order
-
-
-class Receipt(Predicate):
-    """What stands behind a served result: the votes, and order and model if any was released. Never on the log:
-    nothing about predictions leaves a member."""
-
-    kind = "receipt"
-    member: MemberId
-    agreement: Digest
-    order: Digest | None
-    model: Digest | None
-    votes: Digest
-    seen: Seen
-    input_commit: Digest
-    output_commit: Digest
-
-    def subject(self) -> tuple[str, str]:
-        return "votes", self.votes
-
-
-LOGGED = (
-    Genesis,
-    Key,
-    KeyState,
-    AgreementPublished,
-    AgreementState,
-    Consent,
-    RunOrder,
-    RoundOpen,
-    Round,
-    Gate,
-    Release,
-    Rollback,
-    Refusal,
-    PrivacyCheck,
-    Policy,
-    AuditReport,
-    Erasure,
-    Incident,
-)
-OFF_LOG = (Contribution, SumKeys, SumSurvivors, Receipt)
-_KINDS = {kind.kind: kind for kind in (*LOGGED, *OFF_LOG)}
-_TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
-
-
-def payload(predicate: Predicate) -> bytes:
-    """The in-toto Statement of a predicate, in canonical bytes."""
-    name, subject = predicate.subject()
-    return canonical(
-        {
-            "_type": _STATEMENT_TYPE,
-            "subject": [{"name": name, "digest": {"sha256": subject.removeprefix("sha256:")}}],
-            "predicateType": f"urn:mengbang:attest:{predicate.kind}:v1",
-            "predicate": predicate.model_dump(mode="json"),
-        }
-    )
-
-
-def parse(data: bytes) -> Predicate:
-    """The predicate of a statement; Malformed (code PROFILE) unless `payload` would spell it just so."""
-    value = loose_json(data)
-    match = _TYPE.fullmatch(str(value.get("predicateType"))) if isinstance(value, dict) else None
-    kind = _KINDS.get(match[1]) if match else None
-    if kind is None:
-        raise Malformed(N_("unknown kind of statement"), code="PROFILE")
-    try:
-        predicate = kind.model_validate_json(json.dumps(value.get("predicate")))
-        respelled = payload(predicate)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(
-            N_("a {kind} statement has a wrong field: {error}"),
-            code="PROFILE",
-            kind=kind.kind,
-            error=_first_error(error),
-        ) from error
-    if respelled != data:
-        raise Malformed(N_("a {kind} statement is not in its one spelling"), code="NOT_CANONICAL", kind=kind.kind)
-    return predicate
-
-
-def _first_error(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error)

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from contracts.closed_list import parse
 from contracts.envelope import canonical, from_base64, load_public, open_entry, strict_json, to_base64
 from contracts.errors import Invalid, Malformed
-from contracts.statements import Predicate, SumKeys, SumSurvivors, parse
+from contracts.off_log import SumKeys, SumSurvivors
+from contracts.statements import Predicate
 from contracts.wording import N_
 from privacy.plan import ReleasePlan
 

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from contracts.agreement import TEMPLATE, Terms, with_prose
 from contracts.artefact import model
+from contracts.closed_list import payload
 from contracts.envelope import seal
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.rules.state import AgreementRecord, TrustState
-from contracts.statements import AgreementPublished, AgreementState, payload
+from contracts.statements import AgreementPublished, AgreementState
 from contracts.wording import N_
 from coordinator import registry
 from coordinator.database import Database

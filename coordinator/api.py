@@ -15,12 +15,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlmodel import col, delete, select
 
 from contracts.artefact import read_artefact
+from contracts.closed_list import parse
 from contracts.envelope import digest, from_base64, key_id, load_public, open_entry, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
+from contracts.off_log import Contribution
 from contracts.requests import MAX_SKEW_S, verify_request
 from contracts.rules.state import RegisteredKey
-from contracts.statements import Contribution, KeyState, Predicate, Refusal, parse
+from contracts.statements import KeyState, Predicate, Refusal
 from contracts.sums import limit_steps
 from contracts.wording import N_
 from coordinator import members, registry, runs

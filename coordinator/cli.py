@@ -54,9 +54,10 @@ def init(
     import secrets
 
     from contracts.checkpoint import LOG_KEY, NoteKey
+    from contracts.closed_list import payload
     from contracts.envelope import digest, public_text, seal
     from contracts.fields import new_id, time_text
-    from contracts.statements import Genesis, payload
+    from contracts.statements import Genesis
     from coordinator.app import open_office
     from coordinator.certificates import ca_digest, make_certificates
     from coordinator.settings import create_home

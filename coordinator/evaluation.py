@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from contracts.artefact import read_artefact
+from contracts.closed_list import payload
 from contracts.envelope import seal
 from contracts.fields import new_id, time_text
 from contracts.gate import judge, verdict_of
 from contracts.rules.gates import compared_models
 from contracts.rules.releases import participants
 from contracts.rules.state import RunRecord, TrustState
-from contracts.statements import Compared, Evaluates, Gate, Predicate, Release, Rollback, RunOrder, payload
+from contracts.statements import Compared, Evaluates, Gate, Predicate, Release, Rollback, RunOrder
 from coordinator import registry
 from coordinator.database import Database
 from coordinator.log import Log

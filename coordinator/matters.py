@@ -7,12 +7,14 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from contracts.closed_list import parse, payload
 from contracts.envelope import canonical, from_base64, open_entry, seal, strict_json
 from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
+from contracts.off_log import Contribution
 from contracts.rules.incidents import late_matters
 from contracts.rules.state import Matter, TrustState
-from contracts.statements import Contribution, Erased, Erasure, Incident, KeyState, Predicate, parse, payload
+from contracts.statements import Erased, Erasure, Incident, KeyState, Predicate
 from contracts.wording import N_
 from coordinator import registry
 from coordinator.api import Office

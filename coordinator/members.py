@@ -10,10 +10,11 @@ from typing import Any
 from sqlmodel import select
 
 from contracts.checkpoint import LOG_KEY, NoteKey
+from contracts.closed_list import parse
 from contracts.envelope import canonical, cosign, digest, from_base64, open_entry
 from contracts.errors import Invalid, Malformed, Refused
 from contracts.fields import moment, new_id, time_text
-from contracts.statements import Key, parse
+from contracts.statements import Key
 from contracts.wording import N_
 from coordinator import registry
 from coordinator.certificates import ca_digest

@@ -11,13 +11,15 @@ from typing import Any
 from sqlmodel import col, select
 
 from contracts.artefact import Artefact, model, of_round, read_artefact
+from contracts.closed_list import parse, payload
 from contracts.envelope import canonical, digest, open_entry, seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import moment, new_id, time_text
 from contracts.merkle import leaf_hash, root
+from contracts.off_log import Contribution
 from contracts.rules.budgets import consenting_members
 from contracts.rules.state import RunRecord, TrustState
-from contracts.statements import Contribution, GateTerms, Predicate, Round, RoundOpen, RunOrder, parse, payload
+from contracts.statements import GateTerms, Predicate, Round, RoundOpen, RunOrder
 from contracts.wording import N_
 from coordinator import registry
 from coordinator.database import Database

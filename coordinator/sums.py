@@ -21,7 +21,8 @@ from flwr.serverapp import Grid
 from contracts.envelope import canonical, from_base64, strict_json, to_base64
 from contracts.errors import TrustError
 from contracts.fields import new_id
-from contracts.statements import RunOrder, SumKeys, SumSurvivors
+from contracts.off_log import SumKeys, SumSurvivors
+from contracts.statements import RunOrder
 from contracts.sums import Unmasking, context, limit_steps, read_keys, read_survivors
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK, Asked, invitation, read_values
 from privacy.secure_sum import LEAST, SEALED, Group, PublicKeys, SumError, recover, unmask

@@ -20,6 +20,7 @@ from contracts.checkpoint import (
     sign_checkpoint,
     witness_name,
 )
+from contracts.closed_list import payload
 from contracts.envelope import digest, key_id, public_text, seal
 from contracts.fields import new_id, time_text
 from contracts.merkle import leaf_hash, root
@@ -44,7 +45,6 @@ from contracts.statements import (
     RunOrder,
     Scope,
     Seen,
-    payload,
 )
 from privacy.plan import Adam, Gradients, ReleasePlan, stated
 from privacy.spend import Unit

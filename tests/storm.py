@@ -37,9 +37,10 @@ def open_log(home):
 def begin(home):
     """A new home whose log holds its genesis."""
 
+    from contracts.closed_list import payload
     from contracts.envelope import public_text, seal
     from contracts.fields import new_id, time_text
-    from contracts.statements import Genesis, payload
+    from contracts.statements import Genesis
     from coordinator.settings import create_home
 
     settings = create_home(home, name="商会", code_digest="", domain="localhost", url="https://localhost")
@@ -62,9 +63,10 @@ def submit(home):
     """What is killed: admit auditors' keys from 200 threads, write a line for each acknowledgement."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from contracts.closed_list import payload
     from contracts.envelope import public_text, seal
     from contracts.fields import new_id, time_text
-    from contracts.statements import Key, payload
+    from contracts.statements import Key
     from coordinator.settings import read_home
 
     log, office, pipe = open_log(home), read_home(home).office_key, threading.Lock()

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from contracts.closed_list import parse
 from contracts.envelope import digest, open_entry
 from contracts.errors import TrustError
+from contracts.off_log import Contribution, Receipt, SumKeys, SumSurvivors
 from contracts.rules import consents, gates, incidents, members, releases, rounds, times
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import EMPTY, Entry, TrustState
@@ -20,7 +22,6 @@ from contracts.statements import (
     AgreementState,
     AuditReport,
     Consent,
-    Contribution,
     Erasure,
     Gate,
     Genesis,
@@ -30,16 +31,12 @@ from contracts.statements import (
     Policy,
     Predicate,
     PrivacyCheck,
-    Receipt,
     Refusal,
     Release,
     Rollback,
     Round,
     RoundOpen,
     RunOrder,
-    SumKeys,
-    SumSurvivors,
-    parse,
 )
 from contracts.wording import N_
 

@@ -8,9 +8,11 @@ from auditor.evidence import Folder
 from auditor.receipts import judge, read_receipt
 from auditor.verify import verify
 from contracts.checkpoint import Note
+from contracts.closed_list import parse, payload
 from contracts.envelope import open_entry, seal
 from contracts.errors import Malformed
 from contracts.merkle import Tree, leaf_hash
+from contracts.off_log import Contribution, Receipt
 from contracts.pins import Pins
 from contracts.receipts import (
     Logged,
@@ -23,7 +25,7 @@ from contracts.receipts import (
     read_served,
     salted_lines,
 )
-from contracts.statements import Contribution, LedgerHead, Receipt, Seen, parse, payload
+from contracts.statements import LedgerHead, Seen
 from simulator import NOTHING, Trust
 
 SALT = b"s" * 16

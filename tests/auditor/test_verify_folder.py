@@ -6,10 +6,10 @@ import pytest
 
 from auditor.evidence import Folder
 from auditor.verify import verify
+from contracts.closed_list import parse
 from contracts.envelope import open_entry
 from contracts.errors import Unavailable
 from contracts.pins import Pins
-from contracts.statements import parse
 from simulator import Trust
 
 

@@ -16,10 +16,12 @@ from client_node.budget import Budget
 from client_node.egress import ALLOWED, STATEMENTS, Egress
 from client_node.exchange import check_invitation, check_reply
 from contracts.artefact import model as model_artefact
+from contracts.closed_list import LOGGED, payload
 from contracts.envelope import digest, seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import new_id
-from contracts.statements import LOGGED, Contribution, LedgerHead, Receipt, Refusal, Seen, payload
+from contracts.off_log import Contribution, Receipt
+from contracts.statements import LedgerHead, Refusal, Seen
 from engine.rounds import Asked, invitation, pack
 from privacy.spend import Spend, Unit
 from simulator import NOTHING, plan

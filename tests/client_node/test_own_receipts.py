@@ -6,9 +6,10 @@ import pytest
 
 from client_node.receipts import keep_served, relied_on, show, write_all
 from contracts.errors import Invalid, Malformed, Refused, Unavailable
+from contracts.off_log import Receipt
 from contracts.pins import Pins
 from contracts.receipts import check_logged, check_served, output_commitment, read_logged, read_served
-from contracts.statements import Receipt, Seen
+from contracts.statements import Seen
 from simulator import NOTHING, Trust
 
 SALT = b"s" * 16

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from contracts import tiles
 from contracts.artefact import read_artefact
 from contracts.checkpoint import NoteKey, parse_body, parse_line, parse_note, parse_vkey, verify_proof
+from contracts.closed_list import parse
 from contracts.envelope import canonical, load_public, open_entry, seal, strict_json, to_base64, verifies
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.rules.fold import apply, replay
-from contracts.statements import parse
 from editor import Editor
 from golden import read_entries, read_keys
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.agreement import RoundTerms, prose
+from contracts.closed_list import payload
 from contracts.envelope import digest, public_text, seal, to_base64
 from contracts.rules.fold import apply, replay
 from contracts.rules.incidents import late_matters
@@ -23,7 +24,6 @@ from contracts.statements import (
     LedgerHead,
     Policy,
     Seen,
-    payload,
 )
 from simulator import NOTHING, Firm, Trust, keyid, plan
 
@@ -276,8 +276,8 @@ _TRUST.whole_run()
 
 
 def test_payloads_parse_back(trust):
+    from contracts.closed_list import parse
     from contracts.envelope import open_entry
-    from contracts.statements import parse
 
     trust.whole_run()
     for entry in trust.entries:

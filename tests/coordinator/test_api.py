@@ -11,11 +11,12 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from contracts.closed_list import payload
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.requests import sign_request
-from contracts.statements import Key, payload
+from contracts.statements import Key
 from coordinator import members
 from coordinator.app import make_app, open_office
 from coordinator.settings import read_home
