@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from client_node.budget import Budget
 from contracts.closed_list import parse, payload
 from contracts.envelope import canonical, digest, from_base64, seal, strict_json, to_base64
-from contracts.errors import Malformed, Refused, TrustError
+from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.off_log import SumKeys, SumSurvivors
 from contracts.rules.state import RoundRecord, RunRecord, TrustState
@@ -289,7 +289,7 @@ class Masking:
             reply = answer(held.secrets)
         except SumError as error:
             raise _no("SUM_SET", N_("what the members show for this sum does not fit together")) from error
-        except Refused:
+        except (Refused, Unavailable):
             raise
         except TrustError as error:
             raise _no("SUM_SIGNATURES", N_("a part of this sum is not signed by its member for this round")) from error

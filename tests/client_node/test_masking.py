@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import sqlite3
 
 import pytest
 
+from client_node.budget import Budget
 from contracts.envelope import canonical, from_base64, to_base64
-from contracts.errors import Refused
+from contracts.errors import Refused, Unavailable
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 from sums import Sum
 
@@ -140,6 +142,24 @@ def test_too_few_signatures_get_no_share(hostile):
     )
     told = json.loads(hostile.ask(hostile.victim, UNMASK, *signed[:4])[1])
     assert set(told) == set(hostile.names)
+
+
+def test_a_reveal_that_cannot_be_written_down_first_is_not_made(hostile):
+    hostile.masked()
+    signed = hostile.sign(hostile.names)
+    path, run = hostile.sides[hostile.victim].path, hostile.sum.trust.run.run
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON row WHEN new.body LIKE '%reveal%' BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    with pytest.raises(Unavailable, match="cannot be used"):
+        hostile.ask(hostile.victim, UNMASK, *signed)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TRIGGER full")
+    assert not any(about.startswith("reveal") for about in Budget(path).pledged(run, 1))
+    told = json.loads(hostile.ask(hostile.victim, UNMASK, *signed)[1])
+    rows = Budget(path).pledged(run, 1)  # as another process reads them from the disk
+    assert {about for about in rows if about.startswith("reveal")} == {f"reveal {name}" for name in told}
 
 
 def test_nobody_reveals_the_seed_of_a_member_that_has_withdrawn(hostile):

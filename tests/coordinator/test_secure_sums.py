@@ -1,7 +1,10 @@
 """The secure sum as a protocol: real member sides, signed messages, every step with drop-outs, copies and disorder."""
 
+import json
+
 import pytest
 
+from contracts.envelope import canonical
 from contracts.sums import read_unmasking
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 from privacy.secure_sum import SumError
@@ -87,3 +90,43 @@ def test_a_member_that_signs_for_another_is_left_out(tmp_path):
     made.sides[liar].masking._key = made.firms[made.names[1]].node
     used, total, _ = made.combine()
     assert liar not in [reply.member for reply in used] and total == made.plain(made.names[1:])
+
+
+class Liar:
+    """Keeps the protocol until it shows its shares, and changes those."""
+
+    def __init__(self, side, change):
+        self.side, self.change = side, change
+
+    def __getattr__(self, name):
+        return getattr(self.side, name)
+
+    def take_step(self, step, asked):
+        line, payload = self.side.take_step(step, asked)
+        return line, canonical(self.change(json.loads(payload))) if step == UNMASK else payload
+
+
+def changed(told, name, share):
+    return {**told, name: share}
+
+
+LIES = {
+    "two shares changed places": lambda told: dict(zip(told, [*list(told.values())[1:], told[min(told)]], strict=True)),
+    "one bit of a share": lambda told: changed(told, min(told), f"{int(told[min(told)], 16) ^ 1:x}"),
+    "a negative share": lambda told: changed(told, min(told), "-5"),
+    "a share beyond the field": lambda told: changed(told, min(told), "f" * 80),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_share_that_is_not_the_one_that_was_dealt_ends_in_no_sum_and_never_in_a_wrong_one(tmp_path, lie):
+    made = Sum(tmp_path, 3)
+    made.sides[made.names[0]] = Liar(made.sides[made.names[0]], LIES[lie])
+    with pytest.raises(SumError, match=r"committed to|shares that are needed|2 members are left"):
+        made.combine()
+
+
+def test_shares_that_cannot_be_read_count_as_silence(tmp_path):
+    made = Sum(tmp_path, 5)
+    made.sides[made.names[0]] = Liar(made.sides[made.names[0]], lambda told: dict.fromkeys(told, "no number"))
+    assert made.combine()[1] == made.plain(made.names)
