@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from auditor.look import look
-from auditor.opening import open_source, read_pins
+from auditor.opening import open_source, read_file, read_pins
+from auditor.reporting import load_reports, write_report
 from auditor.terminal import Identity, Json, Lang, PinsFile, _, terminal
 from auditor.watching import watching
 from contracts.errors import Malformed, Refused, Unavailable
@@ -32,7 +33,12 @@ pins_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Comp
     )
 )
 def verify(
-    source: str, pins: PinsFile = None, identity: Identity = None, as_json: Json = False, lang: Lang = ""
+    source: str,
+    pins: PinsFile = None,
+    identity: Identity = None,
+    report: Annotated[Path | None, typer.Option(help=_("also write a PDF, signed with the key of --identity"))] = None,
+    as_json: Json = False,
+    lang: Lang = "",
 ) -> int:
     """Run the eight steps and print the verdict."""
     from auditor.show import as_dict, print_progress, print_verdict
@@ -41,13 +47,38 @@ def verify(
 
     if pins is None:
         return _without_pins(source)
+    if report:
+        load_reports()  # said before the work, not after it
     pinned = read_pins(pins)
-    verdict = check(open_source(source, pinned, identity), pinned, print_progress(as_json))
+    evidence = open_source(source, pinned, identity)
+    verdict = check(evidence, pinned, print_progress(as_json))
+    findings = as_dict(verdict, pinned, evidence, translator("auditor", "zh")) if as_json or report else {}
     if as_json:
-        terminal.json(as_dict(verdict, translator("auditor", "zh")))
+        terminal.json(findings)
     else:
         print_verdict(verdict, terminal)
+    if report:
+        write_report(findings, report, identity, quiet=as_json)
     return FOUND if verdict.findings() else OK
+
+
+@app.command(
+    "check-report",
+    help=_("Whether a PDF report is whole, and whose key signed it.\n\nExample: auditor check-report audit.pdf"),
+)
+def check_report(file: Path, as_json: Json = False, lang: Lang = "") -> int:
+    """Needs the file alone; with --json it gives the attached findings."""
+    import json
+
+    signed = load_reports().read_report(read_file(file))
+    findings = json.loads(signed.findings)
+    if as_json:
+        terminal.json(findings)
+        return OK
+    terminal.ok(N_("whole, signed by key {key}; the log says whose key that is"), key=signed.keyid)
+    terminal.say(N_("  evidence {pack}"), pack=findings["pack"])
+    terminal.say(N_("  log of {size} entries, root {root}"), size=findings["size"], root=findings["root"])
+    return OK
 
 
 @app.command(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from contracts.errors import TrustError
 from contracts.rules.findings import Finding
+from contracts.rules.state import EMPTY, TrustState
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All steps; clean only if none has a finding."""
+    """All steps; clean only if none has a finding. `state` is what the entries led to, `seen_at` when a quorum saw them (Unix)."""
 
     steps: list[Step]
     size: int
     root: str
+    state: TrustState = EMPTY
+    seen_at: int | None = None
 
     def findings(self) -> list[Finding | FileFinding]:
         """Everything found, in order of the steps."""

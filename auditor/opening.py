@@ -32,6 +32,14 @@ def read_pins(path: Path) -> Pins:
         ) from error
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a file that somebody handed over; three lines if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise Unavailable(N_("there is no file {path}"), path=path) from error
+
+
 def open_source(source: str, pins: Pins | None = None, identity: Path | None = None) -> Evidence:
     """Evidence at `source`: an address (trusted by the pinned CA, read under an auditor's key), a folder or a pack."""
     if "://" not in source:

@@ -38,17 +38,15 @@ def write_pack(
     with part.open("wb") as file:
         for done, path in enumerate(sorted(members), 1):
             added = members[path]
-            _write(file, path, added.read_bytes() if added else required(source, path))
+            file.writelines(_blocks(path, added.read_bytes() if added else required(source, path)))
             tick(done, len(members))
         file.write(bytes(2 * BLOCK))
     part.replace(out)
     return len(members), [path for path in present if not is_evidence(path)]
 
 
-def _write(file: BinaryIO, path: str, data: bytes) -> None:
-    file.write(_header(path, len(data)))
-    file.write(data)
-    file.write(bytes(-len(data) % BLOCK))
+def _blocks(path: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+    return _header(path, len(data)), data, bytes(-len(data) % BLOCK)
 
 
 def _header(path: str, size: int) -> bytes:
@@ -114,6 +112,16 @@ def pack_digest(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(2**20):
             hasher.update(chunk)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def digest_as_pack(evidence: Evidence) -> str:
+    """The digest that the pack of this evidence has, whether it was packed or lies in a folder."""
+    hasher = hashlib.sha256()
+    for path in sorted(path for path in evidence.paths() if is_evidence(path)):
+        for block in _blocks(path, evidence.read(path) or b""):
+            hasher.update(block)
+    hasher.update(bytes(2 * BLOCK))
     return f"sha256:{hasher.hexdigest()}"
 
 

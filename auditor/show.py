@@ -5,10 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from auditor.evidence import Evidence, Served
 from auditor.faults import SEVERITIES, TITLES, group, severity
 from auditor.findings import FileFinding, Step, Verdict
+from auditor.history import namer
+from auditor.pack import digest_as_pack
+from auditor.register import read_register
+from auditor.sample import drawn
+from contracts.fields import time_text
+from contracts.pins import Pins
 from contracts.rules.findings import Finding
 from contracts.terminal import Terminal
 from contracts.wording import N_
@@ -70,13 +78,24 @@ def _text(finding: Finding | FileFinding, translate: Callable[[str], str]) -> st
     return translate(finding.what).format_map(finding.values)
 
 
-def as_dict(verdict: Verdict, chinese: Callable[[str], str]) -> dict[str, Any]:
-    """The verdict for programs, with every sentence in both languages."""
+def as_dict(verdict: Verdict, pins: Pins, evidence: Evidence, chinese: Callable[[str], str]) -> dict[str, Any]:
+    """The verdict for programs, with every sentence in both languages. It names no path: same evidence, same bytes."""
+    sampled, of = drawn(verdict.state, verdict.root, namer(read_register(verdict.state, evidence)))
     return {
+        "format": "mengbang-audit/1",
         "clean": not verdict.findings(),
         "size": verdict.size,
         "root": verdict.root,
+        "seen_at": None if verdict.seen_at is None else time_text(datetime.fromtimestamp(verdict.seen_at, UTC)),
+        "origin": pins.origin,
+        "pins": {"fingerprint": pins.fingerprint(), "member": pins.member, "size": pins.size},
+        "pack": None if isinstance(evidence, Served) else digest_as_pack(evidence),
         "steps": [_step(step, chinese) for step in verdict.steps],
+        "originals": of,
+        "sample": [
+            {"index": s.index, "digest": s.digest, "text": s.original.text(), "text_zh": s.original.text(chinese)}
+            for s in sampled
+        ],
     }
 
 

@@ -64,7 +64,10 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
         check_budgets(replay.state),
         check_models(replay.state, evidence),
     ]
-    return Verdict(steps, note.checkpoint.size, note.checkpoint.root.hex())
+    met = cosigned.met.get(note.checkpoint.size)
+    return Verdict(
+        steps, note.checkpoint.size, note.checkpoint.root.hex(), replay.state, seen_at=met.middle if met else None
+    )
 
 
 def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, Step]:

@@ -56,7 +56,7 @@ def ensure() -> None:
     print("[1/3] virtual environment in .venv", flush=True)
     venv.create(HOME, with_pip=True)
     print("[2/3] looking for the CPU build of torch", flush=True)
-    source = [] if EXTRAS == "auditor" else _torch_source()
+    source = [] if EXTRAS.startswith("auditor") else _torch_source()
     print("[3/3] installing packages (some minutes the first time)", flush=True)
     if source:
         _pip("install", *source, TORCH, "-c", "constraints.txt")
