@@ -23,7 +23,7 @@ from engine.demand.windows import Frequency, Series
 
 Progress = Callable[[int, int], None]
 _FITTED = ("AutoETS", "AutoTheta")
-_LEVEL = {"monthly": 3, "weekly": 8}  # periods of the moving average
+_LEVEL = {12: 3, 52: 8}  # season -> periods of the moving average
 _CHUNK, _PARALLEL_FROM = 50, 400
 _RATIOS, _PUBLIC_RATIOS = 20, np.array((0.6, 0.8, 1.0, 1.25, 1.6))  # with fewer own ratios: these
 _LEAST = 6  # observed periods below which nothing is fitted
@@ -53,14 +53,14 @@ def simple(
 
 def moving_average(past: np.ndarray, kind: Frequency) -> np.ndarray:
     """`(series, horizon, 5)`: the mean of the last periods times quantiles of this member's own past ratios."""
-    return _by_ratio(past, kind, lambda before, h: _mean_of_last(before, _LEVEL[kind.name]))
+    return _by_ratio(past, kind, lambda before, h: _mean_of_last(before, _LEVEL[kind.season]))
 
 
 def seasonal_naive(past: np.ndarray, kind: Frequency) -> np.ndarray:
     """The same period a season ago, or the moving average where there is none, times quantiles of own past ratios."""
 
     def point(before: np.ndarray, h: int) -> np.ndarray:
-        level = _mean_of_last(before, _LEVEL[kind.name])
+        level = _mean_of_last(before, _LEVEL[kind.season])
         at = before.shape[1] - kind.season + h
         return np.where(np.isfinite(before[:, at]), before[:, at], level) if at >= 0 else level
 
@@ -69,7 +69,7 @@ def seasonal_naive(past: np.ndarray, kind: Frequency) -> np.ndarray:
 
 def _by_ratio(past: np.ndarray, kind: Frequency, point: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
     periods = past.shape[1]
-    start = kind.season if periods > kind.season + kind.horizon else min(_LEVEL[kind.name], periods - 1)
+    start = kind.season if periods > kind.season + kind.horizon else min(_LEVEL[kind.season], periods - 1)
     ratios = [
         _ratio(past[:, t + h], point(past[:, :t], h))
         for t in range(max(start, 1), periods)

@@ -20,6 +20,7 @@ from privacy.gradients import flat_parameters, load_flat
 
 DIGEST = {
     "monthly": "sha256:34a14df57cba85b5adf23cfdb76ad6d2e640307c3e4e01ebcf3e2435270aed93",
+    "nine-weeks": "sha256:8e111493a4830fe3ae539ba6a122585f44ab54354d3f051cc75a7a0dffc37337",
     "weekly": "sha256:1e5af63d17b89ad243cf39ce33d7882b144ff3f29f29cea1f78fef87b23cc2c5",
 }
 

@@ -44,17 +44,19 @@ class Frequency:
 
 MONTHLY = Frequency("monthly", season=12, horizon=3, lookback=36, level=12, launch=6)
 WEEKLY = Frequency("weekly", season=52, horizon=4, lookback=26, level=8, launch=8)
+NINE_WEEKS = Frequency("nine-weeks", season=52, horizon=9, lookback=26, level=8, launch=8)  # two months of orders
+FREQUENCIES = (MONTHLY, WEEKLY, NINE_WEEKS)
 
 
 def frequency(schema: TableSchema) -> Frequency:
     """The frequency whose season and horizon a schema asks for."""
     asked = schema.options.get("season"), schema.options.get("horizon")
-    for one in (MONTHLY, WEEKLY):
+    for one in FREQUENCIES:
         if asked == (one.season, one.horizon):
             return one
     raise Malformed(
         N_("there is no demand model for season {season} and horizon {horizon}"),
-        why=N_("months: season 12, horizon 3; weeks: season 52, horizon 4"),
+        why=N_("months: season 12, horizon 3; weeks: season 52, horizon 4 or 9"),
         season=asked[0],
         horizon=asked[1],
     )

@@ -10,9 +10,9 @@ from engine.demand.ballot import SHARED, SHARED_WEIGHT, decide
 from engine.demand.quantiles import LEVELS, average, band_factor, pinball, spread_factor, stretch, widen, wql
 from engine.demand.task import validation_origins, with_launches
 from engine.demand.totals import correlation, total
-from engine.demand.windows import MONTHLY, WEEKLY, Series, windows
+from engine.demand.windows import FREQUENCIES, MONTHLY, Series, windows
 
-KINDS = pytest.mark.parametrize("kind", [MONTHLY, WEEKLY], ids=lambda k: k.name)
+KINDS = pytest.mark.parametrize("kind", FREQUENCIES, ids=lambda k: k.name)
 
 
 def quiet(done, every):
