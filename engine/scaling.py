@@ -43,6 +43,21 @@ def input_names(schema: TableSchema) -> list[str]:
     ]
 
 
+def way_down(value: float, column: Column, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values from `value` down to the column's low end, even as the model sees them, and how far each is away in
+    shares of the public range; both `(steps,)`, or only `value` where it lies at the end already."""
+    low, high = float(column.low), float(column.high)
+    if value <= low:
+        return np.array([value]), np.zeros(1)
+    if column.transform == "signed_log":
+        ends = [np.sign(v) * np.log1p(abs(v)) for v in (min(value, high), low, high)]
+        way = np.linspace(ends[0], ends[1], steps)
+        values = np.sign(way) * np.expm1(np.abs(way))
+        return values, (ends[0] - way) / (ends[2] - ends[1])
+    values = np.linspace(min(value, high), low, steps)
+    return values, (values[0] - values) / (high - low)
+
+
 def _scaled(values: np.ndarray, column: Column) -> np.ndarray:
     values = values.astype(np.float64)
     values = np.where(np.isfinite(values), values, np.nan)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import polars as pl
@@ -79,12 +79,56 @@ class AtHome:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Inputs moved (name, from, to), and the probability that follows."""
+
+    moves: tuple[tuple[str, float, float], ...]
+    probability: float
+
+
+class Panel(Protocol):
+    """The votes as they stand, ready for further rows: `(rows, columns)` of the task's table, label or not."""
+
+    def score(self, frame: pl.DataFrame) -> list[Served]:
+        """One line a row, in order, with its reasons."""
+
+    def change(self, row: pl.DataFrame, line: float) -> Change | None:
+        """The smallest change of actionable inputs of one row that brings it below `line`; None if none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Held-out rows that were told about the same: the mean of what was told, the share that came, and the 95 %
+    interval of that share (Wilson 1927)."""
+
+    told: float
+    came: float
+    low: float
+    high: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Voted:
-    """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one."""
+    """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one;
+    `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell."""
 
     votes: VoteSet
     lines: list[Served]
     total: Served | None = None
+    panel: Panel | None = None
+    reliability: tuple[Bin, ...] = ()
+
+
+def reliability(chance: np.ndarray, came: np.ndarray) -> tuple[Bin, ...]:
+    """Bins of about equal size over held-out `chance` `(rows,)` and what `came` (0 or 1), ten at most."""
+    order, made = np.argsort(chance, kind="stable"), []
+    for part in np.array_split(order, max(1, min(10, len(order) // 10))):
+        n, share, z = len(part), float(came[part].mean()), 1.96
+        centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+        half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        made.append(Bin(float(chance[part].mean()), share, max(0.0, centre - half), min(1.0, centre + half), n))
+    return tuple(made)
 
 
 def read_votes(data: bytes) -> VoteSet:

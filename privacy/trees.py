@@ -105,15 +105,16 @@ def contributions(shape: Trees, model: np.ndarray, x: np.ndarray, cuts: Sequence
     """
     shared = np.zeros((len(x), len(cuts)))
     subsets = np.arange(1 << shape.depth)
-    size = np.array([int(s).bit_count() for s in subsets])
+    signs = _signs(subsets[:, None], subsets)  # (leaves, subsets)
+    holds = (subsets[:, None] >> np.arange(shape.depth)) & 1  # (subsets, levels)
+    even = holds / np.maximum(holds.sum(1, keepdims=True), 1)
     for number, values in enumerate(_rounds(shape, model), 1):
         asked = splits(shape, number, cuts)
-        at = leaves(asked, x)
-        for tree, leaf_values in enumerate(values if values.any() else ()):
-            parts = _signs(subsets, subsets[:, None]) @ leaf_values / len(subsets)
-            terms = parts * _signs(at[:, tree, None], subsets) / np.maximum(size, 1)
-            for level in range(shape.depth):
-                shared[:, asked.column[tree, level]] += terms[:, (subsets >> level) & 1 == 1].sum(1)
+        by_leaf = (signs * (values @ signs / len(subsets))[:, None, :]) @ even  # (trees, leaves, levels)
+        for part in _chunks(len(x) if values.any() else 0):
+            at = leaves(asked, x[part])
+            for tree, level in np.ndindex(asked.column.shape):
+                shared[part, asked.column[tree, level]] += by_leaf[tree, at[:, tree], level]
     return shared
 
 

@@ -16,12 +16,14 @@ _STEPS = 25
 @dataclass(frozen=True, slots=True)
 class Ballot:
     """The member's `own` best; (slope, intercept) of each candidate and the weight of each vote; Brier score of each
-    held-out row `alone`, `shared` and as `used`; and how the shared vote compared."""
+    held-out row `alone`, `shared` and as `used`; the `chance` that is used, of each of them; and how the shared vote
+    compared."""
 
     own: str
     lines: dict[str, tuple[float, float]]
     weights: dict[str, float]
     losses: dict[str, np.ndarray]
+    chance: np.ndarray
     added: float
     error: float
 
@@ -42,11 +44,11 @@ def decide(odds: dict[str, np.ndarray], y: np.ndarray) -> Ballot:
     own = min((name for name in odds if name != SHARED), key=lambda name: each[name].sum())
     alone, both = {own: 1.0}, {own: 1.0} | {name: 1.0 for name in odds if name == SHARED}
     losses = {"alone": each[own]} | {name: each[name] for name in odds if name == SHARED}
-    used = (_chance(_average(odds, lines, both)) - y) ** 2
-    added, error = excess(used, losses["alone"])
+    added, error = excess((_chance(_average(odds, lines, both)) - y) ** 2, losses["alone"])
     kept = both if keeps_shared(added, error) else alone
-    losses["used"] = used if kept == both else losses["alone"]
-    return Ballot(own, lines, kept, losses, added, error)
+    chance = _chance(_average(odds, lines, kept))
+    losses["used"] = (chance - y) ** 2
+    return Ballot(own, lines, kept, losses, chance, added, error)
 
 
 def recalibrate(odds: np.ndarray, y: np.ndarray) -> tuple[float, float]:

@@ -16,20 +16,20 @@ from contracts.errors import Malformed
 from contracts.wording import N_
 from engine.risk.ballot import SHARED, Ballot, decide
 from engine.risk.books import RULE, present, training
-from engine.risk.models import Rows, Scorer, by_column, cross_entropy, logistic, name_of, probability
+from engine.risk.models import Rows, Scorer, cross_entropy, logistic, name_of, probability
 from engine.risk.own import OWN, fit_own
+from engine.risk.panel import Panel, logit
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import holdout
 from engine.table import TableSchema, shipped
-from engine.task import Design, Judged, Model, Served
-from engine.votes import AtHome, Record, Vote, Voted, VoteSet
+from engine.task import Design, Judged, Model
+from engine.votes import AtHome, Record, Vote, Voted, VoteSet, reliability
 from privacy.gradients import Clipped
 from privacy.moments import moment_sums
 from privacy.plan import Adam, Boost, Gradients, Moments, ReleasePlan, Ridge, Trees
-from privacy.trees import contributions, leaf_sums
+from privacy.trees import leaf_sums
 from privacy.units import blocks, row_names
 
-_TOLD = 3
 _UNITS, _POSITIVES = 20, 5  # held out, below which a comparison says nothing
 _FOREST = (  # (least nano-rho of a run, (rounds, trees a round, depth)): with less noise, more and deeper trees
     (2_000_000_000, (40, 20, 4)),
@@ -130,56 +130,24 @@ class Risk:
         fitted = {name: fit_own(name, train) for name in OWN}
         models: dict[str, Scorer] = {name: model for name, model in fitted.items() if model}
         models |= {SHARED: shared} if shared else {}
-        ballot = decide({name: _logit(probability(model, held)) for name, model in models.items()}, held.y)
+        ballot = decide({name: logit(probability(model, held)) for name, model in models.items()}, held.y)
         models[ballot.own] = fit_own(ballot.own, rows) or models[ballot.own]  # what serves learns from all rows
+        panel = Panel({name: models[name] for name in ballot.weights}, ballot, schema)
         return Voted(
             _vote_set(schema, ballot, models, held),
-            self._voted(models, ballot, frame if home.present is None else home.present, schema),
+            panel.score(frame if home.present is None else home.present),
+            panel=panel,
+            reliability=reliability(ballot.chance, held.y) if _is_enough(held) else (),
         )
 
-    def _voted(
-        self, models: dict[str, Scorer], ballot: Ballot, frame: pl.DataFrame, schema: TableSchema
-    ) -> list[Served]:
-        rows, names = _to_score(frame, schema), [c.name for c in schema.of_kind("number")]
-        ids = schema.of_kind("id")
-        who = frame[ids[0].name].to_list() if ids else list(range(len(frame)))
-        voting = {name: models[name] for name in ballot.weights}
-        chance = ballot.combine({name: _logit(probability(model, rows)) for name, model in voting.items()})
-        moved = sum(ballot.share(name) * by_column(model, rows, schema) for name, model in voting.items())
-        return [
-            Served(str(name), {"probability": float(p)}, _reasons(row, names))
-            for name, p, row in zip(who, chance, np.asarray(moved), strict=True)
-        ]
 
-    def serve(self, model: Model, frame: pl.DataFrame, schema: TableSchema) -> list[Served]:
-        """Probability of default, with the three columns that move the log-odds most."""
-        ids, named = schema.of_kind("id"), [c.name for c in schema.of_kind("number")]
-        rows = _to_score(frame, schema)
-        who = frame[ids[0].name].to_list() if ids else list(range(len(frame)))
-        if isinstance(model.shape, Trees):
-            moved = contributions(model.shape, np.array(model.values), rows.columns, rows.cuts)
-        else:
-            moved, named = rows.x * np.array(model.values[:-1]), input_names(schema)
-        return [
-            Served(str(name), {"probability": float(p)}, _reasons(row, named))
-            for name, p, row in zip(who, probability(model, rows), moved, strict=True)
-        ]
-
-
-def _to_score(frame: pl.DataFrame, schema: TableSchema) -> Rows:
-    """Rows without labels."""
-    scaled = columns(frame, schema)
-    return Rows(scaled, inputs(scaled, schema), np.zeros(len(frame)), ("",) * len(frame), cut_points(schema))
-
-
-def _logit(chance: np.ndarray) -> np.ndarray:
-    held = np.clip(chance, 1e-6, 1 - 1e-6)
-    return np.log(held / (1 - held))
+def _is_enough(held: Rows) -> bool:
+    """Are there enough held-out units and positives for a comparison to say something?"""
+    return len(set(held.unit)) >= _UNITS and held.y.sum() >= _POSITIVES
 
 
 def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Scorer], held: Rows) -> VoteSet:
-    units, enough = len(set(held.unit)), len(set(held.unit)) >= _UNITS and held.y.sum() >= _POSITIVES
-    told = {name: float(each.mean()) for name, each in ballot.losses.items()} if enough else {}
+    told = {name: float(each.mean()) for name, each in ballot.losses.items()} if _is_enough(held) else {}
     return VoteSet(
         format="mengbang-votes/1",
         task="risk",
@@ -196,7 +164,7 @@ def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Scorer], he
             for name, model in models.items()
         ),
         record=Record(
-            units=units,
+            units=len(set(held.unit)),
             alone=told.get("alone"),
             shared=told.get("shared"),
             used=told.get("used"),
@@ -214,11 +182,6 @@ def _boost_step(sigma: float, members: int) -> Boost:
 def _moment_step(clip: str, width: int) -> Callable[[float, int], Ridge]:
     """Twice the square root of members and inputs times the noise of one: what noise alone adds to an eigenvalue."""
     return lambda sigma, members: Ridge("ridge", str(1 + round(2 * sigma * float(clip) * (members * width) ** 0.5)))
-
-
-def _reasons(contributions: np.ndarray, named: list[str]) -> tuple[tuple[str, float], ...]:
-    top = np.argsort(-np.abs(contributions), kind="stable")[:_TOLD]
-    return tuple((named[i], float(contributions[i])) for i in top)
 
 
 def auroc(score: np.ndarray, label: np.ndarray) -> float:

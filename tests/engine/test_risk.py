@@ -10,6 +10,7 @@ import pytest
 
 from contracts.errors import Malformed
 from engine.bundle import bundle_digest
+from engine.drift import drift
 from engine.risk.models import by_column, log_odds
 from engine.risk.own import fit_own
 from engine.rounds import Asked, LocalGrid, client_app, invitation, pack, read_values, unpack
@@ -91,15 +92,11 @@ def test_an_empty_or_one_class_member_contributes_noise_of_the_same_length(famil
 
 
 @pytest.mark.parametrize("family", TASK.families)
-def test_reasons_add_up_to_the_served_score(family, monkeypatch):
-    monkeypatch.setattr("engine.risk.task._TOLD", 99)
+def test_reasons_add_up_to_the_score(family):
     model = federate([ledger(400, seed) for seed in range(3)], make_plan(311_064_954, family))
-    frame = ledger(50, 3)
-    rows = TASK.prepare(frame, SCHEMA)
-    served, raw = TASK.serve(model, frame, SCHEMA), log_odds(model, rows)
-    assert [s.id for s in served] == frame["counterparty"].to_list()
-    unexplained = {round(float(z) - sum(part for _, part in s.reasons), 9) for s, z in zip(served, raw, strict=True)}
-    assert len(unexplained) == 1, "what no column explains is the same for everybody"
+    rows = TASK.prepare(ledger(50, 3), SCHEMA)
+    unexplained = log_odds(model, rows) - by_column(model, rows, SCHEMA).sum(1)
+    assert np.ptp(unexplained) < 1e-9, "what no column explains is the same for everybody"
 
 
 def test_a_plan_for_another_table_or_family_does_not_fit():
@@ -177,3 +174,48 @@ def test_reasons_of_boosted_trees_add_up_to_their_score():
     forest = fit_own("boosted trees", rows)
     unexplained = log_odds(forest, rows) - by_column(forest, rows, SCHEMA).sum(1)
     assert np.ptp(unexplained) < 1e-9 and fit_own("boosted trees", rows) == forest, "the same rows, the same trees"
+
+
+def test_a_line_of_the_result_names_the_three_columns_that_weigh_most_in_the_average(tmp_path):
+    shared = federate([ledger(400, seed) for seed in range(3)], make_plan(311_064_954))
+    frame = ledger(1500, 1)
+    voted = TASK.vote(shared, frame, SCHEMA, at_home(tmp_path))
+    assert [line.id for line in voted.lines] == frame["counterparty"].to_list()
+    moved = sum(
+        voted.panel.ballot.share(name) * by_column(model, TASK.prepare(frame, SCHEMA), SCHEMA)
+        for name, model in voted.panel.models.items()
+    )
+    for line, row in zip(voted.lines, moved, strict=True):
+        weights = [abs(weight) for _name, weight in line.reasons]
+        assert weights == sorted(np.abs(row), reverse=True)[:3]
+
+
+def test_the_smallest_change_crosses_the_line_and_a_smaller_one_does_not(tmp_path):
+    panel = TASK.vote(None, ledger(1500, 1), SCHEMA, at_home(tmp_path)).panel
+    today = ledger(300, 7)
+    line = float(np.quantile(panel.chance(today), 0.92))
+    for at in np.flatnonzero(panel.chance(today) > line):
+        row = today[int(at)]
+        change = panel.change(row, line)
+        assert change and change.probability < line and all(after < before for _n, before, after in change.moves)
+        moved = row.with_columns(**{name: pl.lit(after) for name, _before, after in change.moves})
+        assert panel.chance(moved)[0] == pytest.approx(change.probability)
+        less = {name: pl.lit((before + after) / 2) for name, before, after in change.moves}
+        assert panel.chance(row.with_columns(**less))[0] >= 0.99 * line, "within a step"
+    assert panel.change(today[0], 0.0) is None, "nothing makes a default impossible"
+
+
+def test_held_out_rows_say_whether_probabilities_come_true(tmp_path):
+    bins = TASK.vote(None, ledger(3000, 1), SCHEMA, at_home(tmp_path)).reliability
+    assert len(bins) == 10 and sum(one.low <= one.told <= one.high for one in bins) >= 8
+    assert TASK.vote(None, ledger(60, 1), SCHEMA, at_home(tmp_path)).reliability == ()
+
+
+def test_drift_names_the_column_that_moved_and_is_silent_about_chance():
+    taught = ledger(600, 1)
+    assert not any(one.has_moved for seed in range(20) for one in drift(taught, ledger(60, seed + 2), SCHEMA))
+    moved = ledger(60, 5).with_columns(overdue_share=pl.lit(0.7), delay_trend=pl.lit(None, pl.Float64))
+    found = {one.column: one for one in drift(taught, moved, SCHEMA) if one.has_moved}
+    assert set(found) == {"overdue_share", "delay_trend"}
+    assert found["overdue_share"].now == 0.7 and found["delay_trend"].now is None
+    assert drift(taught, moved.head(19), SCHEMA) == (), "too little to tell"
