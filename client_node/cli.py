@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,8 +11,9 @@ import typer
 
 from client_node import data_cli
 from client_node.consent_cli import consent, sign
-from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal, uplink_of
+from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal
 from client_node.receipt_cli import proofs
+from client_node.serve_cli import serving
 from contracts.errors import Refused, Unavailable
 from contracts.terminal import FOUND, OK
 from contracts.wording import N_
@@ -37,6 +36,7 @@ app = typer.Typer(
 app.add_typer(consent, name="consent")
 app.add_typer(data_cli.app, name="data")
 app.add_typer(proofs)
+app.add_typer(serving)
 
 
 @app.command(help=_("Make this node's keys and configuration.\n\nExample: client-node init --data /data/erp"))
@@ -284,86 +284,6 @@ def _promises(state: Any, settings: Any, year: str) -> list[Any]:
             )
         )
     return made
-
-
-@app.command(
-    help=_("Risk of each counterparty in this member's file, with reasons and a receipt.\n\nExample: client-node score")
-)
-def score(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
-    """Local; works with the coordinator switched off."""
-    return _serve(home, "risk", as_json)
-
-
-@app.command(
-    help=_("Forecast of each product series in this member's file, with a receipt.\n\nExample: client-node forecast")
-)
-def forecast(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
-    """Local; works with the coordinator switched off."""
-    return _serve(home, "demand", as_json)
-
-
-def _serve(home: Path, task: str, as_json: bool) -> int:
-    from client_node.predict import serve
-
-    settings, mirror, budget = local(home)
-    uplink = uplink_of(settings, budget)
-    try:
-        follow(mirror, uplink)
-    except Unavailable:
-        terminal.note(N_("the coordinator is away; using what this node has"))
-    with _progress(_(N_("fitting own models"))) as progress:
-        result = serve(settings, mirror, budget, uplink, task, progress=progress)
-    if as_json:
-        from dataclasses import asdict
-
-        terminal.json(
-            {
-                "votes": result.votes.model_dump(mode="json"),
-                "receipt": str(result.receipt),
-                "lines": [asdict(line) for line in result.lines],
-                "total": asdict(result.total) if result.total else None,
-            }
-        )
-        return OK
-    _compared(result.votes)
-    whole = [result.total] if result.total else []
-    for line in whole + sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:10]:
-        numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
-        print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
-    terminal.ok(N_("receipt: {path}"), path=result.receipt)
-    return OK
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the error stream, where a person looks at it; gone when the work is done."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        work = bar.add_task(what, total=None)
-        yield lambda done, every: bar.update(work, completed=done, total=every)
-
-
-def _compared(votes: Any) -> None:
-    """Three columns: mine alone, shared, what is used; no number where there is too little to tell."""
-    record = votes.record
-    weights = ", ".join(f"{vote.name} {vote.weight:g}" for vote in votes.votes if vote.weight)
-    if record.alone is None:
-        terminal.note(N_("validation units: {units}; too little to tell"), units=record.units)
-    else:
-        shared = "-" if record.shared is None else f"{record.shared:.4f}"
-        terminal.say(
-            N_("loss on {units} validation units: mine alone {alone:.4f}   shared {shared}   used {used:.4f}"),
-            units=record.units,
-            alone=record.alone,
-            shared=shared,
-            used=record.used,
-        )
-    terminal.say(N_("votes: {weights}"), weights=weights)
-    if any(vote.whose == "shared" and not vote.weight for vote in votes.votes):
-        terminal.note(N_("for your data your own models were better; the shared one has no vote"))
 
 
 @app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import polars as pl
 
 from client_node.budget import Budget
 from client_node.mirror import Mirror, document
 from client_node.receipts import keep_served
 from client_node.rows import schema_of
 from client_node.settings import Settings
-from client_node.sources import read_table
+from client_node.sources import MemberTable, frame_of, read_table
 from client_node.uplink import Uplink
 from contracts.artefact import read_artefact
 from contracts.envelope import canonical, digest
@@ -25,8 +27,12 @@ from contracts.off_log import Receipt
 from contracts.receipts import output_commitment
 from contracts.rules.state import RunRecord
 from contracts.wording import N_
+from engine.drift import Drift, drift
+from engine.table import TableSchema
 from engine.task import Model, Served, load
-from engine.votes import AtHome, Voted, VoteSet
+from engine.votes import AtHome, Panel, Voted, VoteSet
+
+RISKIEST = 0.08  # of a member's own rows: those that a person can look after lie above the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +40,84 @@ class Result:
     """What is shown, and the receipt file that stands behind it."""
 
     votes: VoteSet
-    lines: list[Served]
+    lines: Sequence[Served]
     total: Served | None
     receipt: Path
 
+    @property
+    def receipt_id(self) -> str:
+        """The name of the receipt, as it stands beside each row of a file."""
+        return self.receipt.name.removesuffix(".result.json")
 
-def serve(
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A task's votes, decided on this member's own rows, and all that a receipt of their numbers names."""
+
+    settings: Settings
+    mirror: Mirror
+    run: RunRecord | None
+    agreement: str
+    schema: TableSchema
+    table: MemberTable
+    voted: Voted
+
+    def own(self) -> Result:
+        """The results of the member's own file."""
+        return self._result(self.table.present, self.voted.lines, self.voted.total)
+
+    @property
+    def panel(self) -> Panel:
+        """What scores rows; Refused if the task serves series."""
+        if self.voted.panel is None:
+            raise Refused(
+                N_("{task} serves the member's own series, not single rows"),
+                do=N_("client-node forecast"),
+                code="NO_ROWS",
+                task=self.schema.task,
+            )
+        return self.voted.panel
+
+    def frame(self, rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+        """Rows given by name, checked; Refused if the task serves series."""
+        return frame_of(rows, self.panel.schema)
+
+    def score(self, frame: pl.DataFrame) -> Result:
+        """Results of other rows of the task's table."""
+        return self._result(frame, self.panel.score(frame), None)
+
+    def drift(self, frame: pl.DataFrame | None = None) -> tuple[Drift, ...]:
+        """How rows to be scored (the member's own of today) differ from those that taught."""
+        today = self.table.present if frame is None else frame
+        return drift(self.table.training, today, self.schema)
+
+    def line(self) -> float:
+        """The probability above which lie the riskiest of the member's own rows."""
+        chances = sorted(line.outcome["probability"] for line in self.voted.lines)
+        return chances[int((1 - RISKIEST) * (len(chances) - 1))] if chances else 1.0
+
+    def row(self, name: str) -> pl.DataFrame:
+        """The one row of today's table of that name; Refused if there is none."""
+        [column] = [c.name for c in self.schema.of_kind("id")] or [""]
+        own = {name: pseudonym for pseudonym, name in self.table.names.items()}
+        found = self.table.present.filter(pl.col(column) == own.get(name, name)) if column else pl.DataFrame()
+        if found.is_empty():
+            raise Refused(
+                N_("today's table has no row {name}"), do=N_("client-node score lists them"), code="NO_LINE", name=name
+            )
+        return found.head(1)
+
+    def named(self, row: pl.DataFrame) -> pl.DataFrame:
+        """The row under its own name again, for the member's eyes."""
+        ids = [column.name for column in self.schema.of_kind("id")]
+        return row.with_columns(pl.col(ids).replace(self.table.names))
+
+    def _result(self, frame: pl.DataFrame, lines: Sequence[Served], total: Served | None) -> Result:
+        receipt = _receipt(self, frame.write_csv().encode(), lines)
+        return Result(self.voted.votes, lines, total, receipt)
+
+
+def prepare(
     settings: Settings,
     mirror: Mirror,
     budget: Budget,
@@ -47,9 +125,9 @@ def serve(
     task: str,
     *,
     progress: Callable[[int, int], None] = lambda done, every: None,
-) -> Result:
-    """Results for the member's file by its votes. Works without the coordinator once the model was fetched, and
-    before anything was released from the member's own models and the public start alone."""
+) -> Ready:
+    """Let the votes on the member's file. Works without the coordinator once the model was fetched, and before
+    anything was released from the member's own models and the public start alone."""
     run = mirror.state.released(task)
     agreement, schema_digest = _terms(mirror, run, task)
     schema, loaded = schema_of(settings, uplink, schema_digest), load(task)
@@ -58,12 +136,7 @@ def serve(
     voted = loaded.vote(_released(settings, uplink, run), table.training, schema, home)
     voted = replace(voted, lines=[replace(line, id=table.names.get(line.id, line.id)) for line in voted.lines])
     _keep(settings.home, voted.votes)
-    return Result(
-        voted.votes,
-        voted.lines,
-        voted.total,
-        _receipt(settings, mirror, run, agreement, table.present.write_csv().encode(), voted),
-    )
+    return Ready(settings, mirror, run, agreement, schema, table, voted)
 
 
 def _terms(mirror: Mirror, run: RunRecord | None, task: str) -> tuple[str, str]:
@@ -99,24 +172,22 @@ def _keep(home: Path, votes: VoteSet) -> None:
     os.replace(new, folder / f"{votes.task}.json")
 
 
-def _receipt(
-    settings: Settings, mirror: Mirror, run: RunRecord | None, agreement: str, data: bytes, voted: Voted
-) -> Path:
+def _receipt(ready: Ready, data: bytes, lines: Sequence[Served]) -> Path:
     """A signed statement that chains served numbers to votes, model, run and agreement; salted, kept on this machine."""
-    salt, texts = secrets.token_bytes(16), [canonical_line(line) for line in voted.lines]
+    salt, texts, run = secrets.token_bytes(16), [canonical_line(line) for line in lines], ready.run
     said = Receipt(
         record_id=new_id(),
         issued_at=time_text(datetime.now(UTC)),
-        member=settings.member,
-        agreement=agreement,
+        member=ready.settings.member,
+        agreement=ready.agreement,
         order=run.run if run else None,
         model=run.release.model if run and run.release else None,
-        votes=voted.votes.digest(),
-        seen=mirror.seen(),
+        votes=ready.voted.votes.digest(),
+        seen=ready.mirror.seen(),
         input_commit=digest(hmac.digest(salt, b"input", "sha256") + data),
         output_commit=output_commitment(texts, salt),
     )
-    return keep_served(settings, said, texts, salt)
+    return keep_served(ready.settings, said, texts, salt)
 
 
 def canonical_line(line: Served) -> str:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from client_node.files import Table, absent
+from client_node.files import Table, absent, tables_of
 from client_node.mapping import DataMap, Field, Origin, data_map
 from client_node.validation import Checked, Checker, Finding
 from contracts.envelope import canonical, digest
@@ -58,7 +58,11 @@ def read_table(
 
     `key` makes pseudonyms. The result is kept in `home` until a file, the mapping or the schema changes.
     """
-    found = data_map(folder, home, schema) if schema.sources else _direct(folder, schema)
+    found = (
+        data_map(folder, home, schema)
+        if schema.sources
+        else _direct(Table(folder / schema.file), schema, schema.columns)
+    )
     place = home / "tables" / schema.dataset / _cache_name(found, schema, key).removeprefix("sha256:")
     if place.is_dir():
         return _kept(place)
@@ -114,14 +118,13 @@ def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier:
     return checked
 
 
-def _direct(folder: Path, schema: TableSchema) -> DataMap:
-    """The mapping of a schema whose table is one file: its headings are names or aliases of the columns."""
-    table = Table(folder / schema.file)
+def _direct(table: Table, schema: TableSchema, columns: Sequence[Column]) -> DataMap:
+    """The mapping of a table whose headings are names or aliases of the columns."""
     if not table.path.exists():
         raise absent(table.path)
-    heading, names = table.headings()[0]
-    found = {c.name: next((n for n in (c.name, *c.aliases) if n in names), None) for c in schema.columns}
-    missing = [" / ".join((c.name, *c.aliases)) for c in schema.columns if found[c.name] is None]
+    tried = [(heading, names, _headed(columns, names)) for heading, names in table.headings()]
+    heading, names, found = max(tried, key=lambda one: (len(one[2]), -one[0]))
+    missing = [" / ".join((c.name, *c.aliases)) for c in columns if c.name not in found]
     if missing:
         raise Malformed(
             N_("{file} lacks the column {columns}"),
@@ -132,8 +135,52 @@ def _direct(folder: Path, schema: TableSchema) -> DataMap:
             found=", ".join(names),
             code="COLUMN",
         )
-    fields = {name: Field(given) for name, given in found.items() if given}
-    return DataMap(date.max, {schema.dataset: Origin(table, heading, fields)})
+    return DataMap(date.max, {schema.dataset: Origin(table, heading, found)})
+
+
+def _headed(columns: Sequence[Column], names: Sequence[str]) -> dict[str, Field]:
+    known = {c.name: next((n for n in (c.name, *c.aliases) if n in names), None) for c in columns}
+    return {name: Field(heading) for name, heading in known.items() if heading}
+
+
+def read_rows(path: Path, schema: TableSchema) -> Checked:
+    """Sound rows of a file that are to be scored: the schema's columns without the label, and `row`, the row of the
+    file that each stands in. All faults are found at once; nothing is kept."""
+    if not (tables := tables_of(path)):
+        raise Malformed(
+            N_("{file} is of a kind that is not read"),
+            do=N_("use CSV, XLSX, Parquet or SQLite"),
+            file=path,
+            code="KIND",
+        )
+    found = _direct(tables[0], schema, _scored(schema))
+    return _checked(found.origins[schema.dataset], _kinds(schema), found.closed_on, lambda done: None)[1]
+
+
+def frame_of(rows: Sequence[Mapping[str, object]], schema: TableSchema) -> pl.DataFrame:
+    """Rows given as name -> value, checked like a file; Malformed names the first fault, never the value."""
+    fields = _kinds(schema)
+    texts = [[None if (cell := row.get(name)) is None else str(cell) for name in fields] for row in rows]
+    frame = pl.DataFrame(texts, schema=dict.fromkeys(fields, pl.String), orient="row")
+    checked = Checker(schema.dataset, 0, fields, {name: name for name in fields}, date.max).check(frame)
+    unknown = sorted({name for row in rows for name in row} - {column.name for column in schema.columns})
+    if checked.findings or unknown:
+        raise Malformed(
+            N_("the rows cannot be scored"),
+            why="; ".join([*(finding.text() for finding in checked.findings[:5]), *unknown[:5]]),
+            do=N_("columns of the table: {columns}"),
+            columns=", ".join(fields),
+            code="ROW",
+        )
+    return checked.frame.drop("row")
+
+
+def _scored(schema: TableSchema) -> list[Column]:
+    return [column for column in schema.columns if column.kind in ("id", "number")]
+
+
+def _kinds(schema: TableSchema) -> dict[str, str]:
+    return {column.name: _kind(column) for column in _scored(schema)}
 
 
 def _without_repeats(found: DataMap, schema: TableSchema, tick: Tick) -> Checked:

@@ -17,6 +17,7 @@ import polars as pl
 
 from contracts.envelope import canonical, digest
 from contracts.fields import Digest, Name, Strict
+from engine.table import TableSchema
 from engine.task import Served
 
 
@@ -88,6 +89,10 @@ class Change:
 
 class Panel(Protocol):
     """The votes as they stand, ready for further rows: `(rows, columns)` of the task's table, label or not."""
+
+    @property
+    def schema(self) -> TableSchema:
+        """The table's schema."""
 
     def score(self, frame: pl.DataFrame) -> list[Served]:
         """One line a row, in order, with its reasons."""

@@ -9,7 +9,7 @@ import pytest
 
 from client_node.budget import Budget
 from client_node.mirror import read_documents
-from client_node.predict import serve
+from client_node.predict import prepare
 from client_node.settings import create_home
 from contracts.agreement import TaskTerms
 from contracts.envelope import digest, from_base64
@@ -51,6 +51,10 @@ def node(tmp_path):
     trust = Trust(1, tasks=(task,))
     mirror = SimpleNamespace(state=trust.state, seen=lambda: Seen(size=1, root=NOTHING))
     return settings, mirror, Budget(settings.home / "ledger.db")
+
+
+def serve(*node, **how):
+    return prepare(*node, **how).own()
 
 
 MEMBER = "12345678-1234-4234-8234-123456789abc"

@@ -1,0 +1,220 @@
+"""`client-node score`, `forecast`, `explain` and `serve`: what the member gets, on its own machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from client_node.console import HOME, Home, Json, Lang, _, follow, local, terminal, uplink_of
+from contracts.errors import Malformed, Unavailable
+from contracts.terminal import FOUND, OK
+from contracts.wording import N_
+
+if TYPE_CHECKING:
+    from client_node.predict import Ready, Result
+
+serving = typer.Typer(rich_markup_mode=None)
+Out = Annotated[Path | None, typer.Option("--out", help=_("file for all results: .csv, .xlsx or .parquet"))]
+_SHOWN = 10
+
+
+@serving.command(
+    help=_(
+        "Risk of each counterparty in this member's books, or of the rows of a file or of one row, with reasons and a "
+        "receipt.\n\nExample: client-node score\n\nExample: client-node score prospects.xlsx --out scored.xlsx"
+    )
+)
+def score(
+    rows: Annotated[
+        str, typer.Argument(help=_("a file, or one row as JSON; this member's own books if left out"))
+    ] = "",
+    out: Out = None,
+    home: Home = HOME,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
+    """Local; works with the coordinator switched off."""
+    ready = _ready(home, "risk")
+    if not rows:
+        _warn_of_drift(ready.drift())
+        return _tell(ready.own(), out, as_json)
+    frame, faults = _asked(rows, ready)
+    _warn_of_drift(ready.drift(frame))
+    code = _tell(ready.score(frame), out, as_json)
+    for finding in faults:
+        terminal.note(N_("left out: {finding}"), finding=finding.text())
+    return FOUND if faults else code
+
+
+@serving.command(
+    help=_("Forecast of each product series in this member's file, with a receipt.\n\nExample: client-node forecast")
+)
+def forecast(out: Out = None, home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+    """Local; works with the coordinator switched off."""
+    return _tell(_ready(home, "demand").own(), out, as_json)
+
+
+@serving.command(
+    help=_(
+        "Why one counterparty has its score, and the smallest change that would bring it below the line.\n\n"
+        "Example: client-node explain C00017 --line 0.2"
+    )
+)
+def explain(
+    name: Annotated[str, typer.Argument(help=_("id of the counterparty, as score prints it"))],
+    line: Annotated[
+        float | None, typer.Option(help=_("probability to come below; by default that of the riskiest 8 in 100"))
+    ] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
+    """Reasons are exact shares of the log-odds; a change moves only what a seller can lower."""
+    ready = _ready(home, "risk")
+    row, limit = ready.row(name), ready.line() if line is None else line
+    result = ready.score(ready.named(row))
+    told = result.lines[0]
+    change = ready.panel.change(row, limit) if told.outcome["probability"] >= limit else None
+    if as_json:
+        said = {"line": limit, "values": row.to_dicts()[0], "change": asdict(change) if change else None}
+        terminal.json(asdict(told) | said | {"receipt": str(result.receipt)})
+        return OK
+    terminal.say(
+        N_("{name}: probability {p:.3f}, line {line:.3f}"), name=name, p=told.outcome["probability"], line=limit
+    )
+    for column, weight in told.reasons:
+        terminal.say(
+            N_("  {column} {value}: {weight:+.2f} log-odds"), column=column, value=row[column][0], weight=weight
+        )
+    if told.outcome["probability"] < limit:
+        terminal.ok(N_("below the line already"))
+    elif change is None:
+        terminal.note(N_("nothing that a seller can change brings it below the line"))
+    for column, before, after in change.moves if change else ():
+        terminal.say(N_("  {column}: from {before:.4g} to {after:.4g}"), column=column, before=before, after=after)
+    if change:
+        terminal.ok(N_("that would bring it to {p:.3f}; the model says so, the world need not"), p=change.probability)
+    terminal.ok(N_("receipt: {path}"), path=result.receipt)
+    return OK
+
+
+@serving.command(
+    help=_(
+        "Pages and an HTTP interface on this machine only, with the token of this node, until Ctrl-C.\n\n"
+        "Example: client-node serve --port 7443"
+    )
+)
+def serve(port: int = 7443, home: Home = HOME, lang: Lang = "") -> int:
+    """Loopback only; nothing on it needs the coordinator."""
+    from client_node.desk import Desk, own_token
+    from client_node.web import listen, run
+
+    token = own_token(home)
+    listener = listen(port)
+    terminal.ok(N_("open http://127.0.0.1:{port}/?token={token} (Ctrl-C ends)"), port=port, token=token)
+    terminal.say(N_("programs: Authorization: Bearer, described at /openapi.json"))
+    run(Desk(home), token, listener)
+    return OK
+
+
+def _ready(home: Path, task: str) -> Ready:
+    from client_node.predict import prepare
+
+    settings, mirror, budget = local(home)
+    uplink = uplink_of(settings, budget)
+    try:
+        follow(mirror, uplink)
+    except Unavailable:
+        terminal.note(N_("the coordinator is away; using what this node has"))
+    with _progress(_(N_("fitting own models"))) as progress:
+        return prepare(settings, mirror, budget, uplink, task, progress=progress)
+
+
+def _asked(rows: str, ready: Ready) -> tuple[Any, list[Any]]:
+    """(frame, faults) of a file or of one JSON object."""
+    import json
+
+    from client_node.sources import read_rows
+
+    if not rows.lstrip().startswith("{"):
+        checked = read_rows(Path(rows), ready.schema)
+        return checked.frame.drop("row"), checked.findings
+    try:
+        return ready.frame([json.loads(rows)]), []
+    except json.JSONDecodeError as error:
+        raise Malformed(
+            N_("the row is not JSON"), why="{error}", do=N_("client-node score --help"), error=error
+        ) from error
+
+
+def _tell(result: Result, out: Path | None, as_json: bool) -> int:
+    if out is not None:
+        from client_node.batch import write_result
+
+        write_result(result, out)
+    if as_json:
+        terminal.json(
+            {
+                "votes": result.votes.model_dump(mode="json"),
+                "receipt": str(result.receipt),
+                "lines": [asdict(line) for line in result.lines],
+                "total": asdict(result.total) if result.total else None,
+            }
+        )
+        return OK
+    _compared(result.votes)
+    whole = [result.total] if result.total else []
+    for line in whole + sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:_SHOWN]:
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
+        print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
+    if out is not None:
+        terminal.ok(N_("{n} results in {path}"), n=len(result.lines), path=out)
+    terminal.ok(N_("receipt: {path}"), path=result.receipt)
+    return OK
+
+
+def _warn_of_drift(columns: Any) -> None:
+    """On the error stream, so that it stands beside JSON too."""
+    import sys
+
+    for one in (column for column in columns if column.has_moved):
+        text = _(N_("{column} is not what the models learned from: median {then} then, {now} now; trust scores less"))
+        then, now = ("-" if value is None else f"{value:.4g}" for value in (one.then, one.now))
+        print(terminal.marks.note, text.format(column=one.column, then=then, now=now), file=sys.stderr)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the error stream, where a person looks at it; gone when the work is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        work = bar.add_task(what, total=None)
+        yield lambda done, every: bar.update(work, completed=done, total=every)
+
+
+def _compared(votes: Any) -> None:
+    """Three columns: mine alone, shared, what is used; no number where there is too little to tell."""
+    record = votes.record
+    weights = ", ".join(f"{vote.name} {vote.weight:g}" for vote in votes.votes if vote.weight)
+    if record.alone is None:
+        terminal.note(N_("validation units: {units}; too little to tell"), units=record.units)
+    else:
+        shared = "-" if record.shared is None else f"{record.shared:.4f}"
+        terminal.say(
+            N_("loss on {units} validation units: mine alone {alone:.4f}   shared {shared}   used {used:.4f}"),
+            units=record.units,
+            alone=record.alone,
+            shared=shared,
+            used=record.used,
+        )
+    terminal.say(N_("votes: {weights}"), weights=weights)
+    if any(vote.whose == "shared" and not vote.weight for vote in votes.votes):
+        terminal.note(N_("for your data your own models were better; the shared one has no vote"))

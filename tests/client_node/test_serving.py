@@ -1,0 +1,232 @@
+"""What a member gets on its own machine: rows scored with reasons and a receipt, files, a local interface, pages."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+from fastapi.testclient import TestClient
+
+from client_node import desk as desks
+from client_node.batch import write_result
+from client_node.budget import Budget
+from client_node.desk import Desk, own_token
+from client_node.mirror import read_documents
+from client_node.predict import prepare
+from client_node.settings import create_home
+from client_node.sources import frame_of, read_rows
+from client_node.web import make_app
+from contracts.agreement import TaskTerms
+from contracts.envelope import from_base64, open_entry
+from contracts.errors import Malformed, Refused
+from contracts.receipts import output_commitment
+from contracts.statements import Seen, parse
+from engine.table import Column, TableSchema
+from engine.task import load
+from simulator import NOTHING, Trust
+
+MEMBER = "urn:uuid:12345678-1234-4234-8234-123456789abc"
+CLIENTS = TableSchema(
+    format="mengbang-table/1",
+    task="risk",
+    dataset="clients",
+    file="clients.csv",
+    unit="counterparty",
+    purpose="research",
+    row_meaning="a client",
+    max_units=5000,
+    max_rows_per_unit=1,
+    columns=(
+        Column(name="counterparty", aliases=("客户",), kind="id"),
+        Column(name="overdue_share", aliases=("逾期占比",), kind="number"),
+        Column(name="order_trend", aliases=("趋势",), kind="number", low="-1", missing="flag"),
+        Column(name="defaulted", aliases=("违约",), kind="label"),
+    ),
+)
+SALES = load("demand").schema()
+
+
+def clients(rows, seed=0):
+    random = np.random.default_rng(seed)
+    share, trend = random.beta(1, 4, rows), random.uniform(-1, 1, rows)
+    chance = 1 / (1 + np.exp(-(6 * share - 1.5 * trend - 3)))
+    return pl.DataFrame(
+        {
+            "客户": [f"K{i:04d}" for i in range(rows)],
+            "逾期占比": share.round(4),
+            "趋势": trend.round(4),
+            "违约": (random.random(rows) < chance).astype(int),
+        }
+    )
+
+
+def sales():
+    random = np.random.default_rng(0)
+    rows = [
+        (f"P{s:02d}", f"{2023 + t // 12}-{t % 12 + 1:02d}", round(float(1000 * random.lognormal(0, 0.1)), 2))
+        for s in range(24)
+        for t in range(30)
+    ]
+    return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
+
+
+def terms(schema):
+    fields = ("task", "dataset", "purpose", "row_meaning", "unit", "max_units", "max_rows_per_unit")
+    told = {name: getattr(schema, name) for name in fields}
+    return TaskTerms(schema_digest=schema.digest(), personal_data=False, **told)
+
+
+@pytest.fixture
+def node(tmp_path):
+    """(settings, mirror, budget) of a member whose chamber has agreed on both tasks and released nothing."""
+    data = tmp_path / "data"
+    data.mkdir()
+    clients(800).write_csv(data / "clients.csv")
+    sales().write_csv(data / "sales.csv")
+    settings = create_home(tmp_path / "home", data)
+    (settings.home / "invite.json").write_text(json.dumps({"member": MEMBER}), encoding="utf-8")
+    for schema in (CLIENTS, SALES):
+        (read_documents(settings.home) / schema.digest().removeprefix("sha256:")).write_bytes(schema.to_bytes())
+    trust = Trust(1, tasks=(terms(CLIENTS), terms(SALES)))
+    mirror = SimpleNamespace(state=trust.state, seen=lambda: Seen(size=1, root=NOTHING))
+    return settings, mirror, Budget(settings.home / "ledger.db")
+
+
+@pytest.fixture
+def risk(node):
+    return prepare(*node, None, "risk")
+
+
+@pytest.fixture
+def web(node, monkeypatch):
+    """A client of the local interface that knows the token."""
+    monkeypatch.setattr(desks, "local", lambda home: node)
+    token = own_token(node[0].home)
+    client = TestClient(make_app(Desk(node[0].home), token), base_url="http://127.0.0.1", follow_redirects=False)
+    client.headers["Authorization"] = f"Bearer {token}"
+    return client
+
+
+def test_rows_of_a_file_are_scored_and_one_receipt_stands_behind_them_all(risk, tmp_path):
+    path = tmp_path / "prospects.csv"
+    clients(50, seed=3).drop("违约").write_csv(path)
+    checked = read_rows(path, CLIENTS)
+    result = risk.score(checked.frame.drop("row"))
+    assert [line.id for line in result.lines] == [f"K{i:04d}" for i in range(50)] and not checked.findings
+    held = json.loads(result.receipt.read_bytes())
+    said = parse(open_entry(from_base64(held["statement"])).payload)
+    assert said.output_commit == output_commitment(held["lines"], from_base64(held["salt"]))
+    assert json.loads(held["lines"][7])["outcome"] == {"probability": f"{result.lines[7].outcome['probability']:.6f}"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "parquet"])
+def test_results_go_into_files_of_every_kind_with_the_receipt_beside_each_row(risk, tmp_path, kind):
+    path, out = tmp_path / f"in.{kind}", tmp_path / f"out.{kind}"
+    frame = clients(30, seed=3).drop("违约")
+    {"csv": frame.write_csv, "xlsx": frame.write_excel, "parquet": frame.write_parquet}[kind](path)
+    result = risk.score(read_rows(path, CLIENTS).frame.drop("row"))
+    write_result(result, out)
+    read = {"csv": pl.read_csv, "xlsx": pl.read_excel, "parquet": pl.read_parquet}[kind](out)
+    assert read["id"].to_list() == frame["客户"].to_list() and set(read["receipt"]) == {result.receipt_id}
+    assert (result.receipt.parent / f"{read['receipt'][0]}.result.json").exists()
+    assert {"probability", "reason_1", "weight_1", "reason_2", "weight_2"} <= set(read.columns)
+    with pytest.raises(Malformed, match="not written"):
+        write_result(result, tmp_path / "out.doc")
+
+
+def test_faulty_rows_are_named_without_their_values_and_the_others_are_scored(risk, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("客户,逾期占比,趋势\nA,0.3,\nB,many,0.1\n,0.2,0.1\n", encoding="utf-8")
+    checked = read_rows(path, CLIENTS)
+    assert {(f.row, f.rule) for f in checked.findings} == {(3, "not-a-number"), (4, "empty")}
+    assert [line.id for line in risk.score(checked.frame.drop("row")).lines] == ["A"]
+    with pytest.raises(Malformed, match="cannot be scored") as error:
+        frame_of([{"counterparty": "A", "overdue_share": "many"}], CLIENTS)
+    assert "many" not in " ".join(error.value.lines(str))
+
+
+def test_the_node_says_what_would_change_a_score_under_the_members_own_names(risk):
+    riskiest = max(risk.voted.lines, key=lambda line: line.outcome["probability"])
+    row = risk.row(riskiest.id)
+    assert risk.named(row)["counterparty"][0] == riskiest.id != row["counterparty"][0]
+    change = risk.voted.panel.change(row, risk.line())
+    assert change.probability < risk.line() and change.moves[0][0] == "overdue_share"
+    with pytest.raises(Refused, match="no row nobody"):
+        risk.row("nobody")
+
+
+def test_demand_scores_no_rows_and_says_so(node):
+    with pytest.raises(Refused, match="own series"):
+        prepare(*node, None, "demand").score(pl.DataFrame())
+
+
+def test_the_local_interface_scores_explains_and_describes_itself(web):
+    assert web.get("/v1/tasks").json() == ["risk", "demand"]
+    row = {"counterparty": "new", "overdue_share": 0.9, "order_trend": None}
+    told = web.post("/v1/tasks/risk/score", json={"rows": [row, row | {"overdue_share": 0.01}]}).json()
+    high, low = (line["outcome"]["probability"] for line in told["lines"])
+    assert high > 0.5 > low and told["receipt"]
+    why = web.post("/v1/tasks/risk/explain", json={"row": row}).json()
+    assert why["change"]["probability"] < why["line"] and why["lines"][0]["reasons"]
+    assert web.post("/v1/tasks/risk/score", json={"rows": [{"nobody": 1}]}).status_code == 422
+    assert web.post("/v1/tasks/demand/score", json={"rows": [row]}).status_code == 409
+    described = web.get("/openapi.json").json()
+    assert "/v1/tasks/{task}/score" in described["paths"]
+
+
+def test_without_the_token_or_under_another_name_nothing_is_answered(web):
+    token = web.headers.pop("Authorization").removeprefix("Bearer ")
+    for path in ("/", "/v1/tasks", "/tasks/risk"):
+        assert web.get(path).status_code == 401
+        assert web.get(path, headers={"Authorization": f"Bearer {token[:-1]}"}).status_code == 401
+    elsewhere = {"Authorization": f"Bearer {token}", "Host": "evil.example"}
+    assert web.get("/v1/tasks", headers=elsewhere).status_code == 400, "a name pointed at this machine"
+    opened = web.get(f"/tasks/risk?token={token}")
+    assert opened.status_code == 303 and token not in opened.headers["location"]
+    assert (
+        "httponly" in opened.headers["set-cookie"].lower() and "samesite=strict" in opened.headers["set-cookie"].lower()
+    )
+    assert web.get("/tasks/risk").status_code == 200, "the cookie opens the pages"
+
+
+@pytest.mark.parametrize(("lang", "word"), [("en", "Do the probabilities come true?"), ("zh", "概率准不准？")])
+def test_the_page_of_risk_shows_reliability_reasons_and_three_columns(web, lang, word):
+    riskiest = web.get("/v1/tasks/risk").json()["lines"]
+    name = max(riskiest, key=lambda line: line["outcome"]["probability"])["id"]
+    page = web.get(f"/tasks/risk?lang={lang}&id={name}")
+    assert word in page.text and name in page.text and page.text.count("<svg") == 1
+    assert ("逾期占比" in page.text) == (lang == "zh"), "columns are called as the member calls them"
+    assert "default-src 'none'" in page.headers["content-security-policy"] and "<script" not in page.text
+    assert "style=" not in page.text and len(page.content) < 40_000
+
+
+def test_the_page_of_demand_shows_history_and_band_of_any_series(web):
+    whole, one = web.get("/tasks/demand?lang=en").text, web.get("/tasks/demand?lang=en&id=P03").text
+    assert whole.count('class="band"') == one.count('class="band"') == 1 and whole != one
+    points = one.partition('class="past" points="')[2].partition('"')[0].split()
+    assert len(points) == 30, "every month that was sold"
+
+
+def test_a_page_about_nobody_says_what_to_do(web):
+    page = web.get("/tasks/risk?lang=en&id=<b>nobody</b>")
+    assert page.status_code == 409 and "no row" in page.text and "<b>nobody" not in page.text
+
+
+def test_results_are_made_anew_when_the_data_change_and_kept_when_nothing_does(node, monkeypatch):
+    monkeypatch.setattr(desks, "local", lambda home: node)
+    desk = Desk(node[0].home)
+    first, receipt = desk.ready("risk"), desk.own("risk").receipt
+    desk.look_again()
+    assert desk.ready("risk").voted is first.voted and desk.own("risk").receipt == receipt
+    clients(900, seed=5).write_csv(node[0].data / "clients.csv")
+    desk.look_again()
+    assert len(desk.ready("risk").voted.lines) == 900 and desk.own("risk").receipt != receipt
+
+
+def test_the_token_is_the_owners_alone(node):
+    home = node[0].home
+    assert own_token(home) == own_token(home) and len(own_token(home)) >= 32
+    (home / "serve.token").chmod(0o644)
+    with pytest.raises(Exception, match="read by others"):
+        own_token(home)
