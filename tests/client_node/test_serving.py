@@ -18,10 +18,11 @@ from client_node.settings import create_home
 from client_node.sources import frame_of, read_rows
 from client_node.web import make_app
 from contracts.agreement import TaskTerms
+from contracts.closed_list import parse
 from contracts.envelope import from_base64, open_entry
 from contracts.errors import Malformed, Refused
 from contracts.receipts import output_commitment
-from contracts.statements import Seen, parse
+from contracts.statements import Seen
 from engine.table import Column, TableSchema
 from engine.task import load
 from simulator import NOTHING, Trust
