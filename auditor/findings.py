@@ -46,6 +46,14 @@ class Step:
         """Say what could not be checked, and why."""
         self.not_checked.append((what, values))
 
+    def skip_one_more(self, what: str) -> None:
+        """The same about many things is said once, with their number `n`: a log of many rounds must stay readable."""
+        for said, values in self.not_checked:
+            if said == what:
+                values["n"] = int(str(values["n"])) + 1
+                return
+        self.skip(what, n=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

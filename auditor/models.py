@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from typing import Literal
 
+from auditor.documents import Documents
 from auditor.evidence import Evidence
 from auditor.findings import Step
 from auditor.gates import check_gates
@@ -23,11 +25,12 @@ from privacy.step import advance, start_state
 def check_models(state: TrustState, evidence: Evidence) -> Step:
     """Recompute what the documents allow; an absent document is said, a wrong one is a finding."""
     step = Step(8, N_("models, contributions and releases"))
-    checked = 0
+    checked, documents = 0, Documents(state, evidence, step)
     for run in state.runs_in_order():
         for record in run.rounds:
             if record.closed and record.closed.outcome == "recorded":
-                checked += _check_round(state, evidence, run, record, record.closed, step)
+                checked += _check_round(state, documents, run, record, record.closed, step)
+    documents.conclude()
     check_gates(state, evidence, step)
     released = sum(run.release is not None for run in state.runs.values())
     step.detail = f"{checked} / {released}"
@@ -35,19 +38,20 @@ def check_models(state: TrustState, evidence: Evidence) -> Step:
 
 
 def _check_round(
-    state: TrustState, evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Closing, step: Step
+    state: TrustState, documents: Documents, run: RunRecord, record: RoundRecord, closed: Closing, step: Step
 ) -> int:
     if not (closed.list_document and closed.aggregate and closed.step_state):
         return 0  # the rules have found that already
-    listed = _document(evidence, closed.list_document, step)
-    if listed is None:
-        return 0
     try:
+        listed = documents.read(closed.list_document)
+        if listed is None:
+            step.skip_one_more(N_("{n} rounds: their contribution lists are not at hand"))
+            return 0
         lines = read_list(state, listed, run, record, closed)
-        _check_sum(state, evidence, run, record, closed, lines, step)
-        _check_model(evidence, run, record, closed, step)
+        _check_sum(state, documents, run, record, closed, lines, step)
+        _check_model(documents, run, record, closed, step)
     except TrustError as error:
-        step.caught(error, f"documents/{closed.list_document.removeprefix('sha256:')}")
+        step.caught(error, str(error.values.get("file") or f"documents/{closed.list_document.removeprefix('sha256:')}"))
     return 1
 
 
@@ -103,7 +107,7 @@ def _node_key(state: TrustState, member: str, at: int) -> str | None:
 
 def _check_sum(
     state: TrustState,
-    evidence: Evidence,
+    documents: Documents,
     run: RunRecord,
     record: RoundRecord,
     closed: Closing,
@@ -111,22 +115,18 @@ def _check_sum(
     step: Step,
 ) -> None:
     """The sum again, exactly: of the contributions, or of what they hide under their masks."""
-    vectors = {}
-    for line in lines:
-        data = evidence.read(f"documents/{line.payload.removeprefix('sha256:')}")
-        if data is None:
-            step.skip(
-                N_("round {round}: contributions are not at hand, the sum was not recomputed"), round=closed.round
-            )
-            return
-        vectors[line.member] = read_artefact(_same(data, line.payload), "contribution", "q").values
+    held = {line.member: documents.contribution(line.payload, str(closed.list_document)) for line in lines}
+    revealed = documents.read(closed.unmasking) if closed.unmasking else b""
+    if revealed is None or None in held.values():
+        step.skip_one_more(N_("{n} rounds: contributions are not at hand, their sums were not recomputed"))
+        return
+    vectors = {
+        member: read_artefact(data, "contribution", "q").values for member, data in held.items() if data is not None
+    }
     try:
         if closed.unmasking is None:
             total = add(list(vectors.values()))
         else:
-            revealed = _document(evidence, closed.unmasking, step)
-            if revealed is None:
-                return
             named = {member: _node_key(state, member, record.open_index) for member, _ in record.opened.members}
             keys = {member: key for member, key in named.items() if key}
             total = secure_total(revealed, keys, run, record, closed, vectors)
@@ -138,13 +138,13 @@ def _check_sum(
         raise Invalid(N_("the sum of round {round} is not the logged one"), code="AGGREGATE", round=closed.round)
 
 
-def _check_model(evidence: Evidence, run: RunRecord, record: RoundRecord, closed: Closing, step: Step) -> None:
+def _check_model(documents: Documents, run: RunRecord, record: RoundRecord, closed: Closing, step: Step) -> None:
     """The server step again, bit for bit, from the documents of this round and of the one before."""
     assert closed.aggregate
-    total = _values(evidence, closed.aggregate, "aggregate", "q")
-    state = _state_before(evidence, run, record)
+    total = _values(documents, closed.aggregate, "aggregate", "q")
+    state = _state_before(documents, run, record)
     if total is None or state is None:
-        step.skip(N_("round {round}: documents are missing, the model was not recomputed"), round=closed.round)
+        step.skip_one_more(N_("{n} rounds: documents are not at hand, their models were not recomputed"))
         return
     try:
         values, after = advance(run.order.plan, state, total, closed.round)
@@ -162,37 +162,17 @@ def _check_model(evidence: Evidence, run: RunRecord, record: RoundRecord, closed
         )
 
 
-def _state_before(evidence: Evidence, run: RunRecord, record: RoundRecord) -> array[float] | None:
+def _state_before(documents: Documents, run: RunRecord, record: RoundRecord) -> array[float] | None:
     earlier = [
         r.closed for r in run.rounds if r.closed and r.closed.outcome == "recorded" and r.open_index < record.open_index
     ]
     if not earlier:
-        values = _values(evidence, run.order.model_start, "model", "d")
+        values = _values(documents, run.order.model_start, "model", "d")
         return None if values is None else start_state(run.order.plan, values)
     assert earlier[-1].step_state
-    return _values(evidence, earlier[-1].step_state, "step-state", "d")
+    return _values(documents, earlier[-1].step_state, "step-state", "d")
 
 
-def _values(evidence: Evidence, name: str, kind: str, typecode: str) -> array | None:  # type: ignore[type-arg]
-    data = evidence.read(f"documents/{name.removeprefix('sha256:')}")
-    return None if data is None else read_artefact(_same(data, name), kind, typecode).values  # type: ignore[arg-type]
-
-
-def _document(evidence: Evidence, name: str, step: Step) -> bytes | None:
-    path = f"documents/{name.removeprefix('sha256:')}"
-    data = evidence.read(path)
-    if data is None:
-        step.skip(N_("{path} is missing"), path=path)
-        return None
-    if digest(data) != name:
-        step.add("AGGREGATE", N_("{file} is not what the log says"), path, file=path)
-        return None
-    return data
-
-
-def _same(data: bytes, name: str) -> bytes:
-    if digest(data) != name:
-        raise Invalid(
-            N_("{file} is not what the log says"), code="AGGREGATE", file=f"documents/{name.removeprefix('sha256:')}"
-        )
-    return data
+def _values(documents: Documents, name: str, kind: str, typecode: Literal["d", "q"]) -> array | None:  # type: ignore[type-arg]
+    data = documents.read(name)
+    return None if data is None else read_artefact(data, kind, typecode).values

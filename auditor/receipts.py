@@ -135,7 +135,7 @@ def _short(member: str) -> str:
 
 
 class Receipts:
-    """The receipts among the evidence: other views of the log (step 4), whose entries it must hold."""
+    """I22: the receipts among the evidence: other views of the log (step 4), whose entries it must hold."""
 
     def __init__(self, evidence: Evidence, pins: Pins, step: Step):
         self._step, self._held = step, dict(self._read(evidence, pins))

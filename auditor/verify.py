@@ -83,7 +83,7 @@ def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, Step]:
 
 
 class Replay:
-    """One pass over the entries: cosignatures (step 2), tree (step 3), envelopes (step 5), rules and times (step 6)."""
+    """One pass over the entries (I4): cosignatures (step 2), tree (step 3), envelopes (step 5), rules and times (step 6)."""
 
     def __init__(
         self, evidence: Evidence, note: Note, sizes: Collection[int], cosigned: Cosignatures, receipts: Receipts
@@ -115,6 +115,11 @@ class Replay:
                 files.compare(tile, data)
             self._conclude(files)
         self._clock.conclude()
+        self.opened.skip(  # I30
+            N_(
+                "DUAL_SIGNATURE: no second (SM2) signature stands beside the Ed25519 ones, since no agreement can demand it yet"
+            )
+        )
         for step in (self.rebuilt, self.opened, self.rules):
             step.detail = str(self.state.size)
 

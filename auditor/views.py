@@ -55,7 +55,7 @@ def _code(error: Exception) -> str:
 
 
 def compare(step: Step, newest: Note, roots: Mapping[int, bytes], views: list[View]) -> None:
-    """Every view lies on the tree of `newest`, whose root at the size of each view is in `roots`."""
+    """I26, I27: every view lies on the tree of `newest`, whose root at the size of each view is in `roots`."""
     signed: dict[int, Note] = {newest.checkpoint.size: newest}
     for view in views:
         other = signed.setdefault(view.size, view.note) if view.note else None

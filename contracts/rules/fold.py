@@ -86,7 +86,7 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
 
 
 def apply(state: TrustState, entry: bytes, index: int) -> tuple[TrustState, tuple[Finding, ...]]:
-    """The state after `entry` at `index`, and every rule that it breaks. Never raises on any bytes."""
+    """The state after `entry` at `index`, and every rule that it breaks. Never raises on any bytes (I1)."""
     after = replace(state, size=index + 1)
     try:
         opened = open_entry(entry)

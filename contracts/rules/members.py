@@ -109,23 +109,23 @@ def _both_groups(state: TrustState, signers: frozenset[str]) -> bool:
 
 
 def check_signers(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I2: exactly the keys that this kind of statement needs have signed."""
+    """I2, I25, I29: exactly the keys that this kind of statement needs have signed."""
     if is_signed_by_those(state, entry):
         return
-    code = "BAD_SIGNATURE"
+    code, rule = "BAD_SIGNATURE", "I2"
     match entry.predicate:
         case Consent():
             code = "CONSENT_NOT_BY_PRINCIPAL"
         case Policy():
-            code = "POLICY"
+            code, rule = "POLICY", "I29"
         case AgreementPublished():
             code = "AGREEMENT_SIGNATURE"
         case Key(replaces=str()):
-            code = "KEY_ROTATION"
+            code, rule = "KEY_ROTATION", "I25"
     yield Finding(
         code,
         entry.index,
-        "I2",
+        rule,
         N_("a {kind} statement is not signed by those whose word it is"),
         {"kind": entry.predicate.kind},
     )

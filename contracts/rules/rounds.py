@@ -87,7 +87,7 @@ def place_order(state: TrustState, entry: Entry) -> TrustState:
 
 
 def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I13-I16: a known, unexpired order; the next number; nobody twice; the model that the chain has reached."""
+    """I13, I14, I15, I16: a known, unexpired order; the next number; nobody twice; the model that the chain has reached."""
     opened = entry.predicate
     assert isinstance(opened, RoundOpen)
     run = state.runs.get(opened.order)
@@ -181,7 +181,7 @@ def _opened(state: TrustState, entry: Entry, *, broken: bool) -> TrustState:
 
 
 def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I13-I19: the round ends what was opened, with everyone accounted for and charged as planned."""
+    """I13, I14, I15, I16, I18, I19: the round ends what was opened, with everyone accounted for and charged as planned."""
     closed = entry.predicate
     assert isinstance(closed, Round)
     run = state.runs.get(closed.order)

@@ -1,6 +1,8 @@
 """Each fault gives its own code and nothing else; two faults give both; the clean log gives none."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from editor import Editor
 from faults import FAULTS, found
 from golden import GOLDEN, read_entries
 
+ROOT = Path(__file__).resolve().parents[2]
 CODES = json.loads((GOLDEN / "codes.json").read_text(encoding="ascii"))
 # Faults that change the same statement, or take statements away, cannot stand beside one another.
 ALONE = {"RELEASE_EXPIRED", "NO_CONSENT", "MIN_PARTICIPANTS", "TRAINED_AFTER_WITHDRAWAL"}
@@ -22,6 +25,28 @@ PAIRS = [(a, b) for a, b in PAIRS if a.code != b.code and not {a.code, b.code} <
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.number}-{f.words}")
 def test_a_fault_gives_its_code_and_no_other(fault, tmp_path):
     assert found([fault], tmp_path) == {fault.code}
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.in_log()], ids=lambda f: f"{f.number}-{f.words}")
+def test_rule_code_and_test_carry_one_number(fault):
+    editor = Editor()
+    fault.edit(editor)
+    _, findings = replay(editor.build())
+    if not fault.documents:  # else the entries hold no fault, only the documents that they name
+        assert {f.rule for f in findings} == set(fault.rule.split())
+    said = [
+        path.read_text(encoding="utf-8")
+        for place in ("contracts/rules", "auditor")
+        for path in (ROOT / place).glob("*.py")
+    ]
+    for rule in fault.rule.split():
+        assert any(re.search(rf'"""[^"]*\b{rule}\b', text) for text in said), f"no docstring says that it is {rule}"
+
+
+def test_every_invariant_has_a_fault():
+    """Beside those of receipts (I22, in tests/auditor/test_receipts.py) and of a second signature (I30), which nobody can demand yet."""
+    broken = {int(rule[1:]) for fault in FAULTS for rule in fault.rule.split()}
+    assert set(range(1, 31)) - broken == {22, 30}
 
 
 def test_the_clean_log_gives_none(tmp_path):
