@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from contracts.errors import Malformed
 from engine.bundle import bundle_digest
 from engine.drift import drift
-from engine.risk.models import by_column, log_odds
+from engine.risk.models import Rows, by_column, log_odds
 from engine.risk.own import fit_own
 from engine.rounds import Asked, LocalGrid, client_app, invitation, pack, read_values, unpack
 from engine.table import read_schema
@@ -219,3 +220,15 @@ def test_drift_names_the_column_that_moved_and_is_silent_about_chance():
     assert set(found) == {"overdue_share", "delay_trend"}
     assert found["overdue_share"].now == 0.7 and found["delay_trend"].now is None
     assert drift(taught, moved.head(19), SCHEMA) == (), "too little to tell"
+
+
+def test_the_logistic_is_the_minimum_that_scikit_learn_finds_too(tmp_path):
+    rows = TASK.prepare(ledger(800, 4), SCHEMA)
+    ours = np.array(fit_own("logistic", rows).values)
+    theirs = LogisticRegression(C=1 / (2e-3 * len(rows.y)), tol=1e-10, max_iter=10_000).fit(rows.x, rows.y)
+    assert ours == pytest.approx([*theirs.coef_[0], *theirs.intercept_], abs=1e-4)
+    split = rows.take(np.arange(40))
+    apart = Rows(
+        split.columns, split.x, (split.x[:, 0] > np.median(split.x[:, 0])).astype(float), split.unit, split.cuts
+    )
+    assert np.isfinite(fit_own("logistic", apart).values).all(), "also where a line separates the classes"
