@@ -2,8 +2,8 @@
 .PHONY: setup demo test check slow bench docs storm faults golden start judges
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
-test:  ; python3 demo/environment.py -m pytest -m "not slow"
-slow:  ; python3 demo/environment.py -m pytest -m slow
+test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
+slow:  ; python3 demo/environment.py -m pytest -m slow --ignore tests/judges
 faults: ; python3 demo/environment.py tests/faults.py
 golden: ; python3 demo/environment.py tests/golden.py
 check: ; python3 demo/environment.py -m demo.check

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import Field
 from sqlmodel import col, delete, select
 
 from contracts.artefact import read_artefact
@@ -26,6 +27,7 @@ from contracts.statements import KeyState, Predicate, Refusal
 from contracts.sums import limit_steps
 from contracts.wording import N_
 from coordinator import members, registry, runs
+from coordinator.asked import Cosigned, Join, Reply, Said, Waiting, read
 from coordinator.database import Database
 from coordinator.log import Log
 from coordinator.settings import Settings
@@ -36,6 +38,7 @@ BODY_LIMIT = 64 * 2**20
 STEP_LIMIT = 2**20
 LONG_POLL_S = 25.0
 T = TypeVar("T")
+Size = Annotated[int, Field(ge=0, lt=2**53)]
 _MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 
@@ -143,7 +146,7 @@ def _add_log(router: APIRouter, office: Office) -> None:
         return office.log.sizes()
 
     @router.get("/checkpoints/{size}")
-    def older(size: int) -> Response:
+    def older(size: Size) -> Response:
         note = office.log.note(size)
         return PlainTextResponse(note.text(), headers=_MUTABLE) if note else _absent(f"checkpoints/{size}")
 
@@ -174,28 +177,16 @@ def _add_admission(router: APIRouter, office: Office, body_of: Any) -> None:
 
     @router.post("/v1/join")
     def join(request: Request, body: bytes = Depends(body_of)) -> dict[str, str]:
-        asked = _json(body, "entries", "secret", "register")
-        node = parse(open_entry(from_base64(asked["entries"][0])).payload)
+        asked = read(Join, body)
+        node = parse(open_entry(from_base64(asked.entries[0])).payload)
         _verify(office, request, body, getattr(node, "public", ""))
         return members.join(office.database, office.log, office.settings, asked, datetime.now(UTC))
-
-
-def _json(body: bytes, *fields: str) -> dict[str, Any]:
-    import json
-
-    try:
-        value = json.loads(body)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict) or set(value) != set(fields):
-        raise Malformed(N_("the request has exactly the fields {fields}"), fields=", ".join(fields))
-    return value
 
 
 def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.get("/v1/head")
-    def head(after: int, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
+    def head(after: Size, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
         _heard(office, who)
 
         def other() -> str | None:
@@ -206,13 +197,13 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.post("/v1/cosignatures")
     def cosign(who: Caller = Depends(caller)) -> dict[str, str]:
-        asked = _json(who.body, "size", "line")
-        office.log.cosign(int(asked["size"]), str(asked["line"]))
+        asked = read(Cosigned, who.body)
+        office.log.cosign(asked.size, asked.line)
         return {"state": "kept"}
 
     @router.post("/v1/statements")
     def say(who: Caller = Depends(caller)) -> dict[str, Any]:
-        entry = from_base64(str(_json(who.body, "entry")["entry"]))
+        entry = from_base64(read(Said, who.body).entry)
         predicate = parse(open_entry(entry).payload)
         if _speaker(office, predicate) != who.member:
             raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
@@ -247,9 +238,9 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.post("/v1/task")
     def task(who: Caller = Depends(caller)) -> Response:
-        asked = _json(who.body, "wait", "done")
+        asked = read(Waiting, who.body)
         _heard(office, who)
-        row = office.wait_for(lambda: _next_task(office, who.member, set(asked["done"])), float(asked["wait"]))
+        row = office.wait_for(lambda: _next_task(office, who.member, set(asked.done)), asked.wait)
         if row is None:
             return Response(status_code=204)
         return JSONResponse(
@@ -266,8 +257,8 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.put("/v1/contributions/{name}")
     def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        asked = _json(who.body, "line", "payload")
-        line, data = from_base64(str(asked["line"])), from_base64(str(asked["payload"]))
+        asked = read(Reply, who.body)
+        line, data = from_base64(asked.line), from_base64(asked.payload)
         asked_row = _asked(office, name, who)
         if asked_row.step != TRAIN:
             raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
@@ -281,8 +272,8 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.put("/v1/replies/{name}")
     def reply(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        asked = _json(who.body, "line", "payload")
-        line, data = from_base64(str(asked["line"])), from_base64(str(asked["payload"]))
+        asked = read(Reply, who.body)
+        line, data = from_base64(asked.line), from_base64(asked.payload)
         if _asked(office, name, who).step == TRAIN or len(line) + len(data) > STEP_LIMIT:
             raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
         with office.database.write() as session:

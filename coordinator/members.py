@@ -17,6 +17,7 @@ from contracts.fields import moment, new_id, time_text
 from contracts.statements import Key
 from contracts.wording import N_
 from coordinator import registry
+from coordinator.asked import Join
 from coordinator.certificates import ca_digest
 from coordinator.database import Database
 from coordinator.log import Log
@@ -76,20 +77,20 @@ def check_company_code(code: str) -> None:
         )
 
 
-def join(database: Database, log: Log, settings: Settings, request: dict[str, Any], now: datetime) -> dict[str, str]:
+def join(database: Database, log: Log, settings: Settings, request: Join, now: datetime) -> dict[str, str]:
     """Use an invite. Refused if it is unknown, used by another key, or expired; a repeated request changes nothing."""
-    entries = [from_base64(text) for text in request["entries"]]
+    entries = [from_base64(text) for text in request.entries]
     node, witness = (_key_of(entry) for entry in entries)
     if (node.role, witness.role) != ("node", "witness") or node.member != witness.member or node.member is None:
         raise Malformed(N_("a join request brings one node key and one witness key of one member"))
-    register = canonical(request["register"])
+    register = canonical(request.document)
     if digest(register) != node.register_document:
         raise Invalid(N_("the register document is not the one that the key names"), code="BAD_DIGEST")
     with database.write() as session:
         held, waiting = session.get(Invite, node.member), session.get(JoinRequest, node.member)
         if waiting and waiting.node_key == node.public:
             return {"state": "admitted" if waiting.admitted else "pending", "member": node.member}
-        _check_invite(held, str(request["secret"]), waiting, now)
+        _check_invite(held, request.secret, waiting, now)
         assert held is not None
         held.used = True
         session.add(held)
@@ -98,7 +99,7 @@ def join(database: Database, log: Log, settings: Settings, request: dict[str, An
                 member=node.member,
                 node_key=node.public,
                 register_document=registry.keep(session, "register", register, node.member),
-                entries=json.dumps(request["entries"]),
+                entries=json.dumps(request.entries),
             )
         )
         approved = held.approved

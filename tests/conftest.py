@@ -20,7 +20,7 @@ for name, value in (
     os.environ.setdefault(name, value)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_command():
     """Run a party's command as a user does: its own process, output captured."""
 

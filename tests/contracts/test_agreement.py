@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from referencing import Registry
 
 from contracts import dsp
 from contracts.agreement import Terms, check_prose, prose, with_prose
@@ -125,18 +126,34 @@ def test_the_page_says_what_the_text_says_and_nothing_in_it_runs(trust, lang):
         assert line.strip("# -") in reader.text
 
 
-def check_policy(made):
-    """Against a subset, written by us, of what the protocol's contract schema demands."""
-    schema = json.loads((VECTORS / "dsp-policy-subset.json").read_text(encoding="utf-8"))
-    jsonschema.Draft201909Validator(schema).validate(made)
+DSP = "https://w3id.org/dspace/2025/1/"
+
+
+def check_dsp(made, schema, definition=""):
+    """Against the published schemas of the protocol."""
+    published = [json.loads(path.read_text(encoding="utf-8")) for path in (VECTORS / "dsp").glob("*.json")]
+    known = Registry().with_contents([(one["$id"], one) for one in published])
+    jsonschema.Draft201909Validator({"$ref": f"{DSP}{schema}.json{definition}"}, registry=known).validate(made)
+
+
+def check_policy(made, kind):
+    """An Offer without target fits two branches of the schema's own `oneOf`, so each kind is held against its own."""
+    check_dsp(made, "negotiation/contract-schema", f"#/definitions/{kind}")
 
 
 def test_what_is_exported_for_data_spaces_fits_their_schema_and_says_the_same(trust):
     trust.consent(trust.firms[0], scope={"epsilon_year_max": "2"})
     consent = trust.state.consent(trust.firms[0].member, trust.agreement).consent
     offered, [agreed] = dsp.offer(trust.terms), dsp.agreements(trust.terms, consent, chamber="chamber.test")
-    check_policy(offered)
-    check_policy(agreed)
+    check_policy(offered, "Offer")
+    check_policy(agreed, "Agreement")
+    for made in (offered, agreed):
+        check_dsp(made["@context"], "common/context-schema")
+    sent = {"@context": agreed["@context"], "providerPid": "urn:p", "consumerPid": "urn:c"}
+    agreement = {**sent, "@type": "ContractAgreementMessage", "callbackAddress": "https://c", "agreement": agreed}
+    check_dsp(agreement, "negotiation/contract-agreement-message-schema")
+    offer = {**sent, "@type": "ContractOfferMessage", "offer": {**offered, "target": agreed["target"]}}
+    check_dsp(offer, "negotiation/contract-offer-message-schema")
     assert agreed["assigner"] == trust.firms[0].member and "target" not in offered
     held = {c["leftOperand"]: c["rightOperand"] for c in agreed["permission"][0]["constraint"]}
     assert held["urn:mengbang:odrl:epsilonYear"] == "2" and held["purpose"].startswith("https://w3id.org/dpv#")
@@ -148,4 +165,4 @@ def test_the_schema_refuses_what_is_no_policy(trust, broken):
     consent = trust.state.consent(trust.firms[0].member, trust.agreement).consent
     [agreed] = dsp.agreements(trust.terms, consent, chamber="chamber.test")
     with pytest.raises(jsonschema.ValidationError):
-        check_policy(agreed | broken)
+        check_policy(agreed | broken, "Agreement")

@@ -3,11 +3,14 @@
 import base64
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from contracts.envelope import open_entry, pre_authentication
+from contracts.envelope import load_public, open_entry, pre_authentication, to_base64
 from contracts.receipts import places
+from judges.tools import HERE, absent, need, run
 from simulator import Trust
 
 
@@ -36,18 +39,81 @@ def test_pymerkle_finds_the_same_root(trust):
     assert root([*trust.entries[:-1], altered(trust.entries[-1])]) != signed
 
 
-def test_sigstore_accepts_the_audit_paths(trust):
-    merkle = pytest.importorskip("sigstore._internal.merkle")
+def cosigned(trust):
+    """(entry, index, path, note) of each receipt: what sigstore calls an inclusion proof with its checkpoint."""
+    note = trust.note().text()
+    return [(one.data, one.index, one.path, note) for one in places(trust.entries, range(len(trust.entries)))]
 
-    def root_of(entry, place):
-        inner, _border = merkle._decomp_inclusion_proof(place.index, place.size)
-        node = merkle._chain_inner(merkle._hash_leaf(entry), list(place.path[:inner]), place.index)
-        return merkle._chain_border_right(node, list(place.path[inner:]))
 
-    signed = trust.note().checkpoint.root
-    for place in places(trust.entries, range(len(trust.entries))):
-        assert root_of(place.data, place) == signed
-        assert root_of(altered(place.data), place) != signed
+def forgeries(entry, index, path, note):
+    """The same receipt with one part of it altered."""
+    yield altered(entry), index, path, note
+    yield entry, index ^ 1, path, note
+    yield entry, index, (altered(path[0]), *path[1:]), note
+    yield entry, index, path[1:], note
+    lines = note.split("\n")
+    for at in (1, 2, 4):  # size, root, the log's signature
+        middle = len(lines[at]) // 2
+        changed = lines[at][:middle] + ("1" if lines[at][middle] != "1" else "2") + lines[at][middle + 1 :]
+        yield entry, index, path, "\n".join([*lines[:at], changed, *lines[at + 1 :]])
+
+
+def test_sigstore_accepts_the_receipts(trust):
+    from sigstore._internal import merkle
+    from sigstore._internal import trust as keys
+    from sigstore._internal.rekor import checkpoint
+    from sigstore.errors import VerificationError
+
+    der = trust.log.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    kind = keys.common_v1.PublicKeyDetails.PKIX_ED25519
+    ring = keys.Keyring([keys.common_v1.PublicKey(raw_bytes=base64.b64encode(der), key_details=kind)])
+
+    def holds(entry, index, path, note):
+        signed = checkpoint.SignedCheckpoint.from_text(note)
+        proof = SimpleNamespace(
+            log_index=index,
+            tree_size=signed.checkpoint.log_size,
+            hashes=list(path),
+            root_hash=bytes.fromhex(signed.checkpoint.log_hash),
+            checkpoint=SimpleNamespace(envelope=note),
+        )
+        log = SimpleNamespace(key_id=trust.log.hash)
+        said = SimpleNamespace(_inner=SimpleNamespace(inclusion_proof=proof, log_id=log, canonicalized_body=entry))
+        try:
+            checkpoint.verify_checkpoint(ring, said)
+            merkle.verify_merkle_inclusion(said)
+        except VerificationError:
+            return False
+        return True
+
+    for receipt in cosigned(trust):
+        assert holds(*receipt)
+        assert not any(holds(*forged) for forged in forgeries(*receipt))
+
+
+@pytest.fixture(scope="module")
+def npm_judge():
+    node = need("node", "apt-get install nodejs npm")
+    if not (HERE / "node_modules").exists():
+        npm = need("npm", "apt-get install nodejs npm")
+        done = run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=HERE)
+        if done.returncode:
+            absent(f"npm could not install @sigstore/verify: {done.stderr[-300:]}")
+    return node
+
+
+def test_sigstore_of_npm_accepts_the_receipts(trust, npm_judge):
+    key = trust.log.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    log = {"origin": trust.log.name, "keyHash": to_base64(trust.log.hash), "key": key}
+
+    def asked(entry, index, path, note):
+        proof = {"entry": to_base64(entry), "index": index, "path": [to_base64(h) for h in path], "note": note}
+        return json.dumps(proof | log)
+
+    genuine = cosigned(trust)
+    forged = [one for receipt in genuine for one in forgeries(*receipt)]
+    done = run(npm_judge, HERE / "judge.mjs", input="\n".join(asked(*one) for one in genuine + forged))
+    assert done.stdout.split() == ["true"] * len(genuine) + ["false"] * len(forged), done.stderr
 
 
 def test_securesystemslib_and_in_toto_accept_the_entries(trust):
@@ -75,10 +141,6 @@ def test_securesystemslib_and_in_toto_accept_the_entries(trust):
 
 
 def test_openssl_accepts_the_signatures(trust, tmp_path):
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    from contracts.envelope import load_public
-
     opened = open_entry(trust.entries[-1])
     [signature] = opened.signatures
     public = load_public(trust.state.keys[signature.keyid].public)
