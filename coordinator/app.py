@@ -23,6 +23,7 @@ from coordinator.grid import Stopped, TrustGrid
 from coordinator.log import Log
 from coordinator.pages import pages
 from coordinator.runs import RunJournal
+from coordinator.schedules import Calendar
 from coordinator.settings import Settings
 from coordinator.static import keep_static
 from coordinator.strategy import TrustStrategy
@@ -54,12 +55,14 @@ class Serving:
         self._evaluation = Evaluation(office.database, office.log, office.settings)
         self._runs: dict[str, threading.Thread] = {}
         self._watch = threading.Thread(target=self._follow, name="publisher")
+        self._calendar = Calendar(office)
         kept = (office.log, static, office.settings.url, self._stop)
         self._static = threading.Thread(target=keep_static, args=kept, name="static") if static else None
 
     def start(self) -> None:
         """Publish what is there, then follow the database."""
         self._office.log.publish()
+        self._calendar.start()
         self._watch.start()
         if self._static:
             self._static.start()
@@ -67,6 +70,7 @@ class Serving:
     def stop(self) -> None:
         """End all threads."""
         self._stop.set()
+        self._calendar.stop()
         for thread in (self._watch, *([self._static] if self._static else []), *self._runs.values()):
             thread.join(timeout=30)
 
@@ -79,6 +83,7 @@ class Serving:
                     continue
                 self._office.log.publish()
                 self._start_runs()
+                self._calendar.read()
                 seen = version
             except TrustError as error:
                 log_event.error("publish", code=error.code, what=str(error))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from contracts.errors import Malformed, Refused
-from contracts.terminal import FOUND, OK
+from contracts.errors import Malformed
+from contracts.terminal import OK
 from contracts.wording import N_
 from coordinator.agreement_cli import agreement
-from coordinator.console import HOME, Home, Json, Lang, _, document_of, office_of, terminal
+from coordinator.console import HOME, Home, Json, Lang, _, office_of, terminal
+from coordinator.learning_cli import learning
 from coordinator.matters_cli import add_commands
 
 for _name, _value in (
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(agreement, name="agreement")
 add_commands(app)
+app.add_typer(learning)
 
 
 @app.command(
@@ -187,224 +188,12 @@ def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
     return OK
 
 
-@app.command(help=_("Order a run under the active agreement.\n\nExample: coordinator order risk --epsilon 1 --wait"))
-def order(
-    task: str,
-    family: Annotated[str, typer.Option(help=_("trees, gradients or moments; the task's own by default"))] = "",
-    rounds: Annotated[int, typer.Option(help=_("rounds; the task's own number by default"))] = 0,
-    epsilon: Annotated[str, typer.Option(help=_("privacy loss of the whole run"))] = "1",
-    untold: Annotated[
-        str, typer.Option(help=_("release or keep: what happens if the members are too few to judge the model"))
-    ] = "release",
-    min_members: int = 3,
-    deadline: int = 120,
-    yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help=_("say what it costs and gives, order nothing"))] = False,
-    wait: Annotated[bool, typer.Option("--wait", help=_("stay until the model is released"))] = False,
-    home: Home = HOME,
-    lang: Lang = "",
-) -> int:
-    """Shows the order in words, asks, logs it."""
-    from coordinator import runs
-    from engine.bundle import bundle_digest
-    from engine.table import read_schema
-    from engine.task import load
-    from privacy.curves import rho_cap
-
-    office, loaded = office_of(home), load(task)
-    state = office.log.state()
-    active = state.active_agreement()
-    terms = state.agreements[active].terms.for_task(task) if active else None
-    if terms is None:
-        raise Refused(
-            N_("no active agreement covers task {task}"),
-            do=N_("coordinator agreement draft --task {task} --out FILE"),
-            task=task,
-        )
-    schema = read_schema(document_of(office, terms.schema_digest))
-    family, rho_nano = family or loaded.families[0], rho_cap(epsilon, "1e-6")
-    if family not in loaded.families:
-        raise Refused(
-            N_("task {task} is not learned by {family}"),
-            why=N_("it is learned by {families}"),
-            do=N_("coordinator order {task} --family {first}"),
-            task=task,
-            family=family,
-            families=", ".join(loaded.families),
-            first=loaded.families[0],
-        )
-    releases = rounds or loaded.design(schema, family, rho_nano).releases
-    terminal.say(
-        N_(
-            "Order: task {task} by {family}, {rounds} rounds, at least {least} members, epsilon {epsilon} a member (delta 1e-6), unit {unit}"
-        ),
-        task=task,
-        family=family,
-        rounds=releases,
-        least=min_members,
-        epsilon=epsilon,
-        unit=schema.unit,
-    )
-    gate = _gate(office, loaded, schema, rho_nano=rho_nano, min_members=min_members, untold=untold)
-    _worth(task, epsilon, schema.unit)
-    if dry_run or (not yes and not typer.confirm(_(N_("Sign and log this order?")))):
-        return OK
-    run = runs.order(
-        office.log,
-        office.settings,
-        loaded,
-        schema,
-        family=family,
-        releases=releases,
-        rho_nano=rho_nano,
-        bundle=bundle_digest(),
-        min_members=min_members,
-        deadline_s=deadline,
-        now=datetime.now(UTC),
-        gate=gate,
-    )
-    terminal.ok(N_("ordered: {run}"), run=run)
-    return _follow(office, run) if wait else OK
-
-
-def _gate(office: Any, task: Any, schema: Any, *, rho_nano: int, min_members: int, untold: str) -> Any:
-    """How the model will be judged, in words; None where units have no stable names and so no holdout."""
-    from contracts.gate import MARGIN
-    from contracts.statements import GateTerms
-    from engine.evaluation import plan_for, units_needed
-
-    if untold not in ("release", "keep"):
-        raise Refused(N_("--untold is release or keep"), do=N_("coordinator order --help"))
-    if not schema.of_kind("id"):
-        terminal.note(N_("Gate: none, the table has no ids and so no holdout; members compare the model at home"))
-        return None
-    others = 2 if office.log.state().released(task.name) else 1
-    plan = plan_for(task, schema, others=others, rho_nano=rho_nano, delta="1e-6")
-    terminal.say(
-        N_(
-            "Gate: judged on held-out units, in their own budget of the same size; to tell harm of {margin} loss a unit"
-            " {members} members need about {units} of them together; if they are too few: {untold}"
-        ),
-        margin=float(MARGIN),
-        members=min_members,
-        units=units_needed(plan, min_members),
-        untold=untold,
-    )
-    return GateTerms(rho_nano=rho_nano, untold=untold)  # type: ignore[arg-type]
-
-
-def _say_gate(gate: Any) -> None:
-    for one in gate.compared:
-        terminal.say(
-            N_("  beside {model}: {difference} loss a unit (noise: {band} either way), {verdict}"),
-            model=one.model[:23],
-            difference=one.difference,
-            band=one.band,
-            verdict=one.verdict,
-        )
-    if gate.verdict == "too-few":
-        terminal.note(
-            N_("gate: the members are too few to tell; as the order said beforehand: {decision}"),
-            decision=gate.decision,
-        )
-    else:
-        terminal.say(N_("gate: {verdict}, {decision}"), verdict=gate.verdict, decision=gate.decision)
-
-
-@app.command(
-    help=_("Let the model that served before serve again.\n\nExample: coordinator rollback risk --reason harm")
-)
-def rollback(
-    task: str,
-    reason: Annotated[str, typer.Option(help=_("harm, incident or office"))] = "office",
-    home: Home = HOME,
-    lang: Lang = "",
-) -> int:
-    """One logged statement; nodes serve the other model as soon as they read it."""
-    from coordinator.evaluation import Evaluation
-
-    office = office_of(home)
-    if reason not in ("harm", "incident", "office"):
-        raise Refused(N_("--reason is harm, incident or office"), do=N_("coordinator rollback --help"))
-    if office.log.state().released(task) is None:
-        raise Refused(
-            N_("no model for {task} serves now"), do=N_("coordinator status shows what was released"), task=task
-        )
-    back = Evaluation(office.database, office.log, office.settings).roll_back(task, reason)
-    if back is None:
-        terminal.ok(N_("no shared model of {task} serves any longer; members use their own"), task=task)
-    else:
-        terminal.ok(N_("the model of run {run} serves again"), run=back)
-    return OK
-
-
-def _worth(task: str, epsilon: str, unit: str) -> None:
-    """What the budget buys, in words: what one member's record risks, and what a run like this gave on public data."""
-    from engine.evidence import evidence
-
-    terminal.say(
-        N_(
-            "Price: whoever sees all that a member sends guesses whether one {unit} is in its data right with odds at most "
-            "e^{epsilon} times even, except with chance 1e-6; the budget of each member is used up by that much"
-        ),
-        unit=unit,
-        epsilon=epsilon,
-    )
-    known = evidence(task)
-    if not known:
-        terminal.note(N_("no public figures for {task} ship with this version: what it gives is not known"), task=task)
-    for one in known:
-        after = one.spent.get(epsilon)
-        terminal.say(
-            N_(
-                "  {data}, {members} members, {measure} (lower is better): alone {alone}, start {unspent}, this run {after}"
-            ),
-            **one.model_dump(exclude={"spent"}),
-            after="?" if after is None else after,
-        )
-    if known and not any(one.pays(epsilon) for one in known):
-        terminal.note(N_("on public data spending did not beat the unspent start: the default is not to order"))
-
-
-def _follow(office: Any, run: str) -> int:
-    """Print rounds as they close, until the model is released."""
-    shown = 0
-    while True:
-        record = office.log.state().runs[run]
-        ended = [(r.closed, len(r.opened.members)) for r in record.rounds if r.closed]
-        for one, asked in ended[shown:]:
-            terminal.say(
-                N_("  round {n}/{of}: {got} of {asked} members, {outcome}"),
-                n=one.round,
-                of=record.order.plan.releases,
-                got=len(one.contributors),
-                asked=asked,
-                outcome=one.outcome,
-            )
-        shown = len(ended)
-        if record.gate and (record.release or record.gate.decision == "keep"):
-            _say_gate(record.gate)
-        if record.gate and record.gate.decision == "keep":
-            terminal.bad(N_("the model is not released; what served before serves on"))
-            return FOUND
-        if record.release:
-            terminal.ok(N_("model released: {model}"), model=record.release.model)
-            return OK
-        if record.is_complete() and not any(one.outcome == "recorded" for one, _asked in ended):
-            raise Refused(
-                N_("no round of this run was recorded"),
-                do=N_("coordinator status shows who is missing"),
-                code="NO_ROUND",
-            )
-        time.sleep(0.2)
-
-
 @app.command(help=_("Who is here, what runs, how long the log is.\n\nExample: coordinator status --json"))
 def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     """The status page in the terminal."""
     from coordinator.pages import overview
 
-    seen: dict[str, Any] = overview(office_of(home))
+    seen: dict[str, Any] = overview(office_of(home), _)
     if as_json:
         terminal.json(seen)
         return OK
@@ -413,6 +202,8 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
         (terminal.ok if member["online"] else terminal.note)(N_("{name}  {member}  consent: {consent}"), **member)
     for run in seen["runs"]:
         terminal.say(N_("run {task}: round {rounds}/{of}, aborted {aborted}, released: {released}"), **run)
+    for one in seen["schedules"]:
+        terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **one)
     return OK
 
 

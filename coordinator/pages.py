@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from jinja2 import Environment, FunctionLoader, select_autoescape
 from sqlmodel import select
 
 from contracts.reading import page
 from contracts.statements import PrivacyCheck
 from contracts.wording import Language, translator
-from coordinator import members
+from coordinator import cards, members
 from coordinator.evaluation import Evaluation
 from coordinator.runs import ONLINE_S
+from coordinator.schedules import listed as listed_runs
 from coordinator.tables import LastSeen
 
 if TYPE_CHECKING:
@@ -36,9 +38,8 @@ def pages(office: Office) -> APIRouter:
     @router.get("/", response_class=HTMLResponse)
     def status(request: Request, lang: str = "") -> HTMLResponse:
         language = _wanted(request, lang)
-        html = templates.get_template("status.html").render(
-            _=translator("coordinator", language), lang=language, **overview(office)
-        )
+        words = translator("coordinator", language)
+        html = templates.get_template("status.html").render(_=words, lang=language, **overview(office, words))
         return HTMLResponse(html, headers=_CSP)
 
     @router.get("/agreement", response_class=HTMLResponse)
@@ -47,6 +48,11 @@ def pages(office: Office) -> APIRouter:
         if state.newest_agreement is None:
             return HTMLResponse("", 404, headers=_CSP)
         return HTMLResponse(page(state.agreements[state.newest_agreement].terms, _wanted(request, lang)), headers=_CSP)
+
+    @router.get("/models/{run}")
+    def model_card(request: Request, run: str, lang: str = "") -> PlainTextResponse:
+        words = cards.text(cards.card(office, run), translator("coordinator", _wanted(request, lang)))
+        return PlainTextResponse(words, headers=_CSP)
 
     @router.get("/style.css")
     def style() -> HTMLResponse:
@@ -62,7 +68,7 @@ def _wanted(request: Request, lang: str) -> Language:
     return "en" if wanted.lower().startswith("en") else "zh"
 
 
-def overview(office: Office) -> dict[str, object]:
+def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str, object]:
     """What the office sees: members, runs, log. No value of any member's data is here to be seen."""
     state, named = office.log.state(), members.names(office.database)
     with office.database.read() as session:
@@ -104,6 +110,7 @@ def overview(office: Office) -> dict[str, object]:
         "size": state.size,
         "missing": missing,
         "cosigned": cosigned.checkpoint.size if cosigned else None,
+        "schedules": listed_runs(office, translate),
         "waiting": len(members.waiting(office.database)),
     }
 

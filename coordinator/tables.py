@@ -96,3 +96,16 @@ class TaskMessage(SQLModel, table=True):
     line: bytes | None = None
     payload: bytes | None = None
     refused: bool = False
+
+
+class ScheduledRun(SQLModel, table=True):
+    """A run that is ordered by calendar, what became of it last, and when (UTC) its hour was taken last."""
+
+    name: str = Field(primary_key=True)
+    cron: str
+    epsilon: str
+    min_members: int
+    spend_anyway: bool
+    taken_at: str
+    outcome: str = ""
+    run: str = ""

@@ -96,6 +96,7 @@ class Story:
                 "--epsilon",
                 EPSILON,
                 "--yes",
+                "--spend-anyway",
                 "--wait",
                 home="chamber",
             )

@@ -123,10 +123,20 @@ def test_a_model_passes_a_gate_on_a_holdout_that_has_a_budget_of_its_own(cluster
     assert account == {("receivables", "train"), ("receivables", "holdout")}
 
 
+def test_a_released_model_has_a_card_that_leads_back_into_the_log(cluster):
+    [held] = cluster.json("coordinator", "models", home="chamber")
+    assert held["serves"] and held["task"] == "risk" and 0 < held["epsilon"] <= 1
+    card = cluster.command("coordinator", "models", held["run"][:15], home="chamber")
+    assert held["model"] in card and held["run"] in card and "## Not for" in card and "max_units: 20000" in card
+    shown = httpx.get(f"{cluster.url}/models/{held['run']}?lang=zh", verify=False, trust_env=False)
+    assert shown.status_code == 200 and "不适用于" in shown.text and "征信" in shown.text
+
+
 def test_a_released_model_is_taken_back_in_one_command(cluster):
     assert "members use their own" in cluster.command(
         "coordinator", "rollback", "risk", "--reason", "harm", home="chamber"
     )
+    assert [model["serves"] for model in cluster.json("coordinator", "models", home="chamber")] == [False]
     with pytest.raises(StepFailed, match="no model for risk serves now"):
         cluster.command("coordinator", "rollback", "risk", home="chamber")
 

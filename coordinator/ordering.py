@@ -1,0 +1,161 @@
+"""Before an order is signed: what it will be in full, what it buys, and whether every member's budget holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from contracts.errors import Refused
+from contracts.fields import time_text
+from contracts.rules.state import Asked, TrustState, is_live
+from contracts.statements import GateTerms
+from contracts.wording import N_
+from coordinator import runs
+from coordinator.api import Office
+from coordinator.console import document_of
+from engine.bundle import bundle_digest
+from engine.evidence import Evidence, evidence
+from engine.table import TableSchema, read_schema
+from engine.task import load
+from privacy.curves import epsilon, rho_cap
+
+DELTA = "1e-6"
+LEAST_SHARE = 4  # a run of less than a quarter of the wanted budget is not worth the members' time
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An order before it is signed. `epsilon` is what `rho_nano`, the cost of the whole run, amounts to at delta."""
+
+    agreement: str
+    task: Any
+    schema: TableSchema
+    family: str
+    releases: int
+    rho_nano: int
+    epsilon: str
+    min_members: int
+    deadline_s: int = 120
+    gate: GateTerms | None = None
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What runs like it gave on public data."""
+        return evidence(self.task.name)
+
+    def pays(self) -> bool:
+        """False where public data show that spending does not beat the unspent start; True where nothing is known."""
+        known = self.evidence()
+        return not known or any(one.pays(self.epsilon) for one in known)
+
+
+def draft(
+    office: Office,
+    task: str,
+    *,
+    epsilon: str,
+    min_members: int,
+    family: str = "",
+    rounds: int = 0,
+    deadline_s: int = 120,
+    untold: str = "release",
+) -> Draft:
+    """An order under the active agreement, with the task's own settings where none are given."""
+    state, loaded = office.log.state(), load(task)
+    active = state.active_agreement()
+    terms = state.agreements[active].terms.for_task(task) if active else None
+    if active is None or terms is None:
+        raise Refused(
+            N_("no active agreement covers task {task}"),
+            do=N_("coordinator agreement draft --task {task} --out FILE"),
+            task=task,
+        )
+    schema = read_schema(document_of(office, terms.schema_digest))
+    family, rho_nano = family or loaded.families[0], rho_cap(epsilon, DELTA)
+    if family not in loaded.families:
+        raise Refused(
+            N_("task {task} is not learned by {family}"),
+            why=N_("it is learned by {families}"),
+            do=N_("coordinator order {task} --family {first}"),
+            task=task,
+            family=family,
+            families=", ".join(loaded.families),
+            first=loaded.families[0],
+        )
+    if untold not in ("release", "keep"):
+        raise Refused(N_("--untold is release or keep"), do=N_("coordinator order --help"))
+    gate = GateTerms(rho_nano=rho_nano, untold=untold) if schema.of_kind("id") else None  # type: ignore[arg-type]
+    releases = rounds or loaded.design(schema, family, rho_nano).releases
+    return Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
+
+
+def sign(office: Office, made: Draft, now: datetime) -> str:
+    """Log the order; the run's name."""
+    return runs.order(
+        office.log,
+        office.settings,
+        made.task,
+        made.schema,
+        family=made.family,
+        releases=made.releases,
+        rho_nano=made.rho_nano,
+        bundle=bundle_digest(),
+        min_members=made.min_members,
+        deadline_s=made.deadline_s,
+        now=now,
+        gate=made.gate,
+    )
+
+
+def must_pay(made: Draft) -> None:
+    """Raise Refused (NOT_WORTH) where public data show that the unspent start is as good."""
+    if not made.pays():
+        raise Refused(
+            N_("the run is not ordered: on public data spending did not beat the unspent start"),
+            why=N_("the members' budgets would be used up for nothing that is known"),
+            do=N_("leave it, or say --spend-anyway"),
+            code="NOT_WORTH",
+        )
+
+
+def affordable(state: TrustState, made: Draft, now: datetime) -> list[int]:
+    """For each member with a live consent to the task, signed in this year: the nano-rho that it has left for the run
+    and for its gate, each in its own account; none where it was asked as often as it allows."""
+    at, left = time_text(now), []
+    parts = ("train", "holdout") if made.gate else ("train",)
+    for member in state.members():
+        event = state.consent(member, made.agreement)
+        scope = event.consent.scope if event else None
+        if event is None or scope is None or not is_live(event, at) or event.consent.issued_at[:4] < at[:4]:
+            continue
+        if made.task.name in scope.tasks:
+            spent = max(state.spent(member, made.schema.dataset, made.schema.unit, part, at[:4]) for part in parts)
+            asked = state.asked.get((member, made.schema.dataset, at[:4]), Asked())
+            may_ask = asked.orders < scope.orders_max and asked.aborted < scope.aborted_max
+            left.append(min(scope.rho_run_max_nano, scope.rho_year_max_nano - spent) if may_ask else 0)
+    return left
+
+
+def within_budgets(state: TrustState, made: Draft, now: datetime) -> Draft:
+    """The order, or a smaller one that every member's budget holds; Refused (OVER_BUDGET, TOO_FEW) says why not."""
+    each = affordable(state, made, now)
+    members, left = len(each), min(each, default=0)
+    if members < made.min_members:
+        raise Refused(
+            N_("the run is not ordered: {members} members consent, {least} are needed"),
+            code="TOO_FEW",
+            members=members,
+            least=made.min_members,
+        )
+    if left >= made.rho_nano:
+        return made
+    if LEAST_SHARE * left < made.rho_nano:
+        raise Refused(
+            N_("the run is not ordered: {short} of {members} members have less than a quarter of it left this year"),
+            do=N_("wait for the next year, or order less"),
+            code="OVER_BUDGET",
+            short=sum(LEAST_SHARE * one < made.rho_nano for one in each),
+            members=members,
+        )
+    gate = made.gate and made.gate.model_copy(update={"rho_nano": left})
+    return replace(made, rho_nano=left, epsilon=f"{epsilon(left, DELTA):.3f}", gate=gate)

@@ -1,0 +1,192 @@
+"""Orders within budgets, by hand and by calendar; what would gain nothing is not ordered by default."""
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from contracts.errors import Refused
+from coordinator import ordering, schedules
+from coordinator.app import open_office
+from coordinator.learning_cli import learning
+from coordinator.ordering import Draft, within_budgets
+from coordinator.settings import read_home
+from engine.evidence import Evidence
+from privacy.curves import rho_cap
+from simulator import Trust
+
+FULL = rho_cap("1", "1e-6")
+
+
+@pytest.fixture
+def trust():
+    made = Trust(4)
+    for firm in made.firms:
+        assert made.consent(firm) == ()
+    return made
+
+
+def risk_order(trust, rho_nano=FULL, **changes):
+    schema = SimpleNamespace(dataset="receivables", unit="row")
+    fields = {"agreement": trust.agreement, "task": SimpleNamespace(name="risk"), "schema": schema, "family": "trees"}
+    return Draft(**fields, releases=10, rho_nano=rho_nano, epsilon="1", min_members=3, **changes)
+
+
+def charged(trust, firm, rho_nano, partition="train"):
+    account = (firm.member, "receivables", "row", partition, time(trust).strftime("%Y"))
+    return replace(trust.state, charges=trust.state.charges.insert(account, rho_nano))
+
+
+def time(trust):
+    return trust.now + timedelta(minutes=1)
+
+
+def test_a_run_that_every_budget_holds_is_ordered_as_it_is(trust):
+    made = risk_order(trust)
+    assert within_budgets(trust.state, made, time(trust)) is made
+
+
+def test_a_run_is_ordered_smaller_where_one_member_has_less_left(trust):
+    year = trust.terms.privacy.rho_year_max_nano
+    state = charged(trust, trust.firms[2], year - FULL // 2)
+    smaller = within_budgets(state, risk_order(trust), time(trust))
+    assert smaller.rho_nano == FULL // 2 and 0.6 < float(smaller.epsilon) < 0.75
+
+
+def test_a_run_is_not_ordered_where_one_member_has_next_to_nothing_left_or_too_few_consent(trust):
+    year = trust.terms.privacy.rho_year_max_nano
+    with pytest.raises(Refused, match="1 of 4 members have less than a quarter"):
+        within_budgets(charged(trust, trust.firms[2], year - FULL // 5), risk_order(trust), time(trust))
+    trust.consent(trust.firms[0], "withdraw")
+    trust.consent(trust.firms[1], "withdraw")
+    with pytest.raises(Refused, match="2 members consent, 3 are needed"):
+        within_budgets(trust.state, risk_order(trust), time(trust))
+
+
+def test_the_budget_of_held_out_units_counts_as_well(trust):
+    year = trust.terms.privacy.rho_year_max_nano
+    state = charged(trust, trust.firms[0], year - FULL // 2, "holdout")
+    gate = ordering.GateTerms(rho_nano=FULL, untold="release")
+    assert within_budgets(state, risk_order(trust), time(trust)).rho_nano == FULL
+    smaller = within_budgets(state, risk_order(trust, gate=gate), time(trust))
+    assert smaller.rho_nano == smaller.gate.rho_nano == FULL // 2
+
+
+@pytest.fixture(scope="module")
+def chamber(tmp_path_factory, run_command):
+    """The home of a chamber with an agreement on both tasks, and nobody in it yet."""
+    folder = tmp_path_factory.mktemp("chamber")
+    home, draft = ("--home", str(folder / "home")), str(folder / "agreement.json")
+    for words in (
+        ("init", "--name", "商会", "--domain", "localhost", "--url", "https://testserver"),
+        ("agreement", "draft", "--out", draft),
+        ("agreement", "publish", draft, "--yes"),
+    ):
+        done = run_command("coordinator", *words, *home)
+        assert done.returncode == 0, done.stderr
+    return folder / "home"
+
+
+@pytest.fixture
+def office(chamber, tmp_path):
+    made = open_office(read_home(shutil.copytree(chamber, tmp_path / "home")))
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def useless(monkeypatch):
+    """Public figures by which spending gains nothing."""
+    known = Evidence(data="public", members=9, measure="WQL", alone=0.5, unspent=0.4, spent={"1": 0.4})
+    monkeypatch.setattr(ordering, "evidence", lambda task: (known,))
+
+
+def test_yes_alone_does_not_order_what_gained_nothing_on_public_data(office, useless):
+    def order(*words):
+        return CliRunner().invoke(learning, ["order", "demand", *words, "--home", str(office.settings.home)])
+
+    refused = order("--yes").exception
+    assert isinstance(refused, Refused) and refused.code == "NOT_WORTH" and not office.log.state().runs
+    assert order("--dry-run").exit_code == 0 and not office.log.state().runs
+    assert order("--yes", "--spend-anyway").exit_code == 0 and len(office.log.state().runs) == 1
+
+
+def begin(office, **changes):
+    how = {"cron": "0 2 * * *", "epsilon": "1", "min_members": 3, "spend_anyway": False} | changes
+    return schedules.put(office, "risk", **how)
+
+
+def test_at_its_hour_a_run_is_ordered_once_and_status_says_what_became_of_it(office, monkeypatch):
+    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    first = begin(office)
+    assert first.utcoffset() == timedelta(hours=8) and first.hour == 2
+    assert schedules.take(office, "risk", first - timedelta(seconds=1)) is None, "not yet"
+    late = first + timedelta(days=3)
+    assert schedules.take(office, "risk", late) == "ordered", "hours that passed are made good once"
+    assert schedules.take(office, "risk", late) is None
+    [run] = office.log.state().runs
+    [told] = schedules.listed(office, str.upper)
+    assert (told["outcome"], told["run"]) == ("ORDERED", run)
+
+
+def test_of_two_coordinators_one_takes_the_hour(office, monkeypatch):
+    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    now, held = begin(office) + timedelta(hours=1), []
+    other = open_office(read_home(office.settings.home))
+    monkeypatch.setattr(
+        schedules,
+        "_order",
+        lambda at, row, when: held.append(schedules.take(other, "risk", now)) or (("ordered", {}), ""),
+    )
+    assert schedules.take(office, "risk", now) == "ordered" and held == [None]
+    other.database.close()
+
+
+def test_a_scheduled_run_is_smaller_or_none_and_says_why(office, monkeypatch):
+    first = begin(office)
+    assert "0 members consent, 3 are needed" in schedules.take(office, "risk", first + timedelta(hours=1))
+    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL, FULL, FULL // 2])
+    told = schedules.take(office, "risk", first + timedelta(days=1, hours=1))
+    assert told.startswith("ordered smaller, epsilon 0.")
+    [run] = office.log.state().runs.values()
+    assert run.order.plan.total_rho_nano() <= FULL // 2 and run.order.gate.rho_nano == FULL // 2
+
+
+def test_what_gains_nothing_is_not_scheduled_and_what_stopped_to_gain_is_not_ordered(office, useless, monkeypatch):
+    with pytest.raises(Refused, match="did not beat"):
+        begin(office)
+    first = begin(office, spend_anyway=True)
+    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    assert schedules.take(office, "risk", first + timedelta(hours=1)) == "ordered"
+
+
+def test_the_calendar_follows_the_table_and_takes_an_hour_that_was_missed(office, monkeypatch):
+    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    begin(office)
+    with office.database.write() as session:
+        row = session.get(schedules.ScheduledRun, "risk")
+        row.taken_at = "2026-01-01T00:00:00Z"
+        session.add(row)
+    calendar = schedules.Calendar(office)
+    calendar.start()
+    try:
+        end = datetime.now(UTC) + timedelta(seconds=60)
+        while not office.log.state().runs and datetime.now(UTC) < end:
+            calendar.read()
+        assert len(office.log.state().runs) == 1
+        schedules.drop(office, "risk")
+        calendar.read()
+        assert calendar._waiting.get_jobs() == []
+    finally:
+        calendar.stop()
+    with pytest.raises(Refused, match="no run of risk is scheduled"):
+        schedules.drop(office, "risk")
+
+
+@pytest.mark.parametrize("cron", ["often", "0 25 * * *", "* *"])
+def test_a_cron_line_that_is_none_is_refused(office, cron):
+    with pytest.raises(Refused, match="not a cron line"):
+        begin(office, cron=cron)
