@@ -50,9 +50,9 @@ def map_columns(
 
 def write_map(settings: Any, schemas: list[Any]) -> None:
     """Write data.toml and say what was recognised."""
-    from client_node.mapping import FILE, suggest, to_toml
+    from client_node.mapping import FILE, is_given, suggest, to_toml
 
-    mapped = [schema for schema in schemas if schema.sources]
+    mapped = [schema for schema in schemas if not is_given(settings.data, schema)]
     found = [suggest(settings.data, schema) for schema in mapped]
     if mapped:
         (settings.home / FILE).write_text(to_toml(found, mapped), encoding="utf-8")

@@ -70,6 +70,12 @@ class DataMap:
         return digest(canonical([self.closed_on.isoformat(), said]))
 
 
+def is_given(folder: Path, schema: TableSchema) -> bool:
+    """Does the member's folder hold the task's own table? Only where nobody has to say an outcome: a label is always
+    computed by the rule."""
+    return not schema.sources or (not schema.of_kind("label") and (folder / schema.file).exists())
+
+
 def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
     """What the member decided in data.toml; Malformed if that says too little."""
     path = home / FILE

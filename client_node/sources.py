@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from client_node.files import Table, absent, tables_of
-from client_node.mapping import DataMap, Field, Origin, data_map
+from client_node.mapping import DataMap, Field, Origin, data_map, is_given
 from client_node.validation import Checked, Checker, Finding
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
@@ -29,6 +29,7 @@ from engine.table import Column, TableSchema
 from engine.task import load
 
 Tick = Callable[[int], None]
+_ROWS = 1 << 19  # checked at once: what bounds the memory of a long export
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +59,25 @@ def read_table(
 
     `key` makes pseudonyms. The result is kept in `home` until a file, the mapping or the schema changes.
     """
-    found = (
-        data_map(folder, home, schema)
-        if schema.sources
-        else _direct(Table(folder / schema.file), schema, schema.columns)
-    )
+    given = is_given(folder, schema)
+    found = _direct(Table(folder / schema.file), schema, schema.columns) if given else data_map(folder, home, schema)
     place = home / "tables" / schema.dataset / _cache_name(found, schema, key).removeprefix("sha256:")
     if place.is_dir():
         return _kept(place)
-    made = _named(schema, *_read(found, schema, tick), key)
+    made = _named(schema, *(_given if given else _derived)(found, schema, tick), key)
     _keep(place, made)
     return made
 
 
-def _read(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding]]:
-    if not schema.sources:
-        checked = _without_repeats(found, schema, tick)
-        frame = checked.frame.drop("row")
-        return frame, frame, checked.findings
+def _given(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding]]:
+    """Rows of a table that is the task's own."""
+    checked = _without_repeats(found, schema, tick)
+    frame = checked.frame.drop("row")
+    return frame, frame, checked.findings
+
+
+def _derived(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding]]:
+    """Rows that the task's rule makes from what bookkeeping programs export."""
     tables: dict[str, Checked] = {}
     for source in schema.sources:
         fields = {column.name: column.kind for column in source.columns}
@@ -90,8 +92,12 @@ def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick
     headings = {name: origin.fields[name].heading for name in fields}
     texts = origin.table.read(list(dict.fromkeys(headings.values())), origin.heading, tick)
     texts = texts.select(pl.col(heading).alias(name) for name, heading in headings.items())
+    parts = [
+        Checker(origin.table.place, origin.heading + at, fields, headings, closed_on).check(texts.slice(at, _ROWS))
+        for at in range(0, max(len(texts), 1), _ROWS)
+    ]
+    checked = Checked(pl.concat([part.frame for part in parts]), [f for part in parts for f in part.findings])
     checker = Checker(origin.table.place, origin.heading, fields, headings, closed_on)
-    checked = checker.check(texts)
     scaled = checked.frame.with_columns(
         pl.col(name) * origin.fields[name].factor() for name, kind in fields.items() if kind in ("amount", "net")
     )
@@ -99,11 +105,12 @@ def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick
 
 
 def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier: dict[str, Checked]) -> Checked:
-    """Rules between rows and tables: a document stands once, is due after it was issued, and exists when referred to."""
+    """Rules between rows and tables: no line and no document stands twice, it is due after it was issued, and exists when referred to."""
     document = next((name for name, kind in fields.items() if kind == "document"), None)
+    if "reference" not in fields.values():
+        repeats = ~pl.struct(list(fields)).is_first_distinct()
+        checked = checker.mark(checked, repeats, document or next(iter(fields)), "repeated")
     if document:
-        whole = pl.struct(name for name in fields)
-        checked = checker.mark(checked, ~whole.is_first_distinct(), document, "repeated")
         checked = checker.mark(checked, ~pl.col(document).is_first_distinct(), document, "conflicting")
     if {"issued", "due"} <= set(fields):
         checked = checker.mark(checked, pl.col("due") < pl.col("issued"), "due", "due-before-issued")

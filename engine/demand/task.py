@@ -5,7 +5,9 @@ may tune together is its head, and what a node serves is an average in which tha
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -17,6 +19,7 @@ from contracts.wording import N_
 from engine.demand import start
 from engine.demand.ballot import SHARED, Ballot, decide
 from engine.demand.home import moving_average, names, simple
+from engine.demand.lines import RULE, by_period
 from engine.demand.network import Head, pinball
 from engine.demand.totals import correlation, total
 from engine.demand.windows import Frequency, Series, Windows, frequency, read_series, training_origins, windows
@@ -67,6 +70,15 @@ class Demand:
     def start(self, schema: TableSchema, family: str) -> array[float]:
         """The head of the public start."""
         return start.head(frequency(schema))
+
+    def derive(
+        self, tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: date
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """See engine.task.Task and engine.demand.lines: what was sold teaches, and is what forecasts go on from."""
+        if schema.rule != RULE:
+            raise Malformed(N_("demand does not know the rule {rule}"), rule=schema.rule)
+        made = by_period(tables["sales"], schema, closed_on)
+        return made, made
 
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
         """All training windows, as the frozen body of the public start reads them."""
