@@ -1,5 +1,5 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs storm faults golden start judges
+.PHONY: setup demo test check slow bench docs storm faults golden start judges release
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
@@ -10,5 +10,6 @@ check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks
 docs:  ; python3 demo/environment.py docs/write_commands.py && python3 demo/environment.py docs/write_egress.py
 start: ; python3 demo/environment.py -m engine.demand.pretrain
+release: ; python3 demo/environment.py -m demo.release dist
 judges: ; python3 demo/environment.py -m pytest tests/judges
 storm: ; python3 demo/environment.py tests/storm.py 300

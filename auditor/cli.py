@@ -167,6 +167,33 @@ def init(folder: Path, lang: Lang = "") -> int:
     return OK
 
 
+@app.command(
+    "sign-code",
+    help=_(
+        "Sign a release file that you have built again and found the same.\n\n"
+        "Example: auditor sign-code dist/mengbang-0.1.0.release --identity ./me/identity.key --pins pins.json"
+    ),
+)
+def sign_code(file: Path, identity: Identity = None, pins: PinsFile = None, lang: Lang = "") -> int:
+    """Members' nodes know the key from the log: client-node check --release FILE."""
+    from auditor.identity import read_key
+    from contracts.checkpoint import auditor_name
+    from contracts.envelope import key_id
+    from contracts.release_file import read_release_file, sign_release_file
+
+    if identity is None or pins is None:
+        raise Unavailable(
+            N_("a signature needs your key and the pins of the log that knows it"),
+            do=N_("auditor sign-code FILE --identity KEY --pins PINS"),
+        )
+    key = read_key(identity)
+    name = auditor_name(read_pins(pins).origin, key_id(key.public_key()))
+    signed = sign_release_file(read_release_file(read_file(file).decode("utf-8", "replace")), key, name)
+    file.write_text(signed.text(), encoding="utf-8", newline="\n")
+    terminal.ok(N_("release {version} signed by {name}"), version=signed.version, name=name)
+    return OK
+
+
 @pins_app.command(
     "compare",
     help=_("Whether at least two members have pinned the same log.\n\nExample: auditor pins compare a.json b.json"),

@@ -8,18 +8,23 @@ from pathlib import Path
 
 from client_node.budget import Budget
 from client_node.egress import Egress
+from client_node.installed import accept, check_agreed, check_code
 from client_node.mirror import Mirror, document
 from client_node.settings import Settings, read_home
 from client_node.uplink import Uplink
 from contracts.envelope import key_id
 from contracts.errors import Malformed, TrustError
+from contracts.rules.state import EMPTY
 from contracts.wording import N_
 
 Outcome = tuple[str, str, TrustError | None]
 
 
-def run_checks(home: Path) -> list[Outcome]:
-    """(what was checked, detail, error or None) in order; later checks run also after a failed one."""
+def run_checks(home: Path, release: Path | None = None) -> list[Outcome]:
+    """(what was checked, detail, error or None) in order; later checks run also after a failed one.
+
+    `release` is a release file to compare the installed code with, now and from now on.
+    """
     settings = read_home(home)
     outcomes = [_try(N_("keys"), lambda: key_id(settings.node_key.public_key())[7:23])]
     budget = Budget(home / "ledger.db")
@@ -27,9 +32,12 @@ def run_checks(home: Path) -> list[Outcome]:
     try:
         uplink, mirror = Uplink(settings, Egress(budget), settings.invite), Mirror(settings, settings.invite)
     except TrustError as error:
+        outcomes.append(_try(N_("code"), lambda: check_code(settings, EMPTY, "")))
         return [*outcomes, (N_("chamber"), "", error)]
     outcomes.append(_try(N_("connection, clock and log"), lambda: _log(mirror, uplink)))
     outcomes.append(_try(N_("witness"), lambda: _witness(mirror)))
+    outcomes.append(_try(N_("code"), lambda: _code(settings, mirror, release)))
+    outcomes.append(_try(N_("code that was agreed"), lambda: check_agreed(mirror.state)))
     for agreement in [mirror.state.active_agreement()]:
         if agreement:
             outcomes += _data(settings, mirror, uplink, budget, agreement)
@@ -52,6 +60,12 @@ def _log(mirror: Mirror, uplink: Uplink) -> str:
     while mirror.follow(uplink, 0) is not None:
         pass
     return f"{mirror.state.size}  {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+def _code(settings: Settings, mirror: Mirror, release: Path | None) -> str:
+    if release:
+        accept(settings, mirror.state, mirror.log.name, release)
+    return check_code(settings, mirror.state, mirror.log.name)
 
 
 def _witness(mirror: Mirror) -> str:

@@ -98,8 +98,13 @@ def join(
         return OK
 
 
-@app.command(help=_("Check keys, clock, connection, log, data and budget.\n\nExample: client-node check --privacy"))
+@app.command(
+    help=_("Check keys, clock, connection, log, code, data and budget.\n\nExample: client-node check --privacy")
+)
 def check(
+    release: Annotated[
+        Path | None, typer.Option("--release", help=_("signed release file to compare the installed code with"))
+    ] = None,
     privacy: Annotated[bool, typer.Option("--privacy", help=_("attack this node's own release path"))] = False,
     home: Home = HOME,
     as_json: Json = False,
@@ -110,11 +115,12 @@ def check(
 
     if privacy:
         return _check_privacy(home, as_json)
-    results = run_checks(home)
+    results = run_checks(home, release)
     if as_json:
         terminal.json(
             [
-                {"check": name, "ok": error is None, "detail": detail, "error": error and str(error)}
+                {"check": name, "ok": error is None, "detail": detail}
+                | dict(zip(("error", "why", "do"), error.lines() if error else (None, None, None), strict=True))
                 for name, detail, error in results
             ]
         )

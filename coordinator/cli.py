@@ -87,7 +87,7 @@ def init(
 
 @app.command(
     help=_(
-        "Write an invite for one member.\n\nExample: coordinator invite 示例机械 --code 91440200MA4XXXXX0X --out 示例机械.invite"
+        "Write an invite for one member.\n\nExample: coordinator invite 示例机械 --code 91440200MA40000018 --out 示例机械.invite"
     )
 )
 def invite(
@@ -185,6 +185,28 @@ def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
     office.log.publish()
     written, size = write_static(office.log, folder, office.settings.url)
     terminal.ok(N_("log of {size} entries in {folder}, {n} files written"), size=size, folder=folder, n=written)
+    return OK
+
+
+@app.command(
+    "sign-code",
+    help=_(
+        "Sign the release file of the code that members shall run.\n\n"
+        "Example: coordinator sign-code dist/mengbang-0.1.0.release"
+    ),
+)
+def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
+    """Nodes compare what is installed with it: client-node check --release FILE."""
+    from contracts.release_file import office_name, read_release_file, sign_release_file
+
+    settings = office_of(home).settings
+    try:
+        release = read_release_file(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Malformed(N_("{path} cannot be read"), why=N_("{error}"), path=file, error=error) from error
+    name = office_name(settings.origin)
+    file.write_text(sign_release_file(release, settings.office_key, name).text(), encoding="utf-8", newline="\n")
+    terminal.ok(N_("release {version} signed by {name}"), version=release.version, name=name)
     return OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,18 +15,27 @@ ALONE = ("client_node/flower_app.py", "client_node/rows.py")
 
 @cache
 def bundle_digest() -> str:
-    """Digest of the canonical list of [path, digest] over every Python file of the listed packages."""
-    listed = []
+    """The digest of what is installed here."""
+    files = {}
     for package in PACKAGES:
         folder = _folder(package)
-        listed += [
-            [f"{package}/{p.relative_to(folder).as_posix()}", digest(p.read_bytes())]
-            for p in sorted(folder.rglob("*.py"))
-        ]
-    for path in ALONE:
-        package, _, name = path.partition("/")
-        listed.append([path, digest((_folder(package) / name).read_bytes())])
-    return digest(canonical(sorted(listed)))
+        for path in folder.rglob("*.py"):
+            files[f"{package}/{path.relative_to(folder).as_posix()}"] = digest(path.read_bytes())
+    for name in ALONE:
+        package, _, path_in_it = name.partition("/")
+        files[name] = digest((_folder(package) / path_in_it).read_bytes())
+    return bundle_of(files)
+
+
+def bundle_of(files: Mapping[str, str]) -> str:
+    """Digest of the canonical list of [path, digest] over every Python file of the listed packages, as agreements and
+    orders name it. `files` may hold others too, as a release file does."""
+    held = sorted(
+        [path, name]
+        for path, name in files.items()
+        if path in ALONE or (path.endswith(".py") and path.partition("/")[0] in PACKAGES)
+    )
+    return digest(canonical(held))
 
 
 def _folder(package: str) -> Path:
