@@ -1,5 +1,5 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs storm faults golden start judges release
+.PHONY: setup demo test check slow bench docs storm faults golden start judges release browser
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
@@ -12,4 +12,5 @@ docs:  ; python3 demo/environment.py docs/write_commands.py && python3 demo/envi
 start: ; python3 demo/environment.py -m engine.demand.pretrain
 release: ; python3 demo/environment.py -m demo.release dist
 judges: ; python3 demo/environment.py -m pytest tests/judges
+browser: ; python3 demo/environment.py tests/browser.py
 storm: ; python3 demo/environment.py tests/storm.py 300

@@ -15,7 +15,7 @@ from client_node.budget import Budget
 from client_node.flower_app import NodeSide
 from client_node.guard import Limits, Permit, authorise
 from client_node.masking import sum_round
-from client_node.mirror import Mirror, document
+from client_node.mirror import Mirror, fetch_needed
 from client_node.rows import OwnRows
 from client_node.settings import Settings
 from client_node.uplink import WAIT_S, Uplink
@@ -91,7 +91,7 @@ class Node:
         self._mirror.follow(self._uplink, WAIT_S)
         if not self._mirror.witness.has_memory():
             consents.retire_witness(self._settings, self._mirror, self._uplink)
-        self._fetch_released()
+        fetch_needed(self._settings, self._uplink, self._mirror.state)
         self._tell_check()
         if consents.is_withdrawn(self._settings):
             consents.send_withdrawals(self._settings, self._mirror, self._uplink)
@@ -101,13 +101,6 @@ class Node:
         if self._check and measured.is_news(self._mirror.state, self._check):
             consents.send(self._settings, self._mirror, self._uplink, self._check)
         self._check = None
-
-    def _fetch_released(self) -> None:
-        """Bring released models home at once, so that they serve when the coordinator is away."""
-        for run in self._mirror.state.runs.values():
-            if run.release:
-                document(self._settings, self._uplink, run.release.model)
-                document(self._settings, self._uplink, run.order.schema_digest)
 
     def _take_task(self) -> None:
         answer = self._uplink.ask("task", "POST", "/v1/task", {"wait": WAIT_S, "done": sorted(self._done)})

@@ -217,3 +217,14 @@ def document(settings: Settings, uplink: Uplink | None, name: str) -> bytes:
     if not path.exists():
         path.write_bytes(data)
     return data
+
+
+def fetch_needed(settings: Settings, uplink: Uplink, state: TrustState) -> None:
+    """Bring home what serving needs, so that it works when the coordinator is away: the tables of the active agreement,
+    and released models with theirs."""
+    active = state.active_agreement()
+    names = [task.schema_digest for task in state.agreements[active].terms.tasks] if active else []
+    for run in state.runs.values():
+        names += [run.release.model, run.order.schema_digest] if run.release else []
+    for name in names:
+        document(settings, uplink, name)

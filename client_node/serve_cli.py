@@ -16,7 +16,11 @@ from contracts.terminal import FOUND, OK
 from contracts.wording import N_
 
 if TYPE_CHECKING:
+    from client_node.budget import Budget
+    from client_node.mirror import Mirror
     from client_node.predict import Ready, Result
+    from client_node.settings import Settings
+    from client_node.uplink import Uplink
 
 serving = typer.Typer(rich_markup_mode=None)
 Out = Annotated[Path | None, typer.Option("--out", help=_("file for all results: .csv, .xlsx or .parquet"))]
@@ -114,6 +118,7 @@ def serve(port: int = 7443, home: Home = HOME, lang: Lang = "") -> int:
     from client_node.desk import Desk, own_token
     from client_node.web import listen, run
 
+    _catch_up(*local(home))
     token = own_token(home)
     listener = listen(port)
     terminal.ok(N_("open http://127.0.0.1:{port}/?token={token} (Ctrl-C ends)"), port=port, token=token)
@@ -126,13 +131,22 @@ def _ready(home: Path, task: str) -> Ready:
     from client_node.predict import prepare
 
     settings, mirror, budget = local(home)
+    uplink = _catch_up(settings, mirror, budget)
+    with _progress(_(N_("fitting own models"))) as progress:
+        return prepare(settings, mirror, budget, uplink, task, progress=progress)
+
+
+def _catch_up(settings: Settings, mirror: Mirror, budget: Budget) -> Uplink:
+    """Follow the log and bring home what serving needs, if the coordinator can be reached; the connection."""
+    from client_node.mirror import fetch_needed
+
     uplink = uplink_of(settings, budget)
     try:
         follow(mirror, uplink)
+        fetch_needed(settings, uplink, mirror.state)
     except Unavailable:
         terminal.note(N_("the coordinator is away; using what this node has"))
-    with _progress(_(N_("fitting own models"))) as progress:
-        return prepare(settings, mirror, budget, uplink, task, progress=progress)
+    return uplink
 
 
 def _asked(rows: str, ready: Ready) -> tuple[Any, list[Any]]:
