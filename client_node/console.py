@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,3 +54,15 @@ def follow(mirror: Mirror, uplink: Uplink) -> None:
     """Bring this node's copy of the log up to date."""
     while mirror.follow(uplink, 0) is not None:
         pass
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the error stream, where a person looks at it; gone when the work is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        work = bar.add_task(what, total=None)
+        yield lambda done, every: bar.update(work, completed=done, total=every)

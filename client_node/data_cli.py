@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from client_node.console import HOME, Home, Json, Lang, _, terminal
+from client_node.console import HOME, Home, Json, Lang, _, progress, terminal
 from contracts.errors import Refused, TrustError
 from contracts.terminal import COULD_NOT, FOUND, OK
 from contracts.wording import N_
@@ -80,7 +78,8 @@ def preview(rows: int = 5, home: Home = HOME, as_json: Json = False, lang: Lang 
     settings, schemas = _schemas(home)
     shown = {}
     for schema in schemas:
-        table = read_table(settings.data, schema, key=_key(home), home=home, tick=_progress())
+        with progress(_(N_("reading and checking"))) as tick:
+            table = read_table(settings.data, schema, key=_key(home), home=home, tick=tick)
         shown[schema.task] = table.present.head(rows).to_dicts()
         if not as_json:
             terminal.say(
@@ -110,7 +109,8 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     code = OK
     for schema in schemas:
         try:
-            table = read_table(settings.data, schema, key=_key(home), home=home, tick=_progress()).with_rows()
+            with progress(_(N_("reading and checking"))) as tick:
+                table = read_table(settings.data, schema, key=_key(home), home=home, tick=tick).with_rows()
         except TrustError as error:
             code = COULD_NOT
             told.append({"task": schema.task, "rows": 0, "findings": [], "error": str(error)})
@@ -166,10 +166,3 @@ def _key(home: Path) -> bytes:
     from client_node.budget import Budget
 
     return Budget(home / "ledger.db").unit_key()
-
-
-def _progress() -> Callable[[int], None]:
-    """Megabytes read, on a terminal only."""
-    if not sys.stderr.isatty():
-        return lambda done: None
-    return lambda done: print(f"\r{done >> 20} MB ", end="", file=sys.stderr, flush=True)

@@ -24,6 +24,7 @@ TEXT, SHEETS, COLUMNS, BOOKS = (
 )
 HEADING_ROWS = 8
 _CHUNK = 2**22
+Tick = Callable[[int, int], None]
 
 
 class Table:
@@ -48,10 +49,8 @@ class Table:
             return [(1, [str(row[1]) for row in _query(self.path, f"PRAGMA table_info({_quoted(self.part)})")])]
         return [(1, _scan_text(self.path, HEADING_ROWS).collect_schema().names())]
 
-    def read(
-        self, columns: Sequence[str], heading: int, tick: Callable[[int], None] = lambda done: None
-    ) -> pl.DataFrame:
-        """The named columns as text, without the headings. `tick` is told how many bytes were decoded."""
+    def read(self, columns: Sequence[str], heading: int, tick: Tick = lambda done, every: None) -> pl.DataFrame:
+        """The named columns as text, without the headings. `tick` is told how many bytes of how many were decoded."""
         suffix = self.path.suffix.lower()
         if suffix in SHEETS:
             names = dict(_possible_headings(_sheet(self, HEADING_ROWS + 1)))[heading]
@@ -91,10 +90,10 @@ def tables_of(path: Path) -> list[Table]:
     return [Table(path)] if suffix in TEXT + COLUMNS else []
 
 
-def _as_utf8(path: Path, target: Path, tick: Callable[[int], None]) -> Path:
+def _as_utf8(path: Path, target: Path, tick: Tick) -> Path:
     """The file itself if it is UTF-8, else a copy decoded from GB18030; Malformed (ENCODING) if it is neither."""
     for encoding in ("utf-8", "gb18030"):
-        done = 0
+        size = path.stat().st_size if path.exists() else 0
         try:
             with (
                 path.open(encoding=encoding, newline="") as source,
@@ -105,7 +104,7 @@ def _as_utf8(path: Path, target: Path, tick: Callable[[int], None]) -> Path:
                         raise UnicodeError("binary")
                     if encoding != "utf-8":
                         copy.write(text)
-                    tick(done := done + len(text))
+                    tick(source.buffer.tell(), size)
         except UnicodeError:
             continue
         except FileNotFoundError as error:

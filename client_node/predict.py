@@ -131,7 +131,7 @@ def prepare(
     run = mirror.state.released(task)
     agreement, schema_digest = _terms(mirror, run, task)
     schema, loaded = schema_of(settings, uplink, schema_digest), load(task)
-    table = read_table(settings.data, schema, key=budget.unit_key(), home=settings.home).with_rows()
+    table = read_table(settings.data, schema, key=budget.unit_key(), home=settings.home, tick=progress).with_rows()
     home = AtHome(budget.unit_key(), settings.home / "cache", progress, table.present)
     voted = loaded.vote(_released(settings, uplink, run), table.training, schema, home)
     voted = replace(voted, lines=[replace(line, id=table.names.get(line.id, line.id)) for line in voted.lines])

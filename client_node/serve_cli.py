@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from client_node.console import HOME, Home, Json, Lang, _, follow, local, terminal, uplink_of
+from client_node.console import HOME, Home, Json, Lang, _, follow, local, progress, terminal, uplink_of
 from contracts.errors import Malformed, Unavailable
 from contracts.terminal import FOUND, OK
 from contracts.wording import N_
@@ -132,8 +130,8 @@ def _ready(home: Path, task: str) -> Ready:
 
     settings, mirror, budget = local(home)
     uplink = _catch_up(settings, mirror, budget)
-    with _progress(_(N_("fitting own models"))) as progress:
-        return prepare(settings, mirror, budget, uplink, task, progress=progress)
+    with progress(_(N_("reading files, fitting own models"))) as told:
+        return prepare(settings, mirror, budget, uplink, task, progress=told)
 
 
 def _catch_up(settings: Settings, mirror: Mirror, budget: Budget) -> Uplink:
@@ -200,18 +198,6 @@ def _warn_of_drift(columns: Any) -> None:
         text = _(N_("{column} is not what the models learned from: median {then} then, {now} now; trust scores less"))
         then, now = ("-" if value is None else f"{value:.4g}" for value in (one.then, one.now))
         print(terminal.marks.note, text.format(column=one.column, then=then, now=now), file=sys.stderr)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the error stream, where a person looks at it; gone when the work is done."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        work = bar.add_task(what, total=None)
-        yield lambda done, every: bar.update(work, completed=done, total=every)
 
 
 def _compared(votes: Any) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from client_node.files import Table, absent, tables_of
+from client_node.files import Table, Tick, absent, tables_of
 from client_node.mapping import DataMap, Field, Origin, data_map, is_given
 from client_node.validation import Checked, Checker, Finding
 from contracts.envelope import canonical, digest
@@ -28,7 +28,6 @@ from contracts.wording import N_
 from engine.table import Column, TableSchema
 from engine.task import load
 
-Tick = Callable[[int], None]
 _ROWS = 1 << 19  # checked at once: what bounds the memory of a long export
 
 
@@ -53,11 +52,11 @@ class MemberTable:
 
 
 def read_table(
-    folder: Path, schema: TableSchema, *, key: bytes, home: Path, tick: Tick = lambda done: None
+    folder: Path, schema: TableSchema, *, key: bytes, home: Path, tick: Tick = lambda done, every: None
 ) -> MemberTable:
     """The member's table under a schema. Sound rows only, perhaps none; Malformed if a file cannot be read.
 
-    `key` makes pseudonyms. The result is kept in `home` until a file, the mapping or the schema changes.
+    `key` makes pseudonyms; `tick` is told how far reading, then checking, has come. The result is kept in `home` until a file, the mapping or the schema changes.
     """
     given = is_given(folder, schema)
     found = _direct(Table(folder / schema.file), schema, schema.columns) if given else data_map(folder, home, schema)
@@ -92,10 +91,11 @@ def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick
     headings = {name: origin.fields[name].heading for name in fields}
     texts = origin.table.read(list(dict.fromkeys(headings.values())), origin.heading, tick)
     texts = texts.select(pl.col(heading).alias(name) for name, heading in headings.items())
-    parts = [
-        Checker(origin.table.place, origin.heading + at, fields, headings, closed_on).check(texts.slice(at, _ROWS))
-        for at in range(0, max(len(texts), 1), _ROWS)
-    ]
+    parts = []
+    for at in range(0, max(len(texts), 1), _ROWS):
+        part = Checker(origin.table.place, origin.heading + at, fields, headings, closed_on)
+        parts.append(part.check(texts.slice(at, _ROWS)))
+        tick(min(at + _ROWS, len(texts)), len(texts))
     checked = Checked(pl.concat([part.frame for part in parts]), [f for part in parts for f in part.findings])
     checker = Checker(origin.table.place, origin.heading, fields, headings, closed_on)
     scaled = checked.frame.with_columns(
@@ -161,7 +161,7 @@ def read_rows(path: Path, schema: TableSchema) -> Checked:
             code="KIND",
         )
     found = _direct(tables[0], schema, _scored(schema))
-    return _checked(found.origins[schema.dataset], _kinds(schema), found.closed_on, lambda done: None)[1]
+    return _checked(found.origins[schema.dataset], _kinds(schema), found.closed_on, lambda done, every: None)[1]
 
 
 def frame_of(rows: Sequence[Mapping[str, object]], schema: TableSchema) -> pl.DataFrame:

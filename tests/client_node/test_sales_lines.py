@@ -114,3 +114,12 @@ def test_long_exports_are_checked_in_parts_with_the_same_findings(lines, monkeyp
     monkeypatch.setattr("client_node.sources._ROWS", 3)
     parts = lines(text, closed=date(2025, 6, 29))
     assert [(f.row, f.rule) for f in parts.findings] == [(f.row, f.rule) for f in whole.findings]
+
+
+def test_reading_and_checking_tell_how_far_they_are_to_the_end(lines):
+    lines(line(1))
+    (lines.folder / "销售明细.csv").write_text(HEAD + line(1) + line(2), encoding="gb18030", newline="")
+    said = []
+    read_table(lines.folder, DEMAND, key=KEY, home=lines.home, tick=lambda done, every: said.append((done, every)))
+    size = (lines.folder / "销售明细.csv").stat().st_size
+    assert (size, size) in said and said[-1] == (2, 2)
