@@ -1,5 +1,5 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs storm faults golden start judges release browser
+.PHONY: setup demo test check slow bench docs storm node-storm faults golden start judges release browser
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
@@ -14,3 +14,4 @@ release: ; python3 demo/environment.py -m demo.release dist
 judges: ; python3 demo/environment.py -m pytest tests/judges
 browser: ; python3 demo/environment.py tests/browser.py
 storm: ; python3 demo/environment.py tests/storm.py 300
+node-storm: ; python3 demo/environment.py tests/node_storm.py 200

@@ -1,9 +1,13 @@
-"""The coordinator's one process: web server, log publisher, and a thread a run."""
+"""A coordinator's process: web server, log publisher, and a thread a run if it leads.
+
+Several processes may serve one database: each answers for all members, one of them drives the runs.
+"""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,7 +32,7 @@ from coordinator.settings import Settings
 from coordinator.static import keep_static
 from coordinator.strategy import TrustStrategy
 
-WATCH_S = 0.02
+WATCH_S, LEAD_S = 0.02, 1.0
 log_event = structlog.get_logger()
 
 
@@ -54,6 +58,7 @@ class Serving:
         self._office, self._stop = office, threading.Event()
         self._evaluation = Evaluation(office.database, office.log, office.settings)
         self._runs: dict[str, threading.Thread] = {}
+        self._leads, self._asked = False, float("-inf")
         self._watch = threading.Thread(target=self._follow, name="publisher")
         self._calendar = Calendar(office)
         kept = (office.log, static, office.settings.url, self._stop)
@@ -78,18 +83,28 @@ class Serving:
         seen: object = None
         while not self._stop.wait(WATCH_S):
             try:
-                version = self._office.database.data_version()
-                if version == seen:
+                found = self._office.database.data_version(), self._is_leader()
+                if found == seen:
                     continue
                 self._office.log.publish()
-                self._start_runs()
+                if self._leads:
+                    self._start_runs()
                 self._calendar.read()
-                seen = version
+                seen = found
             except TrustError as error:
                 log_event.error("publish", code=error.code, what=str(error))
                 self._stop.wait(1.0)
             with self._office.bell:
                 self._office.bell.notify_all()
+
+    def _is_leader(self) -> bool:
+        """Looked at once a second: when the process that led has ended, another goes on with its runs."""
+        if time.monotonic() - self._asked > LEAD_S:
+            before, self._leads = self._leads, self._office.database.lead()
+            self._asked = time.monotonic()
+            if self._leads and not before:
+                log_event.info("this process drives the runs")
+        return self._leads
 
     def _start_runs(self) -> None:
         for name, run in self._office.log.state().runs.items():

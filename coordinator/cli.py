@@ -163,7 +163,7 @@ def serve(
     home: Home = HOME,
     lang: Lang = "",
 ) -> int:
-    """One process; everything it knows is in the database."""
+    """Everything it knows is in the database, so that several processes may serve one."""
     from coordinator.app import serve as run
     from coordinator.settings import read_home
 

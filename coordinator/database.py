@@ -1,7 +1,7 @@
 """One database, SQLite or PostgreSQL: every commit on disk before it returns, one transaction a request.
 
-Both backends give the same three promises: reads see one consistent state, writes come one after another and see
-the newest, and a version changes whenever another connection has committed.
+Both backends give the same four promises: reads see one consistent state, writes come one after another and see
+the newest, a version changes whenever another connection has committed, and of all processes one leads.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from typing import Any
 
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
 from sqlmodel import Session, create_engine
 
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
 
 _WRITERS = 0x6D656E67  # the advisory lock that PostgreSQL's writers take, one after another
+_LEADER = 0x6C656164  # and the one that the leading process keeps
 
 
 class Database:
@@ -25,8 +28,9 @@ class Database:
 
     def __init__(self, url: str):
         self._watching: Connection | None = None
+        self._leading: Connection | None = None
         make = _postgresql if make_url(url).get_backend_name() == "postgresql" else _sqlite
-        self._reads, self._writes, self._version = make(url)
+        self._reads, self._writes, self._version, self._leaders, self._take_lead = make(url)
         event.listen(self._writes, "reset", _roll_back)
 
     @contextmanager
@@ -52,10 +56,28 @@ class Database:
             finally:
                 self._watching.rollback()
 
+    def lead(self) -> bool:
+        """True if this process is the one that drives the runs, until it ends or its connection breaks.
+
+        The lock lives with a connection, so no clock decides who leads. For one thread.
+        """
+        with _told():
+            held, self._leading = self._leading, None
+            connection = held or self._leaders.connect()
+        try:
+            if connection.exec_driver_sql("SELECT true" if held else self._take_lead).scalar():
+                self._leading = connection
+        except DBAPIError:
+            pass  # another process holds the lock, or the connection is gone
+        if self._leading is None:
+            connection.close()
+        return self._leading is not None
+
     def close(self) -> None:
         """Give files and connections back."""
-        if self._watching is not None:
-            self._watching.close()
+        for connection in (self._watching, self._leading):
+            if connection is not None:
+                connection.close()
         self._reads.dispose()
         self._writes.dispose()
 
@@ -83,16 +105,17 @@ def _told() -> Iterator[None]:
         ) from error
 
 
-def _sqlite(url: str) -> tuple[Engine, Engine, str]:
-    """WAL, and FULL: a commit returns after its fsync. A write begins IMMEDIATE, so that nobody overtakes it."""
+def _sqlite(url: str) -> tuple[Engine, Engine, str, Engine, str]:
+    """WAL, and FULL: a commit returns after its fsync. A write begins IMMEDIATE, so that nobody overtakes it. Who
+    leads keeps a transaction open on a second file."""
 
-    def engine(begin: str) -> Engine:
-        made = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+    def engine(begin: str, file: str = url, wait_s: int = 30, **options: Any) -> Engine:
+        made = create_engine(file, connect_args={"timeout": wait_s, "check_same_thread": False}, **options)
 
         @event.listens_for(made, "connect")
         def prepare(connection, _record):  # type: ignore[no-untyped-def]
             connection.isolation_level = None
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(made, "begin")
@@ -101,11 +124,13 @@ def _sqlite(url: str) -> tuple[Engine, Engine, str]:
 
         return made
 
-    return engine("DEFERRED"), engine("IMMEDIATE"), "PRAGMA data_version"
+    leaders = engine("IMMEDIATE", f"{url}.leader", 0, poolclass=NullPool)
+    return engine("DEFERRED"), engine("IMMEDIATE"), "PRAGMA data_version", leaders, "SELECT true"
 
 
-def _postgresql(url: str) -> tuple[Engine, Engine, str]:
-    """Reads are snapshots. A write waits for the one lock of all writers before it looks at anything."""
+def _postgresql(url: str) -> tuple[Engine, Engine, str, Engine, str]:
+    """Reads are snapshots. A write waits for the one lock of all writers before it looks at anything. Who leads
+    keeps another lock."""
     address = make_url(url).set(drivername="postgresql+psycopg")
     sizes = {"pool_size": 20, "max_overflow": 40, "pool_pre_ping": True}
     reads = create_engine(address, isolation_level="REPEATABLE READ", **sizes)
@@ -128,7 +153,8 @@ def _postgresql(url: str) -> tuple[Engine, Engine, str]:
     def start(connection):  # type: ignore[no-untyped-def]
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
 
-    return reads, writes, "SELECT pg_current_snapshot()::text"
+    leaders = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    return reads, writes, "SELECT pg_current_snapshot()::text", leaders, f"SELECT pg_try_advisory_lock({_LEADER})"
 
 
 def migrate(url: str) -> None:

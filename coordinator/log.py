@@ -223,6 +223,7 @@ class Log:
 
     def witnessed(self, at_least: int) -> Note | None:
         """The newest checkpoint of at least this size that a quorum of members and auditors has cosigned."""
+        state = self.state()
         with self._database.read() as session:
             rows = session.exec(
                 select(Cosignature.size, Cosignature.name)
@@ -231,7 +232,7 @@ class Log:
                 .execution_options(yield_per=100)
             )
             for size, given in groupby(rows, key=lambda row: row[0]):
-                if self._state.quorum_at(size).is_met(name for _, name in given):
+                if state.quorum_at(size).is_met(name for _, name in given):
                     return self.note(size)
         return None
 

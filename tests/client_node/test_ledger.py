@@ -1,24 +1,19 @@
 """The ledger: charged once, before anything leaves, never given back, and not fooled by files, clocks or copies."""
 
-import os
 import secrets
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
+import racer
 from client_node.book import EMPTY, Caps
 from client_node.budget import Budget
 from contracts.errors import Invalid, Refused, Unavailable
 from contracts.statements import LedgerHead
 from privacy.spend import Spend, Unit
-
-ROOT = str(Path(__file__).resolve().parents[2])
 
 
 def reserve(
@@ -50,6 +45,12 @@ def test_a_release_is_charged_once_and_its_bytes_are_sent_again_for_free(path):
     again = reserve(Budget(path), 1)
     assert (again.payload, again.line) == (b"payload", b"line")
     assert budget.spent("receivables", "row", "train", "2026") == 10
+
+
+def test_a_row_is_on_the_disk_and_not_only_with_the_operating_system_before_anything_is_done_because_of_it(path):
+    with Budget(path)._write() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: each commit waits for its fsync"
 
 
 def test_a_release_begun_and_never_published_is_burnt(path):
@@ -201,31 +202,12 @@ def test_a_ledger_that_cannot_be_written_or_is_of_another_version_sends_nothing(
         Budget(tmp_path / "old.db")
 
 
-STORM = """
-import sys; from pathlib import Path; from client_node.budget import Budget; from client_node.book import Caps
-from privacy.spend import Spend, Unit
-budget, sent = Budget(Path(sys.argv[1])), open(sys.argv[2], "a")
-caps = Caps(10**9, int(sys.argv[4]), 10**9, "2026", "2026-05-01T08:00:00Z")
-for number in range(10_000):
-    if budget.reserve(Spend("d", Unit.ROW, "train", 1, sys.argv[3], number), caps) is None:
-        budget.publish(sys.argv[3], number, b"p", b"l"); sent.write("x"); sent.flush()
-"""
-
-
-def storm(path, name, cap=10**9):
-    return subprocess.Popen(
-        [sys.executable, "-c", STORM, str(path), str(path.parent / "sent"), name, str(cap)],
-        env={**os.environ, "PYTHONPATH": ROOT},
-        stderr=subprocess.DEVNULL,
-    )
-
-
 @pytest.mark.parametrize("kills", [4, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_nothing_is_sent_that_was_not_charged_however_often_a_process_is_killed(path, kills):
     sent = path.parent / "sent"
     sent.touch()
     for number in range(kills):
-        process, before = storm(path, f"run{number}"), sent.stat().st_size
+        process, before = racer.start(path, f"run{number}"), sent.stat().st_size
         while sent.stat().st_size < before + 3 + number % 5 and process.poll() is None:
             time.sleep(0.002)
         time.sleep(secrets.randbelow(20) / 1000)  # anywhere between two commits
@@ -238,7 +220,7 @@ def test_nothing_is_sent_that_was_not_charged_however_often_a_process_is_killed(
 
 
 def test_six_processes_racing_for_the_last_budget_do_not_pass_it(path):
-    processes = [storm(path, f"run{n}", cap=25) for n in range(6)]
+    processes = [racer.start(path, f"run{n}", cap=25) for n in range(6)]
     for process in processes:
         process.wait(timeout=120)
     budget = Budget(path)

@@ -218,3 +218,18 @@ def test_the_log_as_a_folder_is_what_the_auditor_verifies_and_grows_without_touc
     write_static(log, tmp_path / "served", "https://chamber.test")
     assert (tmp_path / "served/tile/entries/000").stat().st_mtime_ns == full
     assert verify(Folder(tmp_path / "served"), pins).findings() == []
+
+
+def test_of_all_processes_one_leads_and_another_follows_when_it_has_ended(settings, database):
+    assert database.lead() and database.lead(), "and stays"
+    second, third = Database(settings.database_url), Database(settings.database_url)
+    assert not second.lead() and not third.lead()
+    database.close()
+    assert third.lead() and not second.lead()
+    with third.write() as session:  # who leads keeps nobody else from reading and writing
+        session.add(LogEntry(index=0, digest="sha256:1", entry=b"x"))
+    with second.read() as session:
+        assert session.get(LogEntry, 0).entry == b"x"
+    third.close()
+    assert second.lead()
+    second.close()
