@@ -108,7 +108,9 @@ class Step:
         """Replies that read well, and everyone who has said anything."""
         found, heard = {}, set[str]()
         for reply in replies:
-            member = self._member[reply.metadata.src_node_id]
+            member = self._member.get(reply.metadata.src_node_id)
+            if member is None:
+                continue  # Flower's own link answers for a reply that was fetched before
             heard.add(member)
             if not reply.has_error():
                 try:
