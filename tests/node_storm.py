@@ -5,6 +5,7 @@
 Half of the kills with the secure sum, half with plain sums; the coordinator is killed now and then too, and every
 tenth reply is lost on its way. Then every message that the coordinator has ever received is looked for in the
 ledger of its sender. The other ways to cheat a ledger follow (tests/node_cases.py), each named with its result.
+Ctrl-C ends the killing, not the judging.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ from contracts.envelope import digest, key_id, open_entry
 from contracts.sums import list_of
 from demo.cluster import StepFailed
 from demo.world import write
-from engine.rounds import UNMASK
+from engine import rounds
 from tapped import TappedCluster
 
 MEMBERS, ROUNDS, PAUSE_S, COORDINATOR_EVERY = 6, 50, 4.0, 15
@@ -67,7 +68,7 @@ class Trust:
         config.write_text(config.read_text(encoding="utf-8").replace('year_max = "4"', f"year_max = {TIGHT}"), "utf-8")
         self.settings = {home: read_home(self.cluster.home(home)) for home in self.homes}
         self.keys = {key_id(held.node_key.public_key()): home for home, held in self.settings.items()}
-        self.started, self.spoke, self._read = {}, defaultdict(int), 0
+        self.spoke, self._read = defaultdict(int), 0
         self.storming = threading.Event()
 
     def log(self):
@@ -84,6 +85,17 @@ class Trust:
         self.look()
         self.spoke[home] = 0
         self.cluster.run_node(home)
+
+    def start_missing(self):
+        """Start what an interrupted kill has left ended."""
+        if (
+            self.cluster.processes.get("coordinator") is None
+            or self.cluster.processes["coordinator"].poll() is not None
+        ):
+            self.cluster.serve()
+        for home in self.homes:
+            if home not in self.cluster.processes or self.cluster.processes[home].poll() is not None:
+                self.run_node(home)
 
     def look(self):
         """Count what each node has said since it was started."""
@@ -135,18 +147,26 @@ class Storm:
         orders.start()
         while not trust.log().state().runs:
             time.sleep(0.5)
-        for number in range(1, kills + 1):
-            trust.wait_for_nodes()
-            time.sleep(self.draw.uniform(0, PAUSE_S))
-            self._kill_one()
-            if number % COORDINATOR_EVERY == 0:
-                trust.cluster.stop("coordinator", kill=True)
-                trust.cluster.serve()
-                self.counts.coordinator += 1
-            if number % 10 == 0:
-                print(f"  {number}/{kills} kills", file=sys.stderr, flush=True)
-        trust.storming.clear()
-        orders.join()
+        try:
+            for number in range(1, kills + 1):
+                trust.wait_for_nodes()
+                time.sleep(self.draw.uniform(0, PAUSE_S))
+                self._kill_one()
+                if number % COORDINATOR_EVERY == 0:
+                    self._kill_coordinator()
+                if number % 10 == 0:
+                    print(f"  {number}/{kills} kills", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            print("  no more kills", file=sys.stderr)
+        finally:
+            trust.storming.clear()
+            orders.join()
+        trust.start_missing()
+
+    def _kill_coordinator(self):
+        self.trust.cluster.stop("coordinator", kill=True)
+        self.trust.cluster.serve()
+        self.counts.coordinator += 1
 
     def _kill_one(self):
         trust, home = self.trust, self.draw.choice(self.trust.homes)
@@ -197,16 +217,16 @@ def has_its_row(ledger, message, asked):
     run, round, step = asked[message.task()]
     (line, payload), said = message.parts, ledger.book.pledges.get((run, round), {})
     match step:
-        case "train":
+        case rounds.TRAIN:
             told = ledger.book.published.get((run, round))
             return (run, round) in ledger.book.reserved and told == (digest(payload), digest(line))
-        case "query.secagg_keys":
+        case rounds.KEYS:
             return said.get("keys") == digest(line)
-        case "query.secagg_shares":
+        case rounds.SHARES:
             return "keys" in said
-        case "query.secagg_survivors":
+        case rounds.SURVIVORS:
             return said.get("survivors") == digest(list_of(parse(open_entry(line).payload)))
-    assert step == UNMASK
+    assert step == rounds.UNMASK
     return all(f"reveal {peer}" in said for peer in json.loads(payload))
 
 
@@ -229,9 +249,9 @@ def judge(trust, counts):
     counts.in_other_bytes += sum(len(bodies) > 1 for bodies in sent.values())
     for home, ledger in ledgers.items():
         judge_spending(ledger, limits_of(trust.settings[home]), counts)
-    rounds = [record for run in trust.log().state().runs.values() for record in run.rounds]
-    counts.rounds += len(rounds)
-    counts.recorded += sum(record.closed is not None and record.closed.outcome == "recorded" for record in rounds)
+    opened = [record for run in trust.log().state().runs.values() for record in run.rounds]
+    counts.rounds += len(opened)
+    counts.recorded += sum(record.closed is not None and record.closed.outcome == "recorded" for record in opened)
 
 
 def judge_spending(ledger, limits, counts):

@@ -1,13 +1,14 @@
 """The secure sum as a protocol: real member sides, signed messages, every step with drop-outs, copies and disorder."""
 
 import json
+import random
 
 import pytest
 
 from contracts.envelope import canonical
 from contracts.sums import read_unmasking
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
-from privacy.secure_sum import SumError
+from privacy.secure_sum import LEAST, Group, SumError
 from sums import STEPS, Sum
 
 
@@ -31,6 +32,27 @@ def test_the_sum_is_exact_with_members_lost_at_every_step(tmp_path):
     made = Sum(tmp_path, 30, {KEYS: 2, SHARES: 2, TRAIN: 2, SURVIVORS: 2, UNMASK: 2})
     _, total, _ = made.combine()
     assert total == made.plain(made.stayed) and len(made.stayed) == 24
+
+
+CASES = [(n, seed) for seed in range(6) for n in (3, 10)]
+
+
+@pytest.mark.parametrize(("n", "seed"), CASES + [pytest.param(30, s, marks=pytest.mark.slow) for s in range(6)])
+def test_whoever_is_lost_wherever_the_sum_is_exact_or_there_is_none(tmp_path, n, seed):
+    draw = random.Random(seed * 100 + n)
+    gone = dict.fromkeys(STEPS, 0)
+    for _ in range(draw.randint(0, n // 2)):
+        gone[draw.choice(STEPS)] += 1
+    made = Sum(tmp_path, n, gone, seed)
+    group = Group(b"", made.names)
+    holds = len(made.stayed) >= max(LEAST, group.threshold) and n - sum(gone.values()) >= group.threshold
+    try:
+        used, total, _ = made.combine(made.grid(seed))
+    except SumError:
+        assert not holds, gone
+    else:
+        assert holds and [reply.member for reply in used] == made.stayed, gone
+        assert total == made.plain(made.stayed)
 
 
 @pytest.mark.parametrize("step", STEPS)
