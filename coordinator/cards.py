@@ -17,6 +17,8 @@ from engine.table import TableSchema, read_schema
 from privacy.curves import epsilon
 from privacy.plan import Trees
 
+Line = tuple[str, dict[str, Any]]  # a sentence and its values
+
 
 def listed(office: Office) -> list[dict[str, Any]]:
     """Every release in order of its run."""
@@ -36,8 +38,8 @@ def listed(office: Office) -> list[dict[str, Any]]:
     ]
 
 
-def card(office: Office, name: str) -> list[tuple[str, list[str]]]:
-    """(heading, lines) of the released model of a run; Refused if there is none whose name begins so."""
+def card(office: Office, name: str) -> list[tuple[str, list[Line]]]:
+    """(heading, lines) of the released model of a run; Refused unless exactly one run begins so."""
     found = [r for r in office.log.state().runs_in_order() if r.release and _begins(r.run, name)]
     if len(found) != 1:
         raise Refused(
@@ -53,7 +55,7 @@ def card(office: Office, name: str) -> list[tuple[str, list[str]]]:
     return [
         (N_("What it gives"), gives),
         (N_("Table"), _table(schema)),
-        (N_("What is hidden, and within which caps"), _caps(run, schema)),
+        (N_("What is hidden, and within which caps"), _caps(run)),
         (N_("Privacy"), _privacy(run)),
         (N_("Evaluation"), _evaluated(office, run)),
         (N_("Not for"), not_for),
@@ -61,11 +63,12 @@ def card(office: Office, name: str) -> list[tuple[str, list[str]]]:
     ]
 
 
-def text(made: list[tuple[str, list[str]]], translate: Callable[[str], str]) -> str:
+def text(made: list[tuple[str, list[Line]]], translate: Callable[[str], str]) -> str:
     """The card as Markdown in the language of `translate`."""
     parts = ["# " + translate(N_("Model card"))]
     for heading, lines in made:
-        parts += ["", "## " + translate(heading), *(f"- {translate(line)}" for line in lines)]
+        parts += ["", "## " + translate(heading)]
+        parts += [f"- {translate(sentence).format_map(values)}" for sentence, values in lines]
     return "\n".join(parts) + "\n"
 
 
@@ -73,13 +76,17 @@ def _begins(run: str, name: str) -> bool:
     return run.startswith(name) or run.removeprefix("sha256:").startswith(name)
 
 
-def _words(task: str) -> tuple[list[str], list[str]]:
+def _said(sentence: str, **values: object) -> Line:
+    return sentence, values
+
+
+def _words(task: str) -> tuple[list[Line], list[Line]]:
     """What the task itself says of its models."""
     place = f"engine.{task}.card"
     if find_spec(place) is None:
-        return [N_("the task ships no words for a card")], []
+        return [_said(N_("the task ships no words for a card"))], []
     told = import_module(place)
-    return list(told.GIVES), list(told.NOT_FOR)
+    return [_said(one) for one in told.GIVES], [_said(one) for one in told.NOT_FOR]
 
 
 def _epsilon(run: RunRecord) -> float:
@@ -87,53 +94,85 @@ def _epsilon(run: RunRecord) -> float:
     return round(epsilon(plan.total_rho_nano(), plan.delta), 4)
 
 
-def _table(schema: TableSchema) -> list[str]:
+def _table(schema: TableSchema) -> list[Line]:
     names = ", ".join(column.name for column in schema.columns)
-    return [f"{schema.dataset}: {schema.row_meaning}", names, schema.digest(), *([schema.rule] if schema.rule else [])]
-
-
-def _caps(run: RunRecord, schema: TableSchema) -> list[str]:
-    plan = run.order.plan
     return [
-        f"unit: {plan.unit}",
-        f"max_units: {plan.max_units}, max_rows_per_unit: {plan.max_rows_per_unit}",
-        f"family: {plan.shape.family}, clip: {plan.shape.clip}, rounds: {plan.releases}"
-        + (f", {plan.shape.trees} x depth {plan.shape.depth}" if isinstance(plan.shape, Trees) else ""),
+        _said(N_("{dataset}: {names}"), dataset=schema.dataset, names=names),
+        _said(N_("schema {digest}"), digest=schema.digest()),
+        *([_said(N_("rows are made by the rule {rule}"), rule=schema.rule)] if schema.rule else []),
     ]
 
 
-def _privacy(run: RunRecord) -> list[str]:
-    gate = run.order.gate
-    held = [f"held-out units: epsilon {epsilon(gate.rho_nano, run.order.plan.delta):.4f}"] if gate else []
-    return [f"epsilon {_epsilon(run)} (delta {run.order.plan.delta}) a member and run", *held]
+def _caps(run: RunRecord) -> list[Line]:
+    plan, shape = run.order.plan, run.order.plan.shape
+    trees = f", {shape.trees} x depth {shape.depth}" if isinstance(shape, Trees) else ""
+    return [
+        _said(
+            N_("one {unit}; at most {units} of a member, {rows} rows of each"),
+            unit=plan.unit,
+            units=plan.max_units,
+            rows=plan.max_rows_per_unit,
+        ),
+        _said(
+            N_("{family}, {rounds} rounds, clip {clip}"),
+            family=shape.family + trees,
+            rounds=plan.releases,
+            clip=shape.clip,
+        ),
+    ]
 
 
-def _evaluated(office: Office, run: RunRecord) -> list[str]:
+def _privacy(run: RunRecord) -> list[Line]:
+    gate, delta = run.order.gate, run.order.plan.delta
+    told = [
+        _said(N_("epsilon {epsilon} a member for the whole run (delta {delta})"), epsilon=_epsilon(run), delta=delta)
+    ]
+    if gate:
+        judged = round(epsilon(gate.rho_nano, delta), 4)
+        told.append(
+            _said(N_("held-out units, for the gate: epsilon {epsilon}, in an account of their own"), epsilon=judged)
+        )
+    return told
+
+
+def _evaluated(office: Office, run: RunRecord) -> list[Line]:
     """The gate's comparisons with their band, and what the released histogram says with its error."""
     if run.gate is None:
-        return [N_("no gate: the table has no ids and so no holdout; members compare at home")]
-    told = [f"{run.gate.verdict}, {run.gate.decision}"]
-    told += [f"{c.model[:23]}: {c.difference} ± {c.band}, {c.verdict}" for c in run.gate.compared]
+        return [_said(N_("no gate: the table has no ids and so no holdout; members compare at home"))]
+    told = [_said(N_("gate: {verdict}, {decision}"), verdict=run.gate.verdict, decision=run.gate.decision)]
+    told += [
+        _said(
+            N_("beside {model}: {difference} loss a unit, ± {band} by noise, {verdict}"),
+            model=one.model[:23],
+            difference=one.difference,
+            band=one.band,
+            verdict=one.verdict,
+        )
+        for one in run.gate.compared
+    ]
     judged = Evaluation(office.database, office.log, office.settings)
     figures = judged.figures(office.log.state().runs[run.evaluation]) if run.evaluation else None
     if figures:
-        told.append(
-            f"AUC {figures['auc']} ± {figures['auc_error']}, Brier {figures['brier']} ± {figures['brier_error']}, "
-            f"ECE {figures['calibration_error']}"
-        )
-    return [*told, N_("each member's own comparison is on its own node: mine alone, shared, what is used")]
+        told.append(_said(N_("AUC {auc} ± {auc_error}, Brier {brier} ± {brier_error}"), **figures))
+    return [*told, _said(N_("each member's own comparison is on its own node: mine alone, shared, what is used"))]
 
 
-def _lineage(office: Office, run: RunRecord) -> list[str]:
+def _lineage(office: Office, run: RunRecord) -> list[Line]:
     """Digests and entries that lead from the agreement to the model."""
     state = office.log.state()
     assert run.release is not None
+    agreed, rounds = state.agreements[run.order.agreement].index, ", ".join(f"#{one.open_index}" for one in run.rounds)
     steps = [
-        f"agreement #{state.agreements[run.order.agreement].index} {run.order.agreement}",
-        f"order #{run.index} {run.run}",
-        f"start {run.order.model_start}",
-        "rounds " + ", ".join(f"#{one.open_index}" for one in run.rounds),
+        _said(N_("agreement #{index} {digest}"), index=agreed, digest=run.order.agreement),
+        _said(N_("order #{index} {digest}"), index=run.index, digest=run.run),
+        _said(N_("start {digest}"), digest=run.order.model_start),
+        _said(N_("rounds opened {rounds}"), rounds=rounds),
     ]
     if run.evaluation:
-        steps.append(f"evaluation #{state.runs[run.evaluation].index} {run.evaluation}")
-    return [*steps, f"model {run.release.model}", f"bundle {run.order.bundle}"]
+        index = state.runs[run.evaluation].index
+        steps.append(_said(N_("evaluation #{index} {digest}"), index=index, digest=run.evaluation))
+    return [
+        *steps,
+        _said(N_("model {digest}"), digest=run.release.model),
+        _said(N_("bundle {digest}"), digest=run.order.bundle),
+    ]

@@ -225,7 +225,8 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     for run in seen["runs"]:
         terminal.say(N_("run {task}: round {rounds}/{of}, aborted {aborted}, released: {released}"), **run)
     for one in seen["schedules"]:
-        terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **one)
+        said = {**one, "outcome": one["outcome"] or "-"}
+        terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **said)
     return OK
 
 

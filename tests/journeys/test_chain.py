@@ -127,7 +127,9 @@ def test_a_released_model_has_a_card_that_leads_back_into_the_log(cluster):
     [held] = cluster.json("coordinator", "models", home="chamber")
     assert held["serves"] and held["task"] == "risk" and 0 < held["epsilon"] <= 1
     card = cluster.command("coordinator", "models", held["run"][:15], home="chamber")
-    assert held["model"] in card and held["run"] in card and "## Not for" in card and "max_units: 20000" in card
+    assert (
+        held["model"] in card and held["run"] in card and "## Not for" in card and "at most 20000 of a member" in card
+    )
     shown = httpx.get(f"{cluster.url}/models/{held['run']}?lang=zh", verify=False, trust_env=False)
     assert shown.status_code == 200 and "不适用于" in shown.text and "征信" in shown.text
 
