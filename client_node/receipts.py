@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from client_node.settings import Settings
 from client_node.uplink import Uplink
 from contracts.checkpoint import Note, parse_note
 from contracts.closed_list import parse, payload
-from contracts.envelope import canonical, from_base64, open_entry, seal, strict_json, to_base64
+from contracts.envelope import from_base64, open_entry, seal, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.off_log import Contribution, Receipt
 from contracts.receipts import Logged, Place, Served, Shown, places, salted_lines
@@ -103,7 +104,10 @@ def keep_served(settings: Settings, said: Receipt, lines: list[str], salt: bytes
     }
     path = folder_of(settings) / f"{said.record_id[-12:]}.result.json"
     path.touch(mode=0o600)
-    path.write_bytes(canonical(held))
+    text = json.dumps(
+        held, ensure_ascii=False, sort_keys=True, separators=(",", ":")
+    )  # RFC 8785: text under ASCII keys
+    path.write_text(text, encoding="utf-8")
     return path
 
 

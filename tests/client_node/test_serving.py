@@ -7,24 +7,26 @@ import numpy as np
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from client_node import desk as desks
 from client_node.batch import write_result
 from client_node.budget import Budget
 from client_node.desk import Desk, own_token
 from client_node.mirror import read_documents
-from client_node.predict import prepare
+from client_node.predict import canonical_line, prepare
 from client_node.settings import create_home
 from client_node.sources import frame_of, read_rows
 from client_node.web import make_app
 from contracts.agreement import TaskTerms
 from contracts.closed_list import parse
-from contracts.envelope import from_base64, open_entry
+from contracts.envelope import canonical, from_base64, open_entry
 from contracts.errors import Malformed, Refused
 from contracts.receipts import output_commitment
 from contracts.statements import Seen
 from engine.table import Column, TableSchema
-from engine.task import load
+from engine.task import Served, load
 from simulator import NOTHING, Trust
 
 MEMBER = "urn:uuid:12345678-1234-4234-8234-123456789abc"
@@ -231,3 +233,11 @@ def test_the_token_is_the_owners_alone(node):
     (home / "serve.token").chmod(0o644)
     with pytest.raises(Exception, match="read by others"):
         own_token(home)
+
+
+@given(st.text(), st.lists(st.tuples(st.text(st.characters(codec="utf-8")), st.floats(-9, 9)), max_size=3))
+def test_a_line_has_the_bytes_of_rfc_8785_whatever_its_names(name, reasons):
+    name = name.encode("utf-8", "ignore").decode()
+    line = Served(name, {"probability": 0.25, "low_1": 3.0}, tuple(reasons))
+    told = canonical_line(line).encode()
+    assert told == canonical(json.loads(told)) and json.loads(told)["id"] == name
