@@ -1,10 +1,11 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs storm node-storm faults golden start judges release browser
+.PHONY: setup demo test check slow bench docs storm faults flips golden start judges release
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
 slow:  ; python3 demo/environment.py -m pytest -m slow --ignore tests/judges
 faults: ; python3 demo/environment.py tests/faults.py
+flips: ; python3 demo/environment.py tests/flips.py
 golden: ; python3 demo/environment.py tests/golden.py
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks

@@ -73,6 +73,8 @@ class TileFiles:
 
 def other_files(evidence: Evidence, log: NoteKey, state: TrustState, step: Step) -> None:
     """Policy and documents follow from the log; anything else does not belong to a log."""
+    if evidence.read("policy") is None:
+        step.skip(N_("the policy file is not at hand"))
     for path in evidence.paths():
         if path.startswith(("tile/", *CHECKED_ELSEWHERE)):
             continue

@@ -8,6 +8,8 @@ from contracts.errors import TrustError
 from contracts.rules.findings import Finding
 from contracts.rules.state import EMPTY, TrustState
 
+STEPS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class FileFinding:
@@ -64,6 +66,10 @@ class Verdict:
     root: str
     state: TrustState = EMPTY
     seen_at: int | None = None
+
+    def is_whole(self) -> bool:
+        """All steps were taken."""
+        return len(self.steps) == STEPS
 
     def findings(self) -> list[Finding | FileFinding]:
         """Everything found, in order of the steps."""

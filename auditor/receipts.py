@@ -138,7 +138,8 @@ class Receipts:
     """I22: the receipts among the evidence: other views of the log (step 4), whose entries it must hold."""
 
     def __init__(self, evidence: Evidence, pins: Pins, step: Step):
-        self._step, self._held = step, dict(self._read(evidence, pins))
+        self._step = step
+        self._held = dict(self._read(evidence, pins))
         self._wanted: dict[int, bytes] = {}
         self._indices = {place.index for one in self._held.values() for place in _places(one)}
 

@@ -65,8 +65,14 @@ def print_verdict(verdict: Verdict, terminal: Terminal) -> None:
                 print(f"  F-{number} [{weight}] {finding.code} {place(finding)}  {_text(finding, terminal.translate)}")
     if verdict.findings():
         terminal.bad(N_("verdict: NOT clean, {n} findings"), n=len(verdict.findings()))
-    else:
+    elif verdict.is_whole():
         terminal.ok(N_("verdict: clean, {n} entries, root {root}"), n=verdict.size, root=verdict.root[:16])
+    else:
+        terminal.ok(
+            N_("one whole log of {n} entries, root {root}; what they say was not checked"),
+            n=verdict.size,
+            root=verdict.root[:16],
+        )
 
 
 def place(finding: Finding | FileFinding) -> str:
@@ -83,6 +89,7 @@ def as_dict(verdict: Verdict, pins: Pins, evidence: Evidence, chinese: Callable[
     sampled, of = drawn(verdict.state, verdict.root, namer(read_register(verdict.state, evidence)))
     return {
         "format": "mengbang-audit/1",
+        "checked": "all" if verdict.is_whole() else "structure",
         "clean": not verdict.findings(),
         "size": verdict.size,
         "root": verdict.root,

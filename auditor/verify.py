@@ -8,7 +8,7 @@ Steps 3, 5 and 6 are one pass over the entries, one bundle in memory at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from auditor.budgets import check_budgets
 from auditor.cosigned import Cosignatures
@@ -39,35 +39,35 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
     note, signed = _checkpoint(evidence, pins)
     if note is None:
         return Verdict([signed], 0, "")
-    extends = Step(4, N_("the log extends every state that was seen"))
-    receipts = Receipts(evidence, pins, extends)
-    kept = kept_checkpoints(evidence, pins.log(), extends)
-    views = [pinned_view(pins), *kept, *receipts.views()]
-    cosigned = Cosignatures(
-        [("checkpoint", note), *((view.file, view.note) for view in [*kept, *receipts.views()] if view.note)],
-        pins.log(),
-    )
-    replay = Replay(evidence, note, {note.checkpoint.size, *(view.size for view in views)}, cosigned, receipts)
+    replay = Replay(evidence, note, pins)
     replay.run(tick)
-    extends.detail = f"{pins.size} → {note.checkpoint.size}  ({len(views)})"
-    compare(extends, note, replay.tree.roots, views)
-    receipts.conclude()
-    _compare_rest(extends, replay, evidence, pins)
+    _compare_rest(replay, evidence)
     other_files(evidence, pins.log(), replay.state, replay.rebuilt)
     steps = [
         signed,
-        cosigned.conclude(note, replay.state, pins),
+        replay.cosigned.conclude(note, replay.state, pins),
         replay.rebuilt,
-        extends,
+        replay.extends,
         replay.opened,
         replay.rules,
         check_budgets(replay.state),
         check_models(replay.state, evidence),
     ]
-    met = cosigned.met.get(note.checkpoint.size)
+    met = replay.cosigned.met.get(note.checkpoint.size)
     return Verdict(
         steps, note.checkpoint.size, note.checkpoint.root.hex(), replay.state, seen_at=met.middle if met else None
     )
+
+
+def verify_structure(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None) -> Verdict:
+    """Steps 1, 3 and 4 alone: one log, append-only, whole. What its entries say is not looked at."""
+    note, signed = _checkpoint(evidence, pins)
+    if note is None:
+        return Verdict([signed], 0, "")
+    structure = Structure(evidence, note, pins)
+    structure.run(tick)
+    structure.extends.skip(N_("cosignatures, statements, rules, budgets and models: only the structure was asked for"))
+    return Verdict([signed, structure.rebuilt, structure.extends], note.checkpoint.size, note.checkpoint.root.hex())
 
 
 def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, Step]:
@@ -82,72 +82,97 @@ def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, Step]:
     return note, step
 
 
-class Replay:
-    """One pass over the entries (I4): cosignatures (step 2), tree (step 3), envelopes (step 5), rules and times (step 6)."""
+class Structure:
+    """One pass over the entries (I4): the tree (step 3), and every view of the log that is at hand (step 4)."""
 
-    def __init__(
-        self, evidence: Evidence, note: Note, sizes: Collection[int], cosigned: Cosignatures, receipts: Receipts
-    ):
-        self._evidence, self._note, self._cosigned, self._receipts = evidence, note, cosigned, receipts
+    def __init__(self, evidence: Evidence, note: Note, pins: Pins):
+        self.evidence, self.note, self.pins = evidence, note, pins
         self.rebuilt = Step(3, N_("entries rebuild the root"))
-        self.opened = Step(5, N_("statements open under admitted keys"))
-        self.rules = Step(6, N_("replay of the rules"))
-        self.tree = Rebuild(sizes)
-        self._clock = Clock(self.rules)
-        self.state: TrustState = EMPTY
+        self.extends = Step(4, N_("the log extends every state that was seen"))
+        self.receipts = Receipts(evidence, pins, self.extends)
+        kept = kept_checkpoints(evidence, pins.log(), self.extends)
+        self.views = [pinned_view(pins), *kept, *self.receipts.views()]
+        self.tree = Rebuild({note.checkpoint.size, *(view.size for view in self.views)})
         self.genesis = ""
 
     def run(self, tick: Tick) -> None:
         """Take every bundle; a torn one ends the pass, and what stands behind it is said to be unchecked."""
-        size = self._note.checkpoint.size
-        files = TileFiles(self._evidence, size, self.rebuilt)
+        size = self.note.checkpoint.size
+        files = TileFiles(self.evidence, size, self.rebuilt)
         try:
-            for name, entries in read_bundles(self._evidence, size, lambda done: tick(done, size)):
+            for name, entries in read_bundles(self.evidence, size, lambda done: tick(done, size)):
+                self.genesis = self.genesis or digest(entries[0])
+                start = self.tree.size
                 for tile, data in self.tree.take(entries):
                     files.compare(tile, data)
                 files.bundle(name, entries)
-                self._fold(entries)
+                self.read(start, entries)
         except Malformed as error:
             self.rebuilt.caught(error, str(error.values.get("path", "")))
-            self.rules.skip(N_("entries from {index} on could not be read"), index=self.state.size)
+            self.rebuilt.skip(N_("entries from {index} on could not be read"), index=self.tree.size)
         else:
             for tile, data in self.tree.unfinished():
                 files.compare(tile, data)
             self._conclude(files)
+        self.rebuilt.detail = str(self.tree.size)
+        self.extends.detail = f"{self.pins.size} → {size}  ({len(self.views)})"
+        compare(self.extends, self.note, self.tree.roots, self.views)
+        self.receipts.conclude()
+        if self.genesis and self.genesis != self.pins.genesis:
+            self.extends.add("GENESIS", N_("the first entry is not the pinned one"), "tile/entries/000")
+
+    def read(self, start: int, entries: list[bytes]) -> None:
+        """Look at the entries of a bundle, of which the first has index `start`."""
+        for index, entry in enumerate(entries, start):
+            self.receipts.entry(index, entry)
+
+    def _conclude(self, files: TileFiles) -> None:
+        rooted = self.tree.root() == self.note.checkpoint.root
+        files.conclude(rooted)
+        if not rooted and not self.rebuilt.findings:
+            self.rebuilt.add("TREE_MISMATCH", N_("the entries do not lead to the signed root"), "tile/entries")
+
+
+class Replay(Structure):
+    """The same pass, and what the entries say: cosignatures (step 2), envelopes (step 5), rules and times (step 6)."""
+
+    def __init__(self, evidence: Evidence, note: Note, pins: Pins):
+        super().__init__(evidence, note, pins)
+        signed = [("checkpoint", note), *((view.file, view.note) for view in self.views if view.note)]
+        self.cosigned = Cosignatures(signed, pins.log())
+        self.opened = Step(5, N_("statements open under admitted keys"))
+        self.rules = Step(6, N_("replay of the rules"))
+        self.state: TrustState = EMPTY
+        self._clock = Clock(self.rules)
+
+    def run(self, tick: Tick) -> None:
+        """See Structure."""
+        super().run(tick)
         self._clock.conclude()
         self.opened.skip(  # I30
             N_(
                 "DUAL_SIGNATURE: no second (SM2) signature stands beside the Ed25519 ones, since no agreement can demand it yet"
             )
         )
-        for step in (self.rebuilt, self.opened, self.rules):
-            step.detail = str(self.state.size)
+        self.opened.detail = self.rules.detail = str(self.state.size)
 
-    def _fold(self, entries: list[bytes]) -> None:
+    def read(self, start: int, entries: list[bytes]) -> None:
+        """See Structure."""
+        super().read(start, entries)
         for entry in entries:
-            self.genesis = self.genesis or digest(entry)
-            self._receipts.entry(self.state.size, entry)
             self.state, findings = apply(self.state, entry, self.state.size)
             if not findings:
                 self._clock.entry(self.state.size - 1, entry)
             for finding in findings:
                 (self.opened if finding.rule in ("I1", "I2") else self.rules).findings.append(finding)
-            seen = self._cosigned.at(self.state)
+            seen = self.cosigned.at(self.state)
             if seen and self.tree.roots.get(seen.size) == seen.root:
                 self._clock.checkpoint(seen)
 
-    def _conclude(self, files: TileFiles) -> None:
-        rooted = self.tree.root() == self._note.checkpoint.root
-        files.conclude(rooted)
-        if not rooted and not self.rebuilt.findings:
-            self.rebuilt.add("TREE_MISMATCH", N_("the entries do not lead to the signed root"), "tile/entries")
 
-
-def _compare_rest(step: Step, replay: Replay, evidence: Evidence, pins: Pins) -> None:
-    """The pinned first entry, and what statements say they had seen (only on a tree that was found right)."""
-    if replay.genesis and replay.genesis != pins.genesis:
-        step.add("GENESIS", N_("the first entry is not the pinned one"), "tile/entries/000")
+def _compare_rest(replay: Replay, evidence: Evidence) -> None:
+    """What statements say they had seen, only on a tree that was found right."""
     if replay.rebuilt.findings:
-        step.skip(N_("what statements had seen was not compared: the tree itself is wrong"))
+        replay.extends.skip(N_("what statements had seen was not compared: the tree itself is wrong"))
     else:
-        compare_seen(step, replay.state, evidence)
+        compare_seen(replay.extends, replay.state, evidence)

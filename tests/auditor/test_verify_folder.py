@@ -96,3 +96,21 @@ def test_the_command_speaks_both_languages_and_exits_as_documented(honest, run_c
     assert wrong.returncode == 1 and json.loads(wrong.stdout)["clean"] is False
     absent = run_command("auditor", "verify", str(folder / "no"), "--pins", str(pins_file), "--lang", "en")
     assert absent.returncode == 2 and len(absent.stderr.strip().splitlines()) == 3
+
+
+def test_the_structure_alone_is_checked_without_reading_what_entries_say(honest, tmp_path_factory, run_command):
+    trust, folder, pins = honest
+    pins_file = tmp_path_factory.mktemp("pins") / "pins.json"
+    pins_file.write_text(pins.model_dump_json(), encoding="utf-8")
+    asked = ("auditor", "verify", str(folder), "--pins", str(pins_file), "--structure", "--lang", "en")
+    whole = run_command(*asked)
+    assert whole.returncode == 0 and "what they say was not checked" in whole.stdout and "NOT_CHECKED" in whole.stdout
+    told = json.loads(run_command(*asked, "--json").stdout)
+    assert told["checked"] == "structure" and [step["number"] for step in told["steps"]] == [1, 3, 4]
+    assert run_command(*asked, "--report", "audit.pdf").returncode == 64
+    trust.consent(trust.firms[0], scope={"rounds_max": 10**6})  # broken in the rules, sound in the tree
+    trust.write(folder)
+    assert run_command(*asked).returncode == 0
+    bundle = next(folder.rglob("tile/entries/*.p/*"))
+    bundle.write_bytes(bundle.read_bytes()[:-1] + b" ")
+    assert run_command(*asked).returncode == 1
