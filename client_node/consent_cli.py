@@ -112,12 +112,14 @@ def _shown(home: Path) -> tuple[Settings, Mirror, Uplink, Terms]:
     """The node with the newest log, after the very text that is consented to was printed."""
     from client_node import consents
     from contracts.agreement import check_prose, prose
+    from contracts.reading import FINGERPRINT
 
     settings, mirror, _budget, uplink = connected(home)
     follow(mirror, uplink)
     terms = consents.active_terms(mirror)
     check_prose(terms)
     print(prose(terms, terminal.lang))
+    terminal.say(FINGERPRINT, origin=mirror.log.name, print=mirror.pins().fingerprint())
     return settings, mirror, uplink, terms
 
 
@@ -154,7 +156,7 @@ def show(
     """Works without the coordinator."""
     from client_node import consents
     from contracts.agreement import prose
-    from contracts.reading import page
+    from contracts.reading import FINGERPRINT, page
 
     settings, mirror, _budget = local(home)
     terms = consents.active_terms(mirror)
@@ -167,10 +169,14 @@ def show(
         terminal.json({"agreement": terms.digest(), "live": live, "events": said[::-1]})
         return OK
     if html:
-        html.write_text(page(terms, terminal.lang), encoding="utf-8")
+        pins = mirror.pins()
+        html.write_text(
+            page(terms, terminal.lang, origin=pins.origin, fingerprint=pins.fingerprint()), encoding="utf-8"
+        )
         terminal.ok(N_("page in {path}"), path=html)
     else:
         print(prose(terms, terminal.lang))
+        terminal.say(FINGERPRINT, origin=mirror.log.name, print=mirror.pins().fingerprint())
     if not live or event is None or event.consent.scope is None:
         terminal.note(N_("this member has not consented, or has withdrawn"))
         return OK

@@ -8,7 +8,10 @@ from itertools import groupby
 from typing import Any
 
 from contracts.agreement import Terms, prose
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, translator
+
+# Printed below the text, not part of it: whoever holds the paper compares it with what `client-node pins` and `auditor verify` print.
+FINGERPRINT = N_("This agreement stands in the log {origin}, fingerprint {print}.")
 
 # field of the terms -> its name for people; fields that differ in every version have none
 TERMS = {
@@ -103,17 +106,18 @@ def _text(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def page(terms: Terms, lang: Language) -> str:
-    """The prose as one page of HTML: no script, no style that is needed, every text escaped."""
+def page(terms: Terms, lang: Language, *, origin: str, fingerprint: str) -> str:
+    """The prose as one page of HTML, and which log it stands in: no script, no style that is needed, every text escaped."""
     text = prose(terms, lang)
     title = text.partition("\n")[0].removeprefix("# ")
     body = "\n".join(_block(kind, list(lines)) for kind, lines in groupby(text.splitlines(), _kind))
+    stands = translator("contracts", lang)(FINGERPRINT).format(origin=origin, print=fingerprint)
     language = "zh-CN" if lang == "zh" else "en"
     return (
         f'<!doctype html>\n<html lang="{language}">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)}</title><link rel="stylesheet" href="/style.css"></head>\n'
-        f"<body><main>\n{body}\n<p><small>{escape(terms.digest())}</small></p>\n</main></body></html>\n"
+        f"<body><main>\n{body}\n<p>{escape(stands)}</p>\n<p><small>{escape(terms.digest())}</small></p>\n</main></body></html>\n"
     )
 
 

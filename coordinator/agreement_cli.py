@@ -86,18 +86,21 @@ def show(
 ) -> int:
     """The text follows from the fields."""
     from contracts.agreement import prose
-    from contracts.reading import page
+    from contracts.reading import FINGERPRINT, page
     from coordinator import agreements
 
-    state = office_of(home).log.state()
+    log = office_of(home).log
+    state = log.state()
     name, record = agreements.find(state, version)
     if as_json:
         terminal.json({"digest": name, "state": record.state, "terms": record.terms.model_dump(mode="json")})
     elif html:
-        html.write_text(page(record.terms, terminal.lang), encoding="utf-8")
+        shown = page(record.terms, terminal.lang, origin=log.key.name, fingerprint=log.fingerprint())
+        html.write_text(shown, encoding="utf-8")
         terminal.ok(N_("page in {path}"), path=html)
     else:
         print(prose(record.terms, terminal.lang))
+        terminal.say(FINGERPRINT, origin=log.key.name, print=log.fingerprint())
         for held in sorted(state.agreements.values(), key=lambda r: r.index):
             terminal.say(N_("version {version}: {state}"), version=held.terms.version, state=_(STATES[held.state]))
     return OK

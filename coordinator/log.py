@@ -29,6 +29,7 @@ from contracts.checkpoint import (
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.merkle import Tree, leaf_hash
+from contracts.pins import fingerprint
 from contracts.rules.findings import Finding
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
@@ -162,6 +163,11 @@ class Log:
     def key(self) -> NoteKey:
         """The log's verifier key."""
         return NoteKey(self._settings.origin, LOG_KEY, self._settings.log_key.public_key())
+
+    def fingerprint(self) -> str:
+        """Which log this is, as two people compare it aloud."""
+        [first] = self.entries(0, 1)
+        return fingerprint(self.key.name, self.key.vkey(), digest(first))
 
     def publish(self) -> Note:
         """The newest checkpoint, signed. Its entries are committed before it is signed, and (size, root) is

@@ -47,7 +47,9 @@ def pages(office: Office) -> APIRouter:
         state = office.log.state()
         if state.newest_agreement is None:
             return HTMLResponse("", 404, headers=_CSP)
-        return HTMLResponse(page(state.agreements[state.newest_agreement].terms, _wanted(request, lang)), headers=_CSP)
+        terms, log = state.agreements[state.newest_agreement].terms, office.log
+        html = page(terms, _wanted(request, lang), origin=log.key.name, fingerprint=log.fingerprint())
+        return HTMLResponse(html, headers=_CSP)
 
     @router.get("/models/{run}")
     def model_card(request: Request, run: str, lang: str = "") -> PlainTextResponse:

@@ -18,7 +18,9 @@ from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
+import auditor.models
 import contracts.envelope
+import contracts.receipts
 import contracts.rules.fold
 import simulator
 from auditor.evidence import Evidence, Folder
@@ -127,7 +129,7 @@ def remembering() -> Iterator[None]:
     def known(keyid: str, sig: bytes, message: bytes) -> bool:
         return verifies(keys[keyid], sig, message)
 
-    keys = {}
+    keys, opened, parsed = {}, cache(open_entry), cache(parse)
 
     def checked(public, sig, message):  # type: ignore[no-untyped-def]
         keyid = key_id(public)
@@ -137,8 +139,9 @@ def remembering() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(contracts.envelope, "verifies", checked))
         stack.enter_context(patch("contracts.checkpoint.verifies", checked))
-        stack.enter_context(patch.object(contracts.rules.fold, "open_entry", cache(open_entry)))
-        stack.enter_context(patch.object(contracts.rules.fold, "parse", cache(parse)))
+        for module in (contracts.rules.fold, contracts.receipts, auditor.models):
+            stack.enter_context(patch.object(module, "open_entry", opened))
+            stack.enter_context(patch.object(module, "parse", parsed))
         yield
 
 

@@ -119,11 +119,12 @@ class Reader(HTMLParser):
 def test_the_page_says_what_the_text_says_and_nothing_in_it_runs(trust, lang):
     evil = with_prose(trust.terms.model_copy(update={"law": "<script>alert(1)</script> & more"}))
     reader = Reader()
-    html = page(evil, lang)
+    html = page(evil, lang, origin="chamber.test/consent-log", fingerprint="AB12 CD34")
     reader.feed(html)
     assert reader.open == [] and "<script" not in html
     for line in prose(evil, lang).splitlines():
         assert line.strip("# -") in reader.text
+    assert "chamber.test/consent-log" in reader.text and "AB12 CD34" in reader.text
 
 
 DSP = "https://w3id.org/dspace/2025/1/"
