@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from gettext import GNUTranslations
 from importlib.resources import files
 from typing import Literal
 
@@ -40,20 +39,24 @@ def translator(package: str, lang: Language) -> Callable[[str], str]:
     """Sentence in English -> sentence in `lang`, from the catalogues of `package` and of `contracts`."""
     if lang == "en":
         return str
-    shared, own = _catalogue("contracts"), _catalogue(package)
-    own.add_fallback(shared)
-    return own.gettext
+    known = {**_catalogue("contracts"), **_catalogue(package)}
+    return lambda sentence: known.get(sentence, sentence)
 
 
-def _catalogue(package: str) -> GNUTranslations:
-    from babel.messages.mofile import write_mo
-    from babel.messages.pofile import read_po
-
-    compiled = io.BytesIO()
-    with files(package).joinpath("locale/zh_CN.po").open("rb") as source:
-        write_mo(compiled, read_po(source, locale="zh_CN"))
-    compiled.seek(0)
-    return GNUTranslations(compiled)
+def _catalogue(package: str) -> dict[str, str]:
+    """Sentences of a package's zh_CN.po. Reads what our own catalogues hold (no plurals, no contexts): 30 MB less to install."""
+    found: dict[str, str] = {}
+    held, field = {"msgid": "", "msgstr": ""}, ""
+    text = files(package).joinpath("locale/zh_CN.po").read_text(encoding="utf-8")
+    for line in [*text.splitlines(), 'msgid ""']:
+        word, _, rest = line.partition(" ")
+        if word == "msgid" and held["msgid"] and held["msgstr"]:
+            found[held["msgid"]] = held["msgstr"]
+        if word in held:
+            field, line, held[word] = word, rest, ""
+        if line.startswith('"'):
+            held[field] += json.loads(line)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

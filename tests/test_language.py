@@ -9,6 +9,8 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from contracts.wording import translator
+
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = (
     "contracts",
@@ -29,6 +31,15 @@ def sentences(package):
 def catalogue(package):
     with (ROOT / package / "locale" / "zh_CN.po").open("rb") as file:
         return {entry.id: entry for entry in read_po(file, locale="zh_CN") if entry.id}
+
+
+@pytest.mark.parametrize("package", [*PARTIES, "contracts"])
+def test_the_small_reader_of_catalogues_reads_what_babel_reads(package):
+    translate = translator(package, "zh")
+    assert {text: translate(text) for text in catalogue(package)} == {
+        text: entry.string for text, entry in catalogue(package).items()
+    }
+    assert translate("a sentence that nobody wrote") == "a sentence that nobody wrote"
 
 
 def fields(text):

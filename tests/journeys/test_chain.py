@@ -232,6 +232,28 @@ def test_the_status_page_speaks_both_languages_under_a_strict_policy(cluster):
         assert client.get(f"{cluster.url}/v1/head?after=0").status_code == 403
 
 
+def test_one_fingerprint_stands_on_the_agreement_in_the_pins_and_before_the_auditor(cluster, tmp_path):
+    home, chamber = cluster.homes[0], "chamber"
+    cluster.command("client_node", "pins", "--out", tmp_path / "pins.json", home=home)
+    print_of_pins = Pins.model_validate_json((tmp_path / "pins.json").read_bytes()).fingerprint()
+    assert len(print_of_pins.split()) == 8
+    cluster.command("client_node", "consent", "show", "--html", tmp_path / "member.html", home=home)
+    cluster.command("coordinator", "agreement", "show", "--html", tmp_path / "office.html", home=chamber)
+    with httpx.Client(verify=False, trust_env=False) as client:
+        served = client.get(f"{cluster.url}/agreement")
+    cluster.command("auditor", "mirror", cluster.url, tmp_path / "mirror", "--pins", tmp_path / "pins.json")
+    printed = {
+        "pins": cluster.command("client_node", "pins", "--out", tmp_path / "again.json", home=home),
+        "agreement at the member's": cluster.command("client_node", "consent", "show", home=home),
+        "agreement at the office": cluster.command("coordinator", "agreement", "show", home=chamber),
+        "auditor without pins": cluster.command("auditor", "verify", tmp_path / "mirror", ok=(2,)),
+        "member's page": (tmp_path / "member.html").read_text(encoding="utf-8"),
+        "office's page": (tmp_path / "office.html").read_text(encoding="utf-8"),
+        "served page": served.text,
+    }
+    assert {name for name, text in printed.items() if print_of_pins not in text} == set()
+
+
 def test_an_order_over_the_agreed_budget_is_refused(cluster):
     with pytest.raises(StepFailed, match="OVER_BUDGET"):
         cluster.command("coordinator", "order", "risk", "--epsilon", "8", "--yes", home="chamber")
