@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from auditor.evidence import SIZE_LIMIT, Evidence, Folder, required
+from auditor.evidence import SIZE_LIMIT, Evidence, Folder, Served, required
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 
@@ -53,7 +53,16 @@ def _header(path: str, size: int) -> bytes:
     """The one spelling of a member's header."""
     member = tarfile.TarInfo(path)
     member.size, member.mode, member.mtime = size, 0o644, 0
-    return member.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    try:
+        return member.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    except (UnicodeError, ValueError) as error:
+        raise Malformed(
+            N_("{path} cannot stand in a pack"),
+            why=N_("its name is too long, or holds other than ASCII characters"),
+            do=N_("give the file another name"),
+            code="PACK",
+            path=path,
+        ) from error
 
 
 class Pack:
@@ -70,7 +79,7 @@ class Pack:
             try:
                 member = tarfile.TarInfo.frombuf(header, "ascii", "strict")
                 spelled = header == _header(member.name, member.size)
-            except (tarfile.HeaderError, UnicodeError, ValueError):
+            except (tarfile.HeaderError, UnicodeError, ValueError, Malformed):
                 spelled = False
             if not spelled or member.name <= last or not is_evidence(member.name) or member.size > SIZE_LIMIT:
                 raise self._damaged(file.tell())
@@ -115,12 +124,17 @@ def pack_digest(path: Path) -> str:
     return f"sha256:{hasher.hexdigest()}"
 
 
-def digest_as_pack(evidence: Evidence) -> str:
-    """The digest that the pack of this evidence has, whether it was packed or lies in a folder."""
+def digest_as_pack(evidence: Evidence) -> str | None:
+    """The digest that the pack of this evidence has, whether it was packed or lies in a folder; None if none can be made."""
+    if isinstance(evidence, Served):
+        return None
     hasher = hashlib.sha256()
-    for path in sorted(path for path in evidence.paths() if is_evidence(path)):
-        for block in _blocks(path, evidence.read(path) or b""):
-            hasher.update(block)
+    try:
+        for path in sorted(path for path in evidence.paths() if is_evidence(path)):
+            for block in _blocks(path, evidence.read(path) or b""):
+                hasher.update(block)
+    except Malformed:
+        return None
     hasher.update(bytes(2 * BLOCK))
     return f"sha256:{hasher.hexdigest()}"
 

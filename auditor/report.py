@@ -103,7 +103,7 @@ def _scope(findings: dict[str, Any], translate: Translate, signer: str | None) -
         (N_("root"), findings["root"]),
         (N_("seen by a quorum of witnesses at"), findings["seen_at"] or translate(N_("no quorum has seen it"))),
         (N_("judged by the pins of member"), f"{pins['member']} ({pins['size']})"),
-        (N_("evidence, as one pack"), findings["pack"] or translate(N_("read at an address: there is no file"))),
+        (N_("evidence, as one pack"), findings["pack"] or translate(N_("there is no pack of it"))),
         (N_("signed with key"), signer or translate(N_("unsigned working copy"))),
     ]
     head = [translate(N_("what")), translate(N_("value"))]

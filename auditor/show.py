@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from auditor.evidence import Evidence, Served
+from auditor.evidence import Evidence
 from auditor.faults import SEVERITIES, TITLES, group, severity
 from auditor.findings import FileFinding, Step, Verdict
 from auditor.history import namer
@@ -96,7 +96,7 @@ def as_dict(verdict: Verdict, pins: Pins, evidence: Evidence, chinese: Callable[
         "seen_at": None if verdict.seen_at is None else time_text(datetime.fromtimestamp(verdict.seen_at, UTC)),
         "origin": pins.origin,
         "pins": {"fingerprint": pins.fingerprint(), "member": pins.member, "size": pins.size},
-        "pack": None if isinstance(evidence, Served) else digest_as_pack(evidence),
+        "pack": digest_as_pack(evidence),
         "steps": [_step(step, chinese) for step in verdict.steps],
         "originals": of,
         "sample": [

@@ -54,6 +54,17 @@ def test_every_altered_byte_of_a_pack_is_found_or_refused(told):
             assert error.code == "PACK"
 
 
+def test_a_name_that_no_pack_can_hold_is_refused_there_and_hinders_no_check(told, run_command):
+    _, folder, pins = told
+    (folder / "receipts").mkdir()
+    (folder / "receipts" / "机械厂.tlog-proof").write_text("-", encoding="utf-8")
+    with pytest.raises(Malformed, match="cannot stand in a pack"):
+        packed(folder)
+    (folder.parent / "pins.json").write_text(pins.model_dump_json(), encoding="utf-8")
+    judged = run_command("auditor", "verify", str(folder), "--pins", str(folder.parent / "pins.json"), "--json")
+    assert judged.returncode == 1 and json.loads(judged.stdout)["pack"] is None
+
+
 @pytest.mark.parametrize("cut", [1, 512, 1024, 5000])
 def test_a_pack_that_was_cut_off_is_refused(told, cut):
     pack = packed(told[1])
