@@ -1,5 +1,5 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs storm faults flips golden start judges release
+.PHONY: setup demo test check slow bench docs storm node-storm faults flips golden start judges release browser
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
