@@ -1,7 +1,7 @@
 """Risk and demand on real public data: each member alone, federated without noise, federated with privacy.
 
     python -m benchmarks.first_run --data ../shared/data            in this process
-    python -m benchmarks.first_run --data ../shared/data --nodes    and one risk row over real node processes
+    python -m benchmarks.first_run --data ../shared/data --nodes    and a row a task over eight real node processes
 
 Risk: UCI credit default, 20 members, split of the data set's README (train + validation to learn, test to score).
 Demand: Texas hospitality by chain, protocol of its README (benchmarks.demand has every method and bar).
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,8 @@ import polars as pl
 from benchmarks.demand import losses
 from benchmarks.demand_methods import home_votes, kind_of, network, three
 from benchmarks.demand_protocol import Setting, texas
-from benchmarks.demand_tuning import training_rows, tune
-from contracts.artefact import read_artefact
-from demo.cluster import Cluster
+from benchmarks.demand_tuning import schema_of, training_rows, tune
+from benchmarks.nodes import released
 from engine.demand import start
 from engine.risk.task import auroc, probability
 from engine.table import Column, TableSchema
@@ -36,6 +34,8 @@ from privacy.mechanisms import LatticeGaussian
 from privacy.step import advance, start_state
 
 _KEY = b"benchmark: public data, no secret"
+NODES = 8
+OVER_NODES = f"{NODES} node processes, epsilon 1"
 _LOGS = ("LIMIT_BAL", *(f"BILL_AMT{i}" for i in range(1, 7)), *(f"PAY_AMT{i}" for i in range(1, 7)))
 
 
@@ -110,10 +110,9 @@ def federate(task: Any, schema: TableSchema, members: list[Member], epsilon: str
 
 
 def table(task: Any, schema: TableSchema, members: list[Member], rows: dict[str, list[Model]]) -> list[dict[str, Any]]:
-    """One line a method: mean loss over members, pooled AUROC for risk, and how many members are worse than alone."""
-    alone = [
-        task.evaluate(model, member.test, schema)["loss"] for model, member in zip(rows["alone"], members, strict=True)
-    ]
+    """One line a method: mean loss, pooled AUROC for risk, and how many members do worse than by the first method."""
+    first, *_ = rows.values()
+    alone = [task.evaluate(model, member.test, schema)["loss"] for model, member in zip(first, members, strict=True)]
     lines = []
     for name, models in rows.items():
         losses = [
@@ -137,63 +136,24 @@ def _pooled_auroc(models: list[Model], members: list[Member]) -> float:
     return auroc(np.concatenate(scores), np.concatenate([m.test.y for m in members]))
 
 
-def over_nodes(
-    frames: dict[str, tuple[pl.DataFrame, pl.DataFrame]], schema: TableSchema, epsilon: str, count: int
-) -> Model:
-    """The same run over TrustGrid: `count` members as real processes, driven by the public commands."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        (folder / "schema.json").write_bytes(schema.to_bytes())
-        with Cluster(folder, "en") as cluster:
-            cluster.command(
-                "coordinator", "init", "--name", "Bench", "--domain", "localhost", "--url", cluster.url, home="chamber"
-            )
-            cluster.command(
-                "coordinator",
-                "agreement",
-                "--task",
-                "risk",
-                "--schema",
-                folder / "schema.json",
-                "--epsilon-run",
-                epsilon,
-                home="chamber",
-            )
-            cluster.serve()
-            for number, (name, (learn, _)) in enumerate(list(frames.items())[:count], 1):
-                own = folder / "data" / name
-                own.mkdir(parents=True)
-                learn.select([c.name for c in schema.columns]).write_csv(own / schema.file)
-                cluster.run_node(cluster.join(number, name, own))
-            words = ("--family", "gradients", "--epsilon", epsilon, "--yes", "--wait")
-            cluster.command("coordinator", "order", "risk", *words, home="chamber")
-            status = cluster.json("client_node", "status", home="node-01")
-            cluster.command("client_node", "score", "--json", home="node-01")
-            path = cluster.home("node-01") / "documents" / status["released"][0]["model"].removeprefix("sha256:")
-            shape = load("risk").design(schema, "gradients", 0).shape
-            return Model(shape, read_artefact(path.read_bytes(), "model", "d").values)
-
-
 def main() -> None:
     """Print one table and, with --json, the same as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--nodes", action="store_true", help="also eight real node processes for risk")
+    parser.add_argument("--nodes", action="store_true", help="also eight real node processes a task")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     lines: list[dict[str, Any]] = []
     risk, schema, frames = load("risk"), uci_schema(), uci(chosen.data, chosen.seed)
     members = [Member(risk.prepare(learn, schema), risk.prepare(test, schema)) for learn, test in frames.values()]
     lines += _methods(risk, schema, members)
+    setting = texas(chosen.data, "chain")
     if chosen.nodes:
-        model = over_nodes(frames, schema, "1", 8)
-        eight = {
-            "alone": [risk.fit_alone(m.train, schema) for m in members[:8]],
-            "8 node processes, gradients, eps 1": [model] * 8,
-        }
-        lines += table(risk, schema, members[:8], eight)
-    lines += demand_lines(texas(chosen.data, "chain"))
+        lines += risk_over_nodes(schema, frames)
+    lines += demand_lines(setting)
+    if chosen.nodes:
+        lines += demand_over_nodes(setting)
     if chosen.json:
         print(json.dumps(lines, indent=1))
         return
@@ -204,14 +164,49 @@ def main() -> None:
         )
 
 
+def risk_over_nodes(schema: TableSchema, frames: dict[str, tuple[pl.DataFrame, pl.DataFrame]]) -> list[dict[str, Any]]:
+    """Eight card issuers as processes, and the same eight alone."""
+    risk, eight = load("risk"), dict(list(frames.items())[:NODES])
+    members = [Member(risk.prepare(learn, schema), risk.prepare(test, schema)) for learn, test in eight.values()]
+    model = released(schema, {name: learn for name, (learn, _) in eight.items()}, "1")
+    alone = [risk.fit_alone(member.train, schema) for member in members]
+    return table(risk, schema, members, {f"alone, {NODES} of them": alone, OVER_NODES: [model] * NODES})
+
+
 def demand_lines(setting: Setting) -> list[dict[str, Any]]:
     """Texas chains: the average of three simple forecasts at home, the public start, and its head tuned together."""
-    rows, sold = training_rows(setting), np.nansum(setting.targets(setting.test), axis=(1, 2))
+    rows = training_rows(setting)
     heads = {"start, untuned": start.head(kind_of(setting))} | {
         f"federated, {label}": tune(setting, rows, epsilon)
         for label, epsilon in (("no noise", None), ("epsilon 4 a series", "4"), ("epsilon 1 a series", "1"))
     }
-    made = {"alone": three(setting, home_votes(setting))} | {n: network(setting, head) for n, head in heads.items()}
+    return _demand_table(setting, "alone", heads)
+
+
+def demand_over_nodes(setting: Setting) -> list[dict[str, Any]]:
+    """The eight largest chains as processes, each with the months before the first test origin, and the same alone."""
+    names, counts = np.unique(setting.member, return_counts=True)
+    eight = setting.only(np.flatnonzero(np.isin(setting.member, names[np.argsort(-counts, kind="stable")[:NODES]])))
+    tables = {name: _months(eight.only(np.flatnonzero(eight.member == name))) for name in eight.members()}
+    head = released(schema_of(setting), tables, "1").values
+    return _demand_table(eight, f"alone, {NODES} of them", {OVER_NODES: head})
+
+
+def _months(own: Setting) -> pl.DataFrame:
+    """The table a member would bring: what had been sold when the training origins end."""
+    known = max(own.training) + own.horizon
+    rows = [
+        (str(name), f"{(own.first + t) // 12}-{(own.first + t) % 12 + 1:02d}", float(own.values[s, t]))
+        for s, name in enumerate(own.series)
+        for t in range(known)
+        if np.isfinite(own.values[s, t])
+    ]
+    return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
+
+
+def _demand_table(setting: Setting, alone: str, heads: dict[str, array[float]]) -> list[dict[str, Any]]:
+    sold = np.nansum(setting.targets(setting.test), axis=(1, 2))
+    made = {alone: three(setting, home_votes(setting))} | {n: network(setting, head) for n, head in heads.items()}
     named = [np.flatnonzero(setting.member == name) for name in setting.members()]
     wql = {n: [float(losses(setting, [one])[r].sum() / sold[r].sum()) for r in named] for n, one in made.items()}
     return [
@@ -219,7 +214,7 @@ def demand_lines(setting: Setting) -> list[dict[str, Any]]:
             "task": "demand",
             "method": name,
             "mean loss": round(float(np.mean(each)), 4),
-            "worse than alone": sum(a > b * 1.0001 for a, b in zip(each, wql["alone"], strict=True)),
+            "worse than alone": sum(a > b * 1.0001 for a, b in zip(each, wql[alone], strict=True)),
             "members": len(named),
         }
         for name, each in wql.items()

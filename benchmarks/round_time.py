@@ -8,19 +8,16 @@ TLS, signed requests, witnessed round-open, OpenDP noise, ledger and log and the
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import numpy as np
 import polars as pl
 
+from benchmarks.nodes import chamber
 from contracts.checkpoint import parse_note
-from demo.cluster import Cluster
 from engine.rounds import Asked, LocalGrid, client_app, invitation, read_values
 from engine.table import TableSchema
 from engine.task import load, plan_for
@@ -47,24 +44,8 @@ def sales(seed: int) -> pl.DataFrame:
 
 def over_processes(secure_sum: str) -> list[float]:
     """Seconds from one closed round to the next, as the growing log shows them."""
-    with tempfile.TemporaryDirectory() as place, Cluster(Path(place), "en") as cluster:
-        folder = Path(place)
-        (folder / "schema.json").write_bytes(schema().to_bytes())
-        cluster.command(
-            "coordinator", "init", "--name", "Bench", "--domain", "localhost", "--url", cluster.url, home="chamber"
-        )
-        draft = folder / "agreement.json"
-        words = ("--task", "demand", "--schema", folder / "schema.json", "--out", draft)
-        cluster.command("coordinator", "agreement", "draft", *words, home="chamber")
-        terms = json.loads(draft.read_text(encoding="utf-8")) | {"secure_sum": secure_sum}
-        draft.write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
-        cluster.command("coordinator", "agreement", "publish", draft, "--yes", home="chamber")
-        cluster.serve()
-        for number in (1, 2, 3):
-            own = folder / f"data-{number}"
-            own.mkdir()
-            sales(number).write_csv(own / "sales.csv")
-            cluster.run_node(cluster.join(number, f"member {number}", own))
+    tables = {f"member {number}": sales(number) for number in (1, 2, 3)}
+    with chamber(schema(), tables, secure_sum=secure_sum) as cluster:
         seen: dict[int, float] = {}
         watch = threading.Thread(target=_watch, args=(cluster.url, seen, stop := threading.Event()))
         watch.start()
