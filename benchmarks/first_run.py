@@ -23,12 +23,11 @@ from benchmarks.demand import losses
 from benchmarks.demand_methods import home_votes, kind_of, network, three
 from benchmarks.demand_protocol import Setting, texas
 from benchmarks.demand_tuning import schema_of, training_rows, tune
-from benchmarks.nodes import released
+from benchmarks.nodes import plan_of, released
 from engine.demand import start
 from engine.risk.task import auroc, probability
 from engine.table import Column, TableSchema
-from engine.task import Model, load, plan_for
-from privacy.curves import rho_cap
+from engine.task import Model, load
 from privacy.encoding import add
 from privacy.mechanisms import LatticeGaussian
 from privacy.step import advance, start_state
@@ -90,15 +89,7 @@ def uci(data: Path, seed: int) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
 
 def federate(task: Any, schema: TableSchema, members: list[Member], epsilon: str | None) -> Model:
     """The product's rounds in this process; None = the same sums on the grid without noise."""
-    plan = plan_for(
-        task,
-        schema,
-        family=task.families[0],
-        releases=0,
-        rho_nano=rho_cap(epsilon or "8", "1e-6"),
-        delta="1e-6",
-        members=len(members),
-    )
+    plan = plan_of(schema, len(members), epsilon or "8")
     noise = LatticeGaussian(plan)
     release = noise.release if epsilon else (lambda total: array("q", total.tobytes()))
     model = task.start(schema, plan.shape.family)

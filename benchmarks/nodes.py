@@ -10,10 +10,21 @@ from pathlib import Path
 
 import polars as pl
 
+from client_node.console import local
+from client_node.mirror import document
 from contracts.artefact import read_artefact
 from demo.cluster import Cluster
 from engine.table import TableSchema
-from engine.task import Model, load
+from engine.task import Model, load, plan_for
+from privacy.curves import rho_cap
+from privacy.plan import ReleasePlan
+
+
+def plan_of(schema: TableSchema, members: int, epsilon: str) -> ReleasePlan:
+    """What a run in the task's own family with its own number of rounds releases."""
+    task, rho_nano = load(schema.task), rho_cap(epsilon, "1e-6")
+    family = task.families[0]
+    return plan_for(task, schema, family=family, releases=0, rho_nano=rho_nano, delta="1e-6", members=members)
 
 
 @contextmanager
@@ -45,8 +56,7 @@ def released(schema: TableSchema, tables: Mapping[str, pl.DataFrame], epsilon: s
     with chamber(schema, tables, epsilon=epsilon) as cluster:
         order = ("order", schema.task, "--epsilon", epsilon, "--yes", "--wait")
         cluster.command("coordinator", *order, home="chamber")
-        (newest, *_) = cluster.json("client_node", "status", home="node-01")["released"]
-        path = cluster.home("node-01") / "documents" / newest["model"].removeprefix("sha256:")
-        task = load(schema.task)
-        shape = task.design(schema, task.families[0], 0).shape
-        return Model(shape, read_artefact(path.read_bytes(), "model", "d").values)
+        settings, mirror, _ = local(cluster.home("node-01"))
+        run = next(run for run in mirror.state.runs_in_order() if run.release)
+        values = read_artefact(document(settings, None, run.release.model), "model", "d").values
+    return Model(run.order.plan.shape, values)
