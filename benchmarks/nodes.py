@@ -54,8 +54,9 @@ def chamber(
 def released(schema: TableSchema, tables: Mapping[str, pl.DataFrame], epsilon: str) -> Model:
     """The model of one run over TrustGrid in the task's own family, as the first node holds it."""
     with chamber(schema, tables, epsilon=epsilon) as cluster:
-        order = ("order", schema.task, "--epsilon", epsilon, "--yes", "--wait")
+        order = ("order", schema.task, "--epsilon", epsilon, "--yes", "--spend-anyway", "--wait")
         cluster.command("coordinator", *order, home="chamber")
+        cluster.command("client_node", "forecast" if schema.task == "demand" else "score", home="node-01")
         settings, mirror, _ = local(cluster.home("node-01"))
         run = next(run for run in mirror.state.runs_in_order() if run.release)
         values = read_artefact(document(settings, None, run.release.model), "model", "d").values
