@@ -24,15 +24,15 @@ def by_period(lines: pl.DataFrame, schema: TableSchema, closed_on: date) -> pl.D
     who, when, what = (schema.one(kind).name for kind in ("id", "period", "number"))
     every = "1w" if schema.options.get("season") == 52 else "1mo"
     end = pl.Series([closed_on + timedelta(days=1)]).dt.truncate(every).item()
-    whole = lines.with_columns(at=pl.col("day").dt.truncate(every)).filter(pl.col("at") < end)
-    if whole.is_empty():
+    first = lines.lazy().select(pl.col("day").min()).collect().item()
+    if first is None or first >= end:
         return pl.DataFrame(schema={who: pl.String, when: pl.String, what: pl.Float64})
-    first = whole["day"].min()
-    assert isinstance(first, date)
     start = pl.Series([first]).dt.truncate(every).item()
     if (first - start).days >= _FIRST_DAYS:
-        whole = whole.filter(pl.col("at") > start)
-    summed = whole.group_by("series", "at").agg(sold=pl.col("sold").sum().clip(0.0))
+        start = pl.Series([start]).dt.offset_by(every).item()
+    dated = lines.lazy().select("series", "sold", at=pl.col("day").dt.truncate(every))  # lazily: exports are long
+    whole = dated.filter(pl.col("at").is_between(start, end, closed="left"))
+    summed = whole.group_by("series", "at").agg(sold=pl.col("sold").sum().clip(0.0)).collect()
     begun = summed.group_by("series").agg(pl.col("at").min())
     known = begun.with_columns(pl.date_ranges("at", pl.lit(end), every, closed="left").alias("at")).explode("at")
     filled = known.join(summed, on=["series", "at"], how="left").with_columns(pl.col("sold").fill_null(0.0))
