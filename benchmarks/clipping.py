@@ -117,12 +117,15 @@ def ours(rows_a_unit: int, make: Callable[[Layer], nn.Module], x: Tensor, y: Ten
             (x[rows], y[rows], blocks(names, b"key", max_rows=rows_a_unit, max_units=-(-len(rows) // rows_a_unit)))
         )
 
+    flat = torch.from_numpy(flat_parameters(model))
+    held = list(model.parameters())
+    for parameter, part in zip(held, flat.split([p.numel() for p in held]), strict=True):
+        parameter.data = part.view(parameter.shape)
+
     def epoch() -> None:
-        held = list(model.parameters())
         for inputs, labels, units in given:
             total = torch.from_numpy(clipped.sum(loss, inputs, labels, units))
-            for parameter, part in zip(held, total.split([p.numel() for p in held]), strict=True):
-                parameter.add_(part.view(parameter.shape), alpha=-RATE / batch / 2**20)
+            flat.add_(total, alpha=-RATE / batch / 2**20)
 
     return epoch
 

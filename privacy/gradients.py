@@ -9,6 +9,7 @@ clipped as a whole: its gradient is that of the *mean* loss over its rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
@@ -26,16 +27,24 @@ class TapLinear(nn.Linear):  # type: ignore[misc]  # the type checker does not r
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, dtype=torch.float64)
-        self.tape: list[tuple[TapLinear, Tensor, Tensor]] | None = None
+        self.tape = _Tape()
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, inputs)` -> `(batch, outputs)`."""
         z = functional.linear(x, self.weight, self.bias)
-        if self.tape is not None:
+        if self.tape.runs:
             if not z.requires_grad:
                 z.requires_grad_(True)
-            self.tape.append((self, x, z))
+            self.tape.taps.append((self, x, z))
         return z
+
+
+@dataclass(slots=True)
+class _Tape:
+    """What the layers of one model saw in one forward pass: (layer, input, pre-activation)."""
+
+    runs: bool = False
+    taps: list[tuple[TapLinear, Tensor, Tensor]] = field(default_factory=list)
 
 
 class Clipped:
@@ -56,81 +65,76 @@ class Clipped:
             raise ValueError("two layers share a parameter: the norm of a unit has cross terms")
         if layers_of(model) != shape.layers:
             raise ValueError(f"the plan is for layers {shape.layers}, the model has {layers_of(model)}")
+        self._tape = _Tape()
+        for layer in self._layers:
+            layer.tape = self._tape
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        self._model, self._shape, self._clip = model, shape, float(shape.clip)
-        self._step = step_size(shape.clip, grid_bits)
+        step = step_size(shape.clip, grid_bits)
+        self._model, self._most, self._reach = model, 1.0 / step, float(shape.clip) / step
+        self._gathered, self._scratch = (torch.empty(0, dtype=torch.float64) for _ in "ab")  # fresh memory is dear
+        self._flat = torch.empty(shape.length(), dtype=torch.float64)
+        parts = self._flat.split([p.numel() for p in model.parameters()])
+        self._places = {id(p): part.view(p.shape) for p, part in zip(model.parameters(), parts, strict=True)}
 
     def sum(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, units: Blocks) -> np.ndarray:
         """Flat int64 grid sum `(parameters,)` in the order of `flat_parameters`; zeros if there is no unit.
 
         `loss(model(x), y)` gives one loss a row. A unit with a value that is not finite contributes zero.
-        Each bucket of units is summed in float64 and rounded to the grid once; buckets add exactly.
+        Each bucket of units is summed in float64 and rounded to the grid once; buckets add exactly, since a plan's
+        2e6 units of 2**24 steps stay below 2**53.
         """
-        total = torch.zeros(self._shape.length(), dtype=torch.int64)
-        flat = torch.empty(self._shape.length(), dtype=torch.float64)
-        places = self._views(flat)
-        for part, count in units.batches():
+        total = torch.zeros_like(self._flat)
+        for part, count in units.batches:
             rows = torch.from_numpy(units.rows[part])
-            grouped = _Grouped(units.unit[part] - units.unit[part.start], count)
-            self._batch(loss, x[rows], y[rows], grouped, places)
-            total += flat.round_().to(torch.int64)
-        summed: np.ndarray = total.numpy()
+            inputs = torch.index_select(x, 0, rows, out=self._gathered.resize_(len(rows), *x.shape[1:]))
+            self._batch(loss, inputs, y[rows], _Grouped(units.unit[part], count))
+            total += self._flat.round_()
+        summed: np.ndarray = total.to(torch.int64).numpy()
         return summed
 
-    def _batch(
-        self,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        x: Tensor,
-        y: Tensor,
-        units: _Grouped,
-        places: dict[int, Tensor],
-    ) -> None:
-        """Write the clipped sum of one bucket, in grid steps but not yet rounded, into `places`."""
-        taps, backs = self._backprops(loss, x, y)
+    def _batch(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, units: _Grouped) -> None:
+        """Write the clipped sum of one bucket, in grid steps but not yet rounded, into the flat buffer."""
+        layers, inputs, backs = self._backprops(loss, x, y)
         backs = units.weighted(backs)
-        square = units.squares([(a, b) for (_, a, _), b in zip(taps, backs, strict=True)])
-        scale, bad = (square.rsqrt() * self._clip).clamp_(max=1.0).div_(self._step), None
+        square = units.squares(inputs, backs)
+        scale, bad = (square.rsqrt() * self._reach).clamp_(max=self._most), None
         if not isfinite(float(square.sum())):
             good = torch.isfinite(square)
             scale, bad = torch.where(good, scale, 0.0), ~units.spread(good)[:, None]
         scale = units.spread(scale)
-        for (layer, a, _), b in zip(taps, backs, strict=True):
+        for layer, a, b in zip(layers, inputs, backs, strict=True):
             if bad is not None:  # 0 * inf would be NaN, so mask both
                 b, a = b.masked_fill(bad, 0.0), a.masked_fill(bad, 0.0)
-            torch.mv(b.t(), scale, out=places[id(layer.bias)])
+            torch.mv(b.t(), scale, out=self._places[id(layer.bias)])
             # scale the narrower side, never in place: two layers may hold the same tensor
-            b, a = (b * scale[:, None], a) if b.shape[1] <= a.shape[1] else (b, a * scale[:, None])
-            torch.mm(b.t(), a, out=places[id(layer.weight)])
-
-    def _views(self, flat: Tensor) -> dict[int, Tensor]:
-        """The part of `flat` that holds each parameter, by the parameter's identity."""
-        held = list(self._model.parameters())
-        parts = flat.split([p.numel() for p in held])
-        return {id(p): part.view(p.shape) for p, part in zip(held, parts, strict=True)}
+            narrow = b if b.shape[1] <= a.shape[1] else a
+            scaled = torch.mul(narrow, scale[:, None], out=self._scratch.resize_(narrow.shape))
+            b, a = (scaled, a) if narrow is b else (b, scaled)
+            torch.mm(b.t(), a, out=self._places[id(layer.weight)])
 
     def _backprops(
         self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
-    ) -> tuple[list[tuple[TapLinear, Tensor, Tensor]], list[Tensor]]:
-        taps: list[tuple[TapLinear, Tensor, Tensor]] = []
-        for layer in self._layers:
-            layer.tape = taps
+    ) -> tuple[list[TapLinear], list[Tensor], list[Tensor]]:
+        """(layers, their inputs, the gradients of their pre-activations), in the order of the forward pass."""
+        tape = self._tape
+        tape.runs = True
         try:
             losses = loss(self._model(x), y)
         finally:
-            for layer in self._layers:
-                layer.tape = None
-        if len({id(layer) for layer, _, _ in taps}) != len(taps) or len(taps) != len(self._layers):
+            tape.runs, taps, tape.taps = False, tape.taps, []
+        if len(taps) != len(self._layers) or len({id(layer) for layer, _, _ in taps}) != len(taps):
             raise ValueError("each layer must be used exactly once in a forward pass")
         backs = torch.autograd.grad(losses.sum(), [z for _, _, z in taps])
-        return [(layer, a.detach(), z) for layer, a, z in taps], [b.detach() for b in backs]
+        return [layer for layer, _, _ in taps], [a.detach() for _, a, _ in taps], list(backs)
 
 
 class _Grouped:
-    """Rows of one bucket in order of unit; `unit` `(rows,)` counts from 0 to `count` - 1."""
+    """Rows of one bucket in order of unit: `unit` `(rows,)` rises by at most one from row to row, `count` units in all."""
 
     def __init__(self, unit: np.ndarray, count: int):
-        self._unit, self._count, self._single = torch.from_numpy(unit), count, len(unit) == count
+        self._single = len(unit) == count
+        self._count, self._unit = count, torch.from_numpy(unit - unit[0])
 
     def weighted(self, backs: list[Tensor]) -> list[Tensor]:
         """Each row by 1 / (rows of its unit), so that a unit's sum is the gradient of its mean loss."""
@@ -143,34 +147,43 @@ class _Grouped:
         """`(count,)` -> `(rows,)`."""
         return values if self._single else values[self._unit]
 
-    def squares(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def squares(self, inputs: list[Tensor], backs: list[Tensor]) -> Tensor:
         """Squared norm of each unit's gradient, `(count,)`: over layers |sum_i b_i a_i^T|^2 + |sum_i b_i|^2."""
-        known: dict[int, Tensor] = {}  # layers of a residual block share tensors
-
-        def once(tensor: Tensor) -> Tensor:
-            if id(tensor) not in known:
-                known[id(tensor)] = self._products(tensor)
-            return known[id(tensor)]
-
-        total: Tensor = sum(((once(a) + 1.0) * once(b) for a, b in pairs), torch.zeros((), dtype=torch.float64))
+        layers, held = len(inputs), {id(t): t for t in (*inputs, *backs)}  # layers of a residual block share tensors
+        products = self._products(list(held.values()))
+        if len(held) < 2 * layers:
+            place = {known: i for i, known in enumerate(held)}
+            products = products[[place[id(t)] for t in (*inputs, *backs)]]
+        total = ((products[:layers] + 1.0) * products[layers:]).sum(0)
         return total if self._single else total.sum((1, 2)).clamp(min=0.0)
 
-    def _products(self, rows: Tensor) -> Tensor:
-        """Inner products of the rows of each unit, `(count, longest, longest)`; with one row each, squares `(count,)`.
+    def _products(self, tensors: list[Tensor]) -> Tensor:
+        """Inner products of the rows of each unit in each tensor, `(tensors, count, longest, longest)`; with one row
+        each, squares `(tensors, count)`.
 
         A place that no row fills is zero in every backprop, so it adds nothing.
         """
         if self._single:
-            return torch.linalg.vector_norm(rows, dim=1).square()
+            norms = tensors[0].new_empty(len(tensors), self._count)
+            for norm, rows in zip(norms, tensors, strict=True):
+                torch.linalg.vector_norm(rows, dim=1, out=norm)
+            return norms.square_()
         sizes = torch.bincount(self._unit, minlength=self._count)
         longest = int(sizes.max())
+        out = tensors[0].new_empty(len(tensors), self._count, longest, longest)
+        for grams, rows in zip(out, tensors, strict=True):
+            padded = self._padded(rows, sizes, longest)
+            torch.bmm(padded, padded.transpose(1, 2), out=grams)
+        return out
+
+    def _padded(self, rows: Tensor, sizes: Tensor, longest: int) -> Tensor:
+        """`(rows, width)` -> `(count, longest, width)`, zero where a unit has fewer rows."""
         if len(rows) == self._count * longest:
-            padded = rows.view(self._count, longest, -1)
-        else:
-            first = torch.cumsum(sizes, 0) - sizes
-            padded = rows.new_zeros(self._count, longest, rows.shape[1])
-            padded[self._unit, torch.arange(len(rows)) - first[self._unit]] = rows
-        return padded @ padded.transpose(1, 2)
+            return rows.view(self._count, longest, -1)
+        first = torch.cumsum(sizes, 0) - sizes
+        padded = rows.new_zeros(self._count, longest, rows.shape[1])
+        padded[self._unit, torch.arange(len(rows)) - first[self._unit]] = rows
+        return padded
 
 
 def layers_of(model: nn.Module) -> tuple[tuple[int, int], ...]:

@@ -19,7 +19,7 @@ def moment_sums(shape: Moments, x: np.ndarray, y: np.ndarray, units: Blocks, *, 
     """
     total = np.zeros(shape.length(), dtype=np.int64)
     upper, weight = np.triu_indices(shape.inputs + 2), units.weights()
-    for part, count in units.batches():
+    for part, count in units.batches:
         rows, first = units.rows[part], units.unit[part.start]
         z = np.column_stack([x[rows], np.ones(len(rows)), y[rows]])
         products = z[:, upper[0]] * z[:, upper[1]] * weight[part, None]

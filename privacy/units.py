@@ -7,7 +7,7 @@ import hmac
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from privacy.encoding import LIMIT, EncodingError, step_size
 _BUCKET = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Blocks:
     """Rows in order of unit: `rows[i]` belongs to unit `unit[i]` of `count`; units in order of `bucket` `(count,)`."""
 
@@ -29,8 +29,9 @@ class Blocks:
         """1 / (rows of the unit) for each row: a unit counts once, however many rows it has."""
         return 1.0 / np.bincount(self.unit, minlength=self.count)[self.unit] if self.count else np.zeros(0)
 
+    @cached_property
     def batches(self) -> list[tuple[slice, int]]:
-        """(rows, units) of each bucket: slices of `rows` and `unit` that never split a unit."""
+        """(rows, number of units) of each bucket: slices of `rows` and `unit` that never split a unit."""
         edges = np.flatnonzero(np.diff(self.bucket)) + 1
         first = np.concatenate([[0], edges, [self.count]]) if self.count else np.zeros(1, dtype=np.int64)
         at = np.searchsorted(self.unit, first)

@@ -22,7 +22,7 @@ def test_one_unit_more_changes_one_bucket_and_no_other():
 
 
 def contents(units):
-    return [units.rows[part] for part, _ in units.batches()]
+    return [units.rows[part] for part, _ in units.batches]
 
 
 def test_a_row_without_an_id_is_named_by_what_it_holds():
@@ -36,4 +36,4 @@ def test_a_row_without_an_id_is_named_by_what_it_holds():
 def test_weights_of_a_unit_add_to_one():
     units = grouped(["a", "b", "a", "c", "a"])
     assert np.allclose(np.bincount(units.unit, units.weights()), 1)
-    assert grouped([]).batches() == [] and len(grouped([]).weights()) == 0
+    assert grouped([]).batches == [] and len(grouped([]).weights()) == 0
