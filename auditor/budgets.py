@@ -10,6 +10,7 @@ from math import ceil
 
 from auditor.epsilon import epsilon
 from auditor.findings import Step
+from contracts.promise import promises
 from contracts.rules.state import TrustState
 from contracts.wording import N_
 from privacy.plan import ReleasePlan
@@ -19,7 +20,10 @@ _Key = tuple[str, str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one member lost on one dataset and unit in a calendar year, and the most it ever consented to (nano-rho)."""
+    """What one member lost on one dataset and unit in a calendar year, and the most it ever consented to (nano-rho).
+
+    `cap_nano` is None for a unit that no consent names and no run released by: it was charged as part of a coarser one.
+    """
 
     member: str
     dataset: str
@@ -28,15 +32,27 @@ class Account:
     year: str
     delta: str
     rho_nano: int
-    cap_nano: int
+    cap_nano: int | None
 
     def key(self) -> _Key:
         """The name of the account in the fold."""
         return self.member, self.dataset, self.unit, self.partition, self.year
 
+    def is_over(self) -> bool:
+        """More was spent than any consent ever allowed."""
+        return self.cap_nano is not None and self.rho_nano > self.cap_nano
+
     def epsilon(self) -> float:
         """The loss as people read it."""
-        return epsilon(self.rho_nano / 1e9, float(self.delta))
+        return curve(self.rho_nano, self.delta)
+
+
+_FINER = {"member": ("counterparty", "series", "row"), "counterparty": ("row",), "series": ("row",), "row": ()}
+
+
+def curve(rho_nano: int, delta: str) -> float:
+    """The auditor's own epsilon, for the sentences that say what it means."""
+    return epsilon(rho_nano / 1e9, float(delta))
 
 
 def cost(plan: ReleasePlan) -> int:
@@ -44,25 +60,37 @@ def cost(plan: ReleasePlan) -> int:
     return ceil(Fraction(plan.sensitivity_steps() ** 2 * 10**9, 2 * plan.sigma_steps**2))
 
 
+def charged(plan: ReleasePlan) -> dict[str, int]:
+    """Unit -> nano-rho of one release. A row more or less turns its counterparty's or series' contribution into another
+    one: twice the sensitivity, so four times the cost."""
+    own, one = str(plan.unit), cost(plan)
+    return {own: one} | {unit: 4 * one for unit in _FINER[own]}
+
+
 def accounts(state: TrustState) -> list[Account]:
     """All accounts, from the logged plans alone."""
     spent: defaultdict[_Key, int] = defaultdict(int)
     deltas: dict[_Key, str] = {}
     for run in state.runs.values():
-        plan, one = run.order.plan, cost(run.order.plan)
+        plan, costs = run.order.plan, charged(run.order.plan)
         for record in run.rounds:
             for member in dict(record.opened.members).keys() - record.not_started:
-                key = (member, plan.dataset, str(plan.unit), plan.partition, record.opened.issued_at[:4])
-                spent[key] += one
-                deltas[key] = plan.delta
-    return [Account(*key, deltas[key], spent[key], _consented(state, *key[:3])) for key in sorted(spent)]
+                for unit, one in costs.items():
+                    key = (member, plan.dataset, unit, plan.partition, record.opened.issued_at[:4])
+                    spent[key] += one
+                    deltas[key] = plan.delta
+    released = {(run.order.dataset, str(run.order.plan.unit)) for run in state.runs.values()}
+    return [
+        Account(*key, deltas[key], spent[key], _consented(state, *key[:3], 0 if key[1:3] in released else None))
+        for key in sorted(spent)
+    ]
 
 
-def _consented(state: TrustState, member: str, dataset: str, unit: str) -> int:
+def _consented(state: TrustState, member: str, dataset: str, unit: str, otherwise: int | None) -> int | None:
     scopes = [event.consent.scope for event in state.consent_events(member)]
     return max(
         (s.rho_year_max_nano for s in scopes if s and (dataset, unit) in {(d.id, d.unit) for d in s.datasets}),
-        default=0,
+        default=otherwise,
     )
 
 
@@ -73,7 +101,7 @@ def check_budgets(state: TrustState) -> Step:
     if {a.key(): a.rho_nano for a in held} != {key: rho_nano for key, rho_nano in state.charges.items() if rho_nano}:
         step.add("BUDGET_REPORT", N_("the accounts of the replay and of the recomputation differ"))
     for account in held:
-        if account.rho_nano > account.cap_nano:
+        if account.is_over():
             step.add(
                 "OVER_BUDGET",
                 N_("{member} spent {spent} nano-rho in {year}, at most {cap} were consented"),
@@ -85,6 +113,7 @@ def check_budgets(state: TrustState) -> Step:
     worst = max(held, key=lambda a: a.rho_nano, default=None)
     if worst:
         step.detail = f"{len({a.member for a in held})}  max ε {worst.epsilon():.3f} (δ {worst.delta})"
+        step.promises = promises(state, max(account.year for account in held), curve)
     _tell_measured(state, step)
     return step
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from contracts.errors import TrustError
+from contracts.promise import Promise
 from contracts.rules.findings import Finding
 from contracts.rules.state import EMPTY, TrustState
 
@@ -31,6 +32,7 @@ class Step:
     not_checked: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     detail: str = ""
     said: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    promises: list[Promise] = field(default_factory=list)
 
     def add(self, code: str, what: str, file: str = "", /, **values: object) -> None:
         """Note a finding about a file."""

@@ -137,21 +137,30 @@ def budget(source: str, as_json: Json = False, lang: Lang = "") -> int:
     """Spend and cap side by side; nano-rho is the truth, epsilon is for reading."""
     from dataclasses import asdict
 
-    from auditor.budgets import accounts
+    from auditor.budgets import accounts, curve
     from auditor.history import namer, replayed
     from auditor.register import read_register
+    from contracts.promise import MOST, promises
 
     evidence = open_source(source)
     state, _broken = replayed(evidence)
     names = namer(read_register(state, evidence))
     held = accounts(state)
+    told = [p.sentences(_) for year in sorted({a.year for a in held}) for p in promises(state, year, curve)]
     if as_json:
-        terminal.json([asdict(account) for account in held])
-    for account in () if as_json else held:
-        mark = terminal.marks.bad if account.rho_nano > account.cap_nano else terminal.marks.ok
-        said = _("{member}  {dataset}/{unit} {year}: {rho_nano} of {cap_nano} nano-rho, epsilon {epsilon:.3f}")
+        terminal.json({"accounts": [asdict(account) for account in held], "promises": told})
+        return FOUND if any(account.is_over() for account in held) else OK
+    for account in held:
+        said = _("{member}  {dataset}/{unit} {year}: {rho_nano} nano-rho, no cap of its own, epsilon {epsilon:.3f}")
+        if account.cap_nano is not None:
+            said = _("{member}  {dataset}/{unit} {year}: {rho_nano} of {cap_nano} nano-rho, epsilon {epsilon:.3f}")
+        mark = terminal.marks.bad if account.is_over() else terminal.marks.ok
         print(mark, said.format_map(asdict(account) | {"member": names(account.member), "epsilon": account.epsilon()}))
-    return FOUND if any(account.rho_nano > account.cap_nano for account in held) else OK
+    if told:
+        print(_(MOST))
+    for sentences in told:
+        print("", *sentences, sep="\n  ")
+    return FOUND if any(account.is_over() for account in held) else OK
 
 
 @look.command(

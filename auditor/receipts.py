@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from auditor.budgets import curve
 from auditor.evidence import Evidence
 from auditor.findings import Step
 from auditor.history import Sentence, sentence
@@ -16,6 +17,7 @@ from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.merkle import leaf_hash
 from contracts.off_log import Contribution
 from contracts.pins import Pins
+from contracts.promise import Promise, of_run
 from contracts.receipts import Logged, Served, check_logged, check_note, check_served, read_logged, read_served
 from contracts.wording import N_
 
@@ -29,6 +31,7 @@ class Told:
     sentences: list[Sentence] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
     not_checked: list[Sentence] = field(default_factory=list)
+    promise: Promise | None = None
     fault: TrustError | None = None
 
 
@@ -125,6 +128,9 @@ def _served(receipt: Served, pins: Pins, told: Told) -> None:
             {"n": len(standing.consents), "entries": ", ".join(f"#{at}" for at in sorted(standing.consents))},
         ),
     ]
+    if standing.order:
+        told.promise = of_run(said.member, standing.order, standing.agreement.terms, standing.rounds, curve)
+        told.fields["promise"] = told.promise.sentences()
     told.not_checked.append(
         Sentence(N_("whether every rule was kept on the way: a log shows that (auditor verify)"), {})
     )

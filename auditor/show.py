@@ -17,6 +17,7 @@ from auditor.register import read_register
 from auditor.sample import drawn
 from contracts.fields import time_text
 from contracts.pins import Pins
+from contracts.promise import MOST
 from contracts.rules.findings import Finding
 from contracts.terminal import Terminal
 from contracts.wording import N_
@@ -53,6 +54,11 @@ def print_verdict(verdict: Verdict, terminal: Terminal) -> None:
         print(f"[{step.number}/8] {mark} {terminal.translate(step.title)}  {step.detail}")
         for text, values in step.said:
             print(f"      {terminal.translate(text).format_map(values)}")
+        if step.promises:
+            print("      " + terminal.translate(MOST))
+        for promise in step.promises:
+            for sentence in promise.sentences(terminal.translate):
+                print("        " + sentence)
         for text, values in step.not_checked:
             print(f"      {terminal.marks.note} NOT_CHECKED  {terminal.translate(text).format_map(values)}")
     numbered = list(enumerate(verdict.findings(), 1))
@@ -115,6 +121,8 @@ def _step(step: Step, chinese: Callable[[str], str]) -> dict[str, Any]:
         "findings": [_finding(finding, chinese) for finding in step.findings],
         "said": [text.format_map(values) for text, values in step.said],
         "said_zh": [chinese(text).format_map(values) for text, values in step.said],
+        "promises": [promise.sentences() for promise in step.promises],
+        "promises_zh": [promise.sentences(chinese) for promise in step.promises],
         "not_checked": [text.format_map(values) for text, values in step.not_checked],
         "not_checked_zh": [chinese(text).format_map(values) for text, values in step.not_checked],
     }

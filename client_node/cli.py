@@ -214,6 +214,7 @@ def _serve_witness(mirror: Any, address: str) -> Any:
 @app.command(help=_("What was agreed, spent and released.\n\nExample: client-node status --json"))
 def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From this node's own copy of the log and its own ledger."""
+    from contracts.promise import promises as promised
     from privacy.curves import epsilon
 
     settings, mirror, budget = local(home)
@@ -234,7 +235,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         for r in mirror.state.runs_in_order()
         if r.release
     ]
-    promises = _promises(mirror.state, settings, year)
+    promises = promised(mirror.state, year, epsilon, settings.member)
     checked = mirror.state.privacy_checks.get(settings.member)
     seen = {
         "member": settings.member,
@@ -263,33 +264,6 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     for one in released:
         terminal.say(N_("released: {task} after {rounds} rounds, {model}"), **one)
     return OK
-
-
-def _promises(state: Any, settings: Any, year: str) -> list[Any]:
-    """What the log's charges of this year amount to, account by account."""
-    from contracts.promise import Promise, sum_view
-    from privacy.curves import epsilon, insider_recognition
-
-    made = []
-    for account, rho_nano in state.charges.items():
-        member, dataset, unit, partition, period = account
-        if (member, period) != (settings.member, year):
-            continue
-        view = sum_view(state, account)
-        made.append(
-            Promise(
-                dataset,
-                unit,
-                partition,
-                period,
-                settings.delta,
-                epsilon(rho_nano, settings.delta),
-                insider_recognition(rho_nano),
-                epsilon(view[0], settings.delta) if view else None,
-                view[1] if view else None,
-            )
-        )
-    return made
 
 
 @app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))

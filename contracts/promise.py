@@ -1,16 +1,22 @@
-"""What is promised about privacy, in four sentences and in one order: status, receipts and pages use these.
+"""What is promised about privacy, in four sentences and in one order: status, receipts, pages and audits use these.
 
-Numbers come from the caller (the node by OpenDP's curve, the auditor by its own arithmetic); the words are here.
+Epsilon comes from the caller's curve (the node's and the office's by OpenDP, the auditor's by its own arithmetic); the
+words are here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import isqrt
 
+from contracts.agreement import Terms
 from contracts.rules.state import Account, TrustState
+from contracts.statements import Round, RoundOpen, RunOrder
 from contracts.wording import N_
-from privacy.spend import seen_by_sum
+from privacy.spend import charged_to, insider_recognition, seen_by_sum
+
+Curve = Callable[[int, str], float]  # (nano-rho, delta) -> epsilon
 
 _UNITS = {
     "row": N_("row"),
@@ -18,6 +24,7 @@ _UNITS = {
     "series": N_("product series"),
     "member": N_("member"),
 }
+MOST = N_("Of the member that was charged most:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +74,54 @@ class Promise:
         return [translate(text).format_map(values) for text in told]
 
 
+def promises(state: TrustState, year: str, curve: Curve, member: str | None = None) -> list[Promise]:
+    """Of every account that a calendar year has charged to a member; without one, of whoever was charged most."""
+    deltas = {run.order.dataset: run.order.plan.delta for run in state.runs_in_order()}
+    most: dict[tuple[str, str, str], tuple[int, Account]] = {}
+    for account, rho_nano in state.charges.items():
+        who, dataset, unit, partition, period = account
+        if rho_nano and period == year and member in (None, who):
+            key = dataset, partition, unit
+            most[key] = max(most.get(key, (0, account)), (rho_nano, account))
+    return [
+        _promise(account, rho_nano, deltas[account[1]], sum_view(state, account), curve)
+        for _, (rho_nano, account) in sorted(most.items())
+    ]
+
+
+def of_run(
+    member: str, order: RunOrder, terms: Terms, rounds: Iterable[tuple[RoundOpen, Round | None]], curve: Curve
+) -> Promise:
+    """What one run cost a member, from the statements alone; a round that it says it did not start counts too."""
+    plan = order.plan
+    asked = [(opened, closed) for opened, closed in rounds if member in dict(opened.members)]
+    survivors = [len(closed.contributors) for _, closed in asked if closed and closed.contributors]
+    view = _seen([(plan.sensitivity_steps(), plan.sigma_steps, n) for n in survivors])
+    period = asked[0][0].issued_at[:4] if asked else order.issued_at[:4]
+    account = member, order.dataset, str(plan.unit), plan.partition, period
+    return _promise(
+        account, len(asked) * plan.rho_nano(), plan.delta, view if terms.secure_sum == "required" else None, curve
+    )
+
+
+def _promise(account: Account, rho_nano: int, delta: str, view: tuple[int, int] | None, curve: Curve) -> Promise:
+    told = insider_recognition(rho_nano)
+    seen, honest = (curve(view[0], delta), view[1]) if view else (None, None)
+    return Promise(*account[1:], delta, curve(rho_nano, delta), told, seen, honest)
+
+
 def sum_view(state: TrustState, account: Account) -> tuple[int, int] | None:
     """(nano-rho for whoever sees only the sums, h) of an account; None unless every round of it was a secure sum.
 
     h is two thirds of the members in the smallest sum, rounded up: so many must be honest. A round that ended
-    without a sum showed none.
+    without a sum showed none. A release by a coarser unit has twice the reach, where it is charged four times.
     """
     member, dataset, unit, partition, year = account
-    rounds: list[tuple[int, list[int]]] = []
+    rounds: list[tuple[int, int, int]] = []
     for run in state.runs_in_order():
         plan = run.order.plan
-        if (plan.dataset, str(plan.unit), plan.partition) != (dataset, unit, partition):
+        factors = {str(finer): factor for finer, factor in charged_to(plan.unit).items()}
+        if (plan.dataset, plan.partition) != (dataset, partition) or unit not in factors:
             continue
         for record in run.rounds:
             if member not in dict(record.opened.members) or record.opened.issued_at[:4] != year:
@@ -85,9 +129,14 @@ def sum_view(state: TrustState, account: Account) -> tuple[int, int] | None:
             if state.agreements[run.order.agreement].terms.secure_sum != "required":
                 return None
             if record.closed and record.closed.contributors:
-                survivors = [plan.sigma_steps] * len(record.closed.contributors)
-                rounds.append((plan.sensitivity_steps(), survivors))
+                reach = isqrt(factors[unit]) * plan.sensitivity_steps()
+                rounds.append((reach, plan.sigma_steps, len(record.closed.contributors)))
+    return _seen(rounds)
+
+
+def _seen(rounds: list[tuple[int, int, int]]) -> tuple[int, int] | None:
+    """Of each round: reach, sigma of every survivor, how many survived."""
     if not rounds:
         return None
-    honest = min(-(-2 * len(survivors) // 3) for _, survivors in rounds)
-    return seen_by_sum([(reach, sorted(survivors)[:honest]) for reach, survivors in rounds]), honest
+    honest = min(-(-2 * survivors // 3) for _, _, survivors in rounds)
+    return seen_by_sum([(reach, [sigma] * honest) for reach, sigma, _ in rounds]), honest

@@ -232,13 +232,16 @@ def output_commitment(lines: Sequence[str], salt: bytes) -> str:
 class Standing:
     """What a served receipt proves: who answers for the number, with which model, learned from whom.
 
-    `release` is None for a result of the member's own models alone; then nobody else's consent stands behind it.
+    `release` and `order` are None for a result of the member's own models alone; then nobody else's consent stands
+    behind it, and there were no rounds.
     """
 
     said: Receipt
     agreement: AgreementPublished
     release: Release | None
     consents: dict[int, Consent]
+    order: RunOrder | None = None
+    rounds: tuple[tuple[RoundOpen, Round | None], ...] = ()
 
 
 def check_served(served: Served, pins: Pins) -> Standing:
@@ -279,7 +282,16 @@ def _standing(said: Receipt, chain: dict[int, tuple[str, Predicate]]) -> Standin
         raise Invalid(N_("the receipt's model is not the one that was released"), code="RECEIPT_MODEL")
     if order.agreement != said.agreement:
         raise Invalid(N_("the receipt does not show its agreement"), code="RECEIPT_AGREEMENT")
-    return Standing(said, agreement, release, _consents(said, order, release, chain))
+    return Standing(said, agreement, release, _consents(said, order, release, chain), order, _rounds(said, chain))
+
+
+def _rounds(said: Receipt, chain: dict[int, tuple[str, Predicate]]) -> tuple[tuple[RoundOpen, Round | None], ...]:
+    """Every opening of the run with its end, in order."""
+    mine = [
+        (at, p) for at, (_, p) in sorted(chain.items()) if isinstance(p, RoundOpen | Round) and p.order == said.order
+    ]
+    ended = {p.open: p for _, p in mine if isinstance(p, Round)}
+    return tuple((p, ended.get(at)) for at, p in mine if isinstance(p, RoundOpen))
 
 
 def _consents(

@@ -227,6 +227,8 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     for one in seen["schedules"]:
         said = {**one, "outcome": one["outcome"] or "-"}
         terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **said)
+    for sentences in seen["promises"]:
+        print(seen["most"], *sentences, sep="\n  ")
     return OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from jinja2 import Environment, FunctionLoader, select_autoescape
 from sqlmodel import select
 
+from contracts.promise import MOST, promises
 from contracts.reading import page
 from contracts.statements import PrivacyCheck
 from contracts.wording import Language, translator
@@ -20,6 +22,7 @@ from coordinator.evaluation import Evaluation
 from coordinator.runs import ONLINE_S
 from coordinator.schedules import listed as listed_runs
 from coordinator.tables import LastSeen
+from privacy.curves import epsilon
 
 if TYPE_CHECKING:
     from coordinator.api import Office
@@ -109,6 +112,8 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "secure_sum": agreement is None or state.agreements[agreement].terms.secure_sum == "required",
         "members": listed,
         "runs": runs,
+        "promises": [promise.sentences(translate) for promise in promises(state, str(datetime.now(UTC).year), epsilon)],
+        "most": translate(MOST),
         "size": state.size,
         "missing": missing,
         "cosigned": cosigned.checkpoint.size if cosigned else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from math import sqrt
-from statistics import NormalDist
 
 import opendp.prelude as dp
 
@@ -31,12 +30,3 @@ def rho_cap(target: str, delta: str) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if epsilon(middle, delta) <= limit else (low, middle)
     return low
-
-
-def insider_recognition(rho_nano: int, outsider_error: float = 0.01) -> float:
-    """Share of insiders recognised by someone wrong at most `outsider_error` of the time on outsiders.
-
-    Exact for one Gaussian mechanism with mu = sqrt(2 rho) (Dong, Roth, Su 2022).
-    """
-    normal = NormalDist()
-    return normal.cdf(normal.inv_cdf(outsider_error) + sqrt(2 * rho_nano / 1e9))

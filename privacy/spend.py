@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import sqrt
+from statistics import NormalDist
 from typing import Literal
 
 Partition = Literal["train", "holdout"]
@@ -63,3 +65,12 @@ def seen_by_sum(rounds: Iterable[tuple[int, Sequence[int]]]) -> int:
     unequal sigmas count, which a division of rho by the number of members would not see.
     """
     return sum(-(-(10**9) * reach * reach // (2 * sum(s * s for s in sigmas))) for reach, sigmas in rounds)
+
+
+def insider_recognition(rho_nano: int, outsider_error: float = 0.01) -> float:
+    """Share of insiders recognised by someone wrong at most `outsider_error` of the time on outsiders.
+
+    Exact for one Gaussian mechanism with mu = sqrt(2 rho) (Dong, Roth, Su 2022).
+    """
+    normal = NormalDist()
+    return normal.cdf(normal.inv_cdf(outsider_error) + sqrt(2 * rho_nano / 1e9))

@@ -27,6 +27,7 @@ NEXT = {
     "expired": {"closed"},
     "closed": set(),
 }
+FINER = {"member": ("counterparty", "series", "row"), "counterparty": ("row",), "series": ("row",), "row": ()}
 FAULTY = {"agreement", "bundle", "schema", "ledger", "plan", "log"}
 
 
@@ -161,15 +162,17 @@ class Opinion:
         }
 
     def spent(self, member: str, plan: dict[str, Any], year: str) -> int:
+        """Of the account of `plan`: what was released by its unit, and four times what was by a coarser one."""
         total = 0
         for order in self.good("run-order"):
             o = order.p["plan"]
-            if [o[k] for k in ("dataset", "unit", "partition")] != [plan[k] for k in ("dataset", "unit", "partition")]:
+            if [o["dataset"], o["partition"]] != [plan["dataset"], plan["partition"]]:
                 continue
+            times = 1 if o["unit"] == plan["unit"] else 4 * (plan["unit"] in FINER[o["unit"]])
             for opened, _ in self.rounds(order.digest):
                 if opened.p["issued_at"][:4] == year:
                     listed = {m for m, _ in opened.p["members"]} - self.idle(opened)
-                    total += cost(o) * (member in listed)
+                    total += times * cost(o) * (member in listed)
         return total
 
     def asked(self, member: str, dataset: str, year: str) -> tuple[int, int]:
@@ -497,6 +500,15 @@ class Opinion:
             return "ASKED_TOO_OFTEN"
         if self.spent(member, plan, now[:4]) + cost(plan) > scope["rho_year_max_nano"]:
             return "OVER_BUDGET"
+        for unit in FINER[plan["unit"]]:
+            scopes = [s.p["scope"] for s in self.good("consent") if s.p["member"] == member and s.p["scope"]]
+            caps = [
+                s["rho_year_max_nano"]
+                for s in scopes
+                if [dataset, unit] in [[d["id"], d["unit"]] for d in s["datasets"]]
+            ]
+            if caps and self.spent(member, plan | {"unit": unit}, now[:4]) + 4 * cost(plan) > max(caps):
+                return "OVER_BUDGET"
         if member in self.refused(order.digest):
             return "PARTICIPANT"
         return "NO_CONSENT" if event.index != at else None

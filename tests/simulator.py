@@ -234,10 +234,10 @@ class Trust:
         last = self.state.consent(firm.member, self.agreement)
         limits = self.terms.privacy
         whole = Scope(
-            tasks=("risk",),
-            datasets=(DatasetScope(id="receivables", unit="row"),),
             **(
                 {
+                    "tasks": ("risk",),
+                    "datasets": (DatasetScope(id="receivables", unit="row"),),
                     "delta": limits.delta,
                     "epsilon_run_max": "1",
                     "epsilon_year_max": "4",
@@ -248,7 +248,7 @@ class Trust:
                     "aborted_max": 10,
                 }
                 | (scope or {})
-            ),
+            )  # type: ignore[arg-type]
         )
         gone = event in ("withdraw", "expire")
         fields: dict[str, object] = {

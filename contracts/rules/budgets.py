@@ -9,10 +9,13 @@ from contracts.rules.findings import Finding
 from contracts.rules.state import Account, Asked, Entry, Opening, RunRecord, TrustState, covers, is_live
 from contracts.statements import LedgerHead, RoundOpen, RunOrder, Scope
 from contracts.wording import N_
+from privacy.spend import charged_to
 
 
-def _account(member: str, order: RunOrder, year: str) -> Account:
-    return member, order.dataset, str(order.plan.unit), order.plan.partition, year
+def _charges(member: str, order: RunOrder, year: str) -> Iterator[tuple[Account, int]]:
+    """I19: every account that one round of an order is charged to, and what: its unit once, each finer one four times."""
+    for unit, factor in charged_to(order.plan.unit).items():
+        yield (member, order.dataset, str(unit), order.plan.partition, year), factor * order.plan.rho_nano()
 
 
 def refusal_of(state: TrustState, member: str, run: RunRecord, *, below: int, at_time: str) -> str | None:
@@ -20,8 +23,9 @@ def refusal_of(state: TrustState, member: str, run: RunRecord, *, below: int, at
 
     Looks at the last consent below index `below`, at its period at `at_time`, at its scope, and at what
     the calendar year of `at_time` has left, summed over all agreements on the same dataset and unit. A year's
-    budget begins with a consent that the member signed in that year, not with the calendar. A node whose newest
-    check of the ordered code failed releases nothing through that code.
+    budget begins with a consent that the member signed in that year, not with the calendar. A finer unit has the cap
+    of the member's widest consent that names it, and none where none does. A node whose newest check of the ordered
+    code failed releases nothing through that code.
     """
     order = run.order
     event = state.consent(member, order.agreement, below)
@@ -41,8 +45,26 @@ def refusal_of(state: TrustState, member: str, run: RunRecord, *, below: int, at
     assert event.consent.scope is not None
     if _asked_too_often(state, member, run, event.consent.scope, at_time[:4]):
         return "ASKED_TOO_OFTEN"
-    spent = state.charges.get(_account(member, order, at_time[:4]), 0)
-    return "OVER_BUDGET" if spent + order.plan.rho_nano() > event.consent.scope.rho_year_max_nano else None
+    for (_, dataset, unit, _, _), spent in _after(state, member, order, at_time[:4]):
+        own = unit == order.plan.unit
+        cap = (
+            event.consent.scope.rho_year_max_nano if own else consented_most(state, member, dataset, unit, below=below)
+        )
+        if cap is not None and spent > cap:
+            return "OVER_BUDGET"
+    return None
+
+
+def _after(state: TrustState, member: str, order: RunOrder, year: str) -> Iterator[tuple[Account, int]]:
+    for account, cost in _charges(member, order, year):
+        yield account, state.charges.get(account, 0) + cost
+
+
+def consented_most(state: TrustState, member: str, dataset: str, unit: str, *, below: int) -> int | None:
+    """Nano-rho a year of the widest consent below index `below` that names a dataset by a unit; None if none does."""
+    scopes = [event.consent.scope for event in state.consent_events(member) if event.index < below]
+    named = (s for s in scopes if s and any((d.id, d.unit) == (dataset, unit) for d in s.datasets))
+    return max((s.rho_year_max_nano for s in named), default=None)
 
 
 def _asked_too_often(state: TrustState, member: str, run: RunRecord, scope: Scope, year: str) -> bool:
@@ -100,11 +122,11 @@ def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Fin
 
 
 def charge(state: TrustState, opened: RoundOpen, run: RunRecord) -> TrustState:
-    """I19: every member listed in a round-open is charged for it, whatever comes of the round."""
-    charges, asked, cost, year = state.charges, state.asked, run.order.plan.rho_nano(), opened.issued_at[:4]
+    """I19: every member listed in a round-open is charged for it, by its unit and each finer one, whatever comes of it."""
+    charges, asked, year = state.charges, state.asked, opened.issued_at[:4]
     for member in dict(opened.members):
-        account = _account(member, run.order, year)
-        charges = charges.insert(account, charges.get(account, 0) + cost)
+        for account, cost in _charges(member, run.order, year):
+            charges = charges.insert(account, charges.get(account, 0) + cost)
         if member not in run.asked and run.order.evaluates is None:
             key = member, run.order.dataset, year
             before = asked.get(key, Asked())
@@ -124,9 +146,10 @@ def count_aborted(state: TrustState, opened: Opening, order: RunOrder) -> TrustS
 
 def give_back(state: TrustState, member: str, opened: Opening, order: RunOrder) -> TrustState:
     """I19: a member that says it did not start a round is not charged for it."""
-    account = _account(member, order, opened.issued_at[:4])
-    left = state.charges[account] - order.plan.rho_nano()
-    return replace(state, charges=state.charges.insert(account, left))
+    charges = state.charges
+    for account, cost in _charges(member, order, opened.issued_at[:4]):
+        charges = charges.insert(account, charges[account] - cost)
+    return replace(state, charges=charges)
 
 
 def check_ledger(state: TrustState, index: int, member: str, ledger: LedgerHead) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from auditor.budgets import curve
 from auditor.evidence import Folder
 from auditor.receipts import judge, read_receipt
 from auditor.verify import verify
@@ -26,7 +27,7 @@ from contracts.receipts import (
     salted_lines,
 )
 from contracts.statements import LedgerHead, Seen
-from simulator import NOTHING, Trust
+from simulator import NOTHING, Trust, plan
 
 SALT = b"s" * 16
 LINES = ['{"id":"A"}', '{"id":"B"}', '{"id":"C"}']
@@ -166,10 +167,24 @@ def test_a_served_number_leads_to_its_consents_and_shows_nothing_else(trust, pin
     assert told.fields["model"] == trust.run.release.model
 
 
+def test_a_served_number_says_in_both_languages_what_its_run_cost(trust, pins, tmp_path, run_command):
+    receipt, file = served(trust), tmp_path / "one.tlog-proof"
+    assert fault(receipt, pins, tmp_path) is None
+    told = judge(file, pins).promise
+    assert told and told.epsilon == curve(3 * plan().rho_nano(), "1e-6") and told.unit == "row"
+    (tmp_path / "pins.json").write_text(pins.model_dump_json(), encoding="utf-8")
+    for lang, words in (("en", "If everybody else conspires: epsilon"), ("zh", "即使其他各方全部串通")):
+        done = run_command(
+            "auditor", "verify-receipt", str(file), "--pins", str(tmp_path / "pins.json"), "--lang", lang
+        )
+        assert done.returncode == 0 and words in done.stdout, done.stderr
+
+
 def test_a_number_of_the_members_own_models_needs_no_ones_consent(trust, pins, tmp_path):
     alone = served(trust, statement(trust, order=None, model=None), leave_out=("consent", "release", "round"))
     assert fault(alone, pins, tmp_path) is None
     assert "own models alone" in " ".join(s.text() for s in judge(tmp_path / "one.tlog-proof", pins).sentences)
+    assert judge(tmp_path / "one.tlog-proof", pins).promise is None, "nobody's budget was touched"
 
 
 @pytest.mark.parametrize(

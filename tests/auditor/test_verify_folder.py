@@ -114,3 +114,20 @@ def test_the_structure_alone_is_checked_without_reading_what_entries_say(honest,
     bundle = next(folder.rglob("tile/entries/*.p/*"))
     bundle.write_bytes(bundle.read_bytes()[:-1] + b" ")
     assert run_command(*asked).returncode == 1
+
+
+@pytest.mark.parametrize(
+    "lang, words", [("en", "If everybody else conspires: epsilon"), ("zh", "即使其他各方全部串通")]
+)
+def test_verify_and_budget_say_in_four_sentences_what_the_accounts_mean(tmp_path, run_command, lang, words):
+    trust = Trust(members=4, secure_sum="required")
+    trust.whole_run()
+    pins = tmp_path / "pins.json"
+    pins.write_text(json.dumps(trust.write(tmp_path / "log")), encoding="utf-8")
+    said = run_command("auditor", "verify", str(tmp_path / "log"), "--pins", str(pins), "--lang", lang).stdout
+    budget = run_command("auditor", "budget", str(tmp_path / "log"), "--lang", lang).stdout
+    for text in (said, budget):
+        at = text.index(words)
+        assert len([line for line in text[at:].splitlines()[:4] if line.startswith(" " * 2) or words in line]) == 4
+    told = json.loads(run_command("auditor", "budget", str(tmp_path / "log"), "--json").stdout)["promises"]
+    assert [len(sentences) for sentences in told] == [4]

@@ -2,7 +2,11 @@
 
 import pytest
 
-from contracts.promise import Promise, sum_view
+from contracts.closed_list import parse
+from contracts.envelope import open_entry
+from contracts.promise import Promise, of_run, promises, sum_view
+from contracts.statements import Round, RoundOpen
+from contracts.wording import translator
 from privacy.spend import seen_by_sum
 from simulator import Trust, plan
 
@@ -35,3 +39,41 @@ def test_the_second_number_is_there_only_where_every_round_was_a_secure_sum(mode
     assert view == (
         (seen_by_sum([(one.sensitivity_steps(), [one.sigma_steps] * 3)] * 3), 3) if mode == "required" else None
     )
+
+
+def curve(rho_nano, delta):
+    return rho_nano / 1e9
+
+
+def statements(trust, kind):
+    return [said for said in (parse(open_entry(entry).payload) for entry in trust.entries) if isinstance(said, kind)]
+
+
+@pytest.mark.parametrize("mode", ["required", "none"])
+def test_the_fold_and_the_statements_of_its_one_run_promise_the_same(mode):
+    trust = Trust(members=4, secure_sum=mode)
+    trust.whole_run()
+    member = trust.firms[0].member
+    [made] = promises(trust.state, "2026", curve, member)
+    rounds = list(zip(statements(trust, RoundOpen), statements(trust, Round), strict=True))
+    assert made == of_run(member, trust.run.order, trust.terms, rounds, curve)
+    assert made.epsilon == 3 * plan().rho_nano() / 1e9 and (made.honest is None) == (mode == "none")
+    assert promises(trust.state, "2025", curve, member) == []
+
+
+def test_without_a_member_whoever_was_charged_most_is_told():
+    trust = Trust(members=4)
+    trust.whole_run()
+    waiting = trust.order(), trust.open()
+    idle = trust.run.open_round()
+    trust.refuse(trust.firms[0], "not-started", open=idle.open_index)
+    assert not any(waiting)
+    [most], [least] = promises(trust.state, "2026", curve), promises(trust.state, "2026", curve, trust.firms[0].member)
+    assert (most.epsilon, least.epsilon) == (4 * plan().rho_nano() / 1e9, 3 * plan().rho_nano() / 1e9)
+
+
+def test_the_sentences_are_said_in_chinese_too():
+    told = Promise("receivables", "row", "train", "2026", "1e-6", 1.0, 0.02, 0.4, 5)
+    chinese = told.sentences(translator("auditor", "zh"))
+    assert len(chinese) == 4 and chinese[0].startswith("即使其他各方全部串通") and "1.00" in chinese[0]
+    assert not set(chinese) & set(told.sentences())

@@ -146,7 +146,7 @@ def test_a_released_model_is_taken_back_in_one_command(cluster):
 def spent(cluster):
     """Nano-rho charged to the second member by the log, training and evaluation apart: other units pay for each."""
     accounts = cluster.json("client_node", "status", home=cluster.homes[1])["accounts"]
-    return {account["partition"]: account["rho_nano"] for account in accounts}
+    return {account["partition"]: account["rho_nano"] for account in accounts if account["unit"] == "counterparty"}
 
 
 def test_a_killed_coordinator_goes_on_where_it_stopped_and_nothing_is_debited_twice(cluster):

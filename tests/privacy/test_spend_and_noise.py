@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from privacy import mechanisms
-from privacy.curves import epsilon, insider_recognition, rho_cap
+from privacy.curves import epsilon, rho_cap
 from privacy.encoding import EncodingError, add, from_grid, to_grid
 from privacy.mechanisms import LatticeGaussian, self_test
 from privacy.plan import (
@@ -32,7 +32,7 @@ from privacy.plan import (
     sensitivity_steps,
     sigma_for,
 )
-from privacy.spend import Spend, Unit, total
+from privacy.spend import Spend, Unit, insider_recognition, total
 from privacy.step import advance, start_state
 from privacy.units import on_grid
 from simulator import plan

@@ -1,0 +1,45 @@
+"""The status page tells everybody what was promised about privacy, and says so where nothing was spent."""
+
+from datetime import UTC, datetime
+
+import pytest
+from fastapi.testclient import TestClient
+
+from coordinator.app import make_app, open_office
+from coordinator.settings import read_home
+from simulator import Trust
+
+
+@pytest.fixture
+def office(tmp_path, run_command):
+    words = ("--name", "商会", "--domain", "localhost", "--url", "https://testserver", "--home", str(tmp_path))
+    done = run_command("coordinator", "init", *words)
+    assert done.returncode == 0, done.stderr
+    made = open_office(read_home(tmp_path))
+    yield made
+    made.database.close()
+
+
+def page(office, lang):
+    return TestClient(make_app(office), base_url="https://testserver").get(f"/?lang={lang}").text
+
+
+def test_before_the_first_round_nothing_is_said_to_be_spent(office):
+    assert "Nothing was spent yet." in page(office, "en") and "尚未花费任何预算" in page(office, "zh")
+
+
+def test_four_sentences_stand_on_the_page_in_both_languages_worst_case_first(office, monkeypatch):
+    trust = Trust(members=4, secure_sum="required")
+    trust.now = trust.now.replace(year=datetime.now(UTC).year)
+    trust.whole_run()
+    monkeypatch.setattr(office.log, "state", lambda: trust.state)
+    english, chinese = page(office, "en"), page(office, "zh")
+    starts = (
+        "If everybody else conspires: epsilon",
+        "If at least 3 of the companies",
+        "Someone who guesses",
+        "This protects",
+    )
+    places = [english.index(words) for words in starts]
+    assert places == sorted(places) and english.count("<li>") == 4
+    assert "即使其他各方全部串通" in chinese and "If everybody" not in chinese
