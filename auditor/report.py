@@ -36,6 +36,7 @@ from auditor.faults import SEVERITIES, TITLES
 from contracts.envelope import key_id
 from contracts.errors import Invalid
 from contracts.fields import moment
+from contracts.promise import MOST
 from contracts.wording import N_, Language
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.typ"
@@ -151,6 +152,8 @@ def _steps(findings: dict[str, Any], translate: Translate, lang: Language) -> di
         for step in findings["steps"]
     ]
     said = [text for step in findings["steps"] for text in step[_in("said", lang)]]
+    told = [sentence for step in findings["steps"] for one in step[_in("promises", lang)] for sentence in one]
+    said += [translate(MOST), *told] if told else []
     head = [translate(word) for word in (N_("step"), N_("what is checked"), N_("findings"), N_("detail"))]
     return _section(translate(N_("Steps taken")), said, head, rows, ["auto", "1fr", "auto", "1fr"])
 

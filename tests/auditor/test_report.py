@@ -79,11 +79,17 @@ def test_the_report_opens_with_verdict_and_scope_in_both_languages(told):
             "To compare with the paper originals",
             "grant of 机械厂[U+1F600]",
             "Steps taken",
+            "If everybody else conspires: epsilon",
         )
     ]
     assert places == sorted(places)
     chinese = text_of(make_report(findings, CHINESE, "zh", None))
-    assert "核验报告" in chinese and "无权使用数据" in chinese and "未签名" in chinese
+    assert (
+        "核验报告" in chinese
+        and "无权使用数据" in chinese
+        and "即使其他各方全部串通" in chinese
+        and "未签名" in chinese
+    )
 
 
 def test_same_evidence_gives_same_bytes_before_signing(told, tmp_path):
