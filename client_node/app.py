@@ -13,7 +13,7 @@ import structlog
 from client_node import consents, measured
 from client_node.budget import Budget
 from client_node.flower_app import NodeSide
-from client_node.guard import Limits, Permit, authorise
+from client_node.guard import Limits, Permit, authorise, awaited
 from client_node.masking import sum_round
 from client_node.mirror import Mirror, fetch_needed
 from client_node.rows import OwnRows
@@ -91,10 +91,17 @@ class Node:
         self._mirror.follow(self._uplink, WAIT_S)
         if not self._mirror.witness.has_memory():
             consents.retire_witness(self._settings, self._mirror, self._uplink)
+        self._draw_ahead()
         fetch_needed(self._settings, self._uplink, self._mirror.state)
         self._tell_check()
         if consents.is_withdrawn(self._settings):
             consents.send_withdrawals(self._settings, self._mirror, self._uplink)
+
+    def _draw_ahead(self) -> None:
+        """Noise for the first round of every run that is ordered and not yet open: its size is known from the order."""
+        now = time_text(datetime.now(UTC))
+        for run in awaited(self._mirror.state, self._settings.member, self._limits, now):
+            self._side.draw_ahead(run)
 
     def _tell_check(self) -> None:
         """Put what the check at start found into the log, once."""
@@ -146,7 +153,7 @@ class Node:
             self._uplink.ask("sum-step", "PUT", f"/v1/replies/{task['id']}", body)
         log_event.info("answered", round=task["round"], step=step, seconds=round(time.monotonic() - started, 3))
         if step == TRAIN:
-            self._side.draw_ahead(task["run"])
+            self._side.draw_ahead(permit.run)
 
     def _permit(self, task: dict[str, Any]) -> Permit:
         # whoever withdrew before the office asked must be known here too, so the wait is for all that the log held then

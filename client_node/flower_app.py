@@ -19,6 +19,7 @@ from contracts.envelope import digest, seal
 from contracts.errors import Malformed, Refused
 from contracts.fields import new_id, time_text
 from contracts.off_log import Contribution
+from contracts.rules.state import RunRecord
 from contracts.statements import Seen
 from contracts.wording import N_
 from engine.bundle import bundle_digest
@@ -103,9 +104,7 @@ class NodeSide:
         run, round, open_index = asked.run, asked.round, asked.open_index
         order, model_in = permit.run.order, permit.record.opened.model_in
         total = self._rows.sum(order, model, round)
-        if run not in self._noise:
-            self._noise[run] = LatticeGaussian(order.plan)
-        values = self._noise[run].release(total)
+        values = self._mechanism(permit.run).release(total)
         if self._about is not None:
             values = self._masking.mask(self._about, values)
         said = Contribution(
@@ -123,10 +122,17 @@ class NodeSide:
         )
         return values, seal(payload(said), [self._key])
 
-    def draw_ahead(self, run: str) -> None:
-        """Draw the next round's noise while the node waits."""
-        if run in self._noise:
-            self._noise[run].draw_ahead()
+    def draw_ahead(self, run: RunRecord) -> None:
+        """Draw the noise of a run's next round while the node waits for it; forget a run that has none left."""
+        if run.next_round() <= run.order.plan.releases:
+            self._mechanism(run).draw_ahead()
+        else:
+            self._noise.pop(run.run, None)
+
+    def _mechanism(self, run: RunRecord) -> LatticeGaussian:
+        if run.run not in self._noise:
+            self._noise.setdefault(run.run, LatticeGaussian(run.order.plan))  # the log's thread may have been first
+        return self._noise[run.run]
 
 
 def _not_agreed() -> Refused:

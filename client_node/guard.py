@@ -79,6 +79,18 @@ def authorise(
     return Permit(ordered, waiting, _caps(state, member, ordered, waiting, limits, now))
 
 
+def awaited(state: TrustState, member: str, limits: Limits, now: str) -> list[RunRecord]:
+    """Runs whose first round is still to open and would, as things stand, be permitted to this member."""
+    coming = (run for run in state.runs.values() if not run.rounds and member not in run.refused)
+    return [
+        run
+        for run in coming
+        if moment(run.order.expires_at) > moment(now)
+        and refusal_of(state, member, run, below=state.size, at_time=now) is None
+        and run.order.plan.total_rho_nano() <= limits.run
+    ]
+
+
 def _check_rules(state: TrustState, member: str, ordered: RunRecord, waiting: RoundRecord) -> None:
     """The rules of the log allow this member to be asked. The fold has charged this very round already, so a full
     account alone says nothing here: the ledger decides."""

@@ -13,7 +13,8 @@ from contracts.rules.state import TrustState
 from contracts.statements import PrivacyCheck
 from contracts.wording import N_
 from engine.bundle import bundle_digest
-from privacy.canaries import CLAIM, DELTA, TRIALS, Measurement, measure
+from privacy.canaries import CLAIM, DELTA, Measurement, measure
+from privacy.trials import TRIALS
 
 SENTENCES = {
     "noise-scale": N_("the noise has another size than the plan says"),
@@ -27,7 +28,7 @@ SENTENCES = {
 
 
 def check(settings: Settings) -> PrivacyCheck:
-    """Attack the path of every family (about a second) and tell the worst outcome. Touches no data of the member and
+    """Attack the path of every family (about two seconds) and tell the worst outcome. Touches no data of the member and
     spends nothing."""
     found = [measure(family, attempt, canaries) for family, (attempt, canaries) in TRIALS.items()]
     return _statement(settings, max(found, key=lambda one: (len(one.faults), one.at_least)))

@@ -10,9 +10,10 @@ import numpy as np
 from contracts.gate import MARGIN, SPREAD
 from engine.table import TableSchema
 from engine.task import Judged, Task
+from privacy.histogram import histogram_sums
 from privacy.plan import GRID_BITS, Histogram, ReleasePlan, Tally, planned
 from privacy.spend import Unit
-from privacy.units import blocks, inside_grid
+from privacy.units import blocks
 
 BINS = 16
 
@@ -42,25 +43,11 @@ def units_needed(plan: ReleasePlan, members: int) -> int:
 def holdout_counts(plan: ReleasePlan, models: Sequence[Judged], unit: Sequence[str], key: bytes) -> np.ndarray:
     """The exact grid sum, flat int64 `(plan.length(),)`: see plan.Histogram.
 
-    Every row counts 1 / (rows of its unit); a row whose values are not finite counts nowhere. Total: whatever the rows.
+    The first model's scores are counted, and how far it is better or worse than each of the others. Total: whatever the
+    rows.
     """
-    shape = plan.shape
+    shape, first = plan.shape, models[0]
     assert isinstance(shape, Histogram) and shape.models == len(models)
     grouped = blocks(unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
-    rows, weight, first = grouped.rows, grouped.weights(), models[0]
-    sound = np.all([np.isfinite(one.score[rows]) & np.isfinite(one.loss[rows]) for one in models], axis=0)
-    label = first.label[rows].astype(np.int64)
-    weight = np.where(sound & (label >= 0) & (label < shape.classes), weight, 0.0)
-    place = np.clip(np.sqrt(np.where(sound, first.score[rows], 0.0)) * shape.bins, 0, shape.bins - 1).astype(np.int64)
-    cell = np.where(weight > 0, label, 0) * shape.bins + place
-    counted = [_count(plan, cell, weight, shape.classes * shape.bins)]
-    for other in models[1:]:
-        lost = np.clip(np.where(sound, first.loss[rows] - other.loss[rows], 0.0) / float(SPREAD), -1, 1)
-        worse, better = weight * (1 + lost) / 2, weight * (1 - lost) / 2
-        counted += [_count(plan, np.zeros(len(rows), dtype=np.int64), share, 1) for share in (worse, better)]
-    return np.concatenate(counted)
-
-
-def _count(plan: ReleasePlan, cell: np.ndarray, weight: np.ndarray, cells: int) -> np.ndarray:
-    on_grid = inside_grid(weight, plan.shape.clip, plan.grid_bits)
-    return np.bincount(cell, on_grid, minlength=cells).astype(np.int64)
+    lost = [(first.loss - other.loss) / float(SPREAD) for other in models[1:]]
+    return histogram_sums(shape, first.score, first.label, lost, grouped, grid_bits=plan.grid_bits)

@@ -14,33 +14,17 @@ code that members' rows go through: units, clip, sum, grid, noise, server step. 
 from __future__ import annotations
 
 import secrets
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import stats
-from torch import Tensor
-from torch.nn import functional
-
-from privacy.curves import rho_cap
-from privacy.gradients import Clipped, TapLinear, load_flat
-from privacy.mechanisms import LatticeGaussian
-from privacy.plan import Adam, Boost, Gradients, Trees, planned
-from privacy.spend import Unit
-from privacy.step import advance, start_state
-from privacy.trees import leaf_sums, leaves, splits
-from privacy.units import blocks
 
 CLAIM, DELTA = "1", "1e-6"
 ALPHA = 1e-3  # chance that conformance blames a correct path, before its one retry
 GUESSES = (20, 60, 120, 200, 400)  # how many canaries the attacker dares to name, fixed beforehand
 CONFIDENCE = 0.95
 CANARIES = 500
-_CROWD, _ORDINARY, _BACKGROUND = 60, 100, 6
-_HUGE, _LINEAR, _MAX_ROWS = 1e6, 2.0, 3
-_COLUMNS = 8  # of the table that trees are attacked on
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,105 +175,3 @@ def chance(canaries: int, guesses: int, correct: int, *, epsilon: float, delta: 
     fewer = np.arange(1, correct + 1)
     gain = (stats.binom.sf(correct - fewer - 1, guesses, right) - tail) / fewer
     return float(min(1.0, tail + 2 * canaries * delta * max(0.0, gain.max(initial=0.0))))
-
-
-def gradient_trial(present: np.ndarray, releases: int = 50) -> Trial:
-    """The gradient path: a linear model with a column a canary, `releases` rounds from a zero start."""
-    x, y, units = _rows(present)
-    length = x.shape[1] + 1
-    shape = Gradients("gradients", ((length - 1, 1),), "1")
-    plan = planned(
-        rho_cap(CLAIM, DELTA),
-        task="canaries",
-        dataset="synthetic",
-        unit=Unit.COUNTERPARTY,
-        shape=shape,
-        step=Adam("adam", "0.1", 1),
-        releases=releases,
-        delta=DELTA,
-        max_units=len(y),
-        max_rows_per_unit=_MAX_ROWS,
-    )
-    model = array("d", bytes(8 * length))
-    noise, state, gone = LatticeGaussian(plan), start_state(plan, model), []
-    grouped = blocks(units, b"canaries", max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
-    for number in range(1, releases + 1):
-        net = TapLinear(length - 1, 1)
-        load_flat(net, model)
-        total = Clipped(net, shape, plan.grid_bits).sum(_loss, x, y, grouped)
-        if number % 2:
-            noise.draw_ahead()  # a node draws ahead while it waits; both ways are attacked
-        released = noise.release(total)
-        model, state = advance(plan, state, released, number)
-        gone.append(released)
-    left = np.array(gone, dtype=np.float64)
-    untouched = left[:, : len(present)][:, ~present] / plan.sigma_steps
-    return Trial(left, present, 2, _CROWD, float(1 << plan.grid_bits), float(plan.sigma_steps), untouched)
-
-
-def _rows(present: np.ndarray) -> tuple[Tensor, Tensor, list[str]]:
-    """Canaries, a crowd of one-row units, a crowd of units with a row too many, two broken units, ordinary rows."""
-    first, count = len(present), _ORDINARY
-    width = first + 2 + _BACKGROUND
-    ordinary = np.zeros((count, width))
-    ordinary[:, first + 2 :] = np.sin(1.7 * np.arange(count * _BACKGROUND)).reshape(count, _BACKGROUND)
-    many = _MAX_ROWS + 1
-    columns = [*np.flatnonzero(present), *[first] * _CROWD, *[first + 1] * (_CROWD * many), first, first + 1]
-    planted = np.zeros((len(columns), width))
-    planted[np.arange(len(columns)), columns] = _HUGE
-    planted[-2:, first] = np.nan, np.inf
-    labels = np.concatenate([np.full(len(columns), _LINEAR), (np.arange(count) % 3 == 0) * 1.0])
-    units = [f"canary {i}" for i in np.flatnonzero(present)] + [f"one {i}" for i in range(_CROWD)]
-    units += [f"many {i // many}" for i in range(_CROWD * many)] + ["nan", "inf"] + [f"row {i}" for i in range(count)]
-    return torch.from_numpy(np.vstack([planted, ordinary])), torch.from_numpy(labels), units
-
-
-def _loss(z: Tensor, y: Tensor) -> Tensor:
-    """Linear for planted rows, whose gradient then never fades; logistic for the others."""
-    logit = z[:, 0]
-    ordinary = functional.binary_cross_entropy_with_logits(logit, y.clamp(max=1.0), reduction="none")
-    return torch.where(y == _LINEAR, logit, ordinary)
-
-
-def tree_trial(present: np.ndarray, releases: int = 50) -> Trial:
-    """The path of trees: one tree a round asks all eight columns of 0 and 1, so that each of 256 patterns has a leaf.
-
-    From a start that is sure of the opposite, a unit adds exactly minus one to the gradient of its leaf. Canary i has
-    pattern i; the two crowds have the last two patterns. The rate is so small that the start's certainty stays.
-    """
-    first, many = len(present), _MAX_ROWS + 1
-    if first + 2 > 1 << _COLUMNS:
-        raise ValueError(f"at most {(1 << _COLUMNS) - 2} canaries fit into a tree")
-    pattern = [*np.flatnonzero(present), *[first] * _CROWD, *[first + 1] * (_CROWD * many)]
-    units = [f"canary {i}" for i in np.flatnonzero(present)] + [f"one {i}" for i in range(_CROWD)]
-    units += [f"many {i // many}" for i in range(_CROWD * many)]
-    bits = ((np.arange(first + 2)[:, None] >> np.arange(_COLUMNS)) & 1).astype(np.float64)
-    x, y, cuts = bits[pattern], np.ones(len(pattern)), [np.array([0.5])] * _COLUMNS
-    plan = planned(
-        rho_cap(CLAIM, DELTA),
-        task="canaries",
-        dataset="synthetic",
-        unit=Unit.COUNTERPARTY,
-        shape=(shape := Trees("trees", secrets.token_hex(16), 1, _COLUMNS)),
-        step=Boost("boost", "0.000001", "1000000"),
-        releases=releases,
-        delta=DELTA,
-        max_units=len(y),
-        max_rows_per_unit=_MAX_ROWS,
-    )
-    noise, model = LatticeGaussian(plan), array("d", [-40.0])
-    state, gone, untouched = start_state(plan, model), [], []
-    grouped = blocks(units, b"canaries", max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
-    for number in range(1, releases + 1):
-        told = np.array(model)
-        total = leaf_sums(shape, told, x, y, grouped, round=number, cuts=cuts, grid_bits=plan.grid_bits)
-        released = noise.release(total)
-        model, state = advance(plan, state, released, number)
-        left = np.array(released, dtype=np.float64)
-        gone.append(-left[2 * leaves(splits(shape, number, cuts), bits)[:, 0]])
-        untouched.append(left[1::2] / plan.sigma_steps)  # Hessians, which are zero where all are certain
-    unit, sigma = float(1 << plan.grid_bits), float(plan.sigma_steps)
-    return Trial(np.array(gone), present, 2, _CROWD, unit, sigma, np.array(untouched))
-
-
-TRIALS = {"gradients": (gradient_trial, CANARIES), "trees": (tree_trial, 250)}

@@ -43,10 +43,11 @@ class LatticeGaussian:
         self._drawn_by = os.getpid()
 
     def draw_ahead(self) -> None:
-        """Draw the noise of one release now, so that its duration does not depend on data. Memory only,
-        used once, and forgotten in a forked child."""
+        """Draw the noise of one release now, so that its duration does not depend on data; nothing if it waits already.
+        Memory only, used once, and forgotten in a forked child."""
         self._forget_after_fork()
-        self._ahead.append(self._draw())
+        if not self._ahead:
+            self._ahead.append(self._draw())
 
     def release(self, total: np.ndarray) -> array[int]:
         """The exact grid sum `total`, int64 `(length,)`, plus noise.

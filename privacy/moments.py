@@ -22,10 +22,11 @@ def moment_sums(shape: Moments, x: np.ndarray, y: np.ndarray, units: Blocks, *, 
     for part, count in units.batches:
         rows, first = units.rows[part], units.unit[part.start]
         z = np.column_stack([x[rows], np.ones(len(rows)), y[rows]])
-        products = z[:, upper[0]] * z[:, upper[1]] * weight[part, None]
         mean = np.zeros((count, shape.length()))
-        np.add.at(mean, units.unit[part] - first, products)
-        total += inside_grid(_clipped(mean, float(shape.clip)), shape.clip, grid_bits).sum(0).astype(np.int64)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left out below
+            np.add.at(mean, units.unit[part] - first, z[:, upper[0]] * z[:, upper[1]] * weight[part, None])
+            clipped = _clipped(mean, float(shape.clip))
+        total += inside_grid(clipped, shape.clip, grid_bits).sum(0).astype(np.int64)
     return total
 
 

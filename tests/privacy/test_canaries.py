@@ -1,4 +1,4 @@
-"""Thirteen bugs planted in the code that members' rows go through: the canaries must see each, and nothing else."""
+"""Bugs planted in the code that members' rows go through, family by family: the canaries must see each, and nothing else."""
 
 from array import array
 from math import sqrt
@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from privacy import canaries
-from privacy.canaries import TRIALS, chance, coins, conformance, gradient_trial, measure, one_run_bound, tree_trial
+from privacy import canaries, moments, trials
+from privacy.canaries import chance, coins, conformance, measure, one_run_bound
 from privacy.gradients import Clipped
+from privacy.histogram import histogram_sums
 from privacy.mechanisms import LatticeGaussian
+from privacy.moments import moment_sums
 from privacy.trees import leaf_sums
+from privacy.trials import TRIALS, gradient_trial, histogram_trial, moment_trial, tree_trial
 from privacy.units import Blocks
 
 DRAW, SUM = LatticeGaussian._draw, Clipped.sum
@@ -52,7 +55,7 @@ def bounded(noise):
 
 def with_clip(factor):
     def sums(clipped, loss, x, y, units):
-        clipped._clip = factor
+        clipped._reach *= factor
         return SUM(clipped, loss, x, y, units)
 
     return sums
@@ -60,7 +63,7 @@ def with_clip(factor):
 
 def clipped_as_a_batch(clipped, loss, x, y, units):
     """The mean of a batch is clipped, and multiplied by its rows."""
-    clipped._clip = 1e12
+    clipped._reach *= 1e12
     mean = SUM(clipped, loss, x, y, units) / units.count
     return np.rint(units.count * mean / max(1.0, np.linalg.norm(mean) / 2**20)).astype(np.int64)
 
@@ -124,8 +127,8 @@ TREE_BUGS = {
     "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
     "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
     "same noise every second round": (LatticeGaussian, "_draw", every(2)),
-    "sums doubled": (canaries, "leaf_sums", doubled),
-    "one leaf counted twice": (canaries, "leaf_sums", last_leaf_twice),
+    "sums doubled": (trials, "leaf_sums", doubled),
+    "one leaf counted twice": (trials, "leaf_sums", last_leaf_twice),
     "rows counted, not units": (Blocks, "weights", every_row_once),
 }
 
@@ -140,6 +143,73 @@ def test_a_bug_planted_in_the_path_of_trees_turns_the_check_red(monkeypatch, bug
 def test_the_correct_path_of_trees_is_clean_and_certified_below_its_claim():
     for _ in range(3):
         found = measure("trees", small_trees, 250)
+        assert found.faults == () and found.at_least <= 1 < found.visible
+
+
+CUT = moments._clipped
+
+
+def clipped_to(factor):
+    return lambda vectors, clip: CUT(vectors, factor * clip)
+
+
+def moments_by_row(shape, x, y, grouped, *, grid_bits):
+    """Each row is clipped by itself, as if the unit were the row."""
+    single = Blocks(len(grouped.rows), grouped.rows, np.arange(len(grouped.rows)), grouped.bucket[grouped.unit])
+    return moment_sums(shape, x, y, single, grid_bits=grid_bits)
+
+
+MOMENT_BUGS = {
+    "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
+    "clipping off": (moments, "_clipped", clipped_to(1000.0)),
+    "clip norm doubled": (moments, "_clipped", clipped_to(2.0)),
+    "half noise": (LatticeGaussian, "_draw", scaled(0.5)),
+    "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
+    "sigma / sqrt(20)": (LatticeGaussian, "_draw", scaled(1 / sqrt(20))),
+    "same noise every second round": (LatticeGaussian, "_draw", every(2)),
+    "one draw for all coordinates": (LatticeGaussian, "_draw", same_everywhere),
+    "bounded noise of the right variance": (LatticeGaussian, "_draw", bounded),
+    "rows clipped, not units": (trials, "moment_sums", moments_by_row),
+    "units lost": (moments, "_clipped", clipped_to(0.5)),
+}
+
+
+@pytest.mark.parametrize("bug", MOMENT_BUGS)
+def test_a_bug_planted_in_the_path_of_moments_turns_the_check_red(monkeypatch, bug):
+    owner, name, patch = MOMENT_BUGS[bug]
+    monkeypatch.setattr(owner, name, patch)
+    assert measure("moments", moment_trial, 250).faults != ()
+
+
+def counted_twice(*arguments, **named):
+    return 2 * histogram_sums(*arguments, **named)
+
+
+HISTOGRAM_BUGS = {
+    "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
+    "half noise": (LatticeGaussian, "_draw", scaled(0.5)),
+    "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
+    "sigma / batch": (LatticeGaussian, "_draw", scaled(1 / 1024)),
+    "same noise every round": (LatticeGaussian, "_draw", every(1000)),
+    "same noise every second round": (LatticeGaussian, "_draw", every(2)),
+    "one draw for all coordinates": (LatticeGaussian, "_draw", same_everywhere),
+    "bounded noise of the right variance": (LatticeGaussian, "_draw", bounded),
+    "counted twice": (trials, "histogram_sums", counted_twice),
+    "rows counted, not units": (Blocks, "weights", every_row_once),
+}
+
+
+@pytest.mark.parametrize("bug", HISTOGRAM_BUGS)
+def test_a_bug_planted_in_the_path_of_counts_turns_the_check_red(monkeypatch, bug):
+    owner, name, patch = HISTOGRAM_BUGS[bug]
+    monkeypatch.setattr(owner, name, patch)
+    assert measure("histogram", histogram_trial, 250).faults != ()
+
+
+@pytest.mark.parametrize("family, trial", [("moments", moment_trial), ("histogram", histogram_trial)])
+def test_the_correct_paths_of_one_release_are_clean_and_certified_below_their_claim(family, trial):
+    for _ in range(3):
+        found = measure(family, trial, 250)
         assert found.faults == () and found.at_least <= 1 < found.visible
 
 
@@ -183,9 +253,9 @@ def test_conformance_blames_a_correct_path_no_more_often_than_it_says():
         present = rng.random(200) < 0.5
         releases = rng.normal(0, 30.0, (20, 202))
         releases[:, :200] += present
-        releases[:, 200:] += canaries._CROWD
+        releases[:, 200:] += trials._CROWD
         noise = releases[:, :200][:, ~present] / 30.0
-        trial = canaries.Trial(releases, present, 2, canaries._CROWD, 1.0, 30.0, noise)
+        trial = canaries.Trial(releases, present, 2, trials._CROWD, 1.0, 30.0, noise)
         blamed += bool(conformance(trial, alpha=0.1))
     assert 5 <= blamed <= 45
 
