@@ -60,6 +60,7 @@ def test_the_node_draws_for_the_first_round_when_it_learns_of_the_order(trust, d
     node._settings, node._limits, node._check = SimpleNamespace(member=trust.firms[0].member), LIMITS, None
     node._uplink, node._side = None, side_of(trust)
     monkeypatch.setattr(app.consents, "is_withdrawn", lambda settings: False)
+    monkeypatch.setattr(app, "fetch_needed", lambda *words: None)
     monkeypatch.setattr(app, "time_text", lambda moment: NOW)
     node._follow_log()
     node._follow_log()
