@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from client_node import consents, measured
+from client_node import consents, measured, receipts
 from client_node.budget import Budget
 from client_node.flower_app import NodeSide
 from client_node.guard import Limits, Permit, authorise, awaited
@@ -30,6 +30,7 @@ from privacy.mechanisms import self_test
 
 log_event = structlog.get_logger()
 _REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own
+RECEIPTS_EVERY_S = 5.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -44,6 +45,7 @@ class Node:
         self._since: int | None = None
         self._stop, self._done, self._cosigned = threading.Event(), set[str](), 0
         self._check: PrivacyCheck | None = None
+        self._receipted, self._receipts_due = 0, 0.0
 
     def run(self) -> None:
         """Work until `stop`; a lost connection is tried again, an altered log ends everything."""
@@ -96,6 +98,13 @@ class Node:
         self._tell_check()
         if consents.is_withdrawn(self._settings):
             consents.send_withdrawals(self._settings, self._mirror, self._uplink)
+        self._keep_receipts()
+
+    def _keep_receipts(self) -> None:
+        """What this member consented to, contributed and was promised, as files of its own, a few seconds behind."""
+        if self._receipted < self._mirror.state.size and time.monotonic() >= self._receipts_due:
+            self._receipts_due = time.monotonic() + RECEIPTS_EVERY_S
+            self._receipted = receipts.keep_up(self._settings, self._mirror, self._uplink, self._receipted)
 
     def _draw_ahead(self) -> None:
         """Noise for the first round of every run that is ordered and not yet open: its size is known from the order."""

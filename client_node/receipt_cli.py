@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copy
 from typing import Annotated
 
 import typer
 
-from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal, uplink_of
+from client_node.console import HOME, Home, Json, Lang, _, follow, local, terminal, uplink_of
+from contracts.errors import Unavailable
 from contracts.terminal import OK
 from contracts.wording import N_
 
@@ -16,23 +18,35 @@ proofs = typer.Typer(rich_markup_mode=None)
 
 @proofs.command(
     help=_(
-        "Write this member's receipts: consents, rounds and releases, each a file that proves itself.\n\n"
-        "Example: client-node receipts"
+        "List this member's receipts: consents, rounds and releases, each a file that proves itself. The running node "
+        "writes them; what is missing is written now.\n\nExample: client-node receipts --out ./for-the-auditor"
     )
 )
-def receipts(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
-    """Only what is missing is written."""
+def receipts(
+    out: Annotated[Path | None, typer.Option(help=_("folder to copy them to"))] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
+    """Works with the coordinator switched off: then the ones that are there are listed."""
     from client_node.receipts import folder_of, write_all
 
-    settings, mirror, _budget, uplink = connected(home)
-    follow(mirror, uplink)
-    written = write_all(settings, mirror, uplink)
+    settings, mirror, budget = local(home)
+    try:
+        uplink = uplink_of(settings, budget)
+        follow(mirror, uplink)
+        write_all(settings, mirror, uplink)
+    except Unavailable:
+        terminal.note(N_("the coordinator is away; using what this node has"))
     held = sorted(folder_of(settings).glob("*.tlog-proof"))
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        held = [Path(copy(path, out)) for path in held]
     if as_json:
         terminal.json([str(path) for path in held])
         return OK
-    for path in written:
-        terminal.ok(N_("receipt: {path}"), path=path)
+    for path in held:
+        print(f"  {path}")
     terminal.say(N_("{n} receipts; anyone with pins checks one with: auditor verify-receipt FILE"), n=len(held))
     return OK
 

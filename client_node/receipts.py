@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import structlog
+
 from client_node.mirror import Mirror, document
 from client_node.settings import Settings
 from client_node.uplink import Uplink
@@ -17,6 +19,8 @@ from contracts.off_log import Contribution, Receipt
 from contracts.receipts import Logged, Place, Served, Shown, places, salted_lines
 from contracts.statements import Release, Round, RoundOpen
 from contracts.wording import N_
+
+log_event = structlog.get_logger()
 
 
 def folder_of(settings: Settings) -> Path:
@@ -47,24 +51,47 @@ def relied_on(settings: Settings, mirror: Mirror, uplink: Uplink | None) -> Note
 
 
 def write_all(settings: Settings, mirror: Mirror, uplink: Uplink) -> list[Path]:
-    """Write every receipt that is missing or stood on a checkpoint without quorum; the new files."""
-    note = relied_on(settings, mirror, uplink)
+    """Write every receipt that is missing; the new files."""
+    return _write(settings, mirror, uplink, relied_on(settings, mirror, uplink), since=0)
+
+
+def keep_up(settings: Settings, mirror: Mirror, uplink: Uplink, since: int) -> int:
+    """Write the receipts of entries `since` and later that a quorum has cosigned; from where to go on next time.
+
+    A receipt whose document cannot be had now is left to `client-node receipts`, so that it holds nothing up.
+    """
+    try:
+        note = relied_on(settings, mirror, uplink)
+    except Unavailable:
+        return since
+    if note.checkpoint.size > since:
+        _write(settings, mirror, uplink, note, since=since)
+    return max(since, note.checkpoint.size)
+
+
+def _write(settings: Settings, mirror: Mirror, uplink: Uplink, note: Note, *, since: int) -> list[Path]:
     held = mirror.entries()[: note.checkpoint.size]
     missing = {
         index: path
-        for name, index in _own(settings, held)
+        for name, index in _own(settings, held, since)
         if not (path := folder_of(settings) / f"{name}-{index}.tlog-proof").exists()
     }
+    written = []
     for entry in places(held, missing):
         path = missing[entry.index]
-        line = _line(settings, uplink, entry.data) if path.name.startswith("round") else None
+        try:
+            line = _line(settings, uplink, entry.data) if path.name.startswith("round") else None
+        except Unavailable as error:
+            log_event.warning("receipt left for later", receipt=path.name, what=str(error))
+            continue
         path.write_text(Logged(entry, note, line).text(), encoding="utf-8")
-    return list(missing.values())
+        written.append(path)
+    return written
 
 
-def _own(settings: Settings, entries: list[bytes]) -> Iterator[tuple[str, int]]:
-    """(kind, index) of every entry that this member gets a receipt for."""
-    for index, entry in enumerate(entries):
+def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple[str, int]]:
+    """(kind, index) of every entry from `since` on that this member gets a receipt for."""
+    for index, entry in enumerate(entries[since:], since):
         said = parse(open_entry(entry).payload)
         if said.kind in ("consent", "refusal") and getattr(said, "member", "") == settings.member:
             yield said.kind, index

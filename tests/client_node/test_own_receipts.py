@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from client_node.receipts import keep_served, relied_on, show, write_all
+from client_node.receipts import keep_served, keep_up, relied_on, show, write_all
 from contracts.errors import Invalid, Malformed, Refused, Unavailable
 from contracts.off_log import Receipt
 from contracts.pins import Pins
@@ -78,3 +78,36 @@ def test_consents_and_releases_are_written_once(node):
     assert write_all(stranger, mirror, uplink) == []
     proven = check_logged(read_logged(written[0].read_text(encoding="utf-8")), Pins.model_validate(trust.pins()))
     assert proven.member == stranger.member
+
+
+def test_the_node_keeps_its_receipts_by_itself_and_looks_at_each_entry_once(node):
+    trust, settings, mirror, uplink = node
+    size = len(trust.entries)
+    looked = []
+    mirror.entries = lambda: looked.append(1) or list(trust.entries)
+    settings.member, settings.node_key = "urn:uuid:another", trust.firms[1].node  # so that no round is its own
+    assert keep_up(settings, mirror, uplink, 0) == size
+    assert [path.name.partition("-")[0] for path in (settings.home / "receipts").glob("*.tlog-proof")] == ["release"]
+    assert keep_up(settings, mirror, uplink, size) == size and len(looked) == 1
+
+
+def test_before_any_quorum_the_node_waits_with_its_receipts(node):
+    _, settings, mirror, _ = node
+    mirror.witnessed = lambda uplink: 0
+    assert keep_up(settings, mirror, SimpleNamespace(ask=None), 3) == 3
+
+
+def test_a_receipt_whose_document_cannot_be_had_holds_the_others_up_no_longer(node):
+    trust, settings, mirror, uplink = node
+
+    def ask(kind, method, path):
+        if path.startswith("/documents"):
+            raise Unavailable("gone")
+        return SimpleNamespace(text=trust.note().text())
+
+    uplink.ask = ask
+    assert keep_up(settings, mirror, uplink, 0) == len(trust.entries)
+    assert {path.name.partition("-")[0] for path in (settings.home / "receipts").glob("*.tlog-proof")} == {
+        "consent",
+        "release",
+    }
