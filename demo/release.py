@@ -52,6 +52,10 @@ def _digest(data: bytes) -> str:
 
 def main(out: Path) -> int:
     """Both files, in a folder that holds no other wheel of ours."""
+    if not (ROOT / ".git").exists():
+        sys.exit(
+            "nothing to release\n  this folder is not a git checkout, and a release is made of a commit\n  -> clone the repository"
+        )
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("mengbang-*.whl"):
         old.unlink()
