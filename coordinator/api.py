@@ -5,17 +5,19 @@ from __future__ import annotations
 import gzip
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
+import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
 from sqlmodel import col, delete, select
 
-from contracts.artefact import read_artefact
+from contracts.artefact import of_round, read_artefact
 from contracts.closed_list import parse
 from contracts.envelope import digest, from_base64, key_id, load_public, open_entry, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
@@ -39,6 +41,7 @@ STEP_LIMIT = 2**20
 LONG_POLL_S = 25.0
 T = TypeVar("T")
 Size = Annotated[int, Field(ge=0, lt=2**53)]
+log_event = structlog.get_logger()
 _MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 
@@ -257,14 +260,14 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.put("/v1/contributions/{name}")
     def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        asked = read(Reply, who.body)
-        line, data = from_base64(asked.line), from_base64(asked.payload)
         asked_row = _asked(office, name, who)
         if asked_row.step != TRAIN:
             raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
-        if asked_row.payload is None:
-            # before the write transaction: the log is never asked while one is open, or two threads could wait for each other
-            _check_contribution(office, asked_row, who.key, line, data)
+        with _dropped_if_broken(office, asked_row):
+            line, data = _reply_of(who.body)
+            if asked_row.payload is None:
+                # before the write transaction: the log is never asked while one is open, or two threads could wait for each other
+                _check_contribution(office, asked_row, who.key, line, data)
         with office.database.write() as session:
             if _keep_reply(session.get_one(TaskMessage, name), line, data):
                 registry.keep(session, "contribution", data, who.member)
@@ -272,20 +275,15 @@ def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.put("/v1/replies/{name}")
     def reply(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        asked = read(Reply, who.body)
-        line, data = from_base64(asked.line), from_base64(asked.payload)
-        if _asked(office, name, who).step == TRAIN or len(line) + len(data) > STEP_LIMIT:
+        asked_row = _asked(office, name, who)
+        if asked_row.step == TRAIN:
             raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
+        with _dropped_if_broken(office, asked_row):
+            line, data = _reply_of(who.body)
+            if len(line) + len(data) > STEP_LIMIT:
+                raise Malformed(N_("a step of a sum has at most {limit} bytes"), limit=STEP_LIMIT, code="TOO_LARGE")
         with office.database.write() as session:
             _keep_reply(session.get_one(TaskMessage, name), line, data)
-        return {"state": "kept"}
-
-    @router.put("/v1/declined/{name}")
-    def decline(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        _asked(office, name, who)
-        with office.database.write() as session:
-            row = session.get_one(TaskMessage, name)
-            row.refused = row.refused or row.payload is None
         return {"state": "kept"}
 
 
@@ -295,6 +293,28 @@ def _asked(office: Office, name: str, who: Caller) -> TaskMessage:
     if row is None or row.member != who.member:
         raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
     return row
+
+
+def _reply_of(body: bytes) -> tuple[bytes, bytes]:
+    """(line, payload) of a reply that holds these two and nothing else."""
+    asked = read(Reply, body)
+    return from_base64(asked.line), from_base64(asked.payload)
+
+
+@contextmanager
+def _dropped_if_broken(office: Office, row: TaskMessage) -> Iterator[None]:
+    """A reply that is not what it should be is refused, never repaired: its member is out of this round, nobody waits
+    for it, and the round's record will say malformed."""
+    try:
+        yield
+    except TrustError as error:
+        log_event.warning("reply refused", member=row.member, round=row.round, step=row.step, code=error.code)
+        if error.code != "LATE":
+            with office.database.write() as session:
+                held = session.get_one(TaskMessage, row.id)
+                if held.payload is None and not held.refused:
+                    held.refused = held.malformed = True
+        raise
 
 
 def _keep_reply(row: TaskMessage, line: bytes, data: bytes) -> bool:
@@ -354,9 +374,12 @@ def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, li
     values, plan = read_artefact(data, "contribution", "q").values, run.order.plan
     masked = office.log.state().agreements[run.order.agreement].terms.secure_sum == "required"
     wide = not masked and values and max(max(values), -min(values)) > limit_steps(plan)
-    if len(values) != plan.length() or wide:
+    plain = of_round("contribution", row.run, row.round, values).to_bytes()
+    if len(values) != plan.length() or wide or data != plain:
         raise Malformed(
-            N_("a contribution has {length} numbers within the plan's range"), length=plan.length(), code="SHAPE"
+            N_("a contribution has {length} numbers within the plan's range and nothing else"),
+            length=plan.length(),
+            code="SHAPE",
         )
 
 

@@ -86,7 +86,7 @@ class TrustGrid(Grid):
         return names
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Replies that have arrived; an error where a member declined or the step was closed without it."""
+        """Replies that have arrived; an error where a member refused or the step was closed without it."""
         if self._stopped():
             raise Stopped
         with self._database.read() as session:
@@ -134,7 +134,7 @@ def _reply(row: TaskMessage) -> Message:
     about = metadata(1, group=str(row.round), ttl=3600.0, source=node_id(row.member), message_type=row.step)
     line, payload = row.line or b"", row.payload
     if payload is None:
-        return Message(Error(code=0, reason="declined"), metadata=about)
+        return Message(Error(code=0, reason="refused"), metadata=about)
     if row.step != TRAIN:
         return Message(step_reply(line, payload), metadata=about)
     values = read_artefact(payload, "contribution", "q").values

@@ -206,9 +206,16 @@ class RunJournal:
                 self._dropped[member] = "withdrawn"
             elif member in by_member:
                 used.append(by_member[member])
-            else:
-                self._dropped[member] = "refused" if member in run.refused else "no-reply"
         return used, cutoff
+
+    def _why_dropped(self, run: RunRecord, round: int, member: str) -> str:
+        """The reason that the round's record gives for a member that is not in its sum."""
+        if member in self._dropped:
+            return self._dropped[member]
+        asked = (TaskMessage.run == self._run, TaskMessage.round == round, TaskMessage.member == member)
+        with self._database.read() as session:
+            broken = session.exec(select(TaskMessage.id).where(*asked, col(TaskMessage.malformed))).first()
+        return "malformed" if broken else "refused" if member in run.refused else "no-reply"
 
     def close_round(self, opened: Opened, summed: Summed | None, model_out: array[float], state: array[float]) -> None:
         """See Journal. Documents are stored before the statement that names them."""
@@ -229,7 +236,7 @@ class RunJournal:
         combined = {reply.member for reply in summed.used} if summed else set()
         contributors = tuple(m for m in listed if m in combined)
         cutoff = self._cut_off(opened.round)
-        dropped = tuple((m, self._dropped.get(m, "no-reply")) for m in listed if m not in contributors)
+        dropped = tuple((m, self._why_dropped(run, opened.round, m)) for m in listed if m not in contributors)
         cost = run.order.plan.rho_nano()
         self._append(
             lambda _state: Round(

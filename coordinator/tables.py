@@ -84,7 +84,10 @@ class CutOff(SQLModel, table=True):
 
 
 class TaskMessage(SQLModel, table=True):
-    """A message of a round to one member, and that member's reply: the journal of the grid."""
+    """A message of a round to one member, and that member's reply: the journal of the grid.
+
+    `refused`: no reply is waited for any longer; `malformed`: because one came that is not what it should be.
+    """
 
     id: str = Field(primary_key=True)
     run: str = Field(index=True)
@@ -96,6 +99,7 @@ class TaskMessage(SQLModel, table=True):
     line: bytes | None = None
     payload: bytes | None = None
     refused: bool = False
+    malformed: bool = False
 
 
 class ScheduledRun(SQLModel, table=True):
