@@ -1,5 +1,5 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs storm node-storm faults flips golden start judges release browser
+.PHONY: setup demo test check slow bench docs storm node-storm faults flips golden start judges release browser hostile
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
@@ -15,4 +15,5 @@ release: ; python3 demo/environment.py -m demo.release dist
 judges: ; python3 demo/environment.py -m pytest tests/judges
 browser: ; python3 demo/environment.py tests/browser.py
 storm: ; python3 demo/environment.py tests/storm.py 300
+hostile: ; python3 demo/environment.py tests/hostile.py
 node-storm: ; python3 demo/environment.py tests/node_storm.py 200
