@@ -193,6 +193,21 @@ def _over_budget(editor: Editor) -> None:
     _order(editor, plan={**louder, "rho_total_nano": total})
 
 
+def _not_renewed(editor: Editor) -> None:
+    editor.find("consent", 2).said["issued_at"] = "2025-12-31T08:00:00Z"
+
+
+def _one_run_too_many(editor: Editor) -> None:
+    """Everyone consents to one run a year, and a second one asks them all."""
+    for firm in range(3):
+        editor.find("consent", firm).said["scope"]["orders_max"] = 1
+    order, incident, withdrawn = _order(editor), editor.find("incident"), editor.find("consent", -1)
+    editor.move(order, editor.find("release"))
+    named = editor.entry(next(n for n, line in enumerate(editor.lines) if line is order))
+    assert incident.was
+    editor.move(withdrawn, editor.copy(editor.find("round-open"), order=named, log_size=incident.was[0]))
+
+
 def _unopened_round(editor: Editor) -> None:
     editor.copy(editor.find("round", 1), round=3)
 
@@ -415,6 +430,8 @@ FAULTS = [
     Fault(24, "AGGREGATE", "I18", "a forged sum", _forged_sum, documents=True),
     Fault(25, "NOISE", "I19", "noise for fewer units than agreed", _noise),
     Fault(26, "OVER_BUDGET", "I20", "a run beyond the budget", _over_budget),
+    Fault(26, "NOT_RENEWED", "I20", "a budget of last year's consent", _not_renewed),
+    Fault(26, "ASKED_TOO_OFTEN", "I20", "one run too many", _one_run_too_many),
     Fault(26, "BUDGET_REPORT", "I19", "a round is charged too little", _under_reported),
     Fault(26, "BUDGET_RESET", "I19", "a ledger that begins anew", _smaller_ledger),
     Fault(27, "RELEASE_ROUNDS", "I21", "released before the last round", _early_release),

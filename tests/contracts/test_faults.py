@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODES = json.loads((GOLDEN / "codes.json").read_text(encoding="ascii"))
 # Faults that change the same statement, or take statements away, cannot stand beside one another.
 ALONE = {"RELEASE_EXPIRED", "NO_CONSENT", "MIN_PARTICIPANTS", "TRAINED_AFTER_WITHDRAWAL"}
+ALONE |= {"NOT_RENEWED", "ASKED_TOO_OFTEN"}
 ONE_STATEMENT = {"BAD_SIGNATURE", "UNKNOWN_KEY", "DUPLICATE_ENTRY", "NOT_CANONICAL", "TYPE_CONFUSION", "PROFILE"}
 ONE_STATEMENT |= {"TIME_OUT_OF_WINDOW", "FOLLOW_UP"}
 FREE = [f for f in FAULTS if f.code not in ALONE and not f.documents]
