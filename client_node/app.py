@@ -6,21 +6,22 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
 from client_node import consents, measured, receipts
 from client_node.budget import Budget
+from client_node.exchange import Question, read_question
 from client_node.flower_app import NodeSide
 from client_node.guard import Limits, Permit, authorise, awaited
 from client_node.masking import sum_round
 from client_node.mirror import Mirror, fetch_needed
+from client_node.pace import Pace
 from client_node.rows import OwnRows
 from client_node.settings import Settings
 from client_node.uplink import WAIT_S, Uplink
-from contracts.envelope import from_base64, to_base64
-from contracts.errors import Malformed, Refused, TrustError, Unavailable
+from contracts.envelope import to_base64
+from contracts.errors import Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements import PrivacyCheck, Refusal
 from engine.bundle import bundle_digest
@@ -41,7 +42,7 @@ class Node:
         self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
         self._rows = OwnRows(settings, uplink, mirror, budget)
         self._side = NodeSide(settings.member, settings.node_key, budget, self._rows)
-        self._limits = limits_of(settings)
+        self._limits, self._pace = limits_of(settings), Pace()
         self._since: int | None = None
         self._stop, self._done, self._cosigned = threading.Event(), set[str](), 0
         self._check: PrivacyCheck | None = None
@@ -122,28 +123,26 @@ class Node:
         answer = self._uplink.ask("task", "POST", "/v1/task", {"wait": WAIT_S, "done": sorted(self._done)})
         if answer.status_code == 204:
             return
-        task = answer.json()
+        question = read_question(answer.content)
         try:
-            self._answer(task)
+            self._answer(question)
             return
         except Refused as error:
             self._budget.note_refused(time_text(datetime.now(UTC)), error)
             if error.code in ("GUARD", "OVER_BUDGET", "REPLY", "EGRESS"):
-                self._refuse(task["run"], _REASONS.get(error.code) or str(error.values["reason"]))
+                self._refuse(question, _REASONS.get(error.code) or str(error.values["reason"]))
             elif error.code.startswith("SUM_"):
-                self._refuse(task["run"], "secure-sum")
+                self._refuse(question, "secure-sum")
             elif error.code == "BURNT":
-                self._uplink.ask("decline", "PUT", f"/v1/declined/{task['id']}", {})
+                self._refuse(question, "restarted")
             elif error.code != "LATE":
                 raise
-            log_event.warning("round refused", round=task["round"], code=error.code, what=str(error))
-        except Malformed as error:
-            log_event.error("this member's data cannot be read; nothing was spent or sent", what=str(error))
-        self._done.add(task["id"])
+            log_event.warning("round refused", round=question.round, code=error.code, what=str(error))
+        self._done.add(question.id)
 
-    def _answer(self, task: dict[str, Any]) -> None:
-        started, step = time.monotonic(), str(task["step"])
-        permit = self._permit(task)
+    def _answer(self, question: Question) -> None:
+        started, step, message = time.monotonic(), question.step, question.content()
+        permit = self._permit(question)
         if step == TRAIN:
             self._rows.ready(permit.run.order)
         state = self._mirror.state
@@ -151,29 +150,30 @@ class Node:
         payload, line = self._side.take_part(
             permit,
             self._mirror.seen(),
-            from_base64(task["message"]),
+            message,
             step=step,
             about=sum_round(state, permit.run, permit.record) if masked else None,
         )
         body = {"line": to_base64(line), "payload": to_base64(payload)}
         if step == TRAIN:
-            self._uplink.ask("contribution", "PUT", f"/v1/contributions/{task['id']}", body)
+            self._stop.wait(self._pace.left(question.run, time.monotonic() - started))
+            self._uplink.ask("contribution", "PUT", f"/v1/contributions/{question.id}", body)
         else:
-            self._uplink.ask("sum-step", "PUT", f"/v1/replies/{task['id']}", body)
-        log_event.info("answered", round=task["round"], step=step, seconds=round(time.monotonic() - started, 3))
+            self._uplink.ask("sum-step", "PUT", f"/v1/replies/{question.id}", body)
+        log_event.info("answered", round=question.round, step=step, seconds=round(time.monotonic() - started, 3))
         if step == TRAIN:
             self._side.draw_ahead(permit.run)
 
-    def _permit(self, task: dict[str, Any]) -> Permit:
+    def _permit(self, question: Question) -> Permit:
         # whoever withdrew before the office asked must be known here too, so the wait is for all that the log held then
-        self._wait_for_entry(max(int(task["open"]), int(task["size"]) - 1))
-        if self._cosigned <= int(task["open"]):
+        self._wait_for_entry(max(question.open, question.size - 1))
+        if self._cosigned <= question.open:
             self._cosigned = self._mirror.witnessed(self._uplink)
         return authorise(
             self._mirror.state,
             self._settings.member,
-            run=task["run"],
-            open_index=int(task["open"]),
+            run=question.run,
+            open_index=question.open,
             witnessed=self._cosigned,
             since=self._since or 0,
             bundle=bundle_digest(),
@@ -189,13 +189,15 @@ class Node:
         while self._mirror.state.size <= index and time.monotonic() < end and not self._stop.is_set():
             time.sleep(0.01)
 
-    def _refuse(self, run: str, reason: str) -> None:
+    def _refuse(self, question: Question, reason: str) -> None:
+        """Say no on the log: to this round if the node was restarted in it, else to the whole run."""
         said = Refusal(
             record_id=new_id(),
             issued_at=time_text(datetime.now(UTC)),
             member=self._settings.member,
-            order=run,
+            order=question.run,
             reason=reason,
+            open=question.open if reason == "restarted" else None,
             seen=self._mirror.seen(),
             ledger=self._budget.head(),
         )  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from client_node.budget import read_ledger
 from client_node.mirror import Mirror, read_documents
 from client_node.settings import Settings
-from client_node.uplink import Uplink
+from client_node.uplink import Uplink, answered
 from contracts.agreement import Terms
 from contracts.checkpoint import verify_proof
 from contracts.closed_list import payload
@@ -194,8 +194,8 @@ def send(
 ) -> int:
     """Log a statement of this member; its index, after the inclusion proof was verified (`client-node receipts` keeps one)."""
     entry = seal(payload(predicate), [key or settings.node_key])
-    told = uplink.ask("statement", "POST", "/v1/statements", {"entry": to_base64(entry)}).json()
-    index, _ = verify_proof(str(told["proof"]), leaf_hash(entry), mirror.log)
+    proof = answered(uplink.ask("statement", "POST", "/v1/statements", {"entry": to_base64(entry)}), "proof")
+    index, _ = verify_proof(str(proof), leaf_hash(entry), mirror.log)
     return index
 
 

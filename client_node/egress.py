@@ -54,13 +54,6 @@ ALLOWED: dict[str, Kind] = {
         "Written down in the ledger before it leaves, and never said otherwise (client_node/masking.py).",
         journalled=True,
     ),
-    "decline": Kind(
-        "PUT",
-        rf"/v1/declined/{_NAME}",
-        frozenset(),
-        "no data",
-        "This node was restarted in the round and has lost its secrets: nobody need wait for it.",
-    ),
     "join": Kind(
         "POST",
         "/v1/join",

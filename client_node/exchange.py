@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import StringConstraints, ValidationError
 
 from client_node.guard import Permit
 from contracts.artefact import model as model_artefact
 from contracts.closed_list import parse
-from contracts.envelope import digest, open_entry
+from contracts.envelope import digest, from_base64, open_entry
 from contracts.errors import Malformed, Refused
+from contracts.fields import Count, Digest, Index, Strict
 from contracts.off_log import Contribution
 from contracts.wording import N_
-from engine.rounds import read_values, unpack
+from engine.rounds import STEPS, read_values, unpack
+
+
+class Question(Strict):
+    """What the coordinator asks of this node: a step of a round, and how far the log had grown by then."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    run: Digest
+    round: Count
+    open: Index
+    step: str
+    size: Index
+    message: str
+
+    def content(self) -> bytes:
+        """The round's message; Refused (GUARD, reason log) if this node knows no such step or cannot read it."""
+        if self.step not in STEPS:
+            raise _not_the_round(N_("the message asks for something that is no step of a round"))
+        try:
+            return from_base64(self.message)
+        except Malformed as error:
+            raise _not_the_round(N_("the message of this round cannot be read")) from error
+
+
+def read_question(data: bytes) -> Question:
+    """The question in a reply to `task`; Refused (QUESTION) unless it has exactly its fields."""
+    try:
+        return Question.model_validate_json(data)
+    except ValidationError as error:
+        raise Refused(
+            N_("the coordinator asked something that cannot be read"),
+            why=N_("a question has the fields of a round's step and no others"),
+            do=N_("nothing was spent or sent; tell the chamber"),
+            code="QUESTION",
+        ) from error
 
 
 def check_invitation(permit: Permit, message: bytes) -> None:

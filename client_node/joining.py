@@ -11,7 +11,7 @@ from typing import Any
 from client_node.budget import Budget
 from client_node.egress import Egress
 from client_node.settings import Settings
-from client_node.uplink import Uplink, pinned
+from client_node.uplink import Uplink, answered, pinned
 from contracts.closed_list import payload
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Malformed, Unavailable
@@ -54,7 +54,7 @@ def ask_admission(settings: Settings, invite: dict[str, Any]) -> str:
     """ "pending" or "admitted". The same request again changes nothing; the invite is kept once it was accepted."""
     request = _request(settings, invite)
     uplink = Uplink(settings, Egress(Budget(settings.home / "ledger.db")), invite)
-    state = str(uplink.ask("join", "POST", "/v1/join", request).json()["state"])
+    state = str(answered(uplink.ask("join", "POST", "/v1/join", request), "state"))
     (settings.home / "invite.json").write_text(
         json.dumps({k: v for k, v in invite.items() if k != "secret"}, ensure_ascii=False), encoding="utf-8"
     )

@@ -28,6 +28,7 @@ from contracts.wording import N_
 from engine import rounds
 from privacy.secure_sum import (
     LEAST,
+    SHARE_DIGITS,
     Group,
     PublicKeys,
     Secrets,
@@ -265,7 +266,7 @@ class Masking:
             kinds = {peer: "seed" if peer in alive else "mask" for peer in said.masked if peer in held.shares}
             self._budget.pledge(about.run, about.round, {f"reveal {peer}": kind for peer, kind in kinds.items()})
             shown = {p: held.shares[p].seed if k == "seed" else held.shares[p].mask for p, k in kinds.items()}
-            return canonical({peer: f"{share:x}" for peer, share in shown.items()})
+            return canonical({peer: f"{share:0{SHARE_DIGITS}x}" for peer, share in shown.items()})
 
         told = self._once(held, "reveal", b"", answer)  # whichever signatures it is asked with: the same shares
         held.secrets, held.shares = None, {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from client_node.settings import Settings
-from client_node.uplink import Uplink
+from client_node.uplink import Uplink, answered
 from client_node.witness import Witness
 from contracts import tiles
 from contracts.checkpoint import (
@@ -86,10 +86,10 @@ class Mirror:
         Invalid if it shows another history (EQUIVOCATION) or less than was seen before (TRUNCATED); what proves it
         is then in the folder `evidence`.
         """
-        text = uplink.ask("head", "GET", f"/v1/head?after={self.tree.size}&wait={wait_s}").json()["checkpoint"]
+        text = answered(uplink.ask("head", "GET", f"/v1/head?after={self.tree.size}&wait={wait_s}"), "checkpoint")
         if text is None:
             return None
-        note = parse_note(text)
+        note = parse_note(str(text))
         verify_log_signature(note, self.log)
         if note.checkpoint.size < self.tree.size:
             raise self._truncated(note)

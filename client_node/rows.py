@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import polars as pl
+import structlog
 
 from client_node.budget import Budget
 from client_node.mirror import Mirror, document
@@ -13,7 +16,8 @@ from client_node.settings import Settings
 from client_node.sources import read_table
 from client_node.uplink import Uplink
 from contracts.artefact import read_artefact
-from contracts.errors import Refused
+from contracts.errors import Malformed, Refused, Unavailable
+from contracts.fields import time_text
 from contracts.rules.state import RunRecord
 from contracts.statements import RunOrder
 from contracts.wording import N_
@@ -21,6 +25,8 @@ from engine.evaluation import holdout_counts
 from engine.table import TableSchema, read_schema
 from engine.task import Model, check_fit, load
 from privacy.plan import PlanError
+
+log_event = structlog.get_logger()
 
 
 class OwnRows:
@@ -31,11 +37,11 @@ class OwnRows:
         self._cached: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     def ready(self, order: RunOrder) -> None:
-        """Read all that the order needs, so that a fault in the data, a missing model or a plan that the installed
-        code cannot compute costs no budget."""
+        """Read all that the order needs, so that a missing model or a plan that the installed code cannot compute
+        costs no budget. Faults in the data stop nothing: see `_read`."""
         try:
             check_fit(load(order.task), schema_of(self._settings, self._uplink, order.schema_digest), order.plan)
-        except PlanError as error:
+        except (PlanError, Malformed) as error:
             raise Refused(
                 N_("the plan of this run does not fit the table"), why=str(error), code="GUARD", reason="plan"
             ) from error
@@ -84,9 +90,21 @@ class OwnRows:
         place = order.task, order.schema_digest, changed
         if place not in self._cached:
             task, key = load(order.task), self._budget.unit_key()
-            table = read_table(self._settings.data, schema, key=key, home=self._settings.home)
-            self._cached = {place: task.split(task.prepare(table.training, schema), key)}
+            self._cached = {place: task.split(task.prepare(self._read(schema, key), schema), key)}
         return self._cached[place]
+
+    def _read(self, schema: TableSchema, key: bytes) -> pl.DataFrame:
+        """The member's training rows; none if its files cannot be read. This member is in the round by then: to stay
+        away because of what its files look like would tell something about them, so it sends noise alone."""
+        try:
+            return read_table(self._settings.data, schema, key=key, home=self._settings.home).training
+        except (Malformed, Unavailable) as error:
+            log_event.error(
+                "this member's data cannot be read: only noise is sent", what=str(error), do=error.lines()[2]
+            )
+            self._budget.note_refused(time_text(datetime.now(UTC)), error)
+            numbers = {c.name: pl.Float64 if c.kind in ("number", "label") else pl.String for c in schema.columns}
+            return pl.DataFrame(schema=numbers)
 
 
 def schema_of(settings: Settings, uplink: Uplink | None, name: str) -> TableSchema:

@@ -20,6 +20,7 @@ from contracts.requests import sign_request
 from contracts.wording import N_
 
 WAIT_S = 25.0
+GRAIN = 4096
 _CLASSES = {422: Malformed, 401: Invalid, 403: Refused}
 
 
@@ -36,7 +37,7 @@ class Uplink:
     def ask(self, kind: str, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """Send one message of a listed kind; raises the coordinator's own error, or Unavailable."""
         self._egress.check(kind, method, path, body)
-        data = json.dumps(body).encode() if body is not None else b""
+        data = padded(body) if body is not None else b""
         request = self._client.build_request(method, self._url + path, content=data)
         sign_request(request, data, self._settings.node_key, nonce=secrets.token_hex(16), now=datetime.now(UTC))
         self._egress.record(kind, data)
@@ -47,6 +48,21 @@ class Uplink:
         if answer.status_code >= 400:
             raise _error_of(answer)
         return answer
+
+
+def padded(body: dict[str, Any]) -> bytes:
+    """JSON of a message, filled with blanks to a multiple of 4,096 bytes: how many digits a number has, or how many
+    shares there are, does not show in the size of an encrypted request."""
+    data = json.dumps(body).encode()
+    return data + b" " * (-len(data) % GRAIN)
+
+
+def answered(answer: httpx.Response, field: str) -> Any:
+    """One field of the coordinator's JSON; Unavailable if the answer is something else."""
+    try:
+        return answer.json()[field]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(N_("the coordinator answered something that cannot be read")) from error
 
 
 def pinned(invite: dict[str, Any]) -> ssl.SSLContext:
@@ -95,5 +111,5 @@ def _error_of(answer: httpx.Response) -> TrustError:
         told = answer.json()
         kind = _CLASSES.get(answer.status_code, Unavailable)
         return kind(told["what"], why=told["why"], do=told["do"], code=told["code"], **told.get("values", {}))
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return Unavailable(N_("the coordinator answered {status}"), status=answer.status_code)

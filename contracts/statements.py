@@ -345,7 +345,8 @@ class Rollback(Predicate):
 class Refusal(Predicate):
     """A member's node says no. Reasons are a closed list without data causes.
 
-    `not-started` names the round-open by its index: that member did not begin to compute, and is not charged.
+    Two reasons are about one round, named by the index of its opening: `not-started`, that member did not begin to
+    compute and is not charged; `restarted`, its node has lost the secrets of the round and stays out of that one only.
     """
 
     kind = "refusal"
@@ -363,6 +364,7 @@ class Refusal(Predicate):
         "log",
         "secure-sum",
         "not-started",
+        "restarted",
     ]
     open: Index | None = None
     seen: Seen

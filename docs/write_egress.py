@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from client_node.egress import ALLOWED, STATEMENTS
+from client_node.pace import FIRST_S, STEADY_S
+from client_node.uplink import GRAIN
+from contracts.statements import Refusal
 
 PAGE = Path(__file__).resolve().parent / "reference" / "egress.md"
 HEAD = """# Everything that ever leaves a node
@@ -23,8 +27,22 @@ stand with time, size and digest in what `client-node leaves` prints.
 |---|---|---|---|---|---|
 """
 FOOT = """
-The vector of a contribution has the same number of bytes in every round of an order, whatever the rows: its length is
-the plan's and a number takes eight bytes. Its noise is drawn while the node waits for the next round.
+Sizes: the vector of a contribution has the plan's length, and a number takes eight bytes, whatever the rows. Every
+request is then filled with blanks to a multiple of {grain:,} bytes, so that messages of one type have one size; all
+that could still move it across a multiple are numbers that the log shows to everybody (round, index, cost so far).
+
+Times: a contribution leaves {first:g} s after the first question of a run and {steady:g} s after each later one, whatever the
+rows; what takes longer leaves after twice, four times ... as long, and the run keeps that slot (`client_node/pace.py`).
+Its noise is drawn while the node waits for the next round. Left as a side channel: the power of two in which a very
+large table or a slow machine falls, and whatever a busy processor does to the times of other messages.
+
+Whether a member joins is decided before a round opens, by its consent, its own limits and a person who runs the node;
+the guard (`client_node/guard.py`) is not given a row. Once a round is open, rows with faults are left out, and a member
+whose files cannot be read at all sends noise alone: a contribution leaves whatever the data look like. A refusal has
+one of these reasons, none of which depends on the data: {reasons}.
+
+Nothing is in the class *exact under the secure sum*: there is no kind of message for it, a test holds the list against
+that, and whoever adds one has to add the consent and the cohort rule with it.
 
 Statements that a node may put on the log: {statements}. Receipts of served results never leave.
 """
@@ -37,7 +55,18 @@ def page() -> str:
         f"| {kind.why} | {'kept' if kind.journalled else ''} |"
         for name, kind in ALLOWED.items()
     ]
-    return HEAD + "\n".join(rows) + "\n" + FOOT.format(statements=", ".join(sorted(STATEMENTS)))
+    return (
+        HEAD
+        + "\n".join(rows)
+        + "\n"
+        + FOOT.format(
+            statements=", ".join(sorted(STATEMENTS)),
+            grain=GRAIN,
+            first=FIRST_S,
+            steady=STEADY_S,
+            reasons=", ".join(get_args(Refusal.model_fields["reason"].annotation)),
+        )
+    )
 
 
 if __name__ == "__main__":

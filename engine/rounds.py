@@ -33,6 +33,7 @@ KEYS, SHARES, TRAIN, SURVIVORS, UNMASK = (
     "query.secagg_survivors",
     "query.secagg_unmask",
 )
+STEPS = (KEYS, SHARES, TRAIN, SURVIVORS, UNMASK)
 
 
 @dataclass(frozen=True, slots=True)

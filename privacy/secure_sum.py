@@ -34,6 +34,7 @@ _LABEL = b"mengbang-secure-sum/1 "
 _PRIME = 2**256 + 297  # the smallest prime above 2**256: a 32-byte secret is one element of its field
 _SHARE = 33
 _NONCE = 12
+SHARE_DIGITS = 65  # of a share in hexadecimal
 SEALED = _NONCE + 2 * _SHARE + 16
 
 

@@ -29,6 +29,7 @@ NEXT = {
 }
 FINER = {"member": ("counterparty", "series", "row"), "counterparty": ("row",), "series": ("row",), "row": ()}
 FAULTY = {"agreement", "bundle", "schema", "ledger", "plan", "log"}
+OF_ONE_ROUND = {"not-started", "restarted"}
 
 
 @dataclass
@@ -158,7 +159,7 @@ class Opinion:
         return {
             s.p["member"]
             for s in self.good("refusal")
-            if order and s.p["order"] == run and s.index > order.index and s.p["reason"] != "not-started"
+            if order and s.p["order"] == run and s.index > order.index and s.p["reason"] not in OF_ONE_ROUND
         }
 
     def spent(self, member: str, plan: dict[str, Any], year: str) -> int:
@@ -571,9 +572,9 @@ class Opinion:
 
     def _refusal(self, said: Said) -> list[str]:
         p, rounds = said.p, self.rounds(said.p["order"])
-        if (p["reason"] == "not-started") != (p["open"] is not None):
+        if (p["reason"] in OF_ONE_ROUND) != (p["open"] is not None):
             return ["PARTICIPANT"]
-        if p["open"] is None:
+        if p["reason"] != "not-started":
             return []
         waiting = rounds[-1][0] if rounds and rounds[-1][1] is None else None
         asked = (

@@ -7,10 +7,8 @@ from client_node.budget import Budget
 from client_node.masking import Masking, sum_round
 from contracts.errors import Unavailable
 from coordinator.sums import Opened, SecureSum
-from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK, Asked, LocalGrid, client_app
+from engine.rounds import STEPS, TRAIN, Asked, LocalGrid, client_app
 from simulator import Trust
-
-STEPS = (KEYS, SHARES, TRAIN, SURVIVORS, UNMASK)
 
 
 class MemberSide:

@@ -66,14 +66,16 @@ def record_release(state: TrustState, entry: Entry) -> TrustState:
 
 # Reasons that lie with the order or the office, which therefore owes an answer (I28).
 _FAULTS = ("agreement", "bundle", "schema", "ledger", "plan", "log")
+_OF_ONE_ROUND = ("not-started", "restarted")
 
 
 def check_refusal(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I19: who says it did not start names an open round that lists it and that it is not charged back for yet."""
+    """I19: a reason about one round names it; who says it did not start, an open one that lists it and that it is
+    not charged back for yet."""
     refusal = entry.predicate
     assert isinstance(refusal, Refusal)
-    if (refusal.reason == "not-started") != (refusal.open is not None) or (
-        refusal.open is not None and _not_started(state, refusal) is None
+    if (refusal.reason in _OF_ONE_ROUND) != (refusal.open is not None) or (
+        refusal.reason == "not-started" and _not_started(state, refusal) is None
     ):
         yield Finding(
             "PARTICIPANT", entry.index, "I19", N_("{member} was not asked in that round"), {"member": refusal.member}
@@ -95,7 +97,7 @@ def record_refusal(state: TrustState, entry: Entry) -> TrustState:
     assert isinstance(refusal, Refusal)
     state = note_ledger(state, refusal.member, refusal.ledger)
     run = state.runs.get(refusal.order)
-    if run is None:
+    if run is None or refusal.reason == "restarted":
         return state
     waiting = _not_started(state, refusal)
     if waiting is not None:

@@ -380,6 +380,20 @@ def test_a_round_that_a_member_says_it_did_not_start_costs_it_nothing(trust):
     assert codes(trust.close(spend=spend)) == ["PARTICIPANT"], "who did not start is not in the sum"
 
 
+def test_a_node_that_was_restarted_stays_out_of_that_round_only_and_is_charged(trust):
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    trust.open()
+    firm, waiting = trust.firms[0], trust.run.open_round()
+    account = (firm.member, "receivables", "row", "train", "2026")
+    assert codes(trust.refuse(firm, "restarted")) == ["PARTICIPANT"], "it says which round"
+    assert codes(trust.refuse(firm, "restarted", open=waiting.open_index)) == []
+    assert trust.state.spent(*account) == plan().rho_nano() and firm.member not in trust.run.refused
+    trust.abort()
+    assert codes(trust.open()) == [] and firm.member in dict(trust.run.open_round().opened.members)
+
+
 def test_whoever_refused_a_run_is_not_asked_again_and_a_faulty_order_must_be_answered(trust):
     for firm in trust.firms:
         trust.consent(firm)

@@ -7,9 +7,9 @@ import pytest
 
 from contracts.envelope import canonical
 from contracts.sums import read_unmasking
-from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
+from engine.rounds import KEYS, SHARES, STEPS, SURVIVORS, TRAIN, UNMASK
 from privacy.secure_sum import LEAST, Group, SumError
-from sums import STEPS, Sum
+from sums import Sum
 
 
 @pytest.mark.parametrize("n", [3, 10])

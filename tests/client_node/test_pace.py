@@ -1,0 +1,180 @@
+"""Sizes and times of what leaves a node: the same for a shop of ten rows, a mill of fifty thousand, and an empty file."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from client_node import app as node_app
+from client_node.book import Caps
+from client_node.budget import Budget
+from client_node.flower_app import NodeSide
+from client_node.guard import Permit
+from client_node.pace import FIRST_S, STEADY_S, Pace
+from client_node.rows import OwnRows
+from client_node.uplink import GRAIN, padded
+from contracts.artefact import model
+from contracts.envelope import digest, to_base64
+from contracts.errors import Malformed
+from contracts.statements import Seen
+from engine.rounds import TRAIN, Asked, invitation, pack
+from engine.task import load, plan_for
+from simulator import NOTHING, Trust
+
+TASK = load("risk")
+
+
+def ledger(rows, kind="plain"):
+    """A training table of the shipped receivables schema."""
+    draw = np.random.default_rng(rows)
+    frame = {}
+    for column in TASK.schema().columns:
+        if column.kind == "number":
+            values = draw.normal(0, 1e4, rows)
+            frame[column.name] = np.full(rows, np.nan) if kind == "nan" else values
+        elif column.kind == "label":
+            frame[column.name] = (draw.random(rows) < 0.1).astype(float)
+        else:
+            frame[column.name] = [f"C{n}" for n in range(rows)]
+    return pl.DataFrame(frame, schema={c.name: _type(c) for c in TASK.schema().columns})
+
+
+def _type(column):
+    return pl.Float64 if column.kind in ("number", "label") else pl.String
+
+
+MEMBERS = {
+    "ten rows": lambda: ledger(10),
+    "fifty thousand rows": lambda: ledger(50_000),
+    "no rows": lambda: ledger(0),
+    "nothing but NaN": lambda: ledger(200, "nan"),
+}
+
+
+class Round:
+    """One permitted round of a real order over the shipped task, and a member's whole side of it."""
+
+    def __init__(self, folder, frame, monkeypatch, release=1):
+        schema = TASK.schema()
+        self.plan = plan_for(TASK, schema, family="trees", releases=12, rho_nano=24_000_000, delta="1e-6", members=3)
+        monkeypatch.setattr("client_node.rows.schema_of", lambda *_given: schema)
+        monkeypatch.setattr("client_node.rows.read_table", frame)
+        monkeypatch.setattr("client_node.flower_app.bundle_digest", lambda: NOTHING)
+        (folder / "data").mkdir()
+        budget, settings = Budget(folder / "ledger.db"), SimpleNamespace(data=folder / "data", home=folder)
+        self.rows = OwnRows(settings, None, None, budget)
+        self.side = NodeSide(Trust().firms[0].member, Ed25519PrivateKey.generate(), budget, self.rows)
+        start = TASK.start(schema, "trees")
+        order = SimpleNamespace(
+            task="risk", plan=self.plan, bundle=NOTHING, schema_digest=NOTHING, evaluates=None, model_start=NOTHING
+        )
+        opened = SimpleNamespace(round=release, model_in=digest(model("risk", start).to_bytes()))
+        self.permit = Permit(
+            SimpleNamespace(run=NOTHING, order=order),
+            SimpleNamespace(open_index=9, opened=opened),
+            Caps(10**9, 10**9, 10**9, "2026", "2026-05-01T08:00:00Z"),
+        )
+        self.message = pack(invitation(Asked(NOTHING, release, 9), start))
+
+    def contribution(self):
+        """(payload, line) as they would be sent."""
+        self.rows.ready(self.permit.run.order)
+        return self.side.take_part(self.permit, Seen(size=20, root=NOTHING), self.message, step=TRAIN)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_bytes_of_a_contribution_have_one_size_whatever_the_rows(tmp_path, monkeypatch, name):
+    table = MEMBERS[name]()
+    payload, line = Round(tmp_path, lambda *_a, **_k: SimpleNamespace(training=table), monkeypatch).contribution()
+    body = padded({"line": to_base64(line), "payload": to_base64(payload)})
+    small = ledger(3)
+    (tmp_path / "small").mkdir()
+    other = Round(tmp_path / "small", lambda *_a, **_k: SimpleNamespace(training=small), monkeypatch).contribution()
+    assert (len(payload), len(line)) == (len(other[0]), len(other[1])), "signed line and vector, before any filling"
+    assert len(body) % GRAIN == 0 and json.loads(body)["line"] == to_base64(line)
+
+
+def test_a_round_with_more_digits_has_the_same_size(tmp_path, monkeypatch):
+    sizes = set()
+    for release in (1, 9, 10, 12):
+        folder = tmp_path / str(release)
+        folder.mkdir()
+        made = Round(folder, lambda *_a, **_k: SimpleNamespace(training=ledger(10)), monkeypatch, release)
+        payload, line = made.contribution()
+        sizes.add(len(padded({"line": to_base64(line), "payload": to_base64(payload)})))
+    assert len(sizes) == 1
+
+
+def test_a_member_whose_files_cannot_be_read_sends_noise_alone_and_is_told(tmp_path, monkeypatch):
+    def broken(*_given, **_more):
+        raise Malformed("invoices.csv lacks the column amount", code="COLUMN")
+
+    made = Round(tmp_path, broken, monkeypatch)
+    payload, _ = made.contribution()
+    (tmp_path / "other").mkdir()
+    ten = ledger(10)
+    good = Round(tmp_path / "other", lambda *_a, **_k: SimpleNamespace(training=ten), monkeypatch).contribution()
+    assert len(payload) == len(good[0]), "a contribution leaves all the same"
+    assert [row[1] for row in made.rows._budget.refused()] == ["COLUMN"]
+
+
+@pytest.mark.parametrize("elapsed", [0.0, 0.011, 0.09, 0.2499])
+def test_a_contribution_leaves_at_a_fixed_time_after_its_question(elapsed):
+    pace = Pace()
+    assert elapsed + pace.left("run", elapsed) == FIRST_S, "the files are read in this time"
+    for _ in range(3):
+        assert elapsed + pace.left("run", elapsed) == pytest.approx(STEADY_S)
+
+
+def test_what_takes_longer_shows_its_power_of_two_and_keeps_the_slot():
+    pace = Pace()
+    assert 3.1 + pace.left("run", 3.1) == 2 * FIRST_S
+    assert [round(took + pace.left("run", took), 9) for took in (0.1, 0.3, 0.1, 0.7, 0.2)] == [0.25, 0.5, 0.5, 1, 1]
+    assert 0.1 + pace.left("another", 0.1) == FIRST_S
+
+
+class Clock:
+    """Time that passes only where somebody works or waits."""
+
+    def __init__(self):
+        self.now, self.sent = 100.0, []
+
+    def monotonic(self):
+        return self.now
+
+    def wait(self, seconds):
+        self.now += seconds
+
+    def ask(self, *_message):
+        self.sent.append(self.now)
+
+
+def node_whose_rows_take(seconds, clock):
+    """A node's own loop around a side that works for so long."""
+    node, order = object.__new__(node_app.Node), SimpleNamespace(agreement=NOTHING)
+    terms = SimpleNamespace(terms=SimpleNamespace(secure_sum="none"))
+    node._stop = node._uplink = clock
+    node._pace, node._rows = Pace(), SimpleNamespace(ready=lambda _order: None)
+    node._permit = lambda _question: SimpleNamespace(run=SimpleNamespace(order=order), record=None)
+    node._mirror = SimpleNamespace(state=SimpleNamespace(agreements={NOTHING: terms}), seen=lambda: None)
+    work = lambda *_a, **_k: clock.wait(seconds) or (b"payload", b"line")  # noqa: E731
+    node._side = SimpleNamespace(take_part=work, draw_ahead=lambda _run: None)
+    return node
+
+
+def test_the_node_itself_keeps_the_pace(monkeypatch):
+    question = node_app.Question(
+        id="0" * 64, run=NOTHING, round=1, open=9, step=TRAIN, size=10, message=to_base64(b"x")
+    )
+    for took in (0.004, 0.21):  # ten rows, fifty thousand rows
+        clock, began = Clock(), []
+        monkeypatch.setattr(node_app, "time", clock)
+        node = node_whose_rows_take(took, clock)
+        for _ in range(3):
+            began.append(clock.now)
+            node._answer(question)
+        offsets = [at - start for at, start in zip(clock.sent, began, strict=True)]
+        assert offsets == pytest.approx([FIRST_S, STEADY_S, STEADY_S])
