@@ -1,6 +1,7 @@
 """The one gate: only listed messages leave, only published bytes, and the documented table is the gate's own list."""
 
 import ast
+import json
 import runpy
 from array import array
 from inspect import signature
@@ -17,7 +18,7 @@ from client_node import app as node_app
 from client_node.book import Caps
 from client_node.budget import Budget
 from client_node.egress import ALLOWED, STATEMENTS, Egress
-from client_node.exchange import check_invitation, check_reply
+from client_node.exchange import check_invitation, check_reply, read_question
 from client_node.guard import authorise
 from contracts.artefact import model as model_artefact
 from contracts.closed_list import LOGGED, payload
@@ -169,6 +170,21 @@ def test_an_apps_reply_with_anything_else_is_refused(permit, changes):
     with pytest.raises(Refused, match="may not leave") as caught:
         check_reply(permit, reply(**changes))
     assert caught.value.code == "REPLY" and all(caught.value.lines())
+
+
+def test_a_question_with_another_field_or_for_another_step_is_refused_and_ends_nothing():
+    good = {"id": NAME, "run": NOTHING, "round": 1, "open": 9, "step": "train", "size": 10, "message": to_base64(b"x")}
+    assert read_question(json.dumps(good).encode()).content() == b"x"
+    for bad in ({"clip": 9}, {"round": "1"}, {"run": "customer 7"}, {"id": "../7"}, {"message": None}):
+        with pytest.raises(Refused) as caught:
+            read_question(json.dumps(good | bad).encode())
+        assert caught.value.code == "QUESTION" and all(caught.value.lines())
+    for bad in ({"step": "evaluate"}, {"step": "query.rows"}, {"message": "no base64"}):
+        with pytest.raises(Refused) as caught:
+            read_question(json.dumps(good | bad).encode()).content()
+        assert (caught.value.code, caught.value.values["reason"]) == ("GUARD", "log")
+    with pytest.raises(Refused):
+        read_question(b"\x80\x04K\x01.")
 
 
 def test_a_message_that_asks_for_anything_else_than_the_logged_round_is_refused(permit):
