@@ -51,10 +51,10 @@ class Uplink:
 
 
 def padded(body: dict[str, Any]) -> bytes:
-    """JSON of a message, filled with blanks to a multiple of 4,096 bytes: how many digits a number has, or how many
-    shares there are, does not show in the size of an encrypted request."""
-    data = json.dumps(body).encode()
-    return data + b" " * (-len(data) % GRAIN)
+    """JSON of a message, each field counted in whole 4,096 bytes and the rest filled with blanks: how many digits a
+    number has does not show in the size of an encrypted request."""
+    room = sum(-(-len(json.dumps(value)) // GRAIN) for value in body.values()) + 1
+    return json.dumps(body).encode().ljust(room * GRAIN)
 
 
 def answered(answer: httpx.Response, field: str) -> Any:

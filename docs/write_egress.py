@@ -27,9 +27,10 @@ stand with time, size and digest in what `client-node leaves` prints.
 |---|---|---|---|---|---|
 """
 FOOT = """
-Sizes: the vector of a contribution has the plan's length, and a number takes eight bytes, whatever the rows. Every
-request is then filled with blanks to a multiple of {grain:,} bytes, so that messages of one type have one size; all
-that could still move it across a multiple are numbers that the log shows to everybody (round, index, cost so far).
+Sizes: the vector of a contribution has the plan's length, and a number takes eight bytes, whatever the rows. In
+the body of a request each field counts in whole {grain:,} bytes and blanks fill the rest, so that messages of one type have
+one size; all that could still move a field across a multiple are numbers that the log shows to everybody (round, index,
+cost so far).
 
 Times: a contribution leaves {first:g} s after the first question of a run and {steady:g} s after each later one, whatever the
 rows; what takes longer leaves after twice, four times ... as long, and the run keeps that slot (`client_node/pace.py`).

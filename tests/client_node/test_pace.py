@@ -121,6 +121,12 @@ def test_a_member_whose_files_cannot_be_read_sends_noise_alone_and_is_told(tmp_p
     assert [row[1] for row in made.rows._budget.refused()] == ["COLUMN"]
 
 
+def test_the_digits_of_public_numbers_do_not_show_in_the_size():
+    sizes = {len(padded({"line": "x" * digits, "payload": "y" * 3000})) for digits in range(1500, 2500)}
+    assert sizes == {3 * GRAIN}, "beside a vector that alone would lie just below a multiple"
+    assert {len(padded({"wait": 25.0, "done": ["z" * 64] * n})) for n in range(50)} == {3 * GRAIN}
+
+
 @pytest.mark.parametrize("elapsed", [0.0, 0.011, 0.09, 0.2499])
 def test_a_contribution_leaves_at_a_fixed_time_after_its_question(elapsed):
     pace = Pace()
