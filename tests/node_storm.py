@@ -237,8 +237,6 @@ def judge(trust, counts):
     for message in trust.cluster.heard():
         if message.key not in trust.keys or message.path in ("/v1/task", "/v1/cosignatures", "/v1/join"):
             continue
-        if message.path.startswith("/v1/declined/"):
-            continue  # nothing is in it
         counts.messages += 1
         if not has_its_row(ledgers[trust.keys[message.key]], message, asked):
             counts.without_a_row += 1
