@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -105,6 +107,16 @@ def cross_entropy(logit: Tensor, y: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _booster(text: str) -> Any:
-    import lightgbm
+    return lightgbm().Booster(model_str=text)
 
-    return lightgbm.Booster(model_str=text)
+
+def lightgbm() -> Any:
+    """LightGBM. It looks for scikit-learn, whose interface nobody uses here and whose import is a third of what the
+    first score of a new process takes: unless that is loaded already, it is told that there is none."""
+    if "lightgbm" in sys.modules or "sklearn" in sys.modules:
+        return import_module("lightgbm")
+    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        return import_module("lightgbm")
+    finally:
+        del sys.modules["sklearn"]

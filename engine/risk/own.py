@@ -9,7 +9,7 @@ from array import array
 
 import numpy as np
 
-from engine.risk.models import Forest, Rows, Scorer
+from engine.risk.models import Forest, Rows, Scorer, lightgbm
 from engine.task import Model
 from privacy.plan import Gradients
 
@@ -75,7 +75,6 @@ def _logistic(rows: Rows) -> Model:
 
 
 def _boosted(rows: Rows) -> Forest:
-    import lightgbm
-
-    data = lightgbm.Dataset(rows.columns, rows.y, free_raw_data=True)
-    return Forest(lightgbm.train(_BOOSTING, data, num_boost_round=_ROUNDS).model_to_string())
+    library = lightgbm()
+    data = library.Dataset(rows.columns, rows.y, free_raw_data=True)
+    return Forest(library.train(_BOOSTING, data, num_boost_round=_ROUNDS).model_to_string())
