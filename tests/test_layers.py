@@ -103,7 +103,7 @@ NEEDS = {  # package -> extras with which it is installed
     "engine": ("learn",),
     "coordinator": ("learn", "coordinator"),
     "client_node": ("learn", "node"),
-    "auditor": ("auditor",),
+    "auditor": ("auditor", "auditor-report"),
     "demo": ("learn", "coordinator", "dev"),
 }
 
