@@ -46,7 +46,7 @@ START = array("d", [0.0] * LENGTH)
 class Chamber:
     """`n` members who consent to one run of one round of 301 numbers, and the process that serves them."""
 
-    def __init__(self, folder, n, secure_sum, deadline_s=4):
+    def __init__(self, folder, n, secure_sum, deadline_s=300):
         self.home, self.port = folder / "chamber", free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.trust = self._agreed(n, secure_sum, deadline_s)
@@ -95,7 +95,7 @@ class Chamber:
 
     def order(self):
         """Order the run, once all members have been heard."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         while time.monotonic() < end:
             with self.database.read() as session:
                 if len(session.exec(select(LastSeen)).all()) == self._n:
@@ -105,7 +105,7 @@ class Chamber:
 
     def closed(self):
         """The end of the round, once it is there."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         while time.monotonic() < end:
             rounds = self.log.state().runs[self.run].rounds
             if rounds and rounds[0].closed:
@@ -116,7 +116,7 @@ class Chamber:
 
 
 class Gone(Exception):
-    """This member's machine is off from here on."""
+    """This member declines, as a node does that has lost its secrets, and is not heard again."""
 
 
 class Member(MemberSide):
@@ -187,7 +187,11 @@ class Member(MemberSide):
         if told.status_code == 204:
             return
         task = told.json()
-        self.before(task["step"])
+        try:
+            self.before(task["step"])
+        except Gone:
+            self.ask("PUT", f"/v1/declined/{task['id']}", {})
+            raise
         content = unpack(from_base64(task["message"]))
         if task["step"] == TRAIN:
             values, line = self.contribute(asked(content), None)

@@ -87,7 +87,7 @@ class Dumps:
     """Looks into the coordinator when all contributions are there and the round is still open, and at the end."""
 
     def __init__(self, folder, secure_sum):
-        chamber = Chamber(folder, 3, secure_sum, deadline_s=120)
+        chamber = Chamber(folder, 3, secure_sum)
         self.all_sent, self.looked = threading.Barrier(4), threading.Event()
         waits = {firm.member: self.before for firm in chamber.trust.firms}
         self.last = chamber.trust.firms[-1].member
