@@ -11,6 +11,7 @@ import typer
 from auditor.look import look
 from auditor.opening import open_source, read_file, read_pins
 from auditor.reporting import load_reports, write_report
+from auditor.signing import signing
 from auditor.terminal import Identity, Json, Lang, PinsFile, _, terminal
 from auditor.watching import watching
 from contracts.errors import Malformed, Refused, Unavailable
@@ -167,11 +168,15 @@ def verify_receipt(file: Path, pins: PinsFile = None, as_json: Json = False, lan
 
 
 @app.command(help=_("Make an auditor's key and the request that the office admits.\n\nExample: auditor init ./auditor"))
-def init(folder: Path, lang: Lang = "") -> int:
+def init(
+    folder: Path,
+    replaces: Annotated[Path | None, typer.Option(help=_("key file of this auditor that the new key replaces"))] = None,
+    lang: Lang = "",
+) -> int:
     """Write `identity.key` (keep it) and `admission.json` (hand it to the office)."""
-    from auditor.identity import make_identity
+    from auditor.identity import make_identity, read_key
 
-    request = make_identity(folder, datetime.now(UTC))
+    request = make_identity(folder, datetime.now(UTC), read_key(replaces) if replaces else None)
     terminal.ok(N_("key in {folder}; hand {request} to the office"), folder=folder, request=request)
     return OK
 
@@ -243,6 +248,7 @@ def pins_compare(files: list[Path], lang: Lang = "") -> int:
 app.add_typer(look)
 app.add_typer(pins_app, name="pins")
 app.add_typer(watching)
+app.add_typer(signing)
 
 
 def _without_pins(source: str) -> int:

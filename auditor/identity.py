@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from contracts.closed_list import payload
-from contracts.envelope import public_text, seal, to_base64
+from contracts.envelope import key_id, public_text, seal, to_base64
 from contracts.errors import Malformed, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.requests import sign_request
@@ -22,8 +22,9 @@ from contracts.statements import Key
 from contracts.wording import N_
 
 
-def make_identity(folder: Path, now: datetime) -> Path:
-    """Write `identity.key` (readable by its owner only) and `admission.json`; returns the latter."""
+def make_identity(folder: Path, now: datetime, old: Ed25519PrivateKey | None = None) -> Path:
+    """Write `identity.key` (readable by its owner only) and `admission.json`; returns the latter. The new key replaces
+    `old`, which signs too."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "identity.key").exists():
         raise Unavailable(N_("{path} has a key already"), do=N_("choose another folder"), path=folder)
@@ -38,9 +39,12 @@ def make_identity(folder: Path, now: datetime) -> Path:
         role="auditor",
         public=public_text(key.public_key()),
         register_document=None,
+        replaces=key_id(old.public_key()) if old else None,
     )
     request = folder / "admission.json"
-    request.write_text(json.dumps({"entries": [to_base64(seal(payload(statement), [key]))]}), encoding="ascii")
+    request.write_text(
+        json.dumps({"entries": [to_base64(seal(payload(statement), [key, *([old] if old else [])]))]}), encoding="ascii"
+    )
     return request
 
 

@@ -1,7 +1,8 @@
-"""The log's own speed beside raw SQLite commits of the same run: durable acknowledgement, throughput, proofs, memory.
+"""The log's own speed beside raw SQLite commits of the same run: durable acknowledgement, throughput, parts, proofs.
 
-`python -m benchmarks.log [--runs N] [--million]`; entries are opaque (600 bytes), because the rules' cost is measured by
-the audit's benchmark. Each figure is the median of the runs.
+`python -m benchmarks.log [--runs N] [--million N]`. Entries are opaque (600 bytes) where nothing else is said, because the
+rules' cost is measured by the audit's benchmark; one line repeats it with the rulebook. Each figure is the median of the
+runs. CPU time stands beside wall time where other programs or the disk would hide what the code costs.
 """
 
 import argparse
@@ -13,15 +14,25 @@ import tempfile
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from benchmarks.witnessed import NOTHING, privacy_check, receipts
+from contracts.closed_list import payload
+from contracts.envelope import public_text, seal
+from contracts.fields import new_id
 from contracts.merkle import Tree, leaf_hash, verify_inclusion
+from contracts.rules.fold import apply
+from contracts.statements import Genesis, Key
 from coordinator.database import Database, migrate
-from coordinator.log import Log
+from coordinator.log import Log, _Waiting
 from coordinator.settings import create_home
 from coordinator.static import write_static
 
-SUBMITTERS, EACH = 200, 30
+SUBMITTERS, EACH, BATCHES = 200, 100, 20
+STAMP = {"issued_at": "2026-01-01T00:00:00Z"}
 
 
 def opaque(state, entry, index):
@@ -40,36 +51,62 @@ def percentile(values, share):
 
 
 def raw_commits(folder, batch):
-    """Entries a second of plain SQLite (WAL, FULL) in batches: the baseline."""
+    """(entries a second, p99 of a commit in ms) of plain SQLite (WAL, FULL) in batches: the baseline."""
     connection = sqlite3.connect(folder / "raw.db", isolation_level=None)
     for pragma in ("journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute(f"CREATE TABLE IF NOT EXISTS raw{batch} (n INTEGER PRIMARY KEY, entry BLOB)")
-    began, count = time.perf_counter(), SUBMITTERS * EACH
+    count, times = min(SUBMITTERS * EACH, 200 * batch), []
     for first in range(0, count, batch):
+        began = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         rows = [(n, entry(n)) for n in range(first, min(first + batch, count))]
         connection.executemany(f"INSERT INTO raw{batch} VALUES (?, ?)", rows)
         connection.execute("COMMIT")
+        times.append(time.perf_counter() - began)
     connection.close()
-    return count / (time.perf_counter() - began)
+    return count / sum(times), percentile(times, 0.99) * 1000
 
 
-def submit(log, folder):
+def statements(log, settings, count):
+    """So many statements of one admitted member that the rules accept in any order."""
+    node = Ed25519PrivateKey.generate()
+    key = {"role": "node", "public": public_text(node.public_key()), "register_document": NOTHING}
+    admitted = Key(**STAMP, record_id=new_id(), member=new_id(), **key)
+    log.append(seal(payload(admitted), [settings.office_key, node]))
+    return [seal(payload(privacy_check(admitted.member)), [node]) for _ in range(count)]
+
+
+def found(log, settings):
+    """The first entry, which the rulebook wants."""
+    said = Genesis(
+        **STAMP,
+        record_id=new_id(),
+        origin=settings.origin,
+        log_vkey=log.key.vkey(),
+        office=public_text(settings.office_key.public_key()),
+        agreement=public_text(settings.agreement_key.public_key()),
+        ca=NOTHING,
+        quorum="members n//2+1, auditors 1",
+    )
+    log.append(seal(payload(said), [settings.log_key, settings.office_key, settings.agreement_key]))
+
+
+def submit(log, entries, folder):
     """(p50, p99 of the durable acknowledgement in ms, entries a second with tiles and checkpoints)."""
     waits, ended = [], threading.Event()
 
     def one(number):
-        for n in range(EACH):
+        for said in entries[number::SUBMITTERS]:
             began = time.perf_counter()
-            log.append(entry(number * EACH + n))
+            log.append(said)
             waits.append(time.perf_counter() - began)
 
     def publish():
         since = 0
         while not ended.wait(0.25):
             log.publish()
-            _, since = write_static(log, folder / "static", "https://localhost", since)
+            _, since = write_static(log, folder, "https://localhost", since)
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(SUBMITTERS)]
     publisher = threading.Thread(target=publish)
@@ -82,9 +119,34 @@ def submit(log, folder):
     ended.set()
     publisher.join()
     log.publish()
-    write_static(log, folder / "static", "https://localhost")
+    write_static(log, folder, "https://localhost")
     rate = len(waits) / (time.perf_counter() - began)
     return percentile(waits, 0.5) * 1000, percentile(waits, 0.99) * 1000, rate
+
+
+def parts(log, folder):
+    """What each part costs for 200 entries, one after another in one thread: name -> (wall ms, CPU ms)."""
+    taken, since = {}, 0
+
+    def take(name, work):
+        began, cpu = time.perf_counter(), time.process_time()
+        made = work()
+        spent = (time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000
+        taken.setdefault(name, []).append(spent)
+        return made
+
+    for batch in range(BATCHES):
+        said = [_Waiting(partial(lambda made, _state: made, entry(-1 - batch * 200 - n))) for n in range(200)]
+        take("200 entries in one commit", lambda said=said: log._commit(said))
+        note = take("checkpoint signed and committed", log.publish)
+        _, since = take("tiles and bundles", lambda since=since: write_static(log, folder, "https://localhost", since))
+        take(
+            "200 receipts",
+            lambda note=note: [log.proof(one, note) for one in range(log.state().size - 200, log.state().size)],
+        )
+    return {
+        name: tuple(statistics.median(column) for column in zip(*rows, strict=True)) for name, rows in taken.items()
+    }
 
 
 def proofs(size):
@@ -102,23 +164,38 @@ def proofs(size):
     return percentile(times, 0.5) * 1000, percentile(times, 0.99) * 1000, held
 
 
+def opened(folder, rules):
+    """(log, settings) of a new office."""
+    settings = create_home(folder, name="商会", code_digest="", domain="localhost", url="https://localhost")
+    migrate(settings.database_url)
+    return Log(Database(settings.database_url), settings, rules), settings
+
+
 def one_run():
     """All figures of one run, in a folder of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        settings = create_home(
-            folder / "office", name="商会", code_digest="", domain="localhost", url="https://localhost"
-        )
-        migrate(settings.database_url)
-        database = Database(settings.database_url)
-        middle, late, rate = submit(Log(database, settings, opaque), folder)
-        database.close()
+        log, settings = opened(folder / "office", opaque)
+        middle, late, rate = submit(log, [entry(n) for n in range(SUBMITTERS * EACH)], folder / "static")
+        costs = parts(log, folder / "parts")
+        log._database.close()
+        ruled, settings = opened(folder / "ruled", apply)
+        found(ruled, settings)
+        _, ruled_late, ruled_rate = submit(ruled, statements(ruled, settings, SUBMITTERS * 30), folder / "ruled-static")
+        ruled._database.close()
+        alone, together = raw_commits(folder, 1), raw_commits(folder, 200)
         return {
-            "raw SQLite, 1 an fsync, entries/s": raw_commits(folder, 1),
-            "raw SQLite, 256 an fsync, entries/s": raw_commits(folder, 256),
+            "raw SQLite, 1 an fsync: entries/s": alone[0],
+            "raw SQLite, 1 an fsync: p99 of a commit, ms": alone[1],
+            "raw SQLite, 200 an fsync: entries/s": together[0],
+            "raw SQLite, 200 an fsync: p99 of a commit, ms": together[1],
             "durable ack at 200 submitters, p50 ms": middle,
             "durable ack at 200 submitters, p99 ms": late,
             "sustained with tiles and checkpoints, entries/s": rate,
+            "the same with the rulebook (privacy checks), p99 ms": ruled_late,
+            "the same with the rulebook (privacy checks), entries/s": ruled_rate,
+            **{f"{part}: wall ms": wall for part, (wall, _cpu) in costs.items()},
+            **{f"{part}: CPU ms": cpu for part, (_wall, cpu) in costs.items()},
         }
 
 
@@ -136,8 +213,11 @@ def main():
         f"inclusion proof in {chosen.million} leaves, p99 ms": late,
         f"tree of {chosen.million} leaves, MiB": held,
     }
+    times = receipts(20 * chosen.runs)
+    for share in (0.5, 0.99):
+        table[f"receipt that 3 of 5 members witnessed, p{share * 100:.0f} ms"] = percentile(times, share) * 1000
     for name, value in table.items():
-        print(f"{name:<52} {value:>12,.2f}")
+        print(f"{name:<60} {value:>12,.2f}")
     print(json.dumps(table))
 
 

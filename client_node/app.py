@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from client_node import consents, measured, receipts
+from client_node import consents, keys, measured, receipts
 from client_node.budget import Budget
 from client_node.exchange import Question, read_question
 from client_node.flower_app import NodeSide
@@ -18,9 +18,9 @@ from client_node.masking import sum_round
 from client_node.mirror import Mirror, fetch_needed
 from client_node.pace import Pace
 from client_node.rows import OwnRows
-from client_node.settings import Settings
+from client_node.settings import Settings, read_home
 from client_node.uplink import WAIT_S, Uplink
-from contracts.envelope import to_base64
+from contracts.envelope import key_id, to_base64
 from contracts.errors import Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements import PrivacyCheck, Refusal
@@ -47,6 +47,7 @@ class Node:
         self._stop, self._done, self._cosigned = threading.Event(), set[str](), 0
         self._check: PrivacyCheck | None = None
         self._receipted, self._receipts_due = 0, 0.0
+        self._fault: TrustError | None = None  # what ended this node, in whichever thread
 
     def run(self) -> None:
         """Work until `stop`; a lost connection is tried again, an altered log ends everything."""
@@ -60,6 +61,8 @@ class Node:
         head.start()
         self._loop(self._take_task)
         head.join(timeout=1)
+        if self._fault is not None:
+            raise self._fault
 
     def stop(self) -> None:
         """Let both threads end after what they are doing."""
@@ -81,24 +84,26 @@ class Node:
                 self._stop.wait(1.0)
             except TrustError as error:
                 log_event.error("stopped", code=error.code, what=str(error))
+                self._fault = self._fault or error
                 self._stop.set()
-                raise
 
     def _catch_up(self) -> None:
         """Know the whole log before the first round: what was open then is only sent again, never begun."""
+        self._follow_to_the_end()
+        self._since = self._mirror.state.size
+
+    def _follow_to_the_end(self) -> None:
         while self._mirror.follow(self._uplink, 0) is not None:
             pass
-        self._since = self._mirror.state.size
 
     def _follow_log(self) -> None:
         self._mirror.follow(self._uplink, WAIT_S)
-        if not self._mirror.witness.has_memory():
-            consents.retire_witness(self._settings, self._mirror, self._uplink)
-        self._draw_ahead()
-        fetch_needed(self._settings, self._uplink, self._mirror.state)
-        self._tell_check()
         if consents.is_withdrawn(self._settings):
             consents.send_withdrawals(self._settings, self._mirror, self._uplink)
+        self._draw_ahead()
+        self._replace_witness()
+        fetch_needed(self._settings, self._uplink, self._mirror.state)
+        self._tell_check()
         self._keep_receipts()
 
     def _keep_receipts(self) -> None:
@@ -106,6 +111,17 @@ class Node:
         if self._receipted < self._mirror.state.size and time.monotonic() >= self._receipts_due:
             self._receipts_due = time.monotonic() + RECEIPTS_EVERY_S
             self._receipted = receipts.keep_up(self._settings, self._mirror, self._uplink, self._receipted)
+
+    def _replace_witness(self) -> None:
+        """A witness that does not know what it signed gives its place to a new key, which has signed nothing."""
+        mirror = self._mirror
+        held = mirror.state.live_key(self._settings.member, "witness")
+        if held is None or mirror.witness.has_memory():
+            return
+        if held[0] == key_id(self._settings.witness_key.public_key()):
+            log_event.warning("witness replaced", why="its memory is lost or older than what it signed", key=held[0])
+        keys.rotate(self._settings, mirror, self._uplink, "witness", self._follow_to_the_end)
+        mirror.use_witness(read_home(self._settings.home).witness_key)
 
     def _draw_ahead(self) -> None:
         """Noise for the first round of every run that is ordered and not yet open: its size is known from the order."""

@@ -12,6 +12,7 @@ import typer
 from client_node import data_cli
 from client_node.consent_cli import consent, sign
 from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal
+from client_node.key_cli import keys, sign_sheet
 from client_node.receipt_cli import proofs
 from client_node.serve_cli import serving
 from contracts.errors import Refused, Unavailable
@@ -35,6 +36,11 @@ app = typer.Typer(
 )
 app.add_typer(consent, name="consent")
 app.add_typer(data_cli.app, name="data")
+app.add_typer(keys, name="key")
+app.command(
+    "sign",
+    help=_("Sign a sheet that changes the chamber's quorum.\n\nExample: client-node sign quorum.json"),
+)(sign_sheet)
 app.add_typer(proofs)
 app.add_typer(serving)
 

@@ -16,13 +16,13 @@ from client_node.uplink import Uplink, answered
 from contracts.agreement import Terms
 from contracts.checkpoint import verify_proof
 from contracts.closed_list import payload
-from contracts.envelope import canonical, digest, key_id, seal, to_base64
+from contracts.envelope import canonical, digest, seal, to_base64
 from contracts.errors import Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.merkle import leaf_hash
 from contracts.rules.consents import is_narrower
 from contracts.rules.state import is_live
-from contracts.statements import Consent, DatasetScope, GivenBy, KeyState, Notice, Predicate, Scope
+from contracts.statements import Consent, DatasetScope, GivenBy, Notice, Predicate, Scope
 from contracts.wording import N_, Language
 
 
@@ -197,16 +197,6 @@ def send(
     proof = answered(uplink.ask("statement", "POST", "/v1/statements", {"entry": to_base64(entry)}), "proof")
     index, _ = verify_proof(str(proof), leaf_hash(entry), mirror.log)
     return index
-
-
-def retire_witness(settings: Settings, mirror: Mirror, uplink: Uplink) -> None:
-    """End the witness key whose memory is lost: it could sign a second history without knowing."""
-    key = settings.witness_key
-    name = key_id(key.public_key())
-    held = mirror.state.keys.get(name)
-    if held is not None and held.ended is None:
-        stamp = {"record_id": new_id(), "issued_at": time_text(datetime.now(UTC))}
-        send(settings, mirror, uplink, KeyState(**stamp, key=name, state="retired"), key)
 
 
 def withdraw(settings: Settings, mirror: Mirror, uplink: Uplink) -> bool:

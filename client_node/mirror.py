@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from client_node.settings import Settings
 from client_node.uplink import Uplink, answered
 from client_node.witness import Witness
@@ -40,6 +42,7 @@ class Mirror:
     def __init__(self, settings: Settings, invite: dict[str, Any]):
         self._settings, self._invite = settings, invite
         self._path = settings.home / "mirror.db"
+        self._witness_key, self._is_compared = settings.witness_key, False
         self.state: TrustState = EMPTY
         self.tree = Tree()
         self.note: Note | None = None
@@ -78,7 +81,11 @@ class Mirror:
     def witness(self) -> Witness:
         """This member's witness key, watching this log."""
         name = witness_name(self.log.name, self._settings.member)
-        return Witness(self._settings.home, self._settings.witness_key, name=name, log=self.log)
+        return Witness(self._settings.home, self._witness_key, name=name, log=self.log)
+
+    def use_witness(self, key: Ed25519PrivateKey) -> None:
+        """From now on another key is this member's witness."""
+        self._witness_key = key
 
     def follow(self, uplink: Uplink, wait_s: float) -> Note | None:
         """Wait for another checkpoint, verify and store what it adds, cosign it. None if there is none.
@@ -100,7 +107,13 @@ class Mirror:
     def _cosign(self, uplink: Uplink, note: Note) -> None:
         """Pull mode: this node fetched the checkpoint itself and hands its cosignature back."""
         key = self.state.witnesses().get(self.witness.name)
-        if key is None or key.public != self._settings.witness_key.public_key() or not self.witness.has_memory():
+        if key is None or key.public != self._witness_key.public_key():
+            return
+        self.witness.compare(note)
+        if not self._is_compared:
+            self.witness.compare(parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text))
+            self._is_compared = True
+        if not self.witness.has_memory():
             return
         line = self.witness.follow(note, self.tree)
         if line is not None:

@@ -71,12 +71,8 @@ def create_home(home: Path, data: Path) -> Settings:
         )
     (home / "keys").mkdir(parents=True, exist_ok=True)
     for name in ("node", "witness"):
-        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with os.fdopen(
-            os.open(home / "keys" / f"{name}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-        ) as file:
-            file.write(pem)
-    begin_memory(home, _read_key(home / "keys" / "witness.pem"))
+        write_key(home / "keys" / f"{name}.pem", Ed25519PrivateKey.generate())
+    begin_memory(home, read_key(home / "keys" / "witness.pem"))
     text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
     (home / "config.toml").write_text(text, encoding="utf-8")
     return read_home(home)
@@ -98,11 +94,21 @@ def read_home(home: Path) -> Settings:
         raise Malformed(
             N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / "config.toml", error=error
         ) from error
-    node, witness = (_read_key(home / "keys" / f"{name}.pem") for name in ("node", "witness"))
+    node, witness = (read_key(home / "keys" / f"{name}.pem") for name in ("node", "witness"))
     return Settings(home, data, run, year, ceiling, delta, node, witness)
 
 
-def _read_key(path: Path) -> Ed25519PrivateKey:
+def write_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Keep a private key, on disk and readable by its owner only; never replaces one."""
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """The private key at `path`; refuses one that others can read."""
     if path.stat().st_mode & 0o077 and os.name != "nt":
         raise Unavailable(N_("the key {path} can be read by others"), do=N_("chmod 600 {path}"), path=path)
     key = load_pem_private_key(path.read_bytes(), None)

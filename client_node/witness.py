@@ -15,23 +15,36 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.checkpoint import Note, NoteKey, cosign_note, parse_line, parse_note, verify_log_signature
+from contracts.checkpoint import (
+    WITNESS_KEY,
+    Note,
+    NoteKey,
+    cosign_note,
+    parse_line,
+    parse_note,
+    verify_cosignature,
+    verify_log_signature,
+)
 from contracts.envelope import key_id
 from contracts.errors import Invalid, Malformed, Refused, Unavailable
 from contracts.merkle import Frontier, Tree, verify_consistency
 from contracts.wording import N_
 
 _TABLES = """
-CREATE TABLE memory (key TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, note TEXT);
+CREATE TABLE IF NOT EXISTS memory (key TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, note TEXT);
 """
 
 
 def begin_memory(home: Path, key: Ed25519PrivateKey) -> None:
-    """The memory of a new witness key: it has seen an empty log. Made once, together with the key."""
-    with sqlite3.connect(home / "witness.db") as connection:
-        connection.executescript(_TABLES)
-        connection.execute("INSERT INTO memory VALUES (?, 0, ?, NULL)", (key_id(key.public_key()), Frontier().root()))
+    """The memory of a new witness key, in place of any other: it has seen an empty log. Made once, with the key."""
+    path = home / "witness.part"
+    path.unlink(missing_ok=True)
+    connection = sqlite3.connect(path)
+    connection.executescript(_TABLES)
+    connection.execute("INSERT INTO memory VALUES (?, 0, ?, NULL)", (key_id(key.public_key()), Frontier().root()))
+    connection.commit()
     connection.close()
+    path.replace(home / "witness.db")
 
 
 class Witness:
@@ -75,7 +88,7 @@ class Witness:
         return Refused(
             N_("what this witness has signed before is not known any more"),
             why=N_("{path} is absent or cannot be read; starting anew could sign a second history"),
-            do=N_("the running node retires this witness key; ask the chamber to admit a new one"),
+            do=N_("the running node replaces this witness key by a new one; or: client-node key rotate witness"),
             code="WITNESS_MEMORY",
             path=self._path,
         )
@@ -87,6 +100,20 @@ class Witness:
                 return True
         except Refused:
             return False
+
+    def compare(self, note: Note) -> None:
+        """Give the memory up, for good, if this key has cosigned `note` and does not remember so much: the disk was
+        restored from an old copy."""
+        mine = next((s for s in note.signatures if s.name == self.name), None)
+        if mine is None:
+            return
+        try:
+            verify_cosignature(note.checkpoint, mine, NoteKey(self.name, WITNESS_KEY, self._key.public_key()))
+            with self._memory() as (connection, (size, _, _)):
+                if size < note.checkpoint.size:
+                    connection.execute("DELETE FROM memory WHERE key = ?", (key_id(self._key.public_key()),))
+        except (Invalid, Refused):
+            return  # another key's line, or no memory to compare
 
     def latest(self) -> Note | None:
         """The newest checkpoint that this witness has cosigned, with its cosignature."""
@@ -113,11 +140,12 @@ class Witness:
                     old=old,
                 )
             verify_consistency(old, root, checkpoint.size, checkpoint.root, proof)
-            _agree(note, own, first=old == 0)
+            _agree(note, own, old)
             line = cosign_note(note, self._key, name=self.name, time=int(time.time()))
             mine = Note(checkpoint, (*(s for s in note.signatures if s.name == self._log.name), parse_line(line)))
             connection.execute(
-                "UPDATE memory SET size = ?, root = ?, note = ?", (checkpoint.size, checkpoint.root, mine.text())
+                "UPDATE memory SET size = ?, root = ?, note = ? WHERE key = ?",
+                (checkpoint.size, checkpoint.root, mine.text(), key_id(self._key.public_key())),
             )
         return line
 
@@ -130,13 +158,22 @@ class Witness:
         return self.add(note, known, own.consistency_proof(known, note.checkpoint.size), own=own)
 
 
-def _agree(note: Note, own: Tree, *, first: bool) -> None:
-    """This node's own copy, which begins with the pinned genesis, must not contradict; of a first checkpoint it must
-    hold every entry, because a proof from size 0 shows nothing."""
+def _agree(note: Note, own: Tree, old: int) -> None:
+    """This node's own copy, which begins with the pinned genesis, must not contradict. It must hold every entry of a
+    first checkpoint, because a proof from size 0 shows nothing; and where it is ahead of the witness's memory, which
+    then may be an old one, a proof that starts from that memory cannot tie a larger checkpoint to it."""
     checkpoint = note.checkpoint
     if checkpoint.size > own.size:
-        if first:
+        if old == 0:
             raise Invalid(N_("nothing shows that this log begins with the pinned entry"), code="GENESIS")
+        if own.size > old:
+            raise Unavailable(
+                N_("this witness cosigned size {size} last, and the node has seen {seen} entries"),
+                why=N_("the proof from {size} does not show that those {seen} entries are still there"),
+                do=N_("try again when the node has cosigned them"),
+                size=old,
+                seen=own.size,
+            )
         return
     if own.root(checkpoint.size) != checkpoint.root:
         raise Invalid(N_("two different roots for log size {size}"), code="EQUIVOCATION", size=checkpoint.size)

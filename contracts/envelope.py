@@ -183,10 +183,17 @@ def seal(payload: bytes, keys: Sequence[Ed25519PrivateKey]) -> bytes:
 
 
 def cosign(entry: bytes, key: Ed25519PrivateKey) -> bytes:
-    """The same entry with one more signature."""
-    opened = open_entry(entry)
-    added = Signature(key_id(key.public_key()), key.sign(pre_authentication(opened.payload)))
-    return _format(opened.payload, [*opened.signatures, added])
+    """The same entry with one more signature; nothing changes if the key has signed it already."""
+    return merge([entry, seal(open_entry(entry).payload, [key])])
+
+
+def merge(entries: Sequence[bytes]) -> bytes:
+    """One entry with the signatures of several copies of it; Malformed if they are not copies of one."""
+    opened = [open_entry(entry) for entry in entries]
+    found = {signature.keyid: signature for one in opened for signature in one.signatures}
+    if len({one.payload for one in opened}) != 1:
+        raise Malformed(N_("these files do not hold one and the same statement"))
+    return _format(opened[0].payload, list(found.values()))
 
 
 def _format(payload: bytes, signatures: Sequence[Signature]) -> bytes:

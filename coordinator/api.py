@@ -19,13 +19,13 @@ from sqlmodel import col, delete, select
 
 from contracts.artefact import of_round, read_artefact
 from contracts.closed_list import parse
-from contracts.envelope import digest, from_base64, key_id, load_public, open_entry, to_base64
+from contracts.envelope import cosign, digest, from_base64, key_id, load_public, open_entry, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
 from contracts.off_log import Contribution
 from contracts.requests import MAX_SKEW_S, verify_request
 from contracts.rules.state import RegisteredKey
-from contracts.statements import KeyState, Predicate, Refusal
+from contracts.statements import Key, KeyState, Predicate, Refusal
 from contracts.sums import limit_steps
 from contracts.wording import N_
 from coordinator import members, registry, runs
@@ -199,7 +199,7 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
         return {"checkpoint": office.wait_for(other, wait)}
 
     @router.post("/v1/cosignatures")
-    def cosign(who: Caller = Depends(caller)) -> dict[str, str]:
+    def keep_cosignature(who: Caller = Depends(caller)) -> dict[str, str]:
         asked = read(Cosigned, who.body)
         office.log.cosign(asked.size, asked.line)
         return {"state": "kept"}
@@ -210,10 +210,12 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
         predicate = parse(open_entry(entry).payload)
         if _speaker(office, predicate) != who.member:
             raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
+        if isinstance(predicate, Key) and predicate.replaces:
+            entry = cosign(entry, office.settings.office_key)  # the old key's word suffices, or that of the auditors
         index = office.log.append(entry)
         if isinstance(predicate, Refusal):
             runs.mark_refused(office.database, predicate.order, predicate.member)
-        note = office.log.publish()
+        note = office.log.publish(index)
         return {"index": index, "proof": office.log.proof(index, note)}
 
     @router.get("/documents/{name}")

@@ -13,10 +13,10 @@ import typer
 from contracts.errors import Malformed
 from contracts.terminal import OK
 from contracts.wording import N_
+from coordinator import matters_cli, sheets_cli
 from coordinator.agreement_cli import agreement
 from coordinator.console import HOME, Home, Json, Lang, _, office_of, terminal
 from coordinator.learning_cli import learning
-from coordinator.matters_cli import add_commands
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -33,7 +33,8 @@ app = typer.Typer(
     help=_("Run a chamber's data trust: admit members, publish agreements, order runs."),
 )
 app.add_typer(agreement, name="agreement")
-add_commands(app)
+matters_cli.add_commands(app)
+sheets_cli.add_commands(app)
 app.add_typer(learning)
 
 

@@ -6,6 +6,7 @@ the newest, a version changes whenever another connection has committed, and of 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -29,6 +30,7 @@ class Database:
     def __init__(self, url: str):
         self._watching: Connection | None = None
         self._leading: Connection | None = None
+        self._writer = threading.Lock()  # in turn, instead of asking the backend's lock again and again
         make = _postgresql if make_url(url).get_backend_name() == "postgresql" else _sqlite
         self._reads, self._writes, self._version, self._leaders, self._take_lead = make(url)
         event.listen(self._writes, "reset", _roll_back)
@@ -42,7 +44,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose work is committed at the end, whole or not at all."""
-        with _told(), Session(self._writes, expire_on_commit=False) as session:
+        with self._writer, _told(), Session(self._writes, expire_on_commit=False) as session:
             yield session
             session.commit()
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field
+from itertools import groupby, islice
 
 from sqlmodel import Session, col, func, insert, select
 
@@ -51,6 +51,7 @@ class _Waiting:
     digest: str | None = None  # of an entry that is known beforehand and may be in the log already
     index: int | None = None
     error: TrustError | None = None
+    turn: threading.Event = field(default_factory=threading.Event)  # it has ended, or it is the one to commit now
 
     def has_ended(self) -> bool:
         return self.index is not None or self.error is not None
@@ -61,7 +62,8 @@ class Log:
 
     def __init__(self, database: Database, settings: Settings, rules: Rules = apply):
         self._database, self._settings, self._rules = database, settings, rules
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of the writer, whatever it writes
+        self._door = threading.Lock()  # of the queue, held for a moment only
         self._queue: deque[_Waiting] = deque()
         self._state, self._tree = EMPTY, Tree()
         self._newest: Note | None = None
@@ -85,16 +87,34 @@ class Log:
         return self._commit_with_others(_Waiting(make))
 
     def _commit_with_others(self, said: _Waiting) -> int:
-        """Group commit: whoever holds the lock commits for all who wait, so that under load one transaction (and
-        one fsync) carries up to 256 entries, and without load nobody waits for company."""
-        self._queue.append(said)
-        with self._lock:
-            while not said.has_ended():
-                self._commit([self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))])
+        """Group commit: the first in the queue commits for all who stand behind it, and then gives its turn to the
+        next. Under load one transaction (and one fsync) carries up to 256 entries; without load nobody waits for
+        company."""
+        with self._door:
+            self._queue.append(said)
+            is_first = len(self._queue) == 1
+        if not is_first:
+            said.turn.wait()
+        if not said.has_ended():
+            self._commit_queue()
         if said.error is not None:
             raise said.error
         assert said.index is not None
         return said.index
+
+    def _commit_queue(self) -> None:
+        with self._lock:
+            with self._door:
+                batch = list(islice(self._queue, BATCH))
+            try:
+                self._commit(batch)
+            finally:
+                with self._door:
+                    for _ in batch:
+                        self._queue.popleft()
+                    woken = [*batch, *islice(self._queue, 1)]
+                for said in woken:
+                    said.turn.set()
 
     def _commit(self, batch: list[_Waiting]) -> None:
         try:
@@ -169,17 +189,22 @@ class Log:
         [first] = self.entries(0, 1)
         return fingerprint(self.key.name, self.key.vkey(), digest(first))
 
-    def publish(self) -> Note:
-        """The newest checkpoint, signed. Its entries are committed before it is signed, and (size, root) is
-        committed before the signature is returned. A size that was signed before keeps its first note, so no
-        second root can ever be signed for it."""
-        with self._lock:
-            if self._newest is not None and self._newest.checkpoint.size == self.state().size:
-                return self._newest
-            with self._database.write() as session:
-                self._catch_up(session)
-                self._newest = self._signed(session, self._tree.size, self._tree.root())
+    def publish(self, index: int | None = None) -> Note:
+        """A signed checkpoint that holds entry `index`; by default the newest, which holds all. Its entries are
+        committed before it is signed, and (size, root) is committed before the signature is returned. A size that was
+        signed before keeps its first note, so no second root can ever be signed for it."""
+        if self._newest is not None and self._holds(self._newest, index):
             return self._newest
+        with self._lock:
+            if self._newest is None or not self._holds(self._newest, index):
+                with self._database.write() as session:
+                    self._catch_up(session)
+                    newest = self._signed(session, self._tree.size, self._tree.root())
+                self._newest = newest
+            return self._newest
+
+    def _holds(self, note: Note, index: int | None) -> bool:
+        return note.checkpoint.size == self.state().size if index is None else note.checkpoint.size > index
 
     def _signed(self, session: Session, size: int, root: bytes) -> Note:
         held = session.get(PublishedCheckpoint, size)

@@ -52,6 +52,11 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def write_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Keep a private key; never replaces one."""
+    write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
 def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: str) -> Settings:
     """A new home with fresh keys; Unavailable if there is one already."""
     if (home / "coordinator.json").exists():
@@ -63,8 +68,7 @@ def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: st
         )
     (home / "keys").mkdir(parents=True, exist_ok=True)
     for role in KEYS:
-        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_private(home / "keys" / f"{role}.pem", pem)
+        write_key(home / "keys" / f"{role}.pem", Ed25519PrivateKey.generate())
     about = {"name": name, "code_digest": code_digest, "domain": domain, "url": url}
     (home / "coordinator.json").write_text(json.dumps(about, ensure_ascii=False, indent=2), encoding="utf-8")
     return read_home(home)
@@ -81,7 +85,7 @@ def read_home(home: Path) -> Settings:
             do=N_("coordinator init --name NAME --domain DOMAIN"),
             home=home,
         ) from error
-    log, office, agreement = (_read_key(home / "keys" / f"{role}.pem") for role in KEYS)
+    log, office, agreement = (read_key(home / "keys" / f"{role}.pem") for role in KEYS)
     return Settings(
         home,
         about["name"],
@@ -95,7 +99,8 @@ def read_home(home: Path) -> Settings:
     )
 
 
-def _read_key(path: Path) -> Ed25519PrivateKey:
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """The private key at `path`; refuses one that others can read."""
     if os.name != "nt" and path.stat().st_mode & 0o077:
         raise Unavailable(N_("the key {path} can be read by others"), do=N_("chmod 600 {path}"), path=path)
     key = load_pem_private_key(path.read_bytes(), None)

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 
 from client_node.settings import create_home
-from client_node.witness import Witness
+from client_node.witness import Witness, begin_memory
 from client_node.witness_server import listen, log_name, make_app, serve
 from contracts.checkpoint import (
     WITNESS_KEY,
@@ -138,6 +138,26 @@ def test_a_lost_memory_is_never_begun_anew(world):
             world.witness.follow(world.note(world.true, 6), world.own)
     memory.write_bytes(kept)
     assert world.witness.latest().checkpoint.size == 6
+
+
+def test_a_memory_restored_from_an_old_copy_signs_no_second_view(world):
+    memory = world.settings.home / "witness.db"
+    world.add(world.note(world.true, 6), 0)
+    old = memory.read_bytes()
+    world.own_copy_holds(12)
+    line = world.witness.follow(world.note(world.true, 12), world.own)
+    memory.write_bytes(old)
+    other = Tree([*(world.true.row(0, n, n + 1) for n in range(8)), *(leaf_hash(b"%d" % n) for n in range(9))])
+    assert world.add(world.note(other, 10), 6, tree=other).status_code == 422, "the node's copy says otherwise"
+    assert world.add(world.note(other, 16), 6, tree=other).status_code == 503, "the proof does not reach that copy"
+    assert world.witness.latest().checkpoint.size == 6
+    assert world.witness.follow(world.note(world.true, 12), world.own) is not None, "the one history goes on"
+    memory.write_bytes(old)
+    note = world.note(world.true, 12)
+    world.witness.compare(Note(note.checkpoint, (*note.signatures, parse_line(line))))
+    assert not world.witness.has_memory() and world.add(note, 6).status_code == 503
+    begin_memory(world.settings.home, Ed25519PrivateKey.generate())
+    assert not world.witness.has_memory(), "the memory of a successor is not its predecessor's"
 
 
 def test_pull_mode_signs_the_newest_and_nothing_older(world):

@@ -23,7 +23,7 @@ from coordinator.settings import create_home
 from coordinator.static import write_static
 from coordinator.tables import LogEntry
 from simulator import Trust
-from storm import Storm, begin
+from storm import Storm
 
 
 def opaque(state, entry, index):
@@ -175,11 +175,9 @@ def test_no_acknowledged_entry_is_lost_and_no_size_gets_a_second_root_when_the_o
     tmp_path, database_url, monkeypatch
 ):
     monkeypatch.setenv("DATABASE_URL", database_url)
-    begin(tmp_path / "killed")._database.close()
     storm = Storm()
-    for _ in range(2):
-        storm.kill_once(tmp_path / "killed")
-    assert storm.acknowledged > 0
+    storm.over(tmp_path / "killed", 2)
+    assert storm.kills == 2 and storm.acknowledged > 0
 
 
 def test_the_log_as_a_folder_is_what_the_auditor_verifies_and_grows_without_touching_a_tile(
