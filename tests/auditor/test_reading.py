@@ -146,7 +146,7 @@ def test_a_round_outside_every_consent_is_marked(tmp_path, run_command):
 
 def test_budgets_stand_beside_their_caps(told, run_command):
     trust, folder, _ = told
-    held = json.loads(run_command("auditor", "budget", str(folder), "--json").stdout)
+    held = json.loads(run_command("auditor", "budget", str(folder), "--json").stdout)["accounts"]
     assert {a["member"] for a in held} == {f.member for f in trust.firms}
     assert {a["rho_nano"] for a in held} == {trust.run.order.plan.total_rho_nano()}
 
