@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from sys import intern
 
 from rpds import HashTrieMap
 
@@ -176,8 +175,7 @@ def _opened(state: TrustState, entry: Entry, *, broken: bool) -> TrustState:
     state = charge(state, opened, run)
     asked = run.asked.union(member for member, _ in opened.members)
     model_in = run.model if run.model == opened.model_in else opened.model_in  # one string for both, not two
-    members = tuple((intern(member), at) for member, at in opened.members)  # one string a member, not one a round
-    opening = Opening(opened.round, opened.issued_at, members, model_in)
+    opening = Opening(opened.round, opened.issued_at, opened.members, model_in)
     grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opening, broken=broken)), asked=asked)
     return replace(state, runs=state.runs.insert(run.run, grown))
 
@@ -318,7 +316,6 @@ def close_round(state: TrustState, entry: Entry) -> TrustState:
     for member, ledger in closed.ledgers:
         state = note_ledger(state, member, ledger)
     closing = Closing(**{name: getattr(closed, name) for name in Closing.__slots__})
-    closing = replace(closing, contributors=tuple(map(intern, closed.contributors)))
     ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closing)), model=closed.model_out)
     documents = _named(
         state,
