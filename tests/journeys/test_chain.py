@@ -84,7 +84,9 @@ def receipts_prove_themselves(cluster, served):
         assert time.monotonic() < end, "a running node writes its receipts by itself"
         time.sleep(0.2)
     held = cluster.json("client_node", "receipts", home=cluster.homes[0])
-    assert {Path(file).name.partition("-")[0] for file in held} == {"consent", "round", "release"}
+    kinds = {Path(file).name.partition("-")[0] for file in held}
+    # a node that was slow to start may have said on the log that it sits out a round
+    assert {"consent", "round", "release"} <= kinds <= {"consent", "round", "release", "refusal"}
     shown = served["lines"][0]["id"]
     cluster.command("client_node", "show", served["receipt"], shown, "--out", number, home=cluster.homes[0])
     for file in [*held, number]:
