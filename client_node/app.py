@@ -172,13 +172,12 @@ class Node:
         )
         body = {"line": to_base64(line), "payload": to_base64(payload)}
         if step == TRAIN:
+            self._side.draw_ahead(permit.run)  # before it is sent: the steps of the sum that follow wait for nothing
             self._stop.wait(self._pace.left(question.run, time.monotonic() - started))
             self._uplink.ask("contribution", "PUT", f"/v1/contributions/{question.id}", body)
         else:
             self._uplink.ask("sum-step", "PUT", f"/v1/replies/{question.id}", body)
         log_event.info("answered", round=question.round, step=step, seconds=round(time.monotonic() - started, 3))
-        if step == TRAIN:
-            self._side.draw_ahead(permit.run)
 
     def _permit(self, question: Question) -> Permit:
         # whoever withdrew before the office asked must be known here too, so the wait is for all that the log held then

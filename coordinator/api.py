@@ -98,7 +98,7 @@ def routes(office: Office) -> APIRouter:
                 do=N_("wait for the chamber's approval, or join"),
                 code="UNKNOWN_KEY",
             )
-        _verify(office, request, body, key.public)
+        _verify(office, request, body, key.public, heard=key.member if key.role == "node" else None)
         return Caller(key, body)
 
     _add_log(router, office)
@@ -113,8 +113,8 @@ def _keyid(request: Request) -> str:
     return rest.partition('"')[0]
 
 
-def _verify(office: Office, request: Request, body: bytes, public: str) -> None:
-    """Signature, clock and nonce of a request."""
+def _verify(office: Office, request: Request, body: bytes, public: str, *, heard: str | None = None) -> None:
+    """Signature, clock and nonce of a request; with its nonce is noted which member's node was `heard`."""
     now = datetime.now(UTC)
     key = load_public(public)
     nonce, made = verify_request(_Message(request), body, key, now)
@@ -127,6 +127,8 @@ def _verify(office: Office, request: Request, body: bytes, public: str) -> None:
                 code="REPLAYED_NONCE",
             )
         session.add(UsedNonce(keyid=key_id(key), nonce=nonce, at=made.timestamp()))
+        if heard is not None:
+            session.merge(LastSeen(member=heard, at=now.timestamp()))
 
 
 class _Message:
@@ -190,11 +192,10 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.get("/v1/head")
     def head(after: Size, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
-        _heard(office, who)
 
         def other() -> str | None:
-            note = office.log.note()
-            return note.text() if note and note.checkpoint.size != after else None
+            note = office.log.note() if office.log.published_size() != after else None
+            return note.text() if note else None
 
         return {"checkpoint": office.wait_for(other, wait)}
 
@@ -234,17 +235,11 @@ def _speaker(office: Office, predicate: Predicate) -> str | None:
     return getattr(predicate, "member", None)
 
 
-def _heard(office: Office, who: Caller) -> None:
-    with office.database.write() as session:
-        session.merge(LastSeen(member=who.member, at=time.time()))
-
-
 def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
 
     @router.post("/v1/task")
     def task(who: Caller = Depends(caller)) -> Response:
         asked = read(Waiting, who.body)
-        _heard(office, who)
         row = office.wait_for(lambda: _next_task(office, who.member, set(asked.done)), asked.wait)
         if row is None:
             return Response(status_code=204)

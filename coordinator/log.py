@@ -225,7 +225,7 @@ class Log:
         """A published checkpoint (the newest by default) with the cosignatures it has so far."""
         with self._database.read() as session:
             if size is None:
-                size = session.exec(select(func.max(PublishedCheckpoint.size))).one()
+                size = _published(session)
             held = session.get(PublishedCheckpoint, size) if size is not None else None
             if held is None:
                 return None
@@ -234,6 +234,11 @@ class Log:
             ).all()
         note = parse_note(held.note)
         return Note(note.checkpoint, (*note.signatures, *(parse_line(line) for line in lines)))
+
+    def published_size(self) -> int | None:
+        """Size of the newest published checkpoint."""
+        with self._database.read() as session:
+            return _published(session)
 
     def sizes(self) -> list[int]:
         """Sizes of all published checkpoints, ascending."""
@@ -290,6 +295,10 @@ class Log:
                 .where(col(LogEntry.index) >= start, col(LogEntry.index) < end)
                 .order_by(col(LogEntry.index))
             ).all()
+
+
+def _published(session: Session) -> int | None:
+    return session.exec(select(func.max(PublishedCheckpoint.size))).one()
 
 
 def _size(session: Session) -> int:
