@@ -58,7 +58,7 @@ def test_the_node_draws_for_the_first_round_when_it_learns_of_the_order(trust, d
         state=trust.state, follow=lambda *words: None, witness=SimpleNamespace(has_memory=lambda: True)
     )
     node._settings, node._limits, node._check = SimpleNamespace(member=trust.firms[0].member), LIMITS, None
-    node._uplink, node._side = None, side_of(trust)
+    node._uplink, node._side, node._receipted = None, side_of(trust), trust.state.size
     monkeypatch.setattr(app.consents, "is_withdrawn", lambda settings: False)
     monkeypatch.setattr(app, "fetch_needed", lambda *words: None)
     monkeypatch.setattr(app, "time_text", lambda moment: NOW)
