@@ -42,6 +42,7 @@ LONG_POLL_S = 25.0
 T = TypeVar("T")
 Size = Annotated[int, Field(ge=0, lt=2**53)]
 log_event = structlog.get_logger()
+TASKS = "/v1/task"
 _MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 
@@ -98,7 +99,9 @@ def routes(office: Office) -> APIRouter:
                 do=N_("wait for the chamber's approval, or join"),
                 code="UNKNOWN_KEY",
             )
-        _verify(office, request, body, key.public, heard=key.member if key.role == "node" else None)
+        # whoever asks for a task knows the log: one that is only catching up could not take part in a round yet
+        ready = key.role == "node" and request.url.path == TASKS
+        _verify(office, request, body, key.public, ready=key.member if ready else None)
         return Caller(key, body)
 
     _add_log(router, office)
@@ -113,8 +116,8 @@ def _keyid(request: Request) -> str:
     return rest.partition('"')[0]
 
 
-def _verify(office: Office, request: Request, body: bytes, public: str, *, heard: str | None = None) -> None:
-    """Signature, clock and nonce of a request; with its nonce is noted which member's node was `heard`."""
+def _verify(office: Office, request: Request, body: bytes, public: str, *, ready: str | None = None) -> None:
+    """Signature, clock and nonce of a request; with its nonce is noted which member's node is `ready` for a round."""
     now = datetime.now(UTC)
     key = load_public(public)
     nonce, made = verify_request(_Message(request), body, key, now)
@@ -127,8 +130,8 @@ def _verify(office: Office, request: Request, body: bytes, public: str, *, heard
                 code="REPLAYED_NONCE",
             )
         session.add(UsedNonce(keyid=key_id(key), nonce=nonce, at=made.timestamp()))
-        if heard is not None:
-            session.merge(LastSeen(member=heard, at=now.timestamp()))
+        if ready is not None:
+            session.merge(LastSeen(member=ready, at=now.timestamp()))
 
 
 class _Message:
@@ -237,7 +240,7 @@ def _speaker(office: Office, predicate: Predicate) -> str | None:
 
 def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
 
-    @router.post("/v1/task")
+    @router.post(TASKS)
     def task(who: Caller = Depends(caller)) -> Response:
         asked = read(Waiting, who.body)
         row = office.wait_for(lambda: _next_task(office, who.member, set(asked.done)), asked.wait)

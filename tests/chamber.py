@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from array import array
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -116,7 +117,7 @@ class Chamber:
 
 
 class Gone(Exception):
-    """This member declines, as a node does that has lost its secrets, and is not heard again."""
+    """This member sends what cannot be read, and is not heard again."""
 
 
 class Member(MemberSide):
@@ -190,7 +191,8 @@ class Member(MemberSide):
         try:
             self.before(task["step"])
         except Gone:
-            self.ask("PUT", f"/v1/declined/{task['id']}", {})
+            with suppress(Refused):  # nobody waits for a member whose reply cannot be read
+                self.ask("PUT", f"/v1/{'contributions' if task['step'] == TRAIN else 'replies'}/{task['id']}", {})
             raise
         content = unpack(from_base64(task["message"]))
         if task["step"] == TRAIN:
