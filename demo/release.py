@@ -27,7 +27,7 @@ def build(out: Path, source: Path = ROOT) -> Path:
     """The wheel of the newest commit of the checkout `source`, in the folder `out`."""
     commit = subprocess.run(["git", "-C", str(source), "archive", "HEAD"], check=True, capture_output=True).stdout
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=io.BytesIO(commit)) as tree:
+        with tarfile.open(fileobj=io.BytesIO(commit), encoding="utf-8") as tree:
             tree.extractall(folder, filter="data")
         line = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-cache-dir", "-w", str(out), folder]
         mask = -1 if os.name == "nt" else 0o022
