@@ -15,7 +15,7 @@ from client_node.charts import fan, reliability
 from client_node.desk import Desk
 from client_node.predict import Ready
 from contracts.errors import TrustError
-from contracts.wording import Language, translator
+from contracts.wording import N_, Language, translator
 from engine.task import Served
 
 _CSP = {
@@ -132,7 +132,8 @@ def _series(ready: Ready, name: str, _: Any) -> Shown:
     steps = range(1, len(line.outcome) // 3 + 1)
     ahead = [tuple(line.outcome[f"{word}_{step}"] for word in ("low", "median", "high")) for step in steps]
     label = _("sales so far, median and 80 % band to come")
-    return Shown(line.id, ahead, fan(_history(ready, line.id), ahead, label))  # type: ignore[arg-type]
+    title = _(N_("total")) if line is ready.voted.total else line.id
+    return Shown(title, ahead, fan(_history(ready, line.id), ahead, label))  # type: ignore[arg-type]
 
 
 def _history(ready: Ready, name: str) -> list[tuple[str, float]]:

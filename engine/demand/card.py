@@ -2,9 +2,9 @@
 
 from contracts.wording import N_
 
-GIVES = (N_("sales of each series, three months or four weeks ahead: median and 80 % band"),)
+GIVES = (N_("sales of each series, three months, four or nine weeks ahead: median and 80 % band"),)
 NOT_FOR = (
     N_("setting prices or agreeing on output"),
     N_("series of less than three periods, single large orders, breaks that no past shows"),
-    N_("horizons beyond three months or four weeks"),
+    N_("horizons beyond three months or nine weeks"),
 )
