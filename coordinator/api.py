@@ -1,84 +1,33 @@
-"""JSON for nodes and auditors: the static log, admission, statements, witnesses, rounds."""
+"""JSON for nodes and auditors: the static log, admission, statements, witnesses; rounds stand in `round_api`."""
 
 from __future__ import annotations
 
 import gzip
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete
 
-from contracts.artefact import of_round, read_artefact
 from contracts.closed_list import parse
-from contracts.envelope import cosign, digest, from_base64, key_id, load_public, open_entry, to_base64
+from contracts.envelope import cosign, from_base64, key_id, load_public, open_entry
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
-from contracts.off_log import Contribution
 from contracts.requests import MAX_SKEW_S, verify_request
-from contracts.rules.state import RegisteredKey
 from contracts.statements import Key, KeyState, Predicate, Refusal
-from contracts.sums import limit_steps
 from contracts.wording import N_
 from coordinator import members, registry, runs
-from coordinator.asked import Cosigned, Join, Reply, Said, Waiting, read
-from coordinator.database import Database
-from coordinator.log import Log
-from coordinator.settings import Settings
-from coordinator.tables import LastSeen, TaskMessage, UsedNonce
-from engine.rounds import TRAIN
+from coordinator.asked import Cosigned, Join, Said, read
+from coordinator.office import Caller, Office
+from coordinator.round_api import TASKS, add_rounds
+from coordinator.tables import LastSeen, UsedNonce
 
 BODY_LIMIT = 64 * 2**20
-STEP_LIMIT = 2**20
-LONG_POLL_S = 25.0
-T = TypeVar("T")
 Size = Annotated[int, Field(ge=0, lt=2**53)]
-log_event = structlog.get_logger()
-TASKS = "/v1/task"
 _MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
-
-
-@dataclass(slots=True)
-class Office:
-    """What every request needs: storage, log, settings, and a bell that rings when the database changes."""
-
-    database: Database
-    log: Log
-    settings: Settings
-    bell: threading.Condition
-    closing: threading.Event
-
-    def wait_for(self, look: Callable[[], T | None], seconds: float) -> T | None:
-        """The first thing that `look` finds, looking again each time the database changed."""
-        end = time.monotonic() + min(seconds, LONG_POLL_S)
-        while (found := look()) is None and (left := end - time.monotonic()) > 0 and not self.closing.is_set():
-            with self.bell:
-                self.bell.wait(min(left, 0.5))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who signed a request: derived from the key, never from what the request says."""
-
-    key: RegisteredKey
-    body: bytes
-
-    @property
-    def member(self) -> str:
-        """The member; Refused for keys without one."""
-        if self.key.member is None or self.key.role != "node":
-            raise Refused(N_("only a member's node may ask this"), code="ROLE")
-        return self.key.member
 
 
 def routes(office: Office) -> APIRouter:
@@ -107,7 +56,7 @@ def routes(office: Office) -> APIRouter:
     _add_log(router, office)
     _add_admission(router, office, body_of)
     _add_witness(router, office, caller)
-    _add_rounds(router, office, caller)
+    add_rounds(router, office, caller)
     return router
 
 
@@ -236,151 +185,6 @@ def _speaker(office: Office, predicate: Predicate) -> str | None:
         key = office.log.state().keys.get(predicate.key)
         return key.member if key else None
     return getattr(predicate, "member", None)
-
-
-def _add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
-
-    @router.post(TASKS)
-    def task(who: Caller = Depends(caller)) -> Response:
-        asked = read(Waiting, who.body)
-        row = office.wait_for(lambda: _next_task(office, who.member, set(asked.done)), asked.wait)
-        if row is None:
-            return Response(status_code=204)
-        return JSONResponse(
-            {
-                "id": row.id,
-                "run": row.run,
-                "round": row.round,
-                "open": row.open_index,
-                "step": row.step,
-                "size": office.log.state().size,
-                "message": to_base64(row.body),
-            }
-        )
-
-    @router.put("/v1/contributions/{name}")
-    def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        asked_row = _asked(office, name, who)
-        if asked_row.step != TRAIN:
-            raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
-        with _dropped_if_broken(office, asked_row):
-            line, data = _reply_of(who.body)
-            if asked_row.payload is None:
-                # before the write transaction: the log is never asked while one is open, or two threads could wait for each other
-                _check_contribution(office, asked_row, who.key, line, data)
-        with office.database.write() as session:
-            if _keep_reply(session.get_one(TaskMessage, name), line, data):
-                registry.keep(session, "contribution", data, who.member)
-        return {"state": "kept"}
-
-    @router.put("/v1/replies/{name}")
-    def reply(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        asked_row = _asked(office, name, who)
-        if asked_row.step == TRAIN:
-            raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
-        with _dropped_if_broken(office, asked_row):
-            line, data = _reply_of(who.body)
-            if len(line) + len(data) > STEP_LIMIT:
-                raise Malformed(N_("a step of a sum has at most {limit} bytes"), limit=STEP_LIMIT, code="TOO_LARGE")
-        with office.database.write() as session:
-            _keep_reply(session.get_one(TaskMessage, name), line, data)
-        return {"state": "kept"}
-
-
-def _asked(office: Office, name: str, who: Caller) -> TaskMessage:
-    with office.database.read() as session:
-        row = session.get(TaskMessage, name)
-    if row is None or row.member != who.member:
-        raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
-    return row
-
-
-def _reply_of(body: bytes) -> tuple[bytes, bytes]:
-    """(line, payload) of a reply that holds these two and nothing else."""
-    asked = read(Reply, body)
-    return from_base64(asked.line), from_base64(asked.payload)
-
-
-@contextmanager
-def _dropped_if_broken(office: Office, row: TaskMessage) -> Iterator[None]:
-    """A reply that is not what it should be is refused, never repaired: its member is out of this round, nobody waits
-    for it, and the round's record will say malformed."""
-    try:
-        yield
-    except TrustError as error:
-        log_event.warning("reply refused", member=row.member, round=row.round, step=row.step, code=error.code)
-        if error.code != "LATE":
-            with office.database.write() as session:
-                held = session.get_one(TaskMessage, row.id)
-                if held.payload is None and not held.refused:
-                    held.refused = held.malformed = True
-        raise
-
-
-def _keep_reply(row: TaskMessage, line: bytes, data: bytes) -> bool:
-    """Keep a first reply; True if it is one. The same bytes again are fine, others are refused, late ones too."""
-    if row.payload is not None:
-        if (row.line, row.payload) != (line, data):
-            raise Refused(N_("this round has another contribution of this member already"), code="UPDATE_REPLAY")
-        return False
-    if row.refused:
-        raise Refused(N_("round {round} has ended"), code="LATE", round=row.round)
-    row.line, row.payload = line, data
-    return True
-
-
-def _next_task(office: Office, member: str, done: set[str]) -> TaskMessage | None:
-    with office.database.read() as session:
-        waiting = session.exec(
-            select(TaskMessage).where(
-                TaskMessage.member == member, col(TaskMessage.payload).is_(None), col(TaskMessage.refused).is_(False)
-            )
-        ).all()
-    state = office.log.state()
-    for row in waiting:
-        run = state.runs.get(row.run)
-        opened = run.open_round() if run else None
-        if row.id not in done and opened and opened.opened.round == row.round:
-            return row
-    return None
-
-
-def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, line: bytes, data: bytes) -> None:
-    """Line signed by this member for this very round; payload of the agreed shape and range."""
-    run = office.log.state().runs[row.run]
-    opened = run.open_round()
-    if opened is None or opened.opened.round != row.round:
-        raise Refused(N_("round {round} has ended"), code="LATE", round=row.round)
-    envelope = open_entry(line)
-    said = parse(envelope.payload)
-    if not isinstance(said, Contribution) or not envelope.holds_for(load_public(key.public)):
-        raise Invalid(N_("the contribution is not signed by its member"), code="UPDATE_SIGNATURE")
-    if (said.member, said.order, said.round, said.open, said.model_in, said.payload) != (
-        row.member,
-        row.run,
-        row.round,
-        row.open_index,
-        opened.opened.model_in,
-        digest(data),
-    ):
-        raise Invalid(N_("the contribution was made for another round or payload"), code="UPDATE_REPLAY")
-    if said.bundle != run.order.bundle:
-        raise Refused(N_("the contribution was made by other code than was ordered"), code="CODE_HASH")
-    known = office.log.state().ledgers.get(row.member)
-    if known and said.ledger.rho_total_nano < known.rho_total_nano:
-        raise Refused(
-            N_("the ledger of {member} shows less than it has shown before"), code="BUDGET_RESET", member=row.member
-        )
-    values, plan = read_artefact(data, "contribution", "q").values, run.order.plan
-    masked = office.log.state().agreements[run.order.agreement].terms.secure_sum == "required"
-    wide = not masked and values and max(max(values), -min(values)) > limit_steps(plan)
-    plain = of_round("contribution", row.run, row.round, values).to_bytes()
-    if len(values) != plan.length() or wide or data != plain:
-        raise Malformed(
-            N_("a contribution has {length} numbers within the plan's range and nothing else"),
-            length=plan.length(),
-            code="SHAPE",
-        )
 
 
 _STATUS = {Malformed: 422, Invalid: 401, Refused: 403, Unavailable: 503}

@@ -20,11 +20,12 @@ from fastapi import FastAPI
 
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
-from coordinator.api import Office, answer_error, routes
+from coordinator.api import answer_error, routes
 from coordinator.database import Database, migrate
 from coordinator.evaluation import Evaluation
 from coordinator.grid import Stopped, TrustGrid
 from coordinator.log import Log
+from coordinator.office import Office
 from coordinator.pages import pages
 from coordinator.runs import RunJournal
 from coordinator.schedules import Calendar

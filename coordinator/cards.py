@@ -10,9 +10,9 @@ from typing import Any
 from contracts.errors import Refused
 from contracts.rules.state import RunRecord
 from contracts.wording import N_
-from coordinator.api import Office
 from coordinator.console import document_of
 from coordinator.evaluation import Evaluation
+from coordinator.office import Office
 from engine.table import TableSchema, read_schema
 from privacy.curves import epsilon
 from privacy.plan import Trees

@@ -12,7 +12,7 @@ from contracts.terminal import Terminal
 from contracts.wording import N_
 
 if TYPE_CHECKING:
-    from coordinator.api import Office
+    from coordinator.office import Office
 
 terminal = Terminal("coordinator")
 _ = terminal.translate

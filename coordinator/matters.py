@@ -17,7 +17,7 @@ from contracts.rules.state import Matter, TrustState
 from contracts.statements import Erased, Erasure, Incident, KeyState, Predicate
 from contracts.wording import N_
 from coordinator import registry
-from coordinator.api import Office
+from coordinator.office import Office
 from coordinator.tables import Document
 
 

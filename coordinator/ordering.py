@@ -12,8 +12,8 @@ from contracts.rules.state import Asked, TrustState, is_live
 from contracts.statements import GateTerms
 from contracts.wording import N_
 from coordinator import runs
-from coordinator.api import Office
 from coordinator.console import document_of
+from coordinator.office import Office
 from engine.bundle import bundle_digest
 from engine.evidence import Evidence, evidence
 from engine.table import TableSchema, read_schema

@@ -25,7 +25,7 @@ from coordinator.tables import LastSeen
 from privacy.curves import epsilon
 
 if TYPE_CHECKING:
-    from coordinator.api import Office
+    from coordinator.office import Office
 
 _CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Content-Type-Options": "nosniff"}
 

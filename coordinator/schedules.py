@@ -19,7 +19,7 @@ from contracts.errors import Refused, TrustError
 from contracts.fields import moment, time_text
 from contracts.wording import N_
 from coordinator import ordering
-from coordinator.api import Office
+from coordinator.office import Office
 from coordinator.tables import ScheduledRun
 
 ZONE = "Asia/Shanghai"

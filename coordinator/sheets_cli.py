@@ -17,7 +17,7 @@ from contracts.wording import N_
 from coordinator.console import HOME, Home, Lang, Yes, _, office_of, terminal
 
 if TYPE_CHECKING:
-    from coordinator.api import Office
+    from coordinator.office import Office
 
 policy = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help=_("Who must cosign before anybody relies on a checkpoint.")
