@@ -74,36 +74,6 @@ def by_row(clipped, loss, x, y, units):
     return SUM(clipped, loss, x, y, single)
 
 
-BUGS = {
-    "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
-    "clipping off": (Clipped, "sum", with_clip(1e12)),
-    "batch clipped, not units": (Clipped, "sum", clipped_as_a_batch),
-    "clip norm doubled": (Clipped, "sum", with_clip(2.0)),
-    "half noise": (LatticeGaussian, "_draw", scaled(0.5)),
-    "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
-    "sigma / sqrt(20)": (LatticeGaussian, "_draw", scaled(1 / sqrt(20))),
-    "sigma / batch": (LatticeGaussian, "_draw", scaled(1 / 1024)),
-    "same noise every round": (LatticeGaussian, "_draw", every(1000)),
-    "same noise every second round": (LatticeGaussian, "_draw", every(2)),
-    "one draw for all coordinates": (LatticeGaussian, "_draw", same_everywhere),
-    "bounded noise of the right variance": (LatticeGaussian, "_draw", bounded),
-    "rows clipped, not units": (Clipped, "sum", by_row),
-}
-
-
-@pytest.mark.parametrize("bug", BUGS)
-def test_a_planted_bug_turns_the_check_red(monkeypatch, bug):
-    owner, name, patch = BUGS[bug]
-    monkeypatch.setattr(owner, name, patch)
-    assert measure("gradients", small, 300).faults != ()
-
-
-def test_the_correct_path_is_clean_and_certified_below_its_claim():
-    for _ in range(3):
-        found = measure("gradients", small, 300)
-        assert found.faults == () and found.at_least <= 1 < found.visible
-
-
 def small_trees(present):
     return tree_trial(present, releases=20)
 
@@ -123,29 +93,6 @@ def every_row_once(grouped):
     return np.ones(len(grouped.unit))
 
 
-TREE_BUGS = {
-    "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
-    "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
-    "same noise every second round": (LatticeGaussian, "_draw", every(2)),
-    "sums doubled": (trials, "leaf_sums", doubled),
-    "one leaf counted twice": (trials, "leaf_sums", last_leaf_twice),
-    "rows counted, not units": (Blocks, "weights", every_row_once),
-}
-
-
-@pytest.mark.parametrize("bug", TREE_BUGS)
-def test_a_bug_planted_in_the_path_of_trees_turns_the_check_red(monkeypatch, bug):
-    owner, name, patch = TREE_BUGS[bug]
-    monkeypatch.setattr(owner, name, patch)
-    assert measure("trees", small_trees, 250).faults != ()
-
-
-def test_the_correct_path_of_trees_is_clean_and_certified_below_its_claim():
-    for _ in range(3):
-        found = measure("trees", small_trees, 250)
-        assert found.faults == () and found.at_least <= 1 < found.visible
-
-
 CUT = moments._clipped
 
 
@@ -159,57 +106,69 @@ def moments_by_row(shape, x, y, grouped, *, grid_bits):
     return moment_sums(shape, x, y, single, grid_bits=grid_bits)
 
 
-MOMENT_BUGS = {
-    "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
-    "clipping off": (moments, "_clipped", clipped_to(1000.0)),
-    "clip norm doubled": (moments, "_clipped", clipped_to(2.0)),
-    "half noise": (LatticeGaussian, "_draw", scaled(0.5)),
-    "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
-    "sigma / sqrt(20)": (LatticeGaussian, "_draw", scaled(1 / sqrt(20))),
-    "same noise every second round": (LatticeGaussian, "_draw", every(2)),
-    "one draw for all coordinates": (LatticeGaussian, "_draw", same_everywhere),
-    "bounded noise of the right variance": (LatticeGaussian, "_draw", bounded),
-    "rows clipped, not units": (trials, "moment_sums", moments_by_row),
-    "units lost": (moments, "_clipped", clipped_to(0.5)),
-}
-
-
-@pytest.mark.parametrize("bug", MOMENT_BUGS)
-def test_a_bug_planted_in_the_path_of_moments_turns_the_check_red(monkeypatch, bug):
-    owner, name, patch = MOMENT_BUGS[bug]
-    monkeypatch.setattr(owner, name, patch)
-    assert measure("moments", moment_trial, 250).faults != ()
-
-
 def counted_twice(*arguments, **named):
     return 2 * histogram_sums(*arguments, **named)
 
 
-HISTOGRAM_BUGS = {
-    "noise off": (LatticeGaussian, "_draw", scaled(0.0)),
-    "half noise": (LatticeGaussian, "_draw", scaled(0.5)),
-    "nine tenths of the noise": (LatticeGaussian, "_draw", scaled(0.9)),
-    "sigma / batch": (LatticeGaussian, "_draw", scaled(1 / 1024)),
-    "same noise every round": (LatticeGaussian, "_draw", every(1000)),
-    "same noise every second round": (LatticeGaussian, "_draw", every(2)),
-    "one draw for all coordinates": (LatticeGaussian, "_draw", same_everywhere),
-    "bounded noise of the right variance": (LatticeGaussian, "_draw", bounded),
-    "counted twice": (trials, "histogram_sums", counted_twice),
-    "rows counted, not units": (Blocks, "weights", every_row_once),
+NOISE = {
+    "noise off": scaled(0.0),
+    "half noise": scaled(0.5),
+    "nine tenths of the noise": scaled(0.9),
+    "sigma / sqrt(20)": scaled(1 / sqrt(20)),
+    "sigma / batch": scaled(1 / 1024),
+    "same noise every round": every(1000),
+    "same noise every second round": every(2),
+    "one draw for all coordinates": same_everywhere,
+    "bounded noise of the right variance": bounded,
+}
+SUMS = {
+    "gradients": {
+        "clipping off": (Clipped, "sum", with_clip(1e12)),
+        "batch clipped, not units": (Clipped, "sum", clipped_as_a_batch),
+        "clip norm doubled": (Clipped, "sum", with_clip(2.0)),
+        "rows clipped, not units": (Clipped, "sum", by_row),
+    },
+    "trees": {
+        "sums doubled": (trials, "leaf_sums", doubled),
+        "one leaf counted twice": (trials, "leaf_sums", last_leaf_twice),
+        "rows counted, not units": (Blocks, "weights", every_row_once),
+    },
+    "moments": {
+        "clipping off": (moments, "_clipped", clipped_to(1000.0)),
+        "clip norm doubled": (moments, "_clipped", clipped_to(2.0)),
+        "rows clipped, not units": (trials, "moment_sums", moments_by_row),
+        "units lost": (moments, "_clipped", clipped_to(0.5)),
+    },
+    "histogram": {
+        "counted twice": (trials, "histogram_sums", counted_twice),
+        "rows counted, not units": (Blocks, "weights", every_row_once),
+    },
+}
+SMALL = {
+    "gradients": (small, 300),
+    "trees": (small_trees, 250),
+    "moments": (moment_trial, 250),
+    "histogram": (histogram_trial, 250),
 }
 
 
-@pytest.mark.parametrize("bug", HISTOGRAM_BUGS)
-def test_a_bug_planted_in_the_path_of_counts_turns_the_check_red(monkeypatch, bug):
-    owner, name, patch = HISTOGRAM_BUGS[bug]
-    monkeypatch.setattr(owner, name, patch)
-    assert measure("histogram", histogram_trial, 250).faults != ()
+@pytest.mark.parametrize("bug", NOISE)
+@pytest.mark.parametrize("family", SMALL)
+def test_a_bug_planted_in_the_noise_turns_the_check_red(monkeypatch, family, bug):
+    monkeypatch.setattr(LatticeGaussian, "_draw", NOISE[bug])
+    assert measure(family, *SMALL[family]).faults != ()
 
 
-@pytest.mark.parametrize("family, trial", [("moments", moment_trial), ("histogram", histogram_trial)])
-def test_the_correct_paths_of_one_release_are_clean_and_certified_below_their_claim(family, trial):
+@pytest.mark.parametrize("family, bug", [(family, bug) for family, bugs in SUMS.items() for bug in bugs])
+def test_a_bug_planted_in_the_sum_turns_the_check_red(monkeypatch, family, bug):
+    monkeypatch.setattr(*SUMS[family][bug])
+    assert measure(family, *SMALL[family]).faults != ()
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_the_correct_path_is_clean_and_certified_below_its_claim(family):
     for _ in range(3):
-        found = measure(family, trial, 250)
+        found = measure(family, *SMALL[family])
         assert found.faults == () and found.at_least <= 1 < found.visible
 
 
