@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from client_node import consents
+from client_node.book import EMPTY
 from client_node.budget import Budget
 from client_node.egress import Egress
 from client_node.joining import ask_admission
@@ -25,7 +26,7 @@ from client_node.uplink import Uplink
 from contracts.checkpoint import parse_note
 from contracts.errors import Unavailable
 from contracts.fields import new_id, time_text
-from contracts.statements import LedgerHead, PrivacyCheck
+from contracts.statements import PrivacyCheck
 from demo.cluster import Cluster, company_code
 
 MEMBERS = 5
@@ -101,5 +102,5 @@ def privacy_check(member: str) -> PrivacyCheck:
         canaries=1000,
         releases=1,
         faults=(),
-        ledger=LedgerHead(head=NOTHING, rho_total_nano=0),
+        ledger=EMPTY,
     )

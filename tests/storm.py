@@ -29,13 +29,14 @@ sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests")) if path not in
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: E402
 
+from benchmarks.witnessed import privacy_check  # noqa: E402
 from contracts.checkpoint import verify_proof  # noqa: E402
 from contracts.closed_list import payload  # noqa: E402
 from contracts.envelope import digest, public_text, seal, to_base64  # noqa: E402
 from contracts.fields import new_id, time_text  # noqa: E402
 from contracts.merkle import Tree, leaf_hash  # noqa: E402
 from contracts.requests import sign_request  # noqa: E402
-from contracts.statements import Genesis, Key, LedgerHead, PrivacyCheck  # noqa: E402
+from contracts.statements import Genesis, Key  # noqa: E402
 
 NOTHING = digest(b"")
 processes = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
@@ -141,21 +142,7 @@ class Submitters:
                 await asyncio.sleep(0.05)
 
     def _statement(self):
-        said = PrivacyCheck(
-            **stamp(),
-            member=self._member,
-            bundle=NOTHING,
-            family="trees",
-            epsilon_claimed="1",
-            epsilon_at_least="0",
-            epsilon_visible="3",
-            delta="1e-6",
-            canaries=1000,
-            releases=1,
-            faults=(),
-            ledger=LedgerHead(head=NOTHING, rho_total_nano=0),
-        )
-        return seal(payload(said), [self._node])
+        return seal(payload(privacy_check(self._member)), [self._node])
 
 
 class Storm:
