@@ -8,6 +8,7 @@ from typing import Any
 
 from contracts.errors import Refused
 from contracts.fields import time_text
+from contracts.rules.budgets import left_of_year
 from contracts.rules.state import Asked, TrustState, is_live
 from contracts.statements import GateTerms
 from contracts.wording import N_
@@ -129,10 +130,22 @@ def affordable(state: TrustState, made: Draft, now: datetime) -> list[int]:
         if event is None or scope is None or not is_live(event, at) or event.consent.issued_at[:4] < at[:4]:
             continue
         if made.task.name in scope.tasks:
-            spent = max(state.spent(member, made.schema.dataset, made.schema.unit, part, at[:4]) for part in parts)
+            year = min(
+                left_of_year(
+                    state,
+                    member,
+                    scope,
+                    dataset=made.schema.dataset,
+                    unit=made.schema.unit,
+                    partition=part,
+                    year=at[:4],
+                    below=state.size,
+                )
+                for part in parts
+            )
             asked = state.asked.get((member, made.schema.dataset, at[:4]), Asked())
             may_ask = asked.orders < scope.orders_max and asked.aborted < scope.aborted_max
-            left.append(min(scope.rho_run_max_nano, scope.rho_year_max_nano - spent) if may_ask else 0)
+            left.append(min(scope.rho_run_max_nano, year) if may_ask else 0)
     return left
 
 

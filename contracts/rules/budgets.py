@@ -9,7 +9,7 @@ from contracts.rules.findings import Finding
 from contracts.rules.state import Account, Asked, Entry, Opening, RunRecord, TrustState, covers, is_live
 from contracts.statements import LedgerHead, RoundOpen, RunOrder, Scope
 from contracts.wording import N_
-from privacy.spend import charged_to
+from privacy.spend import Unit, charged_to
 
 
 def _charges(member: str, order: RunOrder, year: str) -> Iterator[tuple[Account, int]]:
@@ -45,19 +45,39 @@ def refusal_of(state: TrustState, member: str, run: RunRecord, *, below: int, at
     assert event.consent.scope is not None
     if _asked_too_often(state, member, run, event.consent.scope, at_time[:4]):
         return "ASKED_TOO_OFTEN"
-    for (_, dataset, unit, _, _), spent in _after(state, member, order, at_time[:4]):
-        own = unit == order.plan.unit
-        cap = (
-            event.consent.scope.rho_year_max_nano if own else consented_most(state, member, dataset, unit, below=below)
-        )
-        if cap is not None and spent > cap:
-            return "OVER_BUDGET"
-    return None
+    plan = order.plan
+    left = left_of_year(
+        state,
+        member,
+        event.consent.scope,
+        dataset=order.dataset,
+        unit=plan.unit,
+        partition=plan.partition,
+        year=at_time[:4],
+        below=below,
+    )
+    return "OVER_BUDGET" if left < plan.rho_nano() else None
 
 
-def _after(state: TrustState, member: str, order: RunOrder, year: str) -> Iterator[tuple[Account, int]]:
-    for account, cost in _charges(member, order, year):
-        yield account, state.charges.get(account, 0) + cost
+def left_of_year(
+    state: TrustState,
+    member: str,
+    scope: Scope,
+    *,
+    dataset: str,
+    unit: Unit | str,
+    partition: str,
+    year: str,
+    below: int,
+) -> int:
+    """I19: nano-rho that a member's year has left for releases by `unit`: of that account by the `scope` of its consent,
+    and a quarter of what each finer account has left by the widest consent below index `below`."""
+    left = []
+    for one, factor in charged_to(unit).items():
+        cap = scope.rho_year_max_nano if one == unit else consented_most(state, member, dataset, one, below=below)
+        if cap is not None:
+            left.append((cap - state.spent(member, dataset, one, partition, year)) // factor)
+    return min(left)
 
 
 def consented_most(state: TrustState, member: str, dataset: str, unit: str, *, below: int) -> int | None:

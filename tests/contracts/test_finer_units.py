@@ -5,6 +5,7 @@ import pytest
 from auditor.budgets import accounts, charged, check_budgets
 from contracts.agreement import TaskTerms
 from contracts.promise import sum_view
+from contracts.rules.budgets import left_of_year
 from contracts.statements import DatasetScope
 from privacy.plan import stated
 from privacy.spend import Unit, charged_to, seen_by_sum
@@ -96,6 +97,18 @@ def test_a_round_by_customers_is_refused_when_the_rows_have_nothing_left(trust):
     agree(trust)
     found = check_budgets(trust.state).findings
     assert {f.code for f in found} == {"OVER_BUDGET"} and len(found) == 3, "a broken entry may spend but never permit"
+
+
+def test_what_is_left_for_customers_is_a_quarter_of_what_the_rows_have_left(trust):
+    cap = 2 * CUSTOMERS.total_rho_nano()
+    consent(trust, "row", "counterparty", cap=cap)
+    rounds(trust, CUSTOMERS, 1)
+    member = trust.firms[0].member
+    scope = trust.state.consent(member, trust.agreement).consent.scope
+    asked = {"dataset": "receivables", "partition": "train", "year": "2026", "below": trust.state.size}
+    rows, customers = (left_of_year(trust.state, member, scope, unit=unit, **asked) for unit in ("row", "counterparty"))
+    assert (rows, customers) == (cap - 4 * CUSTOMERS.rho_nano(), (cap - 4 * CUSTOMERS.rho_nano()) // 4)
+    assert customers < CUSTOMERS.rho_nano(), "so the next round is refused, and a run by calendar is not ordered"
 
 
 def test_rows_that_no_consent_names_are_charged_without_a_cap(trust):
