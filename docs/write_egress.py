@@ -34,7 +34,7 @@ cost so far).
 
 Times: a contribution leaves {first:g} s after the first question of a run and {steady:g} s after each later one, whatever the
 rows; what takes longer leaves after twice, four times ... as long, and the run keeps that slot (`client_node/pace.py`).
-Its noise is drawn while the node waits for the next round. Left as a side channel: the power of two in which a very
+Its noise was drawn before the question came. Left as a side channel: the power of two in which a very
 large table or a slow machine falls, and whatever a busy processor does to the times of other messages.
 
 Whether a member joins is decided before a round opens, by its consent, its own limits and a person who runs the node;
