@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ def _derived(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFr
         tables[source.name] = _linked(checker, checked, fields, tables)
     frames = {name: checked.frame.drop("row") for name, checked in tables.items()}
     training, present = load(schema.task).derive(frames, schema, found.closed_on)
-    return training, present, [finding for checked in tables.values() for finding in checked.findings]
+    by_row = [sorted(checked.findings, key=lambda finding: finding.row) for checked in tables.values()]
+    return training, present, [finding for findings in by_row for finding in findings]
 
 
 def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick) -> tuple[Checker, Checked]:
@@ -96,12 +97,15 @@ def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick
         part = Checker(origin.table.place, origin.heading + at, fields, headings, closed_on)
         parts.append(part.check(texts.slice(at, _ROWS)))
         tick(min(at + _ROWS, len(texts)), len(texts))
-    checked = Checked(pl.concat([part.frame for part in parts]), [f for part in parts for f in part.findings])
+    findings = [finding for part in parts for finding in part.findings]
+    checked = Checked(
+        pl.concat([part.frame for part in parts]), findings, tuple(name for part in parts for name in part.left_out)
+    )
     checker = Checker(origin.table.place, origin.heading, fields, headings, closed_on)
     scaled = checked.frame.with_columns(
         pl.col(name) * origin.fields[name].factor() for name, kind in fields.items() if kind in ("amount", "net")
     )
-    return checker, Checked(scaled, checked.findings)
+    return checker, replace(checked, frame=scaled)
 
 
 def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier: dict[str, Checked]) -> Checked:
@@ -114,12 +118,9 @@ def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier:
     if {"issued", "due"} <= set(fields):
         checked = checker.mark(checked, pl.col("due") < pl.col("issued"), "due", "due-before-issued")
     for name, kind in fields.items():
-        known = (
-            next((t.frame[name] for t in earlier.values() if name in t.frame.columns), None)
-            if kind == "reference"
-            else None
-        )
-        if known is not None:
+        named = next((t for t in earlier.values() if name in t.frame.columns), None) if kind == "reference" else None
+        if named:
+            known = pl.concat([named.frame[name], pl.Series(name, named.left_out, dtype=pl.String)])
             checked = checker.mark(checked, ~pl.col(name).is_in(known.implode()), name, "unknown-document")
     return checked
 

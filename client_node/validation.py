@@ -114,10 +114,12 @@ def kinds(closed_on: date) -> dict[str, Kind]:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Typed rows without faults, the row of the file that each stands in, and all findings."""
+    """Typed rows without faults, the row of the file that each stands in, all findings, and the documents of the rows
+    that were left out: they exist, so that a row of another table that names one is no fault of its own."""
 
     frame: pl.DataFrame
     findings: list[Finding]
+    left_out: tuple[str, ...] = ()
 
 
 class Checker:
@@ -137,7 +139,12 @@ class Checker:
             self._kinds[kind].typed(pl.col(name)).alias(name) for name, kind in self._fields.items()
         )
         typed = typed.with_columns(row=pl.int_range(pl.len()) + self._heading + 1)
-        return Checked(typed.filter(~pl.col("row").is_in(sorted({f.row for f in findings}))), findings)
+        faulty = pl.col("row").is_in(sorted({f.row for f in findings}))
+        return Checked(typed.filter(~faulty), findings, self._documents(typed.filter(faulty)))
+
+    def _documents(self, rows: pl.DataFrame) -> tuple[str, ...]:
+        names = [name for name, kind in self._fields.items() if kind == "document"]
+        return tuple(value for name in names for value in rows[name].drop_nulls().to_list())
 
     def _failures(self, texts: pl.DataFrame) -> list[Finding]:
         import pandera.polars as pandera
@@ -173,7 +180,8 @@ class Checker:
         if wrong.is_empty():
             return checked
         found = [Finding(self._place, row, self._headings[field], rule, "other") for row in wrong["row"].to_list()]
-        return Checked(checked.frame.filter(~pl.col("row").is_in(wrong["row"].to_list())), checked.findings + found)
+        left = checked.frame.filter(~pl.col("row").is_in(wrong["row"].to_list()))
+        return Checked(left, checked.findings + found, checked.left_out + self._documents(wrong))
 
 
 def classify(value: str | None) -> str:

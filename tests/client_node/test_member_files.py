@@ -126,11 +126,38 @@ def test_every_kind_of_fault_is_named_with_file_row_column_and_only_its_row_is_l
     assert table.present.height == 1 and rule in RULES
 
 
-def test_thirty_faults_give_thirty_findings_at_once(books):
+def test_thirty_faults_of_all_kinds_in_two_files_give_thirty_findings_in_the_order_of_the_rows(books):
+    amounts = [
+        invoice(f"B{i}", amount=amount) for i, amount in enumerate(("", "约五万", "9e15", "nan", "1.2.3", "#REF!"))
+    ]
+    days = ("", "31/12/2025", "2025-02-30", "2025-13-01", "1899-12-30", "2027-02-01")
+    issued = [invoice(f"C{i}", issued=day, due="2027-03-01") for i, day in enumerate(days)]
+    due = [invoice(f"D{i}", due=day) for i, day in enumerate(("", "下月底", "2024-12-05"))]
+    whose = [invoice(""), invoice("E1", customer=""), invoice("E2", customer="  ")]
+    again = [invoice("A1"), invoice("A1", amount="7")]
+    paid = ["Z99,2025-05-01,5\n", ",2025-05-01,5\n"]
+    paid += [f"A3,{day},5\n" for day in ("", "某天", "1980-01-01", "2030-01-01")]
+    paid += [f"A3,2025/5/1,{amount}\n" for amount in ("", "五", "1e15", "n/a")]
+    wrong = [*amounts, *issued, *due, *whose, *again]
+    first = invoice("A1")
+    table = books(first + "".join(SOUND.splitlines(keepends=True)[1:]) + "".join(wrong), PAID + "".join(paid))
+    assert len(wrong) + len(paid) == 30 and table.present.height == 1
+    places = [("销售发票.csv", 7 + i) for i in range(len(wrong))] + [("收款.csv", 7 + i) for i in range(len(paid))]
+    assert [(f.place, f.row) for f in table.findings] == places
+    assert {f.rule for f in table.findings} == set(RULES) - {"not-a-period", "not-0-or-1"}
+
+
+def test_a_row_with_several_faults_has_a_finding_for_each(books):
     faults = "".join(invoice(f"B{i}", amount="x" if i % 3 else "", issued="never") for i in range(15))
     table = books(SOUND + faults, PAID)
     assert len(table.findings) == 30 and table.present.height == 1
     assert {f.row for f in table.findings} == set(range(7, 22))
+
+
+@pytest.mark.parametrize("wrong", [{"amount": "many"}, {"due": "2024-12-05"}])
+def test_a_fault_of_an_invoice_is_no_fault_of_its_payments(books, wrong):
+    table = books(SOUND + invoice("A8", **wrong), PAID + "A8,2025-05-01,5\n")
+    assert [(f.place, f.row) for f in table.findings] == [("销售发票.csv", 7)]
 
 
 def test_a_payment_for_an_unknown_document_is_a_finding(books):
