@@ -1,6 +1,7 @@
 """A steady round of three node processes with a demand model of 7,245 numbers, beside the same in one process.
 
-    python -m benchmarks.round_time
+    python -m benchmarks.round_time            everything
+    python -m benchmarks.round_time --risk     only risk: 12 members x 2,000 rows in one process
 
 TLS, signed requests, witnessed round-open, OpenDP noise, ledger and log and the secure sum are all in the first row.
 """
@@ -11,21 +12,25 @@ import argparse
 import statistics
 import threading
 import time
+from array import array
 
 import httpx
 import numpy as np
 import polars as pl
 
+from benchmarks.local_rounds import Side, play
 from benchmarks.nodes import chamber
 from contracts.checkpoint import parse_note
 from engine.rounds import Asked, LocalGrid, client_app, invitation, read_values
 from engine.table import TableSchema
 from engine.task import load, plan_for
+from privacy.curves import rho_cap
 from privacy.encoding import add
 from privacy.mechanisms import LatticeGaussian
 from privacy.step import advance, start_state
 
 ROUNDS, CAP_NANO = 24, 24_355_970
+RISK_MEMBERS, RISK_ROWS = 12, 2000
 TASK = load("demand")
 
 
@@ -94,9 +99,47 @@ def in_process() -> tuple[int, list[float]]:
     return plan.length(), times
 
 
+def risk_in_process() -> list[float]:
+    """Seconds of each round of the product's trees at epsilon 1 over LocalGrid, noise and all."""
+    risk, random, times = load("risk"), np.random.default_rng(0), [time.perf_counter()]
+    table = risk.schema()
+    plan = plan_for(
+        risk, table, family="trees", releases=0, rho_nano=rho_cap("1", "1e-6"), delta="1e-6", members=RISK_MEMBERS
+    )
+
+    def rows() -> pl.DataFrame:
+        columns = {c.name: random.uniform(float(c.low), float(c.high), RISK_ROWS) for c in table.of_kind("number")}
+        who = {"counterparty": [f"C{number}" for number in range(RISK_ROWS)]}
+        return pl.DataFrame(who | columns | {"defaulted": (random.random(RISK_ROWS) < 0.05).astype(float)})
+
+    def note(values: array, members: int) -> bool:  # type: ignore[type-arg]
+        if members == RISK_MEMBERS:  # the sum of the round is there
+            times.append(time.perf_counter())
+        return True
+
+    sides = [Side(risk, plan, risk.prepare(rows(), table), LatticeGaussian(plan)) for _ in range(RISK_MEMBERS)]
+    model = risk.start(table, "trees")
+    times[:] = [time.perf_counter()]
+    play(plan, sides, model, start_state(plan, model), accepts=note)
+    return np.diff(times).tolist()
+
+
 def main() -> None:
     """Print medians and their ratio."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--risk", action="store_true", help="only the round of the risk task")
+    chosen = parser.parse_args()
+    began = time.process_time()
+    times = risk_in_process()
+    cpu, text = (
+        (time.process_time() - began) / len(times),
+        f"risk, {RISK_MEMBERS} members x {RISK_ROWS} rows, LocalGrid",
+    )
+    print(
+        f"{text:<45}{statistics.median(times):.3f} s a round (median of {len(times)}; {cpu:.3f} s of CPU with preparation)"
+    )
+    if chosen.risk:
+        return
     length, local = in_process()
     apart, plain = over_processes("required"), over_processes("none")
     print(f"model of {length} numbers, 3 members, {len(apart)} times from one entry to the next but one")

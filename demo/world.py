@@ -27,7 +27,7 @@ class Preset:
     series: int
 
 
-PRESETS = {"tiny": Preset(150, 12), "demo": Preset(900, 130)}
+PRESETS = {"tiny": Preset(150, 12), "demo": Preset(900, 130), "region": Preset(160, 12)}  # region: for 60 members
 NAMES = (
     "恒锐机械",
     "华岭铸造",
@@ -141,7 +141,9 @@ def build(members: int, preset: str = "demo", seed: int = 7) -> tuple[World, lis
         firms = np.arange(first, first + count)
         invoices, payments = ledger(world, firms, rng)
         products = sales(world, max(8, sizes.series * count // sizes.customers), rng)
-        listed.append(MemberData(NAMES[number % len(NAMES)], invoices, payments, products))
+        again = number // len(NAMES)
+        name = NAMES[number % len(NAMES)] + (str(again + 1) if again else "")
+        listed.append(MemberData(name, invoices, payments, products))
         first += count
     return world, listed
 

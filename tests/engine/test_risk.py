@@ -157,7 +157,7 @@ def test_the_best_own_model_on_held_out_units_has_the_members_vote(tmp_path, fra
 
 
 def test_trees_are_not_grown_on_a_handful_of_defaults(tmp_path):
-    rare = ledger(400, 5).with_columns(defaulted=(pl.int_range(pl.len()) < 12).cast(pl.Int64))
+    rare = ledger(400, 5).with_columns(defaulted=(pl.int_range(pl.len()) < 8).cast(pl.Int64))
     assert "boosted trees" not in {vote.name for vote in TASK.vote(None, rare, SCHEMA, at_home(tmp_path)).votes.votes}
     none = TASK.vote(None, rare.with_columns(defaulted=pl.lit(0)), SCHEMA, at_home(tmp_path))
     assert [vote.name for vote in none.votes.votes] == ["base rate"]
