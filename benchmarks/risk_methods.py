@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from benchmarks.local_rounds import KEY, Side, play
 from benchmarks.risk_protocol import Chances, Member, Table, join
-from engine.risk.ballot import SHARED, decide
+from engine.risk.ballot import SHARED, OwnSide, choose, decide
 from engine.risk.models import Forest, Scorer, lightgbm, probability
-from engine.risk.own import OWN, fit_own
+from engine.risk.own import OWN, fit_own, out_of_fold
 from engine.risk.panel import logit
 from engine.risk.task import TASK, Rows
 from engine.task import Model, plan_for
@@ -33,12 +33,13 @@ _NO_NOISE_NANO = 10**13  # the budget at which the task's design takes its large
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A member's own models: chances of validation and of test rows by name, simplest first, and those of test rows by
-    the model that serves, fitted on both parts."""
+    """A member's own models: chances of validation and of test rows by name, simplest first, those of test rows by
+    the model that serves, fitted on both parts, and which of them has the vote."""
 
     held: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
     refitted: dict[str, np.ndarray]
+    side: OwnSide
 
     def best(self, y: np.ndarray) -> str:
         """Least Brier on validation."""
@@ -50,10 +51,12 @@ def at_home(member: Member) -> Home:
     fitted = {name: fit_own(name, member.train) for name in OWN}
     models: dict[str, Scorer] = {name: model for name, model in fitted.items() if model}
     again = {name: fit_own(name, member.learn) or model for name, model in models.items()}
+    apart = {name: logit(p) for name, p in out_of_fold(member.learn).items() if name in models}
     return Home(
         {name: probability(model, member.validation) for name, model in models.items()},
         {name: probability(model, member.test) for name, model in models.items()},
         {name: probability(model, member.test) for name, model in again.items()},
+        choose(apart, member.learn.y),
     )
 
 
@@ -74,7 +77,7 @@ def served(table: Table, homes: list[Home], shared: tuple[Chances, Chances] | No
     made, kept = [], 0
     for at, (member, home) in enumerate(zip(table.members, homes, strict=True)):
         held = home.held | ({SHARED: shared[0][at]} if shared else {})
-        ballot = decide({name: logit(p) for name, p in held.items()}, member.validation.y)
+        ballot = decide({name: logit(p) for name, p in held.items()}, member.validation.y, home.side)
         test = home.refitted | ({SHARED: shared[1][at]} if shared else {})
         made.append(ballot.combine({name: logit(test[name]) for name in ballot.weights}))
         kept += SHARED in ballot.weights
@@ -264,22 +267,36 @@ def _chance(net: Net, x: torch.Tensor) -> np.ndarray:
 def fedavg(table: Table, seed: int) -> tuple[Chances, Chances]:
     """(validation, test) by plain weighted averaging without privacy: 10 SGD steps of 32 rows a round, momentum .9, rate
     .05 falling to a fifth by cosine, weights = rows, at most 150 rounds, stop after 30 by held-out loss."""
-    scaled = _Scaled(table)
-    rows = [(scaled(m.train), torch.from_numpy(m.train.y).float()) for m in table.members if len(m.train.y) >= 10]
-    held = join([m.validation for m in table.members])
-    watched = scaled(held), torch.from_numpy(held.y).float()
+    scaled, held = _Scaled(table), join([m.validation for m in table.members])
+    net, _ = _rounds(table, "train", seed, scaled, (scaled(held), torch.from_numpy(held.y).float()))
+    validation, test = _parts(table)
+    return [_chance(net, scaled(p)) for p in validation], [_chance(net, scaled(p)) for p in test]
+
+
+def fedavg_again(table: Table, seed: int) -> Chances:
+    """As the READMEs have it: so many rounds as were best on validation, on train and validation together."""
+    scaled, held = _Scaled(table), join([m.validation for m in table.members])
+    _, best = _rounds(table, "train", seed, scaled, (scaled(held), torch.from_numpy(held.y).float()))
+    net, _ = _rounds(table, "learn", seed, scaled, None, best + 1)
+    return [_chance(net, scaled(m.test)) for m in table.members]
+
+
+def _rounds(
+    table: Table, part: str, seed: int, scaled: _Scaled, watched: Part | None, most: int = 150
+) -> tuple[Net, int]:
+    """(network, best round): with `watched` rows the best by their loss, else the last of `most`."""
+    members = [getattr(m, part) for m in table.members if len(m.train.y) >= 10]
+    rows = [(scaled(own), torch.from_numpy(own.y).float()) for own in members]
     torch.manual_seed(seed)
-    net, best, kept = Net(watched[0].shape[1]), (np.inf, 0), {}
-    for number in range(150):
-        rate = 0.05 * (0.2 + 0.4 * (1 + np.cos(np.pi * number / 150)))
-        net.load_state_dict(_averaged(net, rows, rate))
-        if (loss := _loss(net, watched)) < best[0]:
+    net, best, kept = Net(rows[0][0].shape[1]), (np.inf, most - 1), {}
+    for number in range(most):
+        net.load_state_dict(_averaged(net, rows, 0.05 * (0.2 + 0.4 * (1 + np.cos(np.pi * number / 150)))))
+        if watched and (loss := _loss(net, watched)) < best[0]:
             best, kept = (loss, number), {name: value.clone() for name, value in net.state_dict().items()}
-        if number - best[1] >= 30:
+        if watched and number - best[1] >= 30:
             break
-    net.load_state_dict(kept)
-    held_parts, test_parts = _parts(table)
-    return [_chance(net, scaled(p)) for p in held_parts], [_chance(net, scaled(p)) for p in test_parts]
+    net.load_state_dict(kept or net.state_dict())
+    return net, best[1]
 
 
 def _averaged(net: Net, rows: list[Part], rate: float) -> dict[str, torch.Tensor]:

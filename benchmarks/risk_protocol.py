@@ -67,8 +67,8 @@ def join(parts: Sequence[Rows]) -> Rows:
     return Rows(columns, x, y, tuple(unit for one in parts for unit in one.unit), parts[0].cuts)
 
 
-def uci(data: Path, seed: int) -> Table:
-    """Card holders of Taiwan, columns of the README without age, sex, marriage and schooling."""
+def uci(data: Path, seed: int, *, personal: bool = False) -> Table:
+    """Card holders of Taiwan, columns of the README without age, sex, marriage and schooling, unless `personal`."""
     frame = pl.read_parquet(data / "uci_credit_default" / "clients.parquet")
     paid, late = [f"PAY_AMT{i}" for i in range(1, 7)], [f"late_{name}" for name in _STATUS]
     used = [f"used_{i}" for i in range(1, 7)]
@@ -83,6 +83,13 @@ def uci(data: Path, seed: int) -> Table:
         *_numbers(list(_STATUS), "linear", "-2", "4", (-1.5, -0.5, 0.5, 1.5, 2.5)),
         *_numbers(late, "linear", "0", "1", (0.5,)),
     ]
+    if personal:
+        flags = frame.select(pl.col("SEX", "EDUCATION", "MARRIAGE").cast(pl.String)).to_dummies()
+        frame = pl.concat([frame, flags], how="horizontal")
+        numbers += [
+            *_numbers(["AGE"], "linear", "21", "79", (25, 30, 35, 40, 50, 60)),
+            *_numbers(flags.columns, "linear", "0", "1", (0.5,)),
+        ]
     return _table(frame, _schema(numbers, "default_next_month"), _shares(frame, "default_next_month", seed))
 
 
@@ -119,6 +126,7 @@ def sba(data: Path, seed: int, *, drawn: tuple[int, ...] = (1,), out_of_time: bo
     share = _shares(own, "default", seed)
     if out_of_time:  # the seed moves only what is validation
         share = np.where(own["approval_fy"].to_numpy() >= _LATE_YEAR, 1.0, np.where(share < 0.8, 0.0, 0.7))
+        pool = pool.filter(pl.col("approval_fy") < _LATE_YEAR)
     return _table(own, _schema(numbers, "default"), share, pool)
 
 

@@ -45,9 +45,9 @@ class Draft:
         return evidence(self.task.name)
 
     def pays(self) -> bool:
-        """False where public data show that spending does not beat the unspent start; True where nothing is known."""
+        """False where all public data show that spending does not beat the unspent start; True where one set does not."""
         known = self.evidence()
-        return not known or any(one.pays(self.epsilon) for one in known)
+        return not known or any(one.pays(self.epsilon) is not False for one in known)
 
 
 def draft(

@@ -25,9 +25,13 @@ class Evidence(Strict):
     spent: dict[str, float]
 
     def pays(self, epsilon: str) -> bool | None:
-        """Was the run better than the unspent start by half a percent? None where it was not measured."""
-        after = self.spent.get(epsilon)
-        return None if after is None else after < 0.995 * self.unspent
+        """Was the run better than the unspent start by half a percent? What pays at less pays at more, and what does not
+        at more does not at less; None where that tells nothing."""
+        better = {float(e): after < 0.995 * self.unspent for e, after in self.spent.items() if e != "0"}
+        asked = float(epsilon)
+        if any(paid and e <= asked for e, paid in better.items()):
+            return True
+        return False if any(not paid and e >= asked for e, paid in better.items()) else None
 
 
 def evidence(task: str) -> tuple[Evidence, ...]:

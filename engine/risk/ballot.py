@@ -36,12 +36,27 @@ class Ballot:
         return _chance(_average(odds, self.lines, self.weights))
 
 
-def decide(odds: dict[str, np.ndarray], y: np.ndarray) -> Ballot:
-    """`odds` are log-odds of held-out rows by the member's own models, simplest first, and `shared` where there is
-    one; `y` 0 or 1, `(rows,)`."""
+@dataclass(frozen=True, slots=True)
+class OwnSide:
+    """The member's own model that has a vote, and its slope and intercept."""
+
+    name: str
+    line: tuple[float, float]
+
+
+def choose(odds: dict[str, np.ndarray], y: np.ndarray) -> OwnSide:
+    """The best of the own models, simplest first, by log-odds of rows that each was not fitted on; `y` 0 or 1."""
     lines = {name: recalibrate(values, y) for name, values in odds.items()}
+    own = min(odds, key=lambda name: float(((_chance(_line(odds[name], lines[name])) - y) ** 2).sum()))
+    return OwnSide(own, lines[own])
+
+
+def decide(odds: dict[str, np.ndarray], y: np.ndarray, side: OwnSide) -> Ballot:
+    """`odds` are log-odds of held-out rows by the member's own models, fitted on the other rows, and `shared` where there
+    is one; `y` 0 or 1, `(rows,)`."""
+    own = side.name
+    lines = {name: recalibrate(values, y) for name, values in odds.items()} | {own: side.line}
     each = {name: (_chance(_line(values, lines[name])) - y) ** 2 for name, values in odds.items()}
-    own = min((name for name in odds if name != SHARED), key=lambda name: each[name].sum())
     alone, both = {own: 1.0}, {own: 1.0} | {name: 1.0 for name in odds if name == SHARED}
     losses = {"alone": each[own]} | {name: each[name] for name in odds if name == SHARED}
     added, error = excess((_chance(_average(odds, lines, both)) - y) ** 2, losses["alone"])

@@ -14,10 +14,10 @@ import torch
 from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.wording import N_
-from engine.risk.ballot import SHARED, Ballot, decide
+from engine.risk.ballot import SHARED, Ballot, choose, decide
 from engine.risk.books import RULE, present, training
 from engine.risk.models import Rows, Scorer, cross_entropy, logistic, name_of, probability
-from engine.risk.own import OWN, fit_own
+from engine.risk.own import OWN, fit_own, out_of_fold
 from engine.risk.panel import Panel, logit
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import holdout
@@ -123,14 +123,16 @@ class Risk:
         return Judged(p, (p - rows.y) ** 2, np.where((rows.y == 0) | (rows.y == 1), rows.y, -1))
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
-        """The best of the member's own models and the shared score, each recalibrated on held-out units, averaged in
-        log-odds."""
+        """The best of the member's own models and the shared score, each recalibrated on units that it was not fitted on,
+        averaged in log-odds."""
         rows = self.prepare(frame, schema)
         train, held = self.split(rows, home.key)
         fitted = {name: fit_own(name, train) for name in OWN}
         models: dict[str, Scorer] = {name: model for name, model in fitted.items() if model}
         models |= {SHARED: shared} if shared else {}
-        ballot = decide({name: logit(probability(model, held)) for name, model in models.items()}, held.y)
+        apart = {name: logit(p) for name, p in out_of_fold(rows).items() if name in models}
+        odds = {name: logit(probability(model, held)) for name, model in models.items()}
+        ballot = decide(odds, held.y, choose(apart, rows.y))
         models[ballot.own] = fit_own(ballot.own, rows) or models[ballot.own]  # what serves learns from all rows
         panel = Panel({name: models[name] for name in ballot.weights}, ballot, schema)
         return Voted(
