@@ -123,7 +123,7 @@ class Trust:
 
 def order(cluster, rounds=ROUNDS):
     """Order a run of the risk task, also while the coordinator is being killed."""
-    words = ("risk", "--rounds", rounds, "--epsilon", "0.5", "--deadline", "3", "--yes")
+    words = ("risk", "--rounds", rounds, "--epsilon", "0.5", "--deadline", "3", "--yes", "--spend-anyway")
     try:
         cluster.command("coordinator", "order", *words, home="chamber")
     except StepFailed as error:

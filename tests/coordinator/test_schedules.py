@@ -115,7 +115,7 @@ def test_yes_alone_does_not_order_what_gained_nothing_on_public_data(office, use
 
 
 def begin(office, **changes):
-    how = {"cron": "0 2 * * *", "epsilon": "1", "min_members": 3, "spend_anyway": False} | changes
+    how = {"cron": "0 2 * * *", "epsilon": "1", "min_members": 3, "spend_anyway": True} | changes
     return schedules.put(office, "risk", **how)
 
 
@@ -157,8 +157,8 @@ def test_a_scheduled_run_is_smaller_or_none_and_says_why(office, monkeypatch):
 
 def test_what_gains_nothing_is_not_scheduled_and_what_stopped_to_gain_is_not_ordered(office, useless, monkeypatch):
     with pytest.raises(Refused, match="did not beat"):
-        begin(office)
-    first = begin(office, spend_anyway=True)
+        begin(office, spend_anyway=False)
+    first = begin(office)
     monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
     assert schedules.take(office, "risk", first + timedelta(hours=1)) == "ordered"
 

@@ -33,5 +33,17 @@ def test_a_run_pays_only_if_it_was_better_by_half_a_percent_and_was_measured():
     assert one.pays("0.5") is False and one.pays("8") is True, "less noise is not worse, more is not better"
 
 
-def test_a_task_without_figures_has_none():
-    assert evidence("risk") == ()
+@pytest.mark.parametrize("one", evidence("risk"), ids=lambda one: one.data)
+def test_so_are_those_of_a_risk_order(one):
+    table = json.loads((RESULTS / "risk.json").read_text(encoding="utf-8"))["tables"][one.data]
+    brier = {row["method"]: float(row["Brier"]) for row in table}
+    assert (one.alone, one.unspent) == (brier["own best by validation"], brier["own, as served"])
+    for epsilon, value in one.spent.items():
+        name = "ours, no noise" if epsilon == "0" else f"ours, local epsilon {epsilon}"
+        assert value == brier[f"{name}: vote, as served"]
+
+
+def test_every_task_that_ships_has_figures_and_another_none():
+    assert evidence("risk") and evidence("demand")
+    with pytest.raises(ModuleNotFoundError):
+        evidence("nothing")

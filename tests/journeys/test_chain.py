@@ -31,13 +31,13 @@ def cluster(tmp_path_factory):
 
 
 def order(cluster, rounds=ROUNDS):
-    words = ("risk", "--rounds", rounds, "--epsilon", "1", "--deadline", "15", "--yes", "--wait")
+    words = ("risk", "--rounds", rounds, "--epsilon", "1", "--deadline", "15", "--yes", "--spend-anyway", "--wait")
     return cluster.command("coordinator", "order", *words, home="chamber")
 
 
 def begin(cluster):
     """Order a run long enough to be interrupted, and do not wait for it."""
-    words = ("risk", "--rounds", 30, "--epsilon", "1", "--deadline", "15", "--yes")
+    words = ("risk", "--rounds", 30, "--epsilon", "1", "--deadline", "15", "--yes", "--spend-anyway")
     cluster.command("coordinator", "order", *words, home="chamber")
 
 
@@ -263,7 +263,7 @@ def test_one_fingerprint_stands_on_the_agreement_in_the_pins_and_before_the_audi
 
 def test_an_order_over_the_agreed_budget_is_refused(cluster):
     with pytest.raises(StepFailed, match="OVER_BUDGET"):
-        cluster.command("coordinator", "order", "risk", "--epsilon", "8", "--yes", home="chamber")
+        cluster.command("coordinator", "order", "risk", "--epsilon", "8", "--yes", "--spend-anyway", home="chamber")
 
 
 def test_commands_redirected_to_a_gbk_file_speak_plain_words(cluster, run_command):

@@ -54,7 +54,7 @@ def test_a_run_ends_though_members_talk_to_different_processes_and_the_one_that_
     settings = read_chamber(first.home("chamber"))
     database = Database(settings.database_url)
     log = Log(database, settings)
-    words = ("risk", "--rounds", ROUNDS, "--epsilon", "1", "--deadline", "10", "--yes")
+    words = ("risk", "--rounds", ROUNDS, "--epsilon", "1", "--deadline", "10", "--yes", "--spend-anyway")
     first.command("coordinator", "order", *words, home="chamber")
     [name] = log.state().runs
     wait(lambda: len(log.state().runs[name].rounds) > 3, "the fourth round")

@@ -251,7 +251,7 @@ def running(tmp_path_factory):
     with found(tmp_path_factory.mktemp("withdrawing"), 4) as made:
         for home in made.homes:
             made.run_node(home)
-        words = ("risk", "--rounds", 60, "--epsilon", "1", "--deadline", "15", "--yes")
+        words = ("risk", "--rounds", 60, "--epsilon", "1", "--deadline", "15", "--yes", "--spend-anyway")
         made.command("coordinator", "order", *words, home="chamber")
         yield made
 
