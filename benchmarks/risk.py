@@ -70,7 +70,7 @@ NOTE = (
 )
 NODES_NOTE = (
     f"Seed 0, the {NODES} largest members of each set as coordinator and node processes over TLS with a secure sum, one run at "
-    "local epsilon 4, delta 1e-6, unit row; the shared score alone, on their test rows. Beside it the same rounds in one process."
+    "local epsilon 1, delta 1e-6, unit row; the shared score alone, on their test rows. Beside it the same rounds in one process."
 )
 LEVELS_NOTE = (
     "The README's levels (pooled trees .7946, FedAvg .7892, three seeds) were reached with age, sex, marriage and schooling among "
@@ -258,7 +258,7 @@ def kept_gain(rows: dict[str, Row], own: Row, free: Row) -> dict[str, bool]:
 
 
 def over_nodes(name: str, data: Path) -> list[dict[str, Any]]:
-    """Seed 0, the eight largest members, rows that a node's checks let pass: one run at epsilon 4 over TrustGrid and real
+    """Seed 0, the eight largest members, rows that a node's checks let pass: one run at epsilon 1 over TrustGrid and real
     processes, and the same over LocalGrid. A node holds a fifth of its rows back; so does the run beside it."""
     table = TABLES[name](data, 0)
     whole = [c.name for c in table.schema.of_kind("number") if c.missing == "refuse"]
@@ -267,10 +267,10 @@ def over_nodes(name: str, data: Path) -> list[dict[str, Any]]:
     learned = [TASK.split(TASK.prepare(frame, table.schema), b"benchmark")[0] for frame in books.values()]
     table = Table(table.schema, [replace(m, train=rows) for m, rows in zip(members, learned, strict=True)])
     models = {
-        f"{NODES} node processes": released(table.schema, books, "4"),
-        "LocalGrid": federated(table, plan_of(table, "4")),
+        f"{NODES} node processes": released(table.schema, books, "1"),
+        "LocalGrid": federated(table, plan_of(table, "1")),
     }
-    made = {f"{label}, local epsilon 4": shared_chances(table, model)[1] for label, model in models.items()}
+    made = {f"{label}, local epsilon 1": shared_chances(table, model)[1] for label, model in models.items()}
     made = {OWN_BEST: own_best(table, [at_home(m) for m in members])} | made
     return [_short(method, score(table, chances)) for method, chances in made.items()]
 
