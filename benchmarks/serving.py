@@ -116,7 +116,9 @@ def main(asked: int, batch: int, repeats: int) -> None:
         homes = [cluster.join(number, name, data) for number, (name, data) in enumerate(members, 1)]
         for home in homes:
             cluster.run_node(home)
-        cluster.command("coordinator", "order", "risk", "--epsilon", "1", "--yes", "--spend-anyway", "--wait", home="chamber")
+        cluster.command(
+            "coordinator", "order", "risk", "--epsilon", "1", "--yes", "--spend-anyway", "--wait", home="chamber"
+        )
         run(cluster, homes[0], "score")  # the model is here, the table is kept
         cluster.close()
         asked_file = Path(place) / "batch.parquet"
