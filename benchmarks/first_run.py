@@ -23,19 +23,16 @@ from benchmarks.demand import losses
 from benchmarks.demand_methods import home_votes, kind_of, network, three
 from benchmarks.demand_protocol import Setting, texas
 from benchmarks.demand_tuning import schema_of, training_rows, tune
+from benchmarks.local_rounds import federated
 from benchmarks.nodes import plan_of, released
+from benchmarks.risk_protocol import Table, uci
 from engine.demand import start
 from engine.risk.task import auroc, probability
-from engine.table import Column, TableSchema
+from engine.table import TableSchema
 from engine.task import Model, load
-from privacy.encoding import add
-from privacy.mechanisms import LatticeGaussian
-from privacy.step import advance, start_state
 
-_KEY = b"benchmark: public data, no secret"
 NODES = 8
 OVER_NODES = f"{NODES} node processes, epsilon 1"
-_LOGS = ("LIMIT_BAL", *(f"BILL_AMT{i}" for i in range(1, 7)), *(f"PAY_AMT{i}" for i in range(1, 7)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,58 +43,11 @@ class Member:
     test: Any
 
 
-def uci_schema() -> TableSchema:
-    """Public bounds of the credit table; age, sex and marriage are left out."""
-    numbers = [Column(name=n, kind="number", transform="signed_log", low="-50000", high="1000000") for n in _LOGS]
-    numbers += [
-        Column(name=n, kind="number", transform="linear", low="-2", high="4")
-        for n in ("PAY_0", *(f"PAY_{i}" for i in range(2, 7)))
-    ]
-    return TableSchema(
-        format="mengbang-table/1",
-        task="risk",
-        dataset="clients",
-        file="receivables.csv",
-        unit="row",
-        purpose="early-risk-warning",
-        row_meaning="a card holder",
-        max_units=10_000,
-        max_rows_per_unit=1,
-        columns=(*numbers, Column(name="default_next_month", kind="label")),
-    )
-
-
-def uci(data: Path, seed: int) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
-    """Member -> (learning rows, test rows), by the README's split."""
-    frame = pl.read_parquet(data / "uci_credit_default" / "clients.parquet")
-    random, share = np.random.RandomState(1000 + seed), np.zeros(len(frame))
-    members, labels = frame["member"].to_numpy(), frame["default_next_month"].to_numpy()
-    for member in sorted(set(members)):
-        for label in (0, 1):
-            rows = np.flatnonzero((members == member) & (labels == label))
-            random.shuffle(rows)
-            share[rows] = (np.arange(len(rows)) + random.rand()) / len(rows)
-    frame = frame.with_columns(share=pl.Series(share))
-    return {
-        m: (
-            frame.filter((pl.col("member") == m) & (pl.col("share") < 0.8)),
-            frame.filter((pl.col("member") == m) & (pl.col("share") >= 0.8)),
-        )
-        for m in sorted(set(members))
-    }
-
-
 def federate(task: Any, schema: TableSchema, members: list[Member], epsilon: str | None) -> Model:
     """The product's rounds in this process; None = the same sums on the grid without noise."""
     plan = plan_of(schema, len(members), epsilon or "8")
-    noise = LatticeGaussian(plan)
-    release = noise.release if epsilon else (lambda total: array("q", total.tobytes()))
-    model = task.start(schema, plan.shape.family)
-    state = start_state(plan, model)
-    for number in range(1, plan.releases + 1):
-        sums = [release(task.contribute(plan, model, member.train, round=number, key=_KEY)) for member in members]
-        model, state = advance(plan, state, add(sums), number)
-    return Model(plan.shape, model)
+    rows, start = [member.train for member in members], task.start(schema, plan.shape.family)
+    return federated(task, plan, rows, start, noisy=epsilon is not None)
 
 
 def table(task: Any, schema: TableSchema, members: list[Member], rows: dict[str, list[Model]]) -> list[dict[str, Any]]:
@@ -136,12 +86,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     lines: list[dict[str, Any]] = []
-    risk, schema, frames = load("risk"), uci_schema(), uci(chosen.data, chosen.seed)
-    members = [Member(risk.prepare(learn, schema), risk.prepare(test, schema)) for learn, test in frames.values()]
-    lines += _methods(risk, schema, members)
+    credit = uci(chosen.data, chosen.seed)
+    lines += _methods(load("risk"), credit.schema, [Member(one.learn, one.test) for one in credit.members])
     setting = texas(chosen.data, "chain")
     if chosen.nodes:
-        lines += risk_over_nodes(schema, frames)
+        lines += risk_over_nodes(credit)
     lines += demand_lines(setting)
     if chosen.nodes:
         lines += demand_over_nodes(setting)
@@ -155,11 +104,11 @@ def main() -> None:
         )
 
 
-def risk_over_nodes(schema: TableSchema, frames: dict[str, tuple[pl.DataFrame, pl.DataFrame]]) -> list[dict[str, Any]]:
-    """Eight card issuers as processes, and the same eight alone."""
-    risk, eight = load("risk"), dict(list(frames.items())[:NODES])
-    members = [Member(risk.prepare(learn, schema), risk.prepare(test, schema)) for learn, test in eight.values()]
-    model = released(schema, {name: learn for name, (learn, _) in eight.items()}, "1")
+def risk_over_nodes(credit: Table) -> list[dict[str, Any]]:
+    """The eight largest card issuers as processes, and the same eight alone."""
+    risk, schema, eight = load("risk"), credit.schema, credit.members[-NODES:]
+    members = [Member(one.learn, one.test) for one in eight]
+    model = released(schema, {one.name: one.books for one in eight}, "1")
     alone = [risk.fit_alone(member.train, schema) for member in members]
     return table(risk, schema, members, {f"alone, {NODES} of them": alone, OVER_NODES: [model] * NODES})
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from engine.rounds import Asked, LocalGrid, client_app, invitation, read_values
-from engine.task import Task
+from engine.task import Model, Task
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import ReleasePlan
-from privacy.step import advance
+from privacy.step import advance, start_state
 
 KEY = b"benchmark: public data, no secret"
 Sent = Callable[["array[int]"], "array[int]"]
@@ -36,6 +36,24 @@ class Side:
         """See engine.rounds.Side."""
         total = self._task.contribute(self._plan, model, self._rows, round=asked.round, key=KEY)
         return self._sent(self._noise.release(total) if self._noise else array("q", total.tobytes())), b""
+
+
+def federated(
+    task: Task,
+    plan: ReleasePlan,
+    rows: Sequence[Any],
+    model: array[float],
+    *,
+    noisy: bool = True,
+    once: bool = False,
+) -> Model:
+    """The model of a whole run that begins with `model`; `rows` are a member each. `once`: one member adds noise for all
+    (research)."""
+    noise = LatticeGaussian(plan) if noisy else None
+    sides = [Side(task, plan, own, None if once and at else noise) for at, own in enumerate(rows)]
+    made = play(plan, sides, model, start_state(plan, model))
+    assert made is not None
+    return Model(plan.shape, made)
 
 
 def play(

@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score
 
+from benchmarks.local_rounds import federated as run
 from benchmarks.risk_methods import (
     at_home,
     central_logistic,
@@ -44,22 +45,16 @@ from engine.risk.task import TASK, auroc
 from engine.table import Column, TableSchema, shipped
 from engine.task import Model
 from privacy.curves import rho_cap
-from privacy.encoding import add
-from privacy.mechanisms import LatticeGaussian
 from privacy.plan import Adam, Gradients, planned
 from privacy.spend import Unit
-from privacy.step import advance, start_state
 
 MEMBERS, FIRMS = 60, 120
-LEARN, WATCH, MONTHS = (
-    36,
-    42,
-    72,
-)  # months learned from; from when scored (labels of the first reach there); in the world
+# months learned from, from when scored (labels of the first reach there), and in the world
+LEARN, WATCH, MONTHS = 36, 42, 72
 TODAY = CLOSED - timedelta(days=HORIZON_DAYS)
 DELTA = "1e-6"
-WARNING = (10, "0.05", "0.2")  # rounds, rate and clip: chosen on worlds 100 and above
 _KEY = b"benchmark: simulated data, no secret"
+WARNING = (10, "0.05", "0.2")  # rounds, rate and clip: chosen on worlds 100 and above
 
 
 def counterparties(seed: int) -> Table:
@@ -207,13 +202,7 @@ def warned(panel: Panel, start: array[float], epsilon: str | None) -> Model:
         max_units=1,
         max_rows_per_unit=LEARN,
     )
-    noise, model = LatticeGaussian(plan), start
-    state = start_state(plan, model)
-    for number in range(1, rounds + 1):
-        sums = [TASK.contribute(plan, model, rows, round=number, key=_KEY) for rows in panel.members]
-        total = add([noise.release(one) if epsilon else array("q", one.tobytes()) for one in sums])
-        model, state = advance(plan, state, total, number)
-    return Model(plan.shape, model)
+    return run(TASK, plan, panel.members, start, noisy=epsilon is not None)
 
 
 def warning_methods(seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -14,6 +14,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
+from benchmarks import local_rounds
 from benchmarks.local_rounds import KEY, Side, play
 from benchmarks.risk_protocol import Chances, Member, Table, join
 from engine.risk.ballot import SHARED, OwnSide, choose, decide
@@ -101,18 +102,19 @@ def plan_of(table: Table, epsilon: str | None, family: str = "trees") -> Release
     )
 
 
-def federated(
-    table: Table, plan: ReleasePlan, *, noisy: bool = True, once: bool = False, start: array[float] | None = None
-) -> Model:
-    """The released model of the product's rounds over LocalGrid. `once`: one member adds noise for all (research).
-    `start`: trees that rounds before the first one made of public rows, or public weights."""
-    spent = 0 if start is None or not isinstance(plan.shape, Trees) else (len(start) - 1) // plan.shape.leaves()
-    whole = replace(plan, releases=spent + plan.releases)  # public rounds cost nothing: noise is that of `plan`
-    noise = LatticeGaussian(plan) if noisy else None
-    sides = [Side(TASK, whole, m.train, None if once and at else noise) for at, m in enumerate(table.members)]
-    model = TASK.start(table.schema, plan.shape.family) if start is None else start
-    state = start_state(whole, model) if not spent else _continued(whole, model)
-    made = play(whole, sides, model, state, first=spent + 1)
+def federated(table: Table, plan: ReleasePlan, *, noisy: bool = True, once: bool = False) -> Model:
+    """The released model of the product's rounds over LocalGrid."""
+    rows, start = [m.train for m in table.members], TASK.start(table.schema, plan.shape.family)
+    return local_rounds.federated(TASK, plan, rows, start, noisy=noisy, once=once)
+
+
+def continued(table: Table, plan: ReleasePlan, forest: array[float]) -> Model:
+    """The same after rounds that were made of public rows: those cost nothing, so noise is that of `plan`."""
+    assert isinstance(plan.shape, Trees)
+    spent = (len(forest) - 1) // plan.shape.leaves()
+    whole, noise = replace(plan, releases=spent + plan.releases), LatticeGaussian(plan)
+    sides = [Side(TASK, whole, m.train, noise) for m in table.members]
+    made = play(whole, sides, forest, _continued(whole, forest), first=spent + 1)
     assert made is not None
     return Model(plan.shape, made)
 

@@ -13,7 +13,6 @@ quantiles of the public pool). AUC and Brier are over the test rows of all membe
 from __future__ import annotations
 
 import argparse
-from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,18 +21,15 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from benchmarks.recipe import federated
+from benchmarks import recipe
+from benchmarks.local_rounds import federated
 from benchmarks.risk_protocol import Table, join, polish, sba, uci
 from benchmarks.tables import publish
 from engine.risk.task import Rows, auroc, probability
-from engine.task import Model, load, plan_for
+from engine.task import load, plan_for
 from privacy.curves import epsilon, rho_cap
-from privacy.encoding import add
-from privacy.mechanisms import LatticeGaussian
 from privacy.plan import ReleasePlan
-from privacy.step import advance, start_state
 
-_KEY = b"benchmark: public data, no secret"
 NO_NOISE_NANO = 10**13
 TASK = load("risk")
 NOTES = [
@@ -66,22 +62,6 @@ def plan_of(table: Table, family: str, rho_nano: int, delta: str) -> ReleasePlan
     )
 
 
-def federate(table: Table, plan: ReleasePlan, noise: str) -> Model:
-    """The rounds of one plan; noise of every `member`, `once` for all, or `none`."""
-    mechanism = LatticeGaussian(plan)
-    model = TASK.start(table.schema, plan.shape.family)
-    state = start_state(plan, model)
-    for number in range(1, plan.releases + 1):
-        sums = [TASK.contribute(plan, model, member.learn, round=number, key=_KEY) for member in table.members]
-        if noise == "member":
-            total = add([mechanism.release(one) for one in sums])
-        else:
-            exact = np.sum(sums, axis=0)
-            total = mechanism.release(exact) if noise == "once" else array("q", exact.tobytes())
-        model, state = advance(plan, state, total, number)
-    return Model(plan.shape, model)
-
-
 def measures(probabilities: list[np.ndarray], table: Table) -> tuple[float, float]:
     """(AUC, Brier) over the test rows of all members."""
     p, y = np.concatenate(probabilities), np.concatenate([member.test.y for member in table.members])
@@ -89,8 +69,9 @@ def measures(probabilities: list[np.ndarray], table: Table) -> tuple[float, floa
 
 
 def shared(table: Table, plan: ReleasePlan, noise: str) -> tuple[float, float]:
-    """Measures of one federated model."""
-    model = federate(table, plan, noise)
+    """Measures of one federated model; noise of every `member`, `once` for all, or `none`."""
+    learn, start = [member.learn for member in table.members], TASK.start(table.schema, plan.shape.family)
+    model = federated(TASK, plan, learn, start, noisy=noise != "none", once=noise == "once")
     return measures([probability(model, member.test) for member in table.members], table)
 
 
@@ -99,7 +80,7 @@ def designed(table: Table, rho_nano: int) -> tuple[float, float]:
     learn = [(m.learn.columns, m.learn.y) for m in table.members]
     test = [m.test.columns for m in table.members]
     drawn = [
-        measures(federated(learn, test, table.members[0].train.cuts, rho=rho_nano / 1e9, seed=seed), table)
+        measures(recipe.federated(learn, test, table.members[0].train.cuts, rho=rho_nano / 1e9, seed=seed), table)
         for seed in range(3)
     ]
     return float(np.mean([auc for auc, _ in drawn])), float(np.mean([brier for _, brier in drawn]))

@@ -25,7 +25,7 @@ Epsilon = Annotated[str, typer.Option(help=_("privacy loss of the whole run"))]
 
 
 @learning.command(
-    help=_("Order a run under the active agreement.\n\nExample: coordinator order risk --epsilon 1 --wait")
+    help=_("Order a run under the active agreement.\n\nExample: coordinator order risk --epsilon 1 --dry-run")
 )
 def order(
     task: str,
