@@ -1,6 +1,6 @@
 """What wrong members can do: labels flipped, a contribution a thousand times too large, constant, or not a number.
 
-    python -m benchmarks.poisoned --data ../shared/data            about five minutes of CPU
+    python -m benchmarks.poisoned --data ../shared/data            about twenty minutes of CPU
 
 The twelve largest members of a public set; one or two are wrong in every round, and when the model is judged: those in the
 middle by size, then the largest. In a plain sum the coordinator looks at each contribution; under a secure sum it sees only
