@@ -185,10 +185,11 @@ class Member:
         return self.client.send(request)
 
     def work(self):
-        while not self.office.made.closing.is_set():
-            answer = self.ask("POST", "/v1/task", {"wait": 1.0, "done": []})
-            if answer.status_code == 200:
-                self.reply(answer.json())
+        with self.client:  # an open connection would keep the server from ending
+            while not self.office.made.closing.is_set():
+                answer = self.ask("POST", "/v1/task", {"wait": 1.0, "done": []})
+                if answer.status_code == 200:
+                    self.reply(answer.json())
 
     def reply(self, task):
         round = task["round"]
