@@ -152,8 +152,8 @@ def test_two_builds_are_one_and_an_altered_file_in_a_fresh_environment_is_named(
 
     env = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", str(env)], check=True)
-    pip = [str(env / "bin" / "pip"), "install", "-q", "--no-deps", "--no-index", str(wheels[0])]
-    subprocess.run(pip, check=True, capture_output=True)
+    done = run(env, "pip", "install", "-q", "--no-deps", "--no-index", str(wheels[0]))
+    assert done.returncode == 0, done.stderr
     site = next(env.glob("lib/python*/site-packages"))
     (site / "needed.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     release = sign_release_file(read_release_file(release_file(wheels[0])), trust.office, office_name(ORIGIN))
