@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import cache
 from math import sqrt
 
-import opendp.prelude as dp
+from opendp.combinators import make_zCDP_to_approxDP
+from opendp.domains import atom_domain, vector_domain
+from opendp.measurements import make_gaussian
+from opendp.metrics import l2_distance
+from opendp.mod import enable_features
 
-dp.enable_features("contrib")
+enable_features("contrib")  # opendp.prelude would load scikit-learn: a second of every command
 
 
 @cache
@@ -15,9 +19,9 @@ def epsilon(rho_nano: int, delta: str) -> float:
     """Epsilon at `delta` of a zCDP loss, by OpenDP's proven curve (Canonne, Kamath, Steinke 2020)."""
     if rho_nano == 0:
         return 0.0
-    space = dp.vector_domain(dp.atom_domain(T="i64"), size=1), dp.l2_distance(T="f64")
-    unit_loss = dp.m.make_gaussian(*space, scale=1 / sqrt(2))
-    return float(dp.c.make_zCDP_to_approxDP(unit_loss).map(sqrt(rho_nano / 1e9)).epsilon(float(delta)))
+    space = vector_domain(atom_domain(T="i64"), size=1), l2_distance(T="f64")
+    unit_loss = make_gaussian(*space, scale=1 / sqrt(2))
+    return float(make_zCDP_to_approxDP(unit_loss).map(sqrt(rho_nano / 1e9)).epsilon(float(delta)))
 
 
 @cache

@@ -15,12 +15,15 @@ from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
-import opendp.prelude as dp
+from opendp.domains import atom_domain, vector_domain
+from opendp.measurements import then_gaussian
+from opendp.metrics import l2_distance
+from opendp.mod import enable_features
 
 from privacy.encoding import add, checked
 from privacy.plan import PlanError, ReleasePlan
 
-dp.enable_features("contrib")
+enable_features("contrib")
 
 _DRAWS, _SIGMA, _BINS = 8192, 2.0**20, 64
 
@@ -35,8 +38,8 @@ class LatticeGaussian:
     def __init__(self, plan: ReleasePlan):
         plan.check()
         self._plan = plan
-        space = dp.vector_domain(dp.atom_domain(T="i64"), size=plan.length()), dp.l2_distance(T="f64")
-        self._noise = space >> dp.m.then_gaussian(scale=float(plan.sigma_steps))
+        space = vector_domain(atom_domain(T="i64"), size=plan.length()), l2_distance(T="f64")
+        self._noise = space >> then_gaussian(scale=float(plan.sigma_steps))
         if self._noise.map(float(plan.sensitivity_steps())) * 1e9 > plan.rho_nano():
             raise PlanError("OpenDP's map finds this release dearer than the plan says")
         self._ahead: list[array[int]] = []
@@ -76,8 +79,8 @@ def self_test() -> None:
     coordinates, two calls, and a call in a forked child. Every limit is six standard errors: a correct
     sampler fails less than once in ten million starts. Takes about two seconds at most.
     """
-    space = dp.vector_domain(dp.atom_domain(T="i64"), size=_DRAWS), dp.l2_distance(T="f64")
-    noise = space >> dp.m.then_gaussian(scale=_SIGMA)
+    space = vector_domain(atom_domain(T="i64"), size=_DRAWS), l2_distance(T="f64")
+    noise = space >> then_gaussian(scale=_SIGMA)
     calls = [np.array(noise([0] * _DRAWS)), np.array(noise([0] * _DRAWS)), *_of_a_child(noise)]
     if any(not _is_gaussian(call) for call in calls) or any(not _apart(a, b) for a, b in combinations(calls, 2)):
         raise RuntimeError("the noise sampler of this machine is broken; nothing may be released with it")

@@ -37,7 +37,7 @@ def order(cluster, rounds=ROUNDS):
 
 def begin(cluster):
     """Order a run long enough to be interrupted, and do not wait for it."""
-    words = ("risk", "--rounds", 30, "--epsilon", "1", "--deadline", "15", "--yes", "--spend-anyway")
+    words = ("risk", "--rounds", 12, "--epsilon", "1", "--deadline", "15", "--yes", "--spend-anyway")
     cluster.command("coordinator", "order", *words, home="chamber")
 
 
