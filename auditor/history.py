@@ -96,6 +96,7 @@ _SENTENCES: dict[type[said.Predicate], str] = {
     said.Release: N_("the model of {task} is released after {rounds} rounds of {participants} members"),
     said.Refusal: N_("{member} refuses to take part: {reason}"),
     said.PrivacyCheck: N_("{member} has checked its own noise: epsilon at least {epsilon_at_least}"),
+    said.Comparison: N_("{member} declares, and nobody can check, that the shared model beside its own is: {verdict}"),
     said.Policy: N_("the quorum rule becomes {quorum}"),
     said.AuditReport: N_("an auditor reports on {size} entries: {verdict}"),
     said.Erasure: N_("documents are erased ({ground})"),

@@ -18,7 +18,7 @@ from contracts.requests import MAX_SKEW_S
 from contracts.rules.findings import Finding
 from contracts.wording import N_
 
-SIGNED_ELSEWHERE = {"consent", "refusal", "key", "key-state", "privacy-check", "audit-report"}
+SIGNED_ELSEWHERE = {"consent", "refusal", "key", "key-state", "privacy-check", "comparison", "audit-report"}
 MOST = 1000  # latest claims kept between two cosigned checkpoints
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from httpx import Response
 
 from client_node.budget import read_ledger
 from client_node.mirror import Mirror, read_documents
@@ -22,7 +23,7 @@ from contracts.fields import new_id, time_text
 from contracts.merkle import leaf_hash
 from contracts.rules.consents import is_narrower
 from contracts.rules.state import is_live
-from contracts.statements import Consent, DatasetScope, GivenBy, Notice, Predicate, Scope
+from contracts.statements import Comparison, Consent, DatasetScope, GivenBy, Notice, Predicate, Scope
 from contracts.wording import N_, Language
 
 
@@ -194,9 +195,19 @@ def send(
 ) -> int:
     """Log a statement of this member; its index, after the inclusion proof was verified (`client-node receipts` keeps one)."""
     entry = seal(payload(predicate), [key or settings.node_key])
-    proof = answered(uplink.ask("statement", "POST", "/v1/statements", {"entry": to_base64(entry)}), "proof")
-    index, _ = verify_proof(str(proof), leaf_hash(entry), mirror.log)
-    return index
+    answer = uplink.ask("statement", "POST", "/v1/statements", {"entry": to_base64(entry)})
+    return _index(mirror, entry, answer)
+
+
+def declare(settings: Settings, mirror: Mirror, uplink: Uplink, word: Comparison) -> int:
+    """Log what a person decided to give away, by a kind of message of its own; its index, as `send`."""
+    entry = seal(payload(word), [settings.node_key])
+    answer = uplink.ask("declaration", "POST", "/v1/statements", {"entry": to_base64(entry)})
+    return _index(mirror, entry, answer)
+
+
+def _index(mirror: Mirror, entry: bytes, answer: Response) -> int:
+    return verify_proof(str(answered(answer, "proof")), leaf_hash(entry), mirror.log)[0]
 
 
 def withdraw(settings: Settings, mirror: Mirror, uplink: Uplink) -> bool:

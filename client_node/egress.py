@@ -17,8 +17,9 @@ from contracts.errors import Refused, TrustError
 from contracts.fields import time_text
 from contracts.wording import N_
 
-# Inside epsilon, charged in the ledger · exact, outside epsilon, with a consent and a cohort rule of its own · nothing of the data.
-Group = Literal["noised", "exact under the secure sum", "no data"]
+# Inside epsilon, charged in the ledger · exact, outside epsilon, with a consent and a cohort rule of its own · nothing of the data
+# · a word about the data that a person gives away, outside epsilon.
+Group = Literal["noised", "exact under the secure sum", "no data", "declared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,15 @@ ALLOWED: dict[str, Kind] = {
         "privacy checks on synthetic rows, keys. They show the ledger's head and total, which follow from public plans.",
         journalled=True,
     ),
+    "declaration": Kind(
+        "POST",
+        "/v1/statements",
+        frozenset({"entry"}),
+        "declared",
+        "Outside epsilon: one of three words (better, tie, worse) on a released model, once a model, exact from this member's "
+        "held-out rows. Only a person's command sends it (client-node compare --declare); a running node never does.",
+        journalled=True,
+    ),
     "cosignature": Kind(
         "POST",
         "/v1/cosignatures",
@@ -94,6 +104,7 @@ ALLOWED: dict[str, Kind] = {
 }
 # What a member says on the log. Not among them: receipts and anything else about predictions.
 STATEMENTS = frozenset({"consent", "refusal", "privacy-check", "key", "key-state", "policy"})
+SAID = {"statement": STATEMENTS, "declaration": frozenset({"comparison"})}
 
 
 class Egress:
@@ -118,7 +129,7 @@ class Egress:
             raise _no(kind, N_("its address is not the one of its kind"))
         if kind == "contribution" and not self._is_published(body or {}):
             raise _no(kind, N_("the ledger has not published these bytes"))
-        if kind == "statement" and _kind_of(body or {}) not in STATEMENTS:
+        if kind in SAID and _kind_of(body or {}) not in SAID[kind]:
             raise _no(kind, N_("it is not a statement that a member makes on the log"))
 
     def _is_published(self, body: dict[str, Any]) -> bool:

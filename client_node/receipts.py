@@ -93,7 +93,7 @@ def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple
     """(kind, index) of every entry from `since` on that this member gets a receipt for."""
     for index, entry in enumerate(entries[since:], since):
         said = parse(open_entry(entry).payload)
-        if said.kind in ("consent", "refusal") and getattr(said, "member", "") == settings.member:
+        if said.kind in ("consent", "refusal", "comparison") and getattr(said, "member", "") == settings.member:
             yield said.kind, index
         if isinstance(said, Release):
             yield "release", index

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from client_node.console import HOME, Home, Json, Lang, _, follow, local, progress, terminal, uplink_of
+from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, progress, terminal, uplink_of
 from contracts.errors import Malformed, Unavailable
 from contracts.terminal import FOUND, OK
 from contracts.wording import N_
@@ -103,6 +103,58 @@ def explain(
         terminal.ok(N_("that would bring it to {p:.3f}; the model says so, the world need not"), p=change.probability)
     terminal.ok(N_("receipt: {path}"), path=result.receipt)
     return OK
+
+
+@serving.command(
+    help=_(
+        "With the trust and alone, on this member's held-out rows; nothing leaves unless it is declared.\n\n"
+        "Example: client-node compare risk\n\nExample: client-node compare risk --declare"
+    )
+)
+def compare(
+    task: Annotated[str, typer.Argument(help=_("risk or demand"))],
+    declare: Annotated[bool, typer.Option("--declare", help=_("sign the word and put it on the log"))] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=_("declare without being asked"))] = False,
+    home: Home = HOME,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
+    """The figures stay on this machine; what may be declared is one of three words."""
+    from client_node import comparison
+
+    ready = _ready(home, task)
+    record, word = ready.voted.votes.record, comparison.verdict(ready.voted.votes.record)
+    index = _declare(home, ready, word, yes) if declare else None
+    if as_json:
+        terminal.json(record.model_dump() | {"verdict": word, "index": index})
+        return OK
+    if not declare:
+        _compared(ready.voted.votes)
+        if word:
+            terminal.say(comparison.WORDS[word])
+    if index is not None:
+        terminal.ok(N_("declared: entry {index} of the log; the proof was verified"), index=index)
+    return OK
+
+
+def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int | None:
+    """Index of the word on the log; None if the person thinks better of it."""
+    from client_node import comparison, consents
+
+    settings, mirror, _budget, uplink = connected(home)
+    follow(mirror, uplink)
+    run = ready.run and mirror.state.runs[ready.run.run]
+    made = comparison.declaration(settings, mirror, run, word)
+    terminal.note(
+        N_(
+            "This word goes on the log for everybody, under this member's name, for good: {word}. It is exact, from this "
+            "member's rows, outside epsilon; no figure and no count goes with it, and nobody can check it."
+        ),
+        word=_(comparison.WORDS[made.verdict]),
+    )
+    if not yes and not typer.confirm(_(N_("Sign and send?"))):
+        return None
+    return consents.declare(settings, mirror, uplink, made)
 
 
 @serving.command(

@@ -404,6 +404,27 @@ class PrivacyCheck(Predicate):
         return "bundle", self.bundle
 
 
+ComparisonVerdict = Literal["better", "tie", "worse"]
+
+
+class Comparison(Predicate):
+    """A member's own word on a released model, once a run. Signed by its node key; nobody can check it.
+
+    Says how its node fares on its held-out rows with the shared vote, beside its own votes alone: better or worse by
+    more than two standard errors, else a tie. One of three words, no figure and no count; outside epsilon.
+    """
+
+    kind = "comparison"
+    member: MemberId
+    order: Digest
+    verdict: ComparisonVerdict
+    seen: Seen
+    ledger: LedgerHead
+
+    def subject(self) -> tuple[str, str]:
+        return "order", self.order
+
+
 class Policy(Predicate):
     """A change of the quorum rule. Signed by the office, by a quorum of the members' node keys and of the auditors."""
 

@@ -32,7 +32,7 @@ def limit_steps(plan: ReleasePlan) -> int:
 
 def read_keys(line: bytes, node_keys: Mapping[str, str], *, agreement: str, order: str, round: int) -> SumKeys:
     """Keys that a member of `node_keys` (member -> public key) signed for just this round; Invalid otherwise."""
-    said = _signed(line, SumKeys, node_keys)
+    said = signed_part(line, SumKeys, node_keys)
     if (said.agreement, said.order, said.round) != (agreement, order, round):
         raise Invalid(N_("the keys of {member} were made for another round"), code="UPDATE_REPLAY", member=said.member)
     return said
@@ -40,7 +40,7 @@ def read_keys(line: bytes, node_keys: Mapping[str, str], *, agreement: str, orde
 
 def read_survivors(line: bytes, node_keys: Mapping[str, str], expected: SumSurvivors) -> SumSurvivors:
     """A signature of a member of `node_keys` under just the list of `expected`; Invalid otherwise."""
-    said = _signed(line, SumSurvivors, node_keys)
+    said = signed_part(line, SumSurvivors, node_keys)
     if list_of(said) != list_of(expected):
         raise Invalid(N_("{member} signed another list of survivors"), code="SUM_SURVIVORS", member=said.member)
     return said
@@ -51,7 +51,8 @@ def list_of(said: SumSurvivors) -> bytes:
     return canonical(said.model_dump(mode="json", exclude={"record_id", "issued_at", "member"}))
 
 
-def _signed(line: bytes, kind: type[Said], node_keys: Mapping[str, str]) -> Said:
+def signed_part(line: bytes, kind: type[Said], node_keys: Mapping[str, str]) -> Said:
+    """What a member of `node_keys` signed, of this kind; Invalid or Malformed otherwise."""
     opened = open_entry(line)
     said: Predicate = parse(opened.payload)
     if not isinstance(said, kind):

@@ -225,6 +225,8 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
         (terminal.ok if member["online"] else terminal.note)(N_("{name}  {member}  consent: {consent}"), **member)
     for run in seen["runs"]:
         terminal.say(N_("run {task}: round {rounds}/{of}, aborted {aborted}, released: {released}"), **run)
+        for one in run["malformed"]:
+            terminal.note(N_("round {round}: a reply of {name} was malformed and left out (step {step})"), **one)
     for one in seen["schedules"]:
         said = {**one, "outcome": one["outcome"] or "-"}
         terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **said)

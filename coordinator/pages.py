@@ -19,7 +19,7 @@ from contracts.statements import PrivacyCheck
 from contracts.wording import Language, translator
 from coordinator import cards, members
 from coordinator.evaluation import Evaluation
-from coordinator.runs import ONLINE_S
+from coordinator.runs import ONLINE_S, malformed_replies
 from coordinator.schedules import listed as listed_runs
 from coordinator.tables import LastSeen
 from privacy.curves import epsilon
@@ -89,6 +89,7 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         }
         for m in state.members()
     ]
+    broken = malformed_replies(office.database)
     judged = Evaluation(office.database, office.log, office.settings)
     runs = [
         {
@@ -97,6 +98,10 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
             "rounds": sum(x.closed is not None for x in r.rounds),
             "of": r.order.plan.releases,
             "aborted": sum(x.closed is not None and x.closed.outcome == "aborted" for x in r.rounds),
+            "malformed": [
+                {"round": number, "name": named.get(m, m), "step": step}
+                for number, m, step in (*broken.get(r.run, ()), *broken.get(r.evaluation or "", ()))
+            ],
             "released": r.release is not None,
             "gate": r.gate and {"verdict": r.gate.verdict, "decision": r.gate.decision},
             "judged": judged.figures(state.runs[r.evaluation]) if r.evaluation else None,

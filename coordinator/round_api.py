@@ -15,15 +15,16 @@ from contracts.artefact import of_round, read_artefact
 from contracts.closed_list import parse
 from contracts.envelope import digest, from_base64, load_public, open_entry, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError
-from contracts.off_log import Contribution
+from contracts.off_log import Contribution, SumSurvivors
 from contracts.rules.state import RegisteredKey
-from contracts.sums import limit_steps
+from contracts.sums import limit_steps, read_keys, signed_part
 from contracts.wording import N_
 from coordinator import registry
 from coordinator.asked import Reply, Waiting, read
 from coordinator.office import Caller, Office
+from coordinator.sums import read_sealed, read_shares
 from coordinator.tables import TaskMessage
-from engine.rounds import TRAIN
+from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 
 STEP_LIMIT = 2**20
 TASKS = "/v1/task"
@@ -75,6 +76,8 @@ def add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
             line, data = _reply_of(who.body)
             if len(line) + len(data) > STEP_LIMIT:
                 raise Malformed(N_("a step of a sum has at most {limit} bytes"), limit=STEP_LIMIT, code="TOO_LARGE")
+            if asked_row.payload is None:
+                _check_step(office, asked_row, who.key, line, data)
         with office.database.write() as session:
             _keep_reply(session.get_one(TaskMessage, name), line, data)
         return {"state": "kept"}
@@ -108,6 +111,21 @@ def _dropped_if_broken(office: Office, row: TaskMessage) -> Iterator[None]:
                 if held.payload is None and not held.refused:
                     held.refused = held.malformed = True
         raise
+
+
+def _check_step(office: Office, row: TaskMessage, key: RegisteredKey, line: bytes, data: bytes) -> None:
+    """Signed by its member where a step is signed, of the right form where it is not; whom it is about is compared
+    when the replies of all are there (coordinator.sums)."""
+    mine, order = {row.member: key.public}, office.log.state().runs[row.run].order
+    match row.step:
+        case step if step == KEYS:
+            read_keys(line, mine, agreement=order.agreement, order=row.run, round=row.round)
+        case step if step == SHARES:
+            read_sealed(data)
+        case step if step == SURVIVORS:
+            signed_part(line, SumSurvivors, mine)
+        case step if step == UNMASK:
+            read_shares(data)
 
 
 def _keep_reply(row: TaskMessage, line: bytes, data: bytes) -> bool:

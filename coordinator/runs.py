@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlmodel import col, select
 
 from contracts.artefact import Artefact, model, of_round, read_artefact
@@ -32,6 +33,7 @@ from coordinator.tables import CutOff, LastSeen, TaskMessage
 from engine.task import plan_for
 from privacy.step import start_state
 
+log_event = structlog.get_logger()
 ONLINE_S = 40.0
 GATHER_S = 5.0
 
@@ -208,6 +210,14 @@ class RunJournal:
                 used.append(by_member[member])
         return used, cutoff
 
+    def malformed(self, opened: Opened, step: str, member: str) -> None:
+        """See coordinator.sums.Cut."""
+        log_event.warning("reply cannot be read", member=member, round=opened.round, step=step)
+        asked = (TaskMessage.run == self._run, TaskMessage.round == opened.round, TaskMessage.member == member)
+        with self._database.write() as session:
+            for row in session.exec(select(TaskMessage).where(*asked, TaskMessage.step == step)):
+                row.malformed = True
+
     def _why_dropped(self, run: RunRecord, round: int, member: str) -> str:
         """The reason that the round's record gives for a member that is not in its sum."""
         if member in self._dropped:
@@ -278,6 +288,15 @@ def _lines(used: list[Reply]) -> list[Contribution]:
     """What the combined members signed."""
     said = [parse(open_entry(reply.line).payload) for reply in used]
     return [line for line in said if isinstance(line, Contribution)]
+
+
+def malformed_replies(database: Database) -> dict[str, list[tuple[int, str, str]]]:
+    """{run: (round, member, step) of every reply that was not what its step asks for}, in order of rounds."""
+    found: dict[str, list[tuple[int, str, str]]] = {}
+    with database.read() as session:
+        for row in session.exec(select(TaskMessage).where(col(TaskMessage.malformed)).order_by(col(TaskMessage.round))):
+            found.setdefault(row.run, []).append((row.round, row.member, row.step))
+    return found
 
 
 def mark_refused(database: Database, run: str, member: str) -> None:

@@ -85,7 +85,7 @@ class TrustStrategy(Strategy):
         except SumError as error:
             log_event.warning("no secure sum", run=self._run, round=opened.round, why=str(error))
             return None
-        step, length = Step(grid, self._run, opened, self._order.deadline_s), self._order.plan.length()
+        step, length = Step(grid, self._run, opened, self._order.deadline_s, self._journal), self._order.plan.length()
         replies = step.ask(
             TRAIN,
             dict.fromkeys(opened.members, ()),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -19,13 +20,14 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from contracts.envelope import canonical, from_base64, strict_json, to_base64
-from contracts.errors import TrustError
+from contracts.errors import Malformed, TrustError
 from contracts.fields import new_id
 from contracts.off_log import SumKeys, SumSurvivors
 from contracts.statements import RunOrder
 from contracts.sums import Unmasking, context, limit_steps, read_keys, read_survivors
+from contracts.wording import N_
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK, Asked, invitation, read_values
-from privacy.secure_sum import LEAST, SEALED, Group, PublicKeys, SumError, recover, unmask
+from privacy.secure_sum import LEAST, SEALED, Group, PublicKeys, SumError, read_share, recover, unmask
 
 POLL_S, GRACE_S = 0.01, 2.0
 T = TypeVar("T")
@@ -59,6 +61,9 @@ class Cut(Protocol):
     def node_keys(self, opened: Opened) -> dict[str, str]:
         """Public node key of every member asked."""
 
+    def malformed(self, opened: Opened, step: str, member: str) -> None:
+        """Write down that what a member replied is not what its step asked for."""
+
 
 def read_reply(message: Message, member: str, length: int) -> Reply:
     """A contribution of the right shape; ValueError or TrustError otherwise: malformed is dropped, never repaired."""
@@ -69,11 +74,31 @@ def read_reply(message: Message, member: str, length: int) -> Reply:
     return Reply(member, values, line)
 
 
-class Step:
-    """Asks members of one open round and reads their replies."""
+def read_sealed(data: bytes) -> dict[str, bytes]:
+    """{peer: shares sealed for it}; Malformed (SHAPE) unless each has the one size."""
+    match strict_json(data):
+        case dict(told) if all(isinstance(text, str) for text in told.values()):
+            carried = {str(peer): from_base64(text) for peer, text in told.items()}
+            if all(len(sealed) == SEALED for sealed in carried.values()):
+                return carried
+    raise Malformed(N_("sealed shares of a secure sum have one size and nothing beside them"), code="SHAPE")
 
-    def __init__(self, grid: Grid, run: str, opened: Opened, deadline_s: float):
+
+def read_shares(data: bytes) -> dict[str, int]:
+    """{peer: share shown}; Malformed (SHAPE) unless each is a number of the field."""
+    match strict_json(data):
+        case dict(told) if all(isinstance(text, str) for text in told.values()):
+            with suppress(SumError):
+                return {str(peer): read_share(text) for peer, text in told.items()}
+    raise Malformed(N_("a share that is shown is a number of the field, and nothing stands beside it"), code="SHAPE")
+
+
+class Step:
+    """Asks members of one open round and reads their replies; one that cannot be read is told to the journal."""
+
+    def __init__(self, grid: Grid, run: str, opened: Opened, deadline_s: float, journal: Cut):
         self._grid, self._run, self._opened, self._deadline_s = grid, run, opened, deadline_s
+        self._journal = journal
         self._member = dict(zip(opened.nodes, opened.members, strict=True))
         self._node = dict(zip(opened.members, opened.nodes, strict=True))
 
@@ -116,7 +141,7 @@ class Step:
                 try:
                     found[member] = read(reply, member)
                 except (TrustError, ValueError, KeyError, TypeError):
-                    continue
+                    self._journal.malformed(self._opened, reply.metadata.message_type, member)
         return found, heard
 
     def _until(self, messages: list[Message], read: Callable[[Message, str], T], enough: int) -> dict[str, T]:
@@ -140,7 +165,7 @@ class SecureSum:
 
     def combine(self, grid: Grid, opened: Opened, model: array[float]) -> tuple[list[Reply], array[int], bytes]:
         """(masked replies that are in it, their exact sum, document of the unmasking). SumError if there is none."""
-        order, step = self._order, Step(grid, self._run, opened, self._order.deadline_s)
+        order, step = self._order, Step(grid, self._run, opened, self._order.deadline_s, self._journal)
         group = Group(context(order.agreement, self._run, opened.round), opened.members)
         least = max(LEAST, order.min_members, group.threshold)
         node_keys = self._journal.node_keys(opened)
@@ -220,8 +245,8 @@ def _sealed_for(members: set[str]) -> Callable[[Message, str], dict[str, bytes]]
     """Reads {peer: sealed shares}: one for every other member, each of the one size."""
 
     def read(message: Message, member: str) -> dict[str, bytes]:
-        carried = {peer: from_base64(text) for peer, text in strict_json(_bytes(message, "payload")).items()}
-        if carried.keys() != members - {member} or any(len(data) != SEALED for data in carried.values()):
+        carried = read_sealed(_bytes(message, "payload"))
+        if carried.keys() != members - {member}:
             raise ValueError("shares for other members than were named")
         return carried
 
@@ -240,6 +265,4 @@ def _signature(message: Message, member: str, node_keys: dict[str, str], expecte
 
 
 def _shares(message: Message, member: str) -> dict[str, int]:
-    """Reads {peer: share in hex}."""
-    told = strict_json(_bytes(message, "payload"))
-    return {str(peer): int(share, 16) for peer, share in told.items()}
+    return read_shares(_bytes(message, "payload"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from client_node.egress import ALLOWED, STATEMENTS
+from client_node.egress import ALLOWED, SAID, STATEMENTS
 from client_node.pace import FIRST_S, STEADY_S
 from client_node.uplink import GRAIN
 from contracts.statements import Refusal
@@ -20,7 +20,8 @@ and shown by `client-node status`.
 
 The class says what protects the member: **noised** (inside epsilon, charged in the ledger), **exact under the secure
 sum** (outside epsilon; needs a consent of its own and a cohort rule; no kind of message is in this class today), or
-**no data** (nothing that depends on the member's rows). Messages of the first class, and every message marked *kept*,
+**no data** (nothing that depends on the member's rows). One kind is **declared**: a word about the rows that a person
+gives away by a command, exact and outside epsilon. Messages of the first class, and every message marked *kept*,
 stand with time, size and digest in what `client-node leaves` prints.
 
 | message | request | fields | class | Spend, or why it is free | kept |
@@ -45,7 +46,8 @@ one of these reasons, none of which depends on the data: {reasons}.
 Nothing is in the class *exact under the secure sum*: there is no kind of message for it, a test holds the list against
 that, and whoever adds one has to add the consent and the cohort rule with it.
 
-Statements that a node may put on the log: {statements}. Receipts of served results never leave.
+Statements that a node may put on the log: {statements}; by a person's command alone: {declared}. Who tells only good words
+tells by silence, too: a chamber should not count the silent as content, nor as harmed. Receipts of served results never leave.
 """
 
 
@@ -62,6 +64,7 @@ def page() -> str:
         + "\n"
         + FOOT.format(
             statements=", ".join(sorted(STATEMENTS)),
+            declared=", ".join(sorted(SAID["declaration"])),
             grain=GRAIN,
             first=FIRST_S,
             steady=STEADY_S,

@@ -15,6 +15,7 @@ vectors packed into one integer; standard library and `cryptography` only, becau
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import sys
 from array import array
@@ -145,6 +146,13 @@ def join(group: Group, shares: Mapping[str, int]) -> bytes:
                 over, under = over * other % _PRIME, under * (other - x) % _PRIME
         total += share * over * pow(under, -1, _PRIME)
     return (total % _PRIME).to_bytes(_SHARE, "big")[-32:]
+
+
+def read_share(text: str) -> int:
+    """A share in hexadecimal; SumError unless it is a number of the field in at most `SHARE_DIGITS` plain digits."""
+    if not re.fullmatch(rf"[0-9a-f]{{1,{SHARE_DIGITS}}}", text) or int(text, 16) >= _PRIME:
+        raise SumError("this is no share")
+    return int(text, 16)
 
 
 def seal(group: Group, me: str, own: Secrets, peer: str, theirs: PublicKeys, shares: Shares) -> bytes:

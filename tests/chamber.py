@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from array import array
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -119,6 +118,10 @@ class Chamber:
 class Gone(Exception):
     """This member sends what cannot be read, and is not heard again."""
 
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
 
 class Member(MemberSide):
     """One member on the network: signs requests, cosigns the log, answers twice and late, and keeps what it sent.
@@ -129,7 +132,7 @@ class Member(MemberSide):
     def __init__(self, chamber, firm, folder, values, before=lambda step: None):
         super().__init__(chamber.trust, firm, folder, values)
         self.chamber, self.before, self.draw = chamber, before, random.Random(firm.member)
-        self.sent, self.failed, self.stop = [], None, threading.Event()
+        self.sent, self.failed, self.told, self.stop = [], None, None, threading.Event()
         self.masked = chamber.trust.terms.secure_sum == "required"
         self.link = httpx.Client(base_url=chamber.url, verify=False, trust_env=False, timeout=30)
         self.thread = threading.Thread(target=self.live)
@@ -190,9 +193,13 @@ class Member(MemberSide):
         task = told.json()
         try:
             self.before(task["step"])
-        except Gone:
-            with suppress(Refused):  # nobody waits for a member whose reply cannot be read
-                self.ask("PUT", f"/v1/{'contributions' if task['step'] == TRAIN else 'replies'}/{task['id']}", {})
+        except Gone as gone:
+            try:  # nobody waits for a member whose reply cannot be read
+                self.ask(
+                    "PUT", f"/v1/{'contributions' if task['step'] == TRAIN else 'replies'}/{task['id']}", gone.body
+                )
+            except Refused as error:
+                self.told = error.code
             raise
         content = unpack(from_base64(task["message"]))
         if task["step"] == TRAIN:
@@ -266,11 +273,11 @@ class Members:
             assert member.failed is None, member.failed
 
 
-def gone_at(step):
-    """A `before` that ends its member at a step."""
+def gone_at(step, body=None):
+    """A `before` that ends its member at a step, with a reply that is none."""
 
     def before(now):
         if now == step:
-            raise Gone
+            raise Gone(body or {})
 
     return before

@@ -138,6 +138,7 @@ _SUBJECTS = {
     "audit-report": ("report", "report"),
     "incident": ("document", "document"),
     "contribution": ("contribution", "payload"),
+    "comparison": ("order", "order"),
 }
 
 

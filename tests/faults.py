@@ -286,6 +286,14 @@ def _answer_to_nothing(editor: Editor) -> None:
     editor.copy(editor.find("incident"), about=WRONG)
 
 
+def _compared_twice(editor: Editor) -> None:
+    consent, order = editor.find("consent"), editor.find("release").said["order"]
+    shown = {"seen": consent.said["seen"], "ledger": _ledger(editor, consent.said["member"])}
+    said = {"member": consent.said["member"], "order": order, "verdict": "better", **shown}
+    first = editor.add("comparison", said, *consent.signers)
+    editor.copy(first, verdict="worse")
+
+
 def _seen_to_come(editor: Editor) -> None:
     line = _consent(editor, 0)
     line.said["seen"] = {"size": 10**6, "root": WRONG}
@@ -446,6 +454,7 @@ FAULTS = [
     Fault(31, "ERASURE", "I24", "a document is gone and nobody says so", folder=_lost, documents=True),
     Fault(32, "POLICY", "I29", "the office changes the quorum alone", _weaker_policy),
     Fault(0, "FOLLOW_UP", "I28", "an answer to nothing", _answer_to_nothing),
+    Fault(0, "COMPARISON", "I31", "a member compares one model twice", _compared_twice),
 ]
 
 

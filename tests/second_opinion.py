@@ -30,6 +30,7 @@ NEXT = {
 FINER = {"member": ("counterparty", "series", "row"), "counterparty": ("row",), "series": ("row",), "row": ()}
 FAULTY = {"agreement", "bundle", "schema", "ledger", "plan", "log"}
 OF_ONE_ROUND = {"not-started", "restarted"}
+SHOWING = ("consent", "refusal", "privacy-check", "comparison")
 
 
 @dataclass
@@ -188,7 +189,7 @@ class Opinion:
 
     def ledger(self, member: str) -> int:
         """The highest total that a member's book has shown."""
-        shown = [s.p["ledger"] for s in self.good("consent", "refusal", "privacy-check") if s.p["member"] == member]
+        shown = [s.p["ledger"] for s in self.good(*SHOWING) if s.p["member"] == member]
         shown += [
             ledger
             for s in self.history
@@ -272,7 +273,7 @@ class Opinion:
                 fits = bool(office) and by == office | self.live(None, "agreement")
             case "consent" if p["event"] == "expire":
                 fits = len(by) == 1
-            case "consent" | "refusal" | "privacy-check":
+            case "consent" | "refusal" | "privacy-check" | "comparison":
                 fits = by == self.live(p["member"], "node") != set()
             case "audit-report":
                 fits = len(by) == 1 and by <= self.auditors()
@@ -581,6 +582,12 @@ class Opinion:
             waiting is not None and p["open"] == waiting.index and p["member"] in [m for m, _ in waiting.p["members"]]
         )
         return [] if asked and p["member"] not in self.idle(waiting) else ["PARTICIPANT"]  # type: ignore[arg-type]
+
+    def _comparison(self, said: Said) -> list[str]:
+        mine = (said.p["order"], said.p["member"])
+        twice = any((s.p["order"], s.p["member"]) == mine for s in self.good("comparison"))
+        released = any(s.p["order"] == mine[0] for s in self.good("release"))
+        return ["COMPARISON"] * (twice or not released)
 
     def _incident(self, said: Said) -> list[str]:
         about = said.p["about"]

@@ -93,7 +93,7 @@ class Sum:
             for name, firm in self.firms.items()
         }
         self.stayed = [name for name in self.names if TRAIN not in left[name]]
-        self.withdrawn = set()
+        self.withdrawn, self.broken = set(), []
 
     def numbers(self, length):
         return array("q", (self.draw.randrange(-(2**29), 2**29) for _ in range(length)))
@@ -109,6 +109,9 @@ class Sum:
         """See coordinator.sums.Cut."""
         replies = [reply for reply in replies if reply.member not in self.withdrawn]
         return sorted(replies, key=lambda reply: reply.member), len(self.trust.entries)
+
+    def malformed(self, opened, step, member):
+        self.broken.append((step, member))
 
     def node_keys(self, opened):
         return dict(self.sides[self.names[0]].about().node_keys)

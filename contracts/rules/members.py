@@ -15,6 +15,7 @@ from contracts.rules.state import Document, Entry, Matter, RegisteredKey, Role, 
 from contracts.statements import (
     AgreementPublished,
     AuditReport,
+    Comparison,
     Consent,
     Genesis,
     Key,
@@ -67,7 +68,7 @@ def is_signed_by_those(state: TrustState, entry: Entry) -> bool:
             return bool(office) and signers == office | _seat(state, None, "agreement")
         case Consent(event="expire"):
             return len(signers) == 1
-        case Consent() | Refusal() | PrivacyCheck():
+        case Consent() | Refusal() | PrivacyCheck() | Comparison():
             return bool(signers) and signers == _seat(state, said.member, "node")
         case AuditReport():
             return len(signers) == 1 and signers <= _live_auditors(state)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from contracts.rules.budgets import give_back, note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.state import Entry, Matter, RoundRecord, RunRecord, TrustState
-from contracts.statements import Refusal, Release
+from contracts.statements import Comparison, Refusal, Release
 from contracts.wording import N_
 
 
@@ -107,3 +107,27 @@ def record_refusal(state: TrustState, entry: Entry) -> TrustState:
     if refusal.reason in _FAULTS:
         state = replace(state, matters=state.matters.insert(entry.digest, Matter(entry.index, refusal.issued_at)))
     return replace(state, runs=state.runs.insert(run.run, replace(run, refused=run.refused | {refusal.member})))
+
+
+def check_comparison(state: TrustState, entry: Entry) -> Iterator[Finding]:
+    """I31: a member speaks about a released model, once."""
+    said = entry.predicate
+    assert isinstance(said, Comparison)
+    run = state.runs.get(said.order)
+    if run is None or run.release is None or said.member in dict(run.compared):
+        yield Finding(
+            "COMPARISON",
+            entry.index,
+            "I31",
+            N_("{member} compares a model that was not released, or compares it twice"),
+            {"member": said.member},
+        )
+
+
+def record_comparison(state: TrustState, entry: Entry) -> TrustState:
+    """Keep the word beside the run."""
+    said = entry.predicate
+    assert isinstance(said, Comparison)
+    run = state.runs[said.order]
+    declared = replace(run, compared=(*run.compared, (said.member, said.verdict)))
+    return note_ledger(replace(state, runs=state.runs.insert(said.order, declared)), said.member, said.ledger)

@@ -14,6 +14,7 @@ from contracts.envelope import load_public
 from contracts.quorum import Quorum
 from contracts.statements import (
     AgreementPhase,
+    ComparisonVerdict,
     Consent,
     Gate,
     Genesis,
@@ -130,6 +131,7 @@ class RunRecord:
     asked: frozenset[str] = frozenset()
     evaluation: str | None = None
     gate: Gate | None = None
+    compared: tuple[tuple[str, ComparisonVerdict], ...] = ()  # what members declared, in order
 
     def open_round(self) -> RoundRecord | None:
         """The round that waits for its end, if any."""

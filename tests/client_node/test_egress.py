@@ -17,6 +17,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from client_node import app as node_app
 from client_node.book import Caps
 from client_node.budget import Budget
+from client_node.comparison import verdict
 from client_node.egress import ALLOWED, STATEMENTS, Egress
 from client_node.exchange import check_invitation, check_reply, read_question
 from client_node.guard import authorise
@@ -26,8 +27,9 @@ from contracts.envelope import digest, seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import new_id
 from contracts.off_log import Contribution, Receipt
-from contracts.statements import LedgerHead, Refusal, Seen
+from contracts.statements import Comparison, LedgerHead, Refusal, Seen
 from engine.rounds import Asked, invitation, pack
+from engine.votes import Record
 from privacy.spend import Spend, Unit
 from simulator import NOTHING, plan
 
@@ -94,6 +96,37 @@ def test_a_member_says_on_the_log_what_is_listed_and_never_what_it_predicted(bud
     assert {kind.kind for kind in LOGGED} >= STATEMENTS
 
 
+def test_a_word_about_the_rows_leaves_by_a_kind_of_its_own_that_only_a_command_uses(budget):
+    word = {"entry": sealed(Comparison(**STAMP, **SHOWN, verdict="better"))}
+    Egress(budget).check("declaration", "POST", "/v1/statements", word)
+    refused(budget, "statement", "POST", "/v1/statements", word)
+    refused(
+        budget, "declaration", "POST", "/v1/statements", {"entry": sealed(Refusal(**STAMP, **SHOWN, reason="budget"))}
+    )
+    callers = [p.name for p in (ROOT / "client_node").glob("*.py") if ".declare(" in p.read_text(encoding="utf-8")]
+    assert callers == ["serve_cli.py"], "a person's command; no running node"
+
+
+def record(excess, error, alone=0.2, shared=0.1):
+    return Record(units=40, alone=alone, shared=shared, used=0.1, excess=excess, error=error)
+
+
+@pytest.mark.parametrize(
+    ("held", "word"),
+    [
+        (record(-0.03, 0.01), "better"),
+        (record(-0.02, 0.01), "tie"),
+        (record(0.0, 0.0), "tie"),
+        (record(0.02, 0.01), "tie"),
+        (record(0.03, 0.01), "worse"),
+        (record(-0.03, 0.01, alone=None), None),
+        (record(-0.03, 0.01, shared=None), None),
+    ],
+)
+def test_the_word_is_a_tie_within_two_standard_errors_and_nothing_where_rows_are_few(held, word):
+    assert verdict(held) == word
+
+
 def test_every_message_in_the_code_is_on_the_list_and_every_one_on_the_list_is_sent():
     sent = set()
     for path in (ROOT / "client_node").glob("*.py"):
@@ -106,8 +139,9 @@ def test_every_message_in_the_code_is_on_the_list_and_every_one_on_the_list_is_s
 
 
 def test_every_kind_has_its_class_and_its_reason_and_the_documented_table_is_this_list():
-    assert {kind.group for kind in ALLOWED.values()} <= {"noised", "exact under the secure sum", "no data"}
+    assert {kind.group for kind in ALLOWED.values()} <= {"noised", "exact under the secure sum", "no data", "declared"}
     assert all(len(kind.why) > 20 for kind in ALLOWED.values())
+    assert [name for name, kind in ALLOWED.items() if kind.group == "declared"] == ["declaration"]
     exact = [name for name, kind in ALLOWED.items() if kind.group == "exact under the secure sum"]
     assert not exact, "such a message needs a consent of its own and a rule for the least cohort first"
     written = runpy.run_path(str(ROOT / "docs" / "write_egress.py"))["page"]()

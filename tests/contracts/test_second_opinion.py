@@ -15,6 +15,7 @@ from contracts.rules.releases import participants
 from contracts.statements import (
     AgreementState,
     AuditReport,
+    Comparison,
     Erased,
     Erasure,
     GateTerms,
@@ -86,6 +87,7 @@ class History:
             self.report: 1,
             self.policy: 1,
             self.check: 1,
+            self.declare: 1,
             self.again: 1,
             self.wait: 2,
         }
@@ -263,6 +265,15 @@ class History:
         faults = self.pick((), (), ("noise-scale",))
         self.trust.say(
             PrivacyCheck(**self.trust.stamp(), **said, faults=faults, ledger=self.trust.ledger(firm.member)), firm.node
+        )
+
+    def declare(self):
+        firm, released = self.firm(), [r.run for r in self.trust.state.runs_in_order() if r.release]
+        order = self.pick(*[*released, self.trust.run.run][:2])
+        said = {"member": firm.member, "order": order, "verdict": "tie", "ledger": self.trust.ledger(firm.member)}
+        seen = Seen(size=1, root=WRONG)
+        self.trust.say(
+            Comparison(**self.trust.stamp(), **said, seen=seen), self.pick(firm.node, firm.node, self.trust.office)
         )
 
     def again(self):

@@ -112,6 +112,7 @@ def test_a_member_that_signs_for_another_is_left_out(tmp_path):
     made.sides[liar].masking._key = made.firms[made.names[1]].node
     used, total, _ = made.combine()
     assert liar not in [reply.member for reply in used] and total == made.plain(made.names[1:])
+    assert made.broken == [(KEYS, liar)], "and the journal knows why"
 
 
 class Liar:
@@ -135,8 +136,14 @@ def changed(told, name, share):
 LIES = {
     "two shares changed places": lambda told: dict(zip(told, [*list(told.values())[1:], told[min(told)]], strict=True)),
     "one bit of a share": lambda told: changed(told, min(told), f"{int(told[min(told)], 16) ^ 1:x}"),
+}
+GARBAGE = {
     "a negative share": lambda told: changed(told, min(told), "-5"),
-    "a share beyond the field": lambda told: changed(told, min(told), "f" * 80),
+    "a share beyond the field": lambda told: changed(told, min(told), "f" * 65),
+    "a share of too many digits": lambda told: changed(told, min(told), "0" * 66),
+    "a number for a share": lambda told: changed(told, min(told), 5),
+    "no number": lambda told: dict.fromkeys(told, "no number"),
+    "a list": list,
 }
 
 
@@ -144,11 +151,13 @@ LIES = {
 def test_a_share_that_is_not_the_one_that_was_dealt_ends_in_no_sum_and_never_in_a_wrong_one(tmp_path, lie):
     made = Sum(tmp_path, 3)
     made.sides[made.names[0]] = Liar(made.sides[made.names[0]], LIES[lie])
-    with pytest.raises(SumError, match=r"committed to|shares that are needed|2 members are left"):
+    with pytest.raises(SumError, match="committed to"):
         made.combine()
 
 
-def test_shares_that_cannot_be_read_count_as_silence(tmp_path):
-    made = Sum(tmp_path, 5)
-    made.sides[made.names[0]] = Liar(made.sides[made.names[0]], lambda told: dict.fromkeys(told, "no number"))
+@pytest.mark.parametrize("lie", GARBAGE)
+def test_a_share_that_is_none_is_left_out_and_told_while_others_are_enough(tmp_path, lie):
+    made = Sum(tmp_path, 3)
+    made.sides[made.names[0]] = Liar(made.sides[made.names[0]], GARBAGE[lie])
     assert made.combine()[1] == made.plain(made.names)
+    assert made.broken == [(UNMASK, made.names[0])]

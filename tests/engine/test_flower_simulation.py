@@ -57,6 +57,9 @@ class Memory:
     def accepted(self, opened, replies):
         return sorted(replies, key=lambda reply: reply.member), len(self.trust.entries)
 
+    def malformed(self, opened, step, member):
+        raise AssertionError((step, member))
+
     def node_keys(self, opened):
         return {member: self.trust.state.live_key(member, "node")[1].public for member in self.members}
 

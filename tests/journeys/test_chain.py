@@ -112,6 +112,24 @@ def test_a_run_ends_in_a_served_result_with_a_receipt_and_a_clean_verdict(cluste
     assert f"documents/{listed.name}" in {getattr(f, "file", "") for f in verify(Folder(folder), pins).findings()}
 
 
+def test_a_member_compares_at_home_and_may_declare_one_word(cluster):
+    home = cluster.homes[0]
+    held = cluster.json("client_node", "compare", "risk", home=home)
+    assert held["units"] > 0 and held["index"] is None, "it stays at home"
+    if held["verdict"] is None:
+        with pytest.raises(StepFailed, match="nothing to declare"):
+            cluster.command("client_node", "compare", "risk", "--declare", "--yes", home=home)
+        return
+    declared = cluster.json("client_node", "compare", "risk", "--declare", "--yes", home=home)
+    checked, folder = verdict(cluster, "declared")
+    assert checked.findings() == []
+    entry = cluster.json("auditor", "entry", folder, declared["index"])
+    assert set(entry["statement"]["predicate"]) == {
+        *["record_id", "issued_at", "member", "order", "verdict", "seen", "ledger"]
+    }
+    assert held["verdict"] in entry["sentence"] and "nobody can check" in entry["sentence"]
+
+
 def test_every_node_has_measured_its_own_release_path_and_the_log_knows(cluster):
     shown = cluster.json("coordinator", "status", home="chamber")["members"]
     assert [member["check"]["passed"] for member in shown] == [True] * 4
