@@ -129,11 +129,11 @@ def summary(name: str, seeds: int, data: Path, delta: str) -> list[dict[str, Any
     for seed in range(seeds):
         for method, family, result in methods(TABLES[name](data, seed), delta):
             found.setdefault((method, family), []).append(result)
-    rows = []
+    rows, most = [], np.mean(found["pooled, boosted trees", "-"], 0)[0]
     for (method, family), results in found.items():
-        auc, brier = np.mean(results, 0).round(4).tolist()
-        spread = float(np.std([a for a, _ in results]).round(4))
-        rows.append({"method": method, "family": family, "AUC": auc, "sd": spread, "Brier": brier})
+        auc, brier = np.mean(results, 0)
+        shown = {"AUC": auc, "sd": np.std([a for a, _ in results]), "below pooled": most - auc, "Brier": brier}
+        rows.append({"method": method, "family": family} | {key: round(float(v), 4) for key, v in shown.items()})
         print(name, *rows[-1].values(), sep="  ", flush=True)
     return rows
 
