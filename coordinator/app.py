@@ -5,6 +5,7 @@ Several processes may serve one database: each answers for all members, one of t
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -179,6 +180,8 @@ def serve(
         timeout_graceful_shutdown=3,
         server_header=False,
     )
+    office.log.state()  # read before anybody asks
+    gc.freeze()  # libraries and the log's state live as long as the process: going through them stalled appends for 60 ms
     serving.start()
     try:
         _Server(config, office).run(sockets=[listener])
