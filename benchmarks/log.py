@@ -1,6 +1,6 @@
 """The log's own speed beside raw SQLite commits of the same run: durable acknowledgement, throughput, parts, proofs.
 
-`python -m benchmarks.log [--runs N] [--million N]`. Entries are opaque (600 bytes) where nothing else is said, because the
+`python -m benchmarks.log [--runs N] [--million N] [--start N]`. Entries are opaque (600 bytes) where nothing else is said, because the
 rules' cost is measured by the audit's benchmark; one line repeats it with the rulebook. Each figure is the median of the
 runs. CPU time stands beside wall time where other programs or the disk would hide what the code costs.
 """
@@ -18,19 +18,22 @@ from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlmodel import insert
 
 from benchmarks.tables import publish
 from benchmarks.witnessed import NOTHING, privacy_check, receipts
 from contracts.closed_list import payload
-from contracts.envelope import public_text, seal
+from contracts.envelope import digest, public_text, seal
 from contracts.fields import new_id
 from contracts.merkle import Tree, leaf_hash, verify_inclusion
 from contracts.rules.fold import apply
 from contracts.statements import Genesis, Key
+from coordinator.app import open_office
 from coordinator.database import Database, migrate
 from coordinator.log import Log, _Waiting
 from coordinator.settings import create_home
 from coordinator.static import write_static
+from coordinator.tables import LogEntry
 
 SUBMITTERS, EACH, BATCHES = 200, 100, 20
 STAMP = {"issued_at": "2026-01-01T00:00:00Z"}
@@ -165,6 +168,25 @@ def proofs(size):
     return percentile(times, 0.5) * 1000, percentile(times, 0.99) * 1000, held
 
 
+def starts(size):
+    """Seconds until a process knows what a log of `size` entries says: folding all of it, and from its snapshot."""
+    with tempfile.TemporaryDirectory() as name:
+        log, settings = opened(Path(name) / "office", apply)
+        found(log, settings)
+        said = statements(log, settings, size - 2)  # the first entry, and the key of their member
+        with log._database.write() as session:
+            rows = [{"index": n, "digest": digest(one), "entry": one} for n, one in enumerate(said, log.state().size)]
+            session.execute(insert(LogEntry), rows)
+        log._database.close()
+        taken = []
+        for _ in range(2):
+            office, began = open_office(settings), time.perf_counter()
+            assert office.log.state().size == size
+            taken.append(time.perf_counter() - began)
+            office.database.close()
+        return taken
+
+
 def opened(folder, rules):
     """(log, settings) of a new office."""
     settings = create_home(folder, name="商会", code_digest="", domain="localhost", url="https://localhost")
@@ -206,6 +228,7 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--million", type=int, default=1_000_000, help="leaves of the tree that proves")
+    options.add_argument("--start", type=int, default=20_000, help="entries of the log that a process starts with")
     chosen = options.parse_args()
     runs = [one_run() for _ in range(chosen.runs)]
     table = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
@@ -214,6 +237,11 @@ def main():
         f"inclusion proof in {chosen.million} leaves, p50 ms": middle,
         f"inclusion proof in {chosen.million} leaves, p99 ms": late,
         f"tree of {chosen.million} leaves, MiB": held,
+    }
+    folding, resuming = starts(chosen.start)
+    table |= {
+        f"start with {chosen.start} entries, all folded, s": folding,
+        f"start with {chosen.start} entries, from a snapshot, s": resuming,
     }
     times = receipts(20 * chosen.runs)
     for share in (0.5, 0.99):

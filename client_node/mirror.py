@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from contracts.errors import Invalid
 from contracts.merkle import Tree, leaf_hash
 from contracts.pins import Pins
 from contracts.rules.fold import apply
-from contracts.rules.state import EMPTY, TrustState
+from contracts.rules.state import TrustState
+from contracts.snapshot import Snapshot
 from contracts.statements import Seen
 from contracts.wording import N_
 
@@ -43,13 +46,11 @@ class Mirror:
         self._settings, self._invite = settings, invite
         self._path = settings.home / "mirror.db"
         self._witness_key, self._is_compared = settings.witness_key, False
-        self.state: TrustState = EMPTY
-        self.tree = Tree()
         self.note: Note | None = None
         with self._open() as connection:
             connection.executescript(_TABLES)
-            for (entry,) in connection.execute("SELECT entry FROM entry ORDER BY idx"):
-                self._take(entry)
+            snapshot = Snapshot(settings.home / "mirror.snapshot", settings.node_key)
+            self.state, self.tree = snapshot.resume(partial(_stream, connection))
             row = connection.execute("SELECT note FROM seen ORDER BY size DESC LIMIT 1").fetchone()
             self.note = parse_note(row[0]) if row else None
 
@@ -58,10 +59,6 @@ class Mirror:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         return connection
-
-    def _take(self, entry: bytes) -> None:
-        self.state, _ = apply(self.state, entry, self.state.size)
-        self.tree.extend([leaf_hash(entry)])
 
     @property
     def log(self) -> NoteKey:
@@ -198,6 +195,13 @@ class Mirror:
             root=seen.root,
             member=self._settings.member,
         )
+
+
+def _stream(connection: sqlite3.Connection, start: int, end: int | None = None) -> Iterator[bytes]:
+    """Entries start..end-1 of the copy, by default all from `start` on."""
+    limit = -1 if end is None else end - start
+    rows = connection.execute("SELECT entry FROM entry ORDER BY idx LIMIT ? OFFSET ?", (limit, start))
+    return (entry for (entry,) in rows)
 
 
 def fetch_entries(uplink: Uplink, start: int, end: int) -> list[bytes]:

@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from contracts.errors import TrustError, Unavailable
+from contracts.snapshot import Snapshot
 from contracts.wording import N_
 from coordinator.api import answer_error, routes
 from coordinator.database import Database, migrate
@@ -150,7 +151,8 @@ def open_office(settings: Settings) -> Office:
     """Database, migrated, and log of a home."""
     migrate(settings.database_url)
     database = Database(settings.database_url)
-    return Office(database, Log(database, settings), settings, threading.Condition(), threading.Event())
+    log = Log(database, settings, snapshot=Snapshot(settings.home / "log.snapshot", settings.log_key))
+    return Office(database, log, settings, threading.Condition(), threading.Event())
 
 
 def serve(

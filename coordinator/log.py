@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, islice
 
 from sqlmodel import Session, col, func, insert, select
@@ -33,6 +34,7 @@ from contracts.pins import fingerprint
 from contracts.rules.findings import Finding
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
+from contracts.snapshot import Snapshot
 from contracts.wording import N_
 from coordinator.database import Database
 from coordinator.settings import Settings
@@ -60,8 +62,8 @@ class _Waiting:
 class Log:
     """Entries, what they say, and their checkpoints. `rules` decides what may be appended."""
 
-    def __init__(self, database: Database, settings: Settings, rules: Rules = apply):
-        self._database, self._settings, self._rules = database, settings, rules
+    def __init__(self, database: Database, settings: Settings, rules: Rules = apply, snapshot: Snapshot | None = None):
+        self._database, self._settings, self._rules, self._snapshot = database, settings, rules, snapshot
         self._lock = threading.RLock()  # of the writer, whatever it writes
         self._door = threading.Lock()  # of the queue, held for a moment only
         self._queue: deque[_Waiting] = deque()
@@ -169,15 +171,12 @@ class Log:
         return after
 
     def _catch_up(self, session: Session) -> None:
-        rows = session.exec(
-            select(LogEntry.index, LogEntry.entry)
-            .where(col(LogEntry.index) >= self._state.size)
-            .order_by(col(LogEntry.index))
-            .execution_options(yield_per=1000)
-        )
-        for index, entry in rows:
+        if self._snapshot is not None and self._state.size == 0:
+            state, self._tree = self._snapshot.resume(partial(_stream, session))
+            self._state = state  # after the tree, as in a commit
+        for entry in _stream(session, self._state.size):
             self._tree.extend([leaf_hash(entry)])
-            self._state, _ = self._rules(self._state, entry, index)
+            self._state, _ = self._rules(self._state, entry, self._state.size)
 
     @property
     def key(self) -> NoteKey:
@@ -295,6 +294,14 @@ class Log:
                 .where(col(LogEntry.index) >= start, col(LogEntry.index) < end)
                 .order_by(col(LogEntry.index))
             ).all()
+
+
+def _stream(session: Session, start: int, end: int | None = None) -> Iterable[bytes]:
+    """Entries start..end-1, by default all from `start` on, a thousand in memory at a time."""
+    rows = select(LogEntry.entry).where(col(LogEntry.index) >= start).order_by(col(LogEntry.index))
+    if end is not None:
+        rows = rows.where(col(LogEntry.index) < end)
+    return session.exec(rows.execution_options(yield_per=1000))
 
 
 def _published(session: Session) -> int | None:
