@@ -43,6 +43,20 @@ def test_of_the_signatures_that_implementations_differ_on_only_the_sound_one_hol
     assert held == [3]
 
 
+def test_the_attacks_that_wycheproof_collects_are_refused_and_its_sound_signatures_hold():
+    groups = json.loads((VECTORS / "ed25519" / "wycheproof.json").read_text())["testGroups"]
+    cases = [(bytes.fromhex(group["publicKey"]["pk"]), case) for group in groups for case in group["tests"]]
+    held = {
+        case["tcId"] for public, case in cases if holds(bytes.fromhex(case["msg"]), public, bytes.fromhex(case["sig"]))
+    }
+    assert held == {case["tcId"] for _, case in cases if case["result"] == "valid"}
+    assert len(cases) == 210 and len(held) > 50
+    altered = [
+        case for public, case in cases if holds(bytes.fromhex(case["msg"]) + b"x", public, bytes.fromhex(case["sig"]))
+    ]
+    assert altered == []
+
+
 def test_the_vectors_of_the_authors_of_ed25519_hold_and_altered_ones_do_not():
     """The 128 of them that Go carries."""
     root = Path(run(need("go", "apt-get install golang-go"), "env", "GOROOT").stdout.strip())
