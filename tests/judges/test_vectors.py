@@ -49,8 +49,9 @@ def test_the_attacks_that_wycheproof_collects_are_refused_and_its_sound_signatur
     held = {
         case["tcId"] for public, case in cases if holds(bytes.fromhex(case["msg"]), public, bytes.fromhex(case["sig"]))
     }
-    assert held == {case["tcId"] for _, case in cases if case["result"] == "valid"}
-    assert len(cases) == 210 and len(held) > 50
+    wanted = {word: {case["tcId"] for _, case in cases if case["result"] == word} for word in ("valid", "invalid")}
+    assert wanted["valid"] <= held and not wanted["invalid"] & held
+    assert (len(wanted["valid"]), len(wanted["invalid"])) == (117, 64), "29 others may hold or not, says the set"
     altered = [
         case for public, case in cases if holds(bytes.fromhex(case["msg"]) + b"x", public, bytes.fromhex(case["sig"]))
     ]
