@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import zip_longest
 from statistics import median_low
 
 from auditor.findings import Step
@@ -77,13 +76,27 @@ class Cosignatures:
         return self.step
 
     def _rounds(self, state: TrustState) -> None:
-        """I5: a round may ask for data only after a quorum had seen it opened."""
-        seen, unseen = sorted(self.met), []
+        """I5: data are asked for only once a quorum has seen the round opened, so a checkpoint between its opening and
+        its cut-off has one."""
+        held, met, unseen = sorted(self._notes), sorted(self.met), []
         for run in state.runs_in_order():
-            for record, following in zip_longest(run.rounds, run.rounds[1:]):
-                first = bisect_right(seen, record.open_index)
-                if first == len(seen) or seen[first] > (following.open_index if following else state.size):
+            for record in run.rounds:
+                if record.closed is None or record.closed.outcome != "recorded":
+                    continue
+                span = record.open_index + 1, record.closed.cutoff
+                if _first_within(met, *span) is not None:
+                    continue
+                size = _first_within(held, *span)
+                if size is None:
                     unseen.append(record.open_index)
+                    continue
+                self.step.add(
+                    "QUORUM",
+                    N_("entry {index}: round {round} asked for data before a quorum had seen it opened"),
+                    self._notes[size][0][0],
+                    index=record.open_index,
+                    round=record.opened.round,
+                )
         if unseen:
             self.step.skip(
                 N_(
@@ -92,6 +105,11 @@ class Cosignatures:
                 n=len(unseen),
                 index=unseen[0],
             )
+
+
+def _first_within(sizes: list[int], first: int, last: int) -> int | None:
+    at = bisect_left(sizes, first)
+    return sizes[at] if at < len(sizes) and sizes[at] <= last else None
 
 
 def _was_ended(state: TrustState, vkey: str) -> bool:

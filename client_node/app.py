@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from client_node import consents, keys, measured, receipts
+from client_node import consents, keys, measured, receipts, refusals
 from client_node.budget import Budget
 from client_node.exchange import Question, read_question
 from client_node.flower_app import NodeSide
@@ -22,8 +22,8 @@ from client_node.settings import Settings, read_home
 from client_node.uplink import WAIT_S, Uplink
 from contracts.envelope import key_id, to_base64
 from contracts.errors import Refused, TrustError, Unavailable
-from contracts.fields import new_id, time_text
-from contracts.statements import PrivacyCheck, Refusal
+from contracts.fields import time_text
+from contracts.statements import PrivacyCheck
 from engine.bundle import bundle_digest
 from engine.rounds import TRAIN
 from privacy.curves import rho_cap
@@ -104,6 +104,7 @@ class Node:
         self._replace_witness()
         fetch_needed(self._settings, self._uplink, self._mirror.state)
         self._tell_check()
+        refusals.send_kept(self._settings, self._mirror, self._uplink)
         self._keep_receipts()
 
     def _keep_receipts(self) -> None:
@@ -206,17 +207,8 @@ class Node:
 
     def _refuse(self, question: Question, reason: str) -> None:
         """Say no on the log: to this round if the node was restarted in it, else to the whole run."""
-        said = Refusal(
-            record_id=new_id(),
-            issued_at=time_text(datetime.now(UTC)),
-            member=self._settings.member,
-            order=question.run,
-            reason=reason,
-            open=question.open if reason == "restarted" else None,
-            seen=self._mirror.seen(),
-            ledger=self._budget.head(),
-        )  # type: ignore[arg-type]
-        consents.send(self._settings, self._mirror, self._uplink, said)
+        opened = question.open if reason == "restarted" else None
+        refusals.say(self._settings, self._mirror, self._uplink, order=question.run, reason=reason, open=opened)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from client_node import data_cli
+from client_node import data_cli, refusals
 from client_node.consent_cli import consent, sign
 from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal
 from client_node.key_cli import keys, sign_sheet
@@ -212,7 +212,7 @@ def run(
 def _serve_witness(mirror: Any, address: str) -> Any:
     from client_node.witness_server import listen, make_app, serve
 
-    stop = serve(make_app(mirror.witness, mirror.log, lambda: mirror.tree), listen(address))
+    stop = serve(make_app(lambda: mirror.witness, mirror.log, lambda: mirror.tree), listen(address))
     terminal.ok(N_("witness at http://{address}: add-checkpoint, and its newest checkpoint"), address=address)
     return stop
 
@@ -253,23 +253,34 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "released": released,
         "bytes_left": sum(row[2] for row in budget.gone()),
         "refused": [dict(zip(("at", "code", "reason", "what"), row, strict=True)) for row in budget.refused()],
+        "refusals_not_on_the_log": [said.model_dump() for said in refusals.kept(settings)],
     }
     if as_json:
         terminal.json(seen)
-        return OK
+    else:
+        _say_status(seen, checked and checked[1])
+    return OK
+
+
+def _say_status(seen: dict[str, Any], checked: Any) -> None:
     terminal.say(N_("member {member}, log copy of {log_size} entries, {bytes_left} bytes left this machine"), **seen)
-    for promise in promises:
-        for sentence in promise.sentences(_):
-            print(" ", sentence)
-    if checked and checked[1].faults:
-        terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=checked[0])
+    for sentence in (sentence for promise in seen["promises"] for sentence in promise):
+        print(" ", sentence)
+    if checked and checked.faults:
+        terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=seen["privacy_check"]["index"])
     elif checked:
-        _say_measured(checked[1])
+        _say_measured(checked)
     for one in seen["refused"][-5:]:
         terminal.say(N_("refused {at}: {what} ({code} {reason})"), **one)
-    for one in released:
+    for one in seen["refusals_not_on_the_log"]:
+        terminal.bad(
+            N_(
+                "since {since} the coordinator has not put this refusal on the log: {reason}, run {order}; tell an auditor"
+            ),
+            **one,
+        )
+    for one in seen["released"]:
         terminal.say(N_("released: {task} after {rounds} rounds, {model}"), **one)
-    return OK
 
 
 @app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))

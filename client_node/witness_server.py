@@ -23,8 +23,9 @@ from contracts.wording import N_
 BODY_LIMIT = 64 * 1024
 
 
-def make_app(witness: Witness, log: NoteKey, own: Callable[[], Tree]) -> Starlette:
-    """`POST /add-checkpoint` and `GET /<sha256 of the origin>/checkpoint`; `own` gives this node's tree as it is now."""
+def make_app(witness: Callable[[], Witness], log: NoteKey, own: Callable[[], Tree]) -> Starlette:
+    """`POST /add-checkpoint` and `GET /<sha256 of the origin>/checkpoint`; `witness` (its key may change) and `own`, this
+    node's tree, are asked for at each request."""
 
     async def add(request: Request) -> Response:
         body = b""
@@ -32,10 +33,10 @@ def make_app(witness: Witness, log: NoteKey, own: Callable[[], Tree]) -> Starlet
             body += part
             if len(body) > BODY_LIMIT:
                 return PlainTextResponse("too large\n", 413)
-        return await run_in_threadpool(_answer, witness, log, own(), body)
+        return await run_in_threadpool(_answer, witness(), log, own(), body)
 
     def latest(request: Request) -> Response:
-        note = witness.latest() if request.path_params["log"] == log_name(log) else None
+        note = witness().latest() if request.path_params["log"] == log_name(log) else None
         return PlainTextResponse(note.text()) if note else PlainTextResponse("no such log\n", 404)
 
     routes = [Route("/add-checkpoint", add, methods=["POST"]), Route("/{log}/checkpoint", latest)]

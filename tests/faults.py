@@ -360,6 +360,12 @@ def _same_cosigner_twice(mirror: Mirror, folder: Path, pins: dict[str, Any]) -> 
     put(folder / "checkpoint", mirror.note(cosigned_by=(0, 0)).text().encode())
 
 
+def _asked_unseen(mirror: Mirror, folder: Path, pins: dict[str, Any]) -> None:
+    """The checkpoint on which the first round relied, as one witness saw it."""
+    first = next(n for n, entry in enumerate(mirror.entries) if b":round-open:" in open_entry(entry).payload) + 1
+    put(folder / "checkpoints" / str(first), mirror.note(first, cosigned_by=(0,)).text().encode())
+
+
 def _two_roots(mirror: Mirror, folder: Path, pins: dict[str, Any]) -> None:
     size = len(mirror.entries)
     other: Note = sign_checkpoint(Checkpoint(mirror.origin, size, bytes(32)), mirror.keys["log"])
@@ -382,6 +388,7 @@ FAULTS = [
     Fault(0, "GENESIS", "I6", "the log begins with another entry", folder=_foreign_genesis),
     Fault(4, "QUORUM", "I5", "one of three witnesses has cosigned", folder=_one_cosignature),
     Fault(4, "QUORUM", "I5", "one witness has cosigned twice", folder=_same_cosigner_twice),
+    Fault(4, "QUORUM", "I5", "a round asks before a quorum has seen it", folder=_asked_unseen),
     Fault(6, "BAD_SIGNATURE", "I2", "a signature is altered", _bad_signature),
     Fault(7, "UNKNOWN_KEY", "I2", "signed by a stranger", _unknown_key),
     Fault(7, "REVOKED_KEY", "I2", "a retired key is used", lambda e: _ended_key(e, "retired")),

@@ -41,7 +41,7 @@ class World:
         self.witness = Witness(
             self.settings.home, self.settings.witness_key, name=f"{ORIGIN}/witness/a", log=self.trust.log
         )
-        self.client = TestClient(make_app(self.witness, self.trust.log, lambda: self.own))
+        self.client = TestClient(make_app(lambda: self.witness, self.trust.log, lambda: self.own))
 
     def note(self, tree, size, key=None, origin=ORIGIN):
         return sign_checkpoint(Checkpoint(origin, size, tree.root(size)), key or self.trust.log_key)
@@ -156,8 +156,11 @@ def test_a_memory_restored_from_an_old_copy_signs_no_second_view(world):
     note = world.note(world.true, 12)
     world.witness.compare(Note(note.checkpoint, (*note.signatures, parse_line(line))))
     assert not world.witness.has_memory() and world.add(note, 6).status_code == 503
-    begin_memory(world.settings.home, Ed25519PrivateKey.generate())
+    successor = Ed25519PrivateKey.generate()
+    begin_memory(world.settings.home, successor)
     assert not world.witness.has_memory(), "the memory of a successor is not its predecessor's"
+    world.witness = Witness(world.settings.home, successor, name=world.witness.name, log=world.trust.log)
+    assert world.add(note, 0).status_code == 200, "a server that runs answers with the key that its node has now"
 
 
 def test_pull_mode_signs_the_newest_and_nothing_older(world):
@@ -171,7 +174,7 @@ def test_pull_mode_signs_the_newest_and_nothing_older(world):
 
 def test_the_witness_is_served_over_http(world):
     listener = listen("127.0.0.1:0")
-    stop = serve(make_app(world.witness, world.trust.log, lambda: world.own), listener)
+    stop = serve(make_app(lambda: world.witness, world.trust.log, lambda: world.own), listener)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     note = world.note(world.true, 6)
     body = format_submission(0, [], note).encode()
