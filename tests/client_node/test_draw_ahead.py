@@ -52,12 +52,13 @@ def test_whoever_has_withdrawn_or_refused_draws_nothing(trust):
     assert [len(awaited(trust.state, firm.member, LIMITS, NOW)) for firm in trust.firms] == [0, 0, 1]
 
 
-def test_the_node_draws_for_the_first_round_when_it_learns_of_the_order(trust, drawn, monkeypatch):
+def test_the_node_draws_for_the_first_round_when_it_learns_of_the_order(trust, drawn, monkeypatch, tmp_path):
     node = object.__new__(app.Node)
     node._mirror = SimpleNamespace(
         state=trust.state, follow=lambda *words: None, witness=SimpleNamespace(has_memory=lambda: True)
     )
-    node._settings, node._limits, node._check = SimpleNamespace(member=trust.firms[0].member), LIMITS, None
+    node._settings = SimpleNamespace(member=trust.firms[0].member, home=tmp_path)
+    node._limits, node._check = LIMITS, None
     node._uplink, node._side, node._receipted = None, side_of(trust), trust.state.size
     monkeypatch.setattr(app.consents, "is_withdrawn", lambda settings: False)
     monkeypatch.setattr(app, "fetch_needed", lambda *words: None)
