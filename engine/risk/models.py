@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,8 +59,7 @@ def name_of(model: Scorer) -> str:
 def log_odds(model: Scorer, rows: Rows) -> np.ndarray:
     """`(rows,)` what the reasons of a score add up to: log-odds, or the probability itself from least squares."""
     if isinstance(model, Forest):
-        found: np.ndarray = _booster(model.text).predict(rows.columns, raw_score=True) if len(rows.x) else np.zeros(0)
-        return found
+        return _predict(model, rows, raw_score=True) if len(rows.x) else np.zeros(0)
     values = np.array(model.values)
     if isinstance(model.shape, Trees):
         return score(model.shape, values, rows.columns, rows.cuts)
@@ -82,8 +82,7 @@ def by_column(model: Scorer, rows: Rows, schema: TableSchema) -> np.ndarray:
         width = rows.columns.shape[1]
         if not len(rows.x):
             return np.zeros((0, width))
-        shared: np.ndarray = _booster(model.text).predict(rows.columns, pred_contrib=True)[:, :width]
-        return shared
+        return _predict(model, rows, pred_contrib=True)[:, :width]
     if isinstance(model.shape, Trees):
         return contributions(model.shape, np.array(model.values), rows.columns, rows.cuts)
     names = [c.name for c in schema.of_kind("number")]
@@ -103,6 +102,12 @@ def logistic(values: Sequence[float]) -> nn.Module:
 def cross_entropy(logit: Tensor, y: Tensor) -> Tensor:
     """Loss of each row of a logistic."""
     return functional.binary_cross_entropy_with_logits(logit[:, 0], y, reduction="none")
+
+
+def _predict(model: Forest, rows: Rows, **how: bool) -> np.ndarray:
+    """On all cores: rows do not meet each other, and a node keeps to one core only what it trains."""
+    told: np.ndarray = _booster(model.text).predict(rows.columns, num_threads=os.cpu_count(), **how)
+    return told
 
 
 @lru_cache(maxsize=4)
