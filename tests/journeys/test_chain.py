@@ -9,10 +9,13 @@ import pytest
 
 from auditor.evidence import Folder
 from auditor.verify import verify
+from contracts.envelope import digest
 from contracts.pins import Pins
+from contracts.release_file import ReleaseFile
 from demo.cluster import Cluster, StepFailed
 from demo.world import write
 
+ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 6
 RUN_CAP = 24_355_970  # nano-rho of epsilon 1 at delta 1e-6
 pytestmark = pytest.mark.timeout(600)  # the first story also pays for starting everything
@@ -277,6 +280,31 @@ def test_one_fingerprint_stands_on_the_agreement_in_the_pins_and_before_the_audi
         "served page": served.text,
     }
     assert {name for name, text in printed.items() if print_of_pins not in text} == set()
+
+
+def test_a_node_compares_its_code_with_what_office_and_auditor_signed(cluster, tmp_path):
+    verdict(cluster, "code")  # which admits the auditor, if nobody did yet
+    packages = ("auditor", "client_node", "contracts", "coordinator", "engine", "privacy")
+    paths = sorted(path for name in packages for path in (ROOT / name).rglob("*.py"))
+    files = {path.relative_to(ROOT).as_posix(): digest(path.read_bytes()) for path in paths}
+
+    def check(name, listed, *signers):
+        file = tmp_path / f"{name}.release"
+        file.write_text(ReleaseFile("0.1.0", ("w.whl", digest(b"")), listed).text())
+        for package, *words in signers:
+            cluster.command(package, "sign-code", file, *words)
+        told = cluster.json("client_node", "check", "--release", file, home=cluster.homes[0], ok=(0, 1))
+        return next(one for one in told if one["check"] == "code")
+
+    office = ("coordinator", "--home", cluster.home("chamber"))
+    identity, pins = cluster.folder / "auditor" / "identity.key", cluster.folder / "pins.json"
+    assert "nobody" in check("unsigned", files)["error"]
+    signed = check("signed", files, office, ("auditor", "--identity", identity, "--pins", pins))
+    assert signed["ok"] and all(
+        words in signed["detail"] for words in (f"all {len(files)} files", "/office", "/auditor/")
+    )
+    other = check("other", files | {"client_node/guard.py": digest(b"weaker limits")}, office)
+    assert not other["ok"] and other["why"] == "client_node/guard.py"
 
 
 def test_an_order_over_the_agreed_budget_is_refused(cluster):
