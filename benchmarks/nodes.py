@@ -47,7 +47,7 @@ def chamber(
             data = folder / f"data-{number}"
             data.mkdir()
             table.select([column.name for column in schema.columns]).write_csv(data / schema.file)
-            cluster.run_node(cluster.join(number, name, data))
+            cluster.run_node(cluster.join(number, name, data, epsilon_run=epsilon))
         yield cluster
 
 

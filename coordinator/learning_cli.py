@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from contracts.errors import Refused
+from contracts.fields import moment, time_text
 from contracts.terminal import FOUND, OK
 from contracts.wording import N_
 from coordinator.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
@@ -18,6 +19,7 @@ learning = typer.Typer(rich_markup_mode=None)
 schedule = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Order runs by calendar."))
 learning.add_typer(schedule, name="schedule")
 
+SILENT_S = 10.0
 SpendAnyway = Annotated[
     bool, typer.Option("--spend-anyway", help=_("also where public data show that spending gains nothing"))
 ]
@@ -63,6 +65,7 @@ def order(
         return OK
     if not spend_anyway:
         ordering.must_pay(made)
+    ordering.must_reach(office.log.state(), made, datetime.now(UTC))
     if not yes and not typer.confirm(_(N_("Sign and log this order?"))):
         return OK
     run = ordering.sign(office, made, datetime.now(UTC))
@@ -71,6 +74,8 @@ def order(
 
 
 def _say_order(office: Any, made: Any) -> None:
+    from coordinator.ordering import affordable
+
     terminal.say(
         N_(
             "Order: task {task} by {family}, {rounds} rounds, at least {least} members, epsilon {epsilon} a member (delta 1e-6), unit {unit}"
@@ -82,6 +87,9 @@ def _say_order(office: Any, made: Any) -> None:
         epsilon=made.epsilon,
         unit=made.schema.unit,
     )
+    each = affordable(office.log.state(), made, datetime.now(UTC))
+    able = sum(one >= made.rho_nano for one in each)
+    terminal.say(N_("Members: {able} of {members} that consent allow so much"), able=able, members=len(each))
     _say_judging(office, made)
     _say_worth(made)
 
@@ -156,9 +164,12 @@ def _say_gate(gate: Any) -> None:
 
 def _follow(office: Any, run: str) -> int:
     """Print rounds as they close, until the model is released."""
-    shown = 0
+    shown, began, waited = 0, time.monotonic(), False
     while True:
         record = office.log.state().runs[run]
+        if not record.rounds and not waited and time.monotonic() > began + SILENT_S:
+            waited = True
+            _say_waiting(office, record)
         ended = [(r.closed, len(r.opened.members)) for r in record.rounds if r.closed]
         for one, asked in ended[shown:]:
             terminal.say(
@@ -178,13 +189,32 @@ def _follow(office: Any, run: str) -> int:
         if record.release:
             terminal.ok(N_("model released: {model}"), model=record.release.model)
             return OK
-        if record.is_complete() and not any(one.outcome == "recorded" for one, _asked in ended):
+        over = record.is_complete() or (
+            not record.open_round() and datetime.now(UTC) >= moment(record.order.expires_at)
+        )
+        if over and not any(one.outcome == "recorded" for one, _asked in ended):
             raise Refused(
                 N_("no round of this run was recorded"),
                 do=N_("coordinator status shows who is missing"),
                 code="NO_ROUND",
             )
         time.sleep(0.2)
+
+
+def _say_waiting(office: Any, record: Any) -> None:
+    """Whom the first round waits for."""
+    from contracts.rules.budgets import consenting_members
+    from coordinator.runs import online
+
+    asked = {member for member, _ in consenting_members(office.log.state(), record, time_text(datetime.now(UTC)))}
+    terminal.note(
+        N_(
+            "waiting: of {members} members that may be asked {here} are online; {least} are needed (Ctrl-C leaves the order)"
+        ),
+        members=len(asked),
+        here=len(asked & online(office.database)),
+        least=record.order.min_members,
+    )
 
 
 @learning.command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from contracts.errors import Refused
@@ -149,17 +150,31 @@ def affordable(state: TrustState, made: Draft, now: datetime) -> list[int]:
     return left
 
 
+def must_reach(state: TrustState, made: Draft, now: datetime) -> None:
+    """Raise Refused (OVER_BUDGET, TOO_FEW) where fewer members than the order needs consent to so much: it would wait
+    for them in vain."""
+    each = _enough(state, made, now)
+    able, most = sum(one >= made.rho_nano for one in each), sorted(each)[-made.min_members]
+    if able < made.min_members:
+        raise Refused(
+            N_(
+                "the run is not ordered: {able} of {members} consenting members allow epsilon {epsilon}, {least} are needed"
+            ),
+            why=N_("what is left within their consents this year allows {least} of them {most}"),
+            do=N_("order so much, or ask members to renew their consents: client-node consent renew"),
+            code="OVER_BUDGET",
+            able=able,
+            members=len(each),
+            epsilon=made.epsilon,
+            least=made.min_members,
+            most=_in_words(most),
+        )
+
+
 def within_budgets(state: TrustState, made: Draft, now: datetime) -> Draft:
     """The order, or a smaller one that every member's budget holds; Refused (OVER_BUDGET, TOO_FEW) says why not."""
-    each = affordable(state, made, now)
-    members, left = len(each), min(each, default=0)
-    if members < made.min_members:
-        raise Refused(
-            N_("the run is not ordered: {members} members consent, {least} are needed"),
-            code="TOO_FEW",
-            members=members,
-            least=made.min_members,
-        )
+    each = _enough(state, made, now)
+    left = min(each)
     if left >= made.rho_nano:
         return made
     if LEAST_SHARE * left < made.rho_nano:
@@ -168,7 +183,25 @@ def within_budgets(state: TrustState, made: Draft, now: datetime) -> Draft:
             do=N_("wait for the next year, or order less"),
             code="OVER_BUDGET",
             short=sum(LEAST_SHARE * one < made.rho_nano for one in each),
-            members=members,
+            members=len(each),
         )
     gate = made.gate and made.gate.model_copy(update={"rho_nano": left})
-    return replace(made, rho_nano=left, epsilon=f"{epsilon(left, DELTA):.3f}", gate=gate)
+    return replace(made, rho_nano=left, epsilon=_in_words(left), gate=gate)
+
+
+def _enough(state: TrustState, made: Draft, now: datetime) -> list[int]:
+    each = affordable(state, made, now)
+    if len(each) < made.min_members:
+        raise Refused(
+            N_("the run is not ordered: {members} members consent, {least} are needed"),
+            code="TOO_FEW",
+            members=len(each),
+            least=made.min_members,
+        )
+    return each
+
+
+def _in_words(rho_nano: int) -> str:
+    """Epsilon at delta, to three places and never above."""
+    near = Decimal(epsilon(rho_nano, DELTA)).quantize(Decimal("0.001"))
+    return str(near if rho_cap(str(near), DELTA) <= rho_nano else near - Decimal("0.001"))

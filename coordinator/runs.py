@@ -126,10 +126,8 @@ class RunJournal:
         return None
 
     def _ready(self, state: TrustState) -> tuple[tuple[str, int], ...]:
-        with self._database.read() as session:
-            online = set(session.exec(select(LastSeen.member).where(LastSeen.at > time.time() - ONLINE_S)))
-        consenting = consenting_members(state, state.runs[self._run], time_text(_now()))
-        return tuple(pair for pair in consenting if pair[0] in online)
+        consenting, here = consenting_members(state, state.runs[self._run], time_text(_now())), online(self._database)
+        return tuple(pair for pair in consenting if pair[0] in here)
 
     def _gathered(self, run: RunRecord) -> bool:
         """Everyone who consents is online; or enough are, and the others had a few seconds to appear."""
@@ -288,6 +286,12 @@ def _lines(used: list[Reply]) -> list[Contribution]:
     """What the combined members signed."""
     said = [parse(open_entry(reply.line).payload) for reply in used]
     return [line for line in said if isinstance(line, Contribution)]
+
+
+def online(database: Database) -> set[str]:
+    """Members whose nodes asked for work just now."""
+    with database.read() as session:
+        return set(session.exec(select(LastSeen.member).where(LastSeen.at > time.time() - ONLINE_S)))
 
 
 def malformed_replies(database: Database) -> dict[str, list[tuple[int, str, str]]]:

@@ -134,13 +134,17 @@ class Cluster:
         self.start("coordinator", "coordinator", "serve", "--port", self.port, home="chamber")
         self.wait_for_port()
 
-    def join(self, number: int, name: str, data: Path) -> str:
-        """Invite, init, join and consent; the node's home name. Its process is not started yet."""
+    def join(self, number: int, name: str, data: Path, *, epsilon_run: str = "1") -> str:
+        """Invite, init, join and consent, with the member's own cap of a run; the node's home name. Its process is not
+        started yet."""
         home, invite = f"node-{number:02d}", self.folder / f"{number:02d}.invite"
         self.command(
             "coordinator", "invite", name, "--code", company_code(number), "--out", invite, "--approve", home="chamber"
         )
         self.command("client_node", "init", "--data", data, home=home)
+        limits = self.home(home) / "config.toml"
+        text = limits.read_text(encoding="utf-8").replace('run_max = "1"', f'run_max = "{epsilon_run}"')
+        limits.write_text(text, encoding="utf-8")
         self.command("client_node", "join", invite, "--yes", home=home)
         return home
 

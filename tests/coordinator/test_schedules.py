@@ -12,7 +12,7 @@ from contracts.errors import Refused
 from coordinator import ordering, schedules
 from coordinator.app import open_office
 from coordinator.learning_cli import learning
-from coordinator.ordering import Draft, within_budgets
+from coordinator.ordering import Draft, must_reach, within_budgets
 from coordinator.settings import read_home
 from engine.evidence import Evidence
 from privacy.curves import rho_cap
@@ -104,13 +104,25 @@ def useless(monkeypatch):
     monkeypatch.setattr(ordering, "evidence", lambda task: (known,))
 
 
-def test_yes_alone_does_not_order_what_gained_nothing_on_public_data(office, useless):
+def test_an_order_that_too_few_consents_hold_is_refused_and_says_what_they_hold(trust):
+    asked = replace(risk_order(trust), rho_nano=2 * FULL, epsilon="1.45")
+    with pytest.raises(Refused, match="0 of 4 consenting members") as refused:
+        must_reach(trust.state, asked, time(trust))
+    most = refused.value.values["most"]
+    must_reach(trust.state, replace(asked, rho_nano=rho_cap(most, "1e-6"), epsilon=most), time(trust))
+    with pytest.raises(Refused, match="4 members consent, 5 are needed"):
+        must_reach(trust.state, replace(asked, min_members=5), time(trust))
+
+
+def test_yes_alone_does_not_order_what_gained_nothing_on_public_data(office, useless, monkeypatch):
     def order(*words):
         return CliRunner().invoke(learning, ["order", "demand", *words, "--home", str(office.settings.home)])
 
+    assert order("--yes", "--spend-anyway").exception.code == "TOO_FEW"
     refused = order("--yes").exception
     assert isinstance(refused, Refused) and refused.code == "NOT_WORTH" and not office.log.state().runs
     assert order("--dry-run").exit_code == 0 and not office.log.state().runs
+    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
     assert order("--yes", "--spend-anyway").exit_code == 0 and len(office.log.state().runs) == 1
 
 
