@@ -7,14 +7,13 @@ import time
 from array import array
 from collections.abc import Callable, Iterable
 
-from flwr.app import Error, Message, RecordDict
-from flwr.serverapp import Grid
+from flwr.app import Error, Message
 from sqlmodel import col, select
 
 from contracts.artefact import read_artefact
 from coordinator.database import Database
 from coordinator.tables import TaskMessage
-from engine.rounds import TRAIN, asked, contribution, metadata, pack, step_reply
+from engine.rounds import TRAIN, OrderedGrid, asked, contribution, metadata, pack, step_reply
 
 _POLL_S = 0.02
 
@@ -28,7 +27,7 @@ class Stopped(Exception):
     """The coordinator ends: what was waited for is waited for again at the next start."""
 
 
-class TrustGrid(Grid):
+class TrustGrid(OrderedGrid):
     """Carries the messages of one run between the strategy and the members' queues.
 
     `members` lists who may be asked now; `stopped` ends a wait early when the coordinator shuts down.
@@ -39,22 +38,6 @@ class TrustGrid(Grid):
         self, database: Database, members: Callable[[], Iterable[str]], stopped: Callable[[], bool] = lambda: False
     ):
         self._database, self._members, self._stopped = database, members, stopped
-
-    def set_run(self, run: object) -> None:
-        """Nothing to set: every message names its run."""
-
-    @property
-    def run(self) -> object:
-        """There is no Flower run here."""
-        return None
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """See Grid."""
-        return Message(
-            content, metadata=metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type)
-        )
 
     def get_node_ids(self) -> Iterable[int]:
         """Members with live consent, not whoever is online."""

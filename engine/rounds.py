@@ -148,12 +148,8 @@ def metadata(node_id: int, *, group: str, ttl: float, message_type: str = "train
     )
 
 
-class LocalGrid(Grid):
-    """Runs the apps of all members in this process, in a fixed order: tests, what-if runs, benchmarks."""
-
-    def __init__(self, apps: dict[int, Callable[[Message, Context], Message]]):
-        self._apps = apps
-        self._replies: dict[str, Message] = {}
+class OrderedGrid(Grid):
+    """A grid whose every message names its run by the order: Flower's own run is never set."""
 
     def set_run(self, run: object) -> None:
         """Nothing to set: the order names the run."""
@@ -170,6 +166,14 @@ class LocalGrid(Grid):
         return Message(
             content, metadata=metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type)
         )
+
+
+class LocalGrid(OrderedGrid):
+    """Runs the apps of all members in this process, in a fixed order: tests, what-if runs, benchmarks."""
+
+    def __init__(self, apps: dict[int, Callable[[Message, Context], Message]]):
+        self._apps = apps
+        self._replies: dict[str, Message] = {}
 
     def get_node_ids(self) -> Iterable[int]:
         """Every member."""
