@@ -157,9 +157,9 @@ def verify_receipt(file: Path, pins: PinsFile = None, as_json: Json = False, lan
     else:
         for said in told.sentences:
             print(terminal.marks.ok, said.text(terminal.translate))
-        if told.promise:
-            print(_("What the run behind it cost this member:"))
-            print("", *told.promise.sentences(_), sep="\n  ")
+        if told.promises:
+            print(_(told.about))
+            print(*("  " + sentence for one in told.promises for sentence in one.sentences(_)), sep="\n")
         for said in told.not_checked:
             terminal.note(said.what, **said.values)
     if told.fault:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.merkle import leaf_hash
 from contracts.off_log import Contribution
 from contracts.pins import Pins
-from contracts.promise import Promise, of_run
+from contracts.promise import Limit, Promise, of_receipt, of_run
 from contracts.receipts import Logged, Served, check_logged, check_note, check_served, read_logged, read_served
 from contracts.wording import N_
 
@@ -26,12 +26,16 @@ FOLDER = "receipts/"
 
 @dataclass(slots=True)
 class Told:
-    """What a receipt proves, in sentences and as fields; the fault if it proves nothing."""
+    """What a receipt proves, in sentences and as fields; the fault if it proves nothing.
+
+    `about` says what the `promises` are about.
+    """
 
     sentences: list[Sentence] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
     not_checked: list[Sentence] = field(default_factory=list)
-    promise: Promise | None = None
+    about: str = ""
+    promises: Sequence[Promise | Limit] = ()
     fault: TrustError | None = None
 
 
@@ -88,9 +92,36 @@ def _logged(receipt: Logged, pins: Pins, told: Told) -> None:
                 {"payload": said.payload, "member": _short(said.member), "round": said.round},
             )
         )
+    _cost(receipt, told)
     told.not_checked.append(
         Sentence(N_("whether its signers' keys were admitted: a log shows that (auditor verify)"), {})
     )
+
+
+def _cost(receipt: Logged, told: Told) -> None:
+    promises = of_receipt(receipt, curve)
+    if promises is None:
+        told.not_checked.append(
+            Sentence(
+                N_(
+                    "what it costs, since it was written without its agreement and order: a log shows that (auditor budget)"
+                ),
+                {},
+            )
+        )
+        return
+    about = N_("What this round cost this member:") if receipt.line else N_("What this consent allows at most:")
+    _promise(told, about, promises)
+    if receipt.line:
+        told.not_checked.append(
+            Sentence(N_("what else the year has cost this member: a log shows that (auditor budget)"), {})
+        )
+
+
+def _promise(told: Told, about: str, promises: Sequence[Promise | Limit]) -> None:
+    told.about, told.promises = about, promises
+    if promises:
+        told.fields["promise"] = [sentence for one in promises for sentence in one.sentences()]
 
 
 def _served(receipt: Served, pins: Pins, told: Told) -> None:
@@ -129,8 +160,8 @@ def _served(receipt: Served, pins: Pins, told: Told) -> None:
         ),
     ]
     if standing.order:
-        told.promise = of_run(said.member, standing.order, standing.agreement.terms, standing.rounds, curve)
-        told.fields["promise"] = told.promise.sentences()
+        cost = of_run(said.member, standing.order, standing.agreement.terms, standing.rounds, curve)
+        _promise(told, N_("What the run behind it cost this member:"), [cost])
     told.not_checked.append(
         Sentence(N_("whether every rule was kept on the way: a log shows that (auditor verify)"), {})
     )
@@ -183,4 +214,4 @@ class Receipts:
 
 
 def _places(receipt: Logged | Served) -> tuple[Any, ...]:
-    return receipt.chain if isinstance(receipt, Served) else (receipt.entry,)
+    return receipt.chain if isinstance(receipt, Served) else (receipt.entry, *receipt.beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from shutil import copy
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from client_node.console import HOME, Home, Json, Lang, _, follow, local, terminal, uplink_of
-from contracts.errors import Unavailable
+from contracts.errors import TrustError, Unavailable
 from contracts.terminal import OK
 from contracts.wording import N_
 
@@ -18,8 +19,8 @@ proofs = typer.Typer(rich_markup_mode=None)
 
 @proofs.command(
     help=_(
-        "List this member's receipts: consents, rounds and releases, each a file that proves itself. The running node "
-        "writes them; what is missing is written now.\n\nExample: client-node receipts --out ./for-the-auditor"
+        "List this member's receipts: consents, rounds and releases, each a file that proves itself, with what it allows "
+        "or cost. The running node writes them; what is missing is written now.\n\nExample: client-node receipts --out ./for-the-auditor"
     )
 )
 def receipts(
@@ -42,13 +43,34 @@ def receipts(
     if out:
         out.mkdir(parents=True, exist_ok=True)
         held = [Path(copy(path, out)) for path in held]
+    promised = [(path, _promised(path)) for path in sorted(held, key=_place)]
     if as_json:
-        terminal.json([str(path) for path in held])
+        terminal.json([{"file": str(path), "promise": told} for path, told in promised])
         return OK
-    for path in held:
-        print(f"  {path}")
+    for told, alike in groupby(promised, key=lambda one: one[1]):
+        print(*(f"  {path}" for path, _told in alike), *(f"      {sentence}" for sentence in told), sep="\n")
     terminal.say(N_("{n} receipts; anyone with pins checks one with: auditor verify-receipt FILE"), n=len(held))
     return OK
+
+
+def _place(path: Path) -> tuple[str, int, str]:
+    kind, _dash, index = path.stem.rpartition("-")
+    return kind, len(index), index
+
+
+def _promised(path: Path) -> list[str]:
+    """What a receipt allows or cost, in sentences; where to read it if the receipt does not show that."""
+    from contracts.promise import of_receipt
+    from contracts.receipts import read_logged
+    from privacy.curves import epsilon
+
+    try:
+        promises = of_receipt(read_logged(path.read_text(encoding="utf-8")), epsilon)
+    except TrustError:
+        return [_("this file is damaged; delete it, and it will be written anew")]
+    if promises is None:
+        return [_("written without its agreement and order; what it costs says: client-node status")]
+    return [sentence for one in promises for sentence in one.sentences(_)]
 
 
 @proofs.command(

@@ -17,7 +17,7 @@ from contracts.envelope import from_base64, open_entry, seal, strict_json, to_ba
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.off_log import Contribution, Receipt
 from contracts.receipts import Logged, Place, Served, Shown, places, salted_lines
-from contracts.statements import Release, Round, RoundOpen
+from contracts.statements import Consent, Release, Round, RoundOpen
 from contracts.wording import N_
 
 log_event = structlog.get_logger()
@@ -76,17 +76,29 @@ def _write(settings: Settings, mirror: Mirror, uplink: Uplink, note: Note, *, si
         for name, index in _own(settings, held, since)
         if not (path := folder_of(settings) / f"{name}-{index}.tlog-proof").exists()
     }
+    beside = {index: [at for at in _beside(mirror, held[index]) if at < index] for index in missing}
+    shown = {place.index: place for place in places(held, {*missing, *(at for some in beside.values() for at in some)})}
     written = []
-    for entry in places(held, missing):
-        path = missing[entry.index]
+    for index, path in missing.items():
         try:
-            line = _line(settings, uplink, entry.data) if path.name.startswith("round") else None
+            line = _line(settings, uplink, held[index]) if path.name.startswith("round") else None
         except Unavailable as error:
             log_event.warning("receipt left for later", receipt=path.name, what=str(error))
             continue
-        path.write_text(Logged(entry, note, line).text(), encoding="utf-8")
+        receipt = Logged(shown[index], note, line, tuple(shown[at] for at in beside[index]))
+        path.write_text(receipt.text(), encoding="utf-8")
         written.append(path)
     return written
+
+
+def _beside(mirror: Mirror, entry: bytes) -> list[int]:
+    """Indices of the entries that say what a consent allows or a round cost."""
+    said = parse(open_entry(entry).payload)
+    run = mirror.state.runs.get(said.order) if isinstance(said, Round) else None
+    agreement = run.order.agreement if run else said.agreement if isinstance(said, Consent) else ""
+    agreed = mirror.state.agreements.get(agreement)
+    found = [agreed.index] if agreed else []
+    return [*found, run.index, said.open] if run and isinstance(said, Round) else found
 
 
 def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple[str, int]]:

@@ -7,12 +7,17 @@ words are here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
+from typing import Literal
 
 from contracts.agreement import Terms
+from contracts.closed_list import parse
+from contracts.envelope import digest, open_entry
+from contracts.off_log import Contribution
+from contracts.receipts import Logged
 from contracts.rules.state import Account, TrustState
-from contracts.statements import Round, RoundOpen, RunOrder
+from contracts.statements import AgreementPublished, Consent, Predicate, Round, RoundOpen, RunOrder, Scope
 from contracts.wording import N_
 from privacy.spend import charged_to, insider_recognition, seen_by_sum
 
@@ -25,11 +30,39 @@ _UNITS = {
     "member": N_("member"),
 }
 MOST = N_("Of the member that was charged most:")
+_EVERYBODY = {
+    "year": N_(
+        "If everybody else conspires: epsilon {epsilon:.2f} at delta {delta}, for adding or removing one {unit} of "
+        "{dataset} ({partition}), over {period}."
+    ),
+    "run": N_(
+        "If everybody else conspires: epsilon {epsilon:.2f} at delta {delta}, for adding or removing one {unit} of "
+        "{dataset} ({partition}), by this run alone ({period})."
+    ),
+    "round": N_(
+        "If everybody else conspires: epsilon {epsilon:.2f} at delta {delta}, for adding or removing one {unit} of "
+        "{dataset} ({partition}), by this round alone ({period})."
+    ),
+}
+_INSIDERS = N_(
+    "Someone who guesses whether one {unit} was used, and is wrong about 1 % of outsiders, recognises at most "
+    "{recognised:.1%} of insiders."
+)
+_TOTALS = {
+    "required": N_("This protects single records, not your company's totals; those are hidden by the secure sum."),
+    "none": N_(
+        "This protects single records, not your company's totals; no secure sum was in force, so the coordinator can "
+        "estimate those."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Of one account in one period. `seen_by_sum` and `honest` are None where no secure sum was in force throughout."""
+    """Of one account in one period, or of one run or round of it.
+
+    `seen_by_sum` and `honest` are None where no secure sum was in force throughout.
+    """
 
     dataset: str
     unit: str
@@ -40,15 +73,11 @@ class Promise:
     recognised: float
     seen_by_sum: float | None = None
     honest: int | None = None
+    of: Literal["year", "run", "round"] = "year"
 
     def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
         """If everybody else conspires; if enough are honest; who recognises an insider; what is not protected."""
-        told = [
-            N_(
-                "If everybody else conspires: epsilon {epsilon:.2f} at delta {delta}, for adding or removing one {unit} of "
-                "{dataset} ({partition}), over {period}."
-            )
-        ]
+        told = [_EVERYBODY[self.of]]
         if self.seen_by_sum is not None:
             told.append(
                 N_(
@@ -56,22 +85,48 @@ class Promise:
                     "for whoever sees only the sums."
                 )
             )
-        told.append(
+        return _filled(self, [*told, _INSIDERS, _TOTALS["none" if self.seen_by_sum is None else "required"]], translate)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that a consent lets a year cost one dataset. What whoever sees only sums learns depends on who is in them."""
+
+    dataset: str
+    unit: str
+    delta: str
+    epsilon: float
+    recognised: float
+    secure_sum: Literal["required", "none"]
+
+    def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
+        """The four of a `Promise`, of what is yet to come."""
+        told = [
             N_(
-                "Someone who guesses whether one {unit} was used, and is wrong about 1 % of outsiders, recognises at most "
-                "{recognised:.1%} of insiders."
+                "If everybody else conspires: epsilon at most {epsilon:.2f} at delta {delta}, for adding or removing one "
+                "{unit} of {dataset} (in training or held out), over a year."
             )
-        )
-        told.append(
-            N_("This protects single records, not your company's totals; those are hidden by the secure sum.")
-            if self.seen_by_sum is not None
-            else N_(
-                "This protects single records, not your company's totals; no secure sum was in force, so the coordinator can "
+        ]
+        if self.secure_sum == "required":
+            told.append(
+                N_(
+                    "How much less it is for whoever sees only the sums depends on the companies in each: the receipt of "
+                    "a round says it, and client-node status."
+                )
+            )
+        totals = {
+            "required": _TOTALS["required"],
+            "none": N_(
+                "This protects single records, not your company's totals; no secure sum is agreed, so the coordinator can "
                 "estimate those."
-            )
-        )
-        values = {name: getattr(self, name) for name in Promise.__slots__} | {"unit": translate(_UNITS[self.unit])}
-        return [translate(text).format_map(values) for text in told]
+            ),
+        }
+        return _filled(self, [*told, _INSIDERS, totals[self.secure_sum]], translate)
+
+
+def _filled(of: Promise | Limit, told: list[str], translate: Callable[[str], str]) -> list[str]:
+    values = {name: getattr(of, name) for name in of.__slots__} | {"unit": translate(_UNITS[of.unit])}
+    return [translate(text).format_map(values) for text in told]
 
 
 def promises(state: TrustState, year: str, curve: Curve, member: str | None = None) -> list[Promise]:
@@ -99,9 +154,44 @@ def of_run(
     view = _seen([(plan.sensitivity_steps(), plan.sigma_steps, n) for n in survivors])
     period = asked[0][0].issued_at[:4] if asked else order.issued_at[:4]
     account = member, order.dataset, str(plan.unit), plan.partition, period
-    return _promise(
+    promise = _promise(
         account, len(asked) * plan.rho_nano(), plan.delta, view if terms.secure_sum == "required" else None, curve
     )
+    return replace(promise, of="run")
+
+
+def of_receipt(receipt: Logged, curve: Curve) -> list[Promise] | list[Limit] | None:
+    """What a checked receipt of a consent allows or one of a round cost, from the entries that it shows `beside`.
+
+    [] of what costs nothing (a withdrawal, a refusal, a release), None where the receipt does not show what it takes.
+    """
+    said, *others = (parse(open_entry(one.data).payload) for one in (receipt.entry, *receipt.beside))
+    terms = {one.terms.digest(): one.terms for one in others if isinstance(one, AgreementPublished)}
+    if isinstance(said, Consent) and said.scope:
+        agreed = terms.get(said.agreement)
+        return _limits(said.scope, agreed, curve) if agreed else None
+    if isinstance(said, Round) and receipt.line:
+        return _of_round(said, receipt, terms, curve)
+    return []
+
+
+def _limits(scope: Scope, terms: Terms, curve: Curve) -> list[Limit]:
+    rho_nano, delta = scope.rho_year_max_nano, scope.delta
+    told = curve(rho_nano, delta), insider_recognition(rho_nano)
+    return [Limit(one.id, one.unit, delta, *told, terms.secure_sum) for one in scope.datasets]
+
+
+def _of_round(said: Round, receipt: Logged, terms: dict[str, Terms], curve: Curve) -> list[Promise] | None:
+    shown: dict[int, tuple[str, Predicate]] = {
+        one.index: (digest(one.data), parse(open_entry(one.data).payload)) for one in receipt.beside
+    }
+    order = next((p for name, p in shown.values() if name == said.order and isinstance(p, RunOrder)), None)
+    opened = shown.get(said.open, ("", None))[1]
+    line = receipt.line and parse(open_entry(receipt.line.data).payload)
+    if order is None or order.agreement not in terms or not isinstance(opened, RoundOpen):
+        return None
+    assert isinstance(line, Contribution), "a checked receipt"
+    return [replace(of_run(line.member, order, terms[order.agreement], [(opened, said)], curve), of="round")]
 
 
 def _promise(account: Account, rho_nano: int, delta: str, view: tuple[int, int] | None, curve: Curve) -> Promise:

@@ -73,17 +73,23 @@ def _not_a_receipt() -> Malformed:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A statement's place in the log under a checkpoint, and for a round the member's line in its list."""
+    """A statement's place in the log under a checkpoint, and for a round the member's line in its list.
+
+    `beside` are the entries that say what it allows or cost: the agreement, and of a round its order and opening.
+    """
 
     entry: Place
     note: Note
     line: Place | None = None
+    beside: tuple[Place, ...] = ()
 
     def text(self) -> str:
         """The `.tlog-proof` file."""
         extra: dict[str, Any] = {"entry": to_base64(self.entry.data)}
         if self.line:
             extra["line"] = self.line.fields() | {"size": self.line.size}
+        if self.beside:
+            extra["beside"] = [one.fields() for one in self.beside]
         hashes = "".join(to_base64(h) + "\n" for h in self.entry.path)
         head = f"{_LOGGED}\nextra {to_base64(canonical(extra))}\nindex {self.entry.index}\n"
         return f"{head}{hashes}\n{self.note.text()}"
@@ -100,8 +106,13 @@ def read_logged(text: str) -> Logged:
         extra = strict_json(from_base64(lines[1].removeprefix("extra ")))
         path = tuple(from_base64(line) for line in lines[3:])
         entry = Place(from_base64(extra["entry"]), int(lines[2][6:]), note.checkpoint.size, path)
-        line = extra.get("line")
-        receipt = Logged(entry, note, line and _read_place({k: line[k] for k in line if k != "size"}, line["size"]))
+        line, beside = extra.get("line"), extra.get("beside", [])
+        receipt = Logged(
+            entry,
+            note,
+            line and _read_place({k: line[k] for k in line if k != "size"}, line["size"]),
+            tuple(_read_place(one, note.checkpoint.size) for one in beside),
+        )
         spelled = receipt.text() == text
     except (TrustError, KeyError, TypeError, AttributeError) as error:
         raise _not_a_receipt() from error
@@ -150,7 +161,8 @@ def check_note(note: Note, pins: Pins) -> tuple[int, list[str]]:
 def check_logged(receipt: Logged, pins: Pins) -> Predicate:
     """The statement that the receipt proves to be in the log (of a round: the member's own line)."""
     check_note(receipt.note, pins)
-    receipt.entry.check(receipt.note.checkpoint.root)
+    for one in (receipt.entry, *receipt.beside):
+        one.check(receipt.note.checkpoint.root)
     predicate = parse(open_entry(receipt.entry.data).payload)
     if receipt.line is None:
         return predicate

@@ -102,7 +102,10 @@ def _receipts(trust: Documents) -> dict[str, Logged | Served]:
     made: dict[str, Logged | Served] = {}
     for kind in ("consent", "round", "release"):
         at = kinds.index(kind)
-        made[f"receipts/{kind}-{at}.tlog-proof"] = Logged(places(trust.entries, [at])[0], trust.note())
+        beside = places(trust.entries, [kinds.index("agreement")] if kind == "consent" else [])
+        made[f"receipts/{kind}-{at}.tlog-proof"] = Logged(
+            places(trust.entries, [at])[0], trust.note(), beside=tuple(beside)
+        )
     said = Receipt(
         **trust.stamp(),
         member=trust.firms[0].member,

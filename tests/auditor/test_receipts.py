@@ -1,6 +1,7 @@
 """Receipts prove something alone; beside a log they show what it left out."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -80,8 +81,37 @@ def fault(receipt, pins, tmp_path):
     return told.fault and told.fault.code
 
 
-def logged(trust, index, note=None):
-    return Logged(places(trust.entries, [index])[0], note or trust.note())
+def logged(trust, index, note=None, beside=()):
+    return Logged(places(trust.entries, [index])[0], note or trust.note(), beside=tuple(places(trust.entries, beside)))
+
+
+def contributed(trust, firm, opened, round=1):
+    """The signed line of a contribution."""
+    said = Contribution(
+        **trust.stamp(),
+        member=firm.member,
+        order=trust.run.run,
+        open=opened.open_index,
+        round=round,
+        payload=NOTHING,
+        model_in=trust.run.model,
+        bundle=NOTHING,
+        seen=Seen(size=0, root=NOTHING),
+        ledger=LedgerHead(head=NOTHING, rho_total_nano=0),
+    )
+    return seal(payload(said), [firm.node])
+
+
+def one_round(**terms):
+    """A trust whose last entry is a recorded round, and the lines of its list."""
+    trust = Trust(**terms)
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    trust.open()
+    lines = [contributed(trust, firm, trust.run.open_round()) for firm in trust.firms]
+    trust.close(list_root="sha256:" + Tree(map(leaf_hash, lines)).root().hex())
+    return trust, lines
 
 
 def test_a_receipt_of_a_consent_proves_it_alone(trust, pins, tmp_path):
@@ -91,7 +121,7 @@ def test_a_receipt_of_a_consent_proves_it_alone(trust, pins, tmp_path):
     assert fault(receipt, pins, tmp_path) is None
     told = judge(tmp_path / "one.tlog-proof", pins)
     assert "consents from" in " ".join(said.text() for said in told.sentences)
-    assert told.fields["cosigners"] == 3 and len(told.not_checked) == 1
+    assert told.fields["cosigners"] == 3 and len(told.not_checked) == 2
 
 
 def test_every_altered_byte_of_a_receipt_is_found(trust, pins, tmp_path):
@@ -124,38 +154,70 @@ def test_a_wrong_path_and_another_history_are_found(trust, pins, tmp_path):
 
 
 def test_a_round_receipt_proves_the_members_own_line(tmp_path):
-    trust = Trust()
-    for firm in trust.firms:
-        trust.consent(firm)
-    trust.order()
-    trust.open()
-    opened = trust.run.open_round()
-
-    def line(firm, round=1):
-        said = Contribution(
-            **trust.stamp(),
-            member=firm.member,
-            order=trust.run.run,
-            open=opened.open_index,
-            round=round,
-            payload=NOTHING,
-            model_in=trust.run.model,
-            bundle=NOTHING,
-            seen=Seen(size=0, root=NOTHING),
-            ledger=LedgerHead(head=NOTHING, rho_total_nano=0),
-        )
-        return seal(payload(said), [firm.node])
-
-    lines = [line(firm) for firm in trust.firms]
-    trust.close(list_root="sha256:" + Tree(map(leaf_hash, lines)).root().hex())
+    trust, lines = one_round()
+    opened = trust.run.rounds[0]
     pins = Pins.model_validate(trust.pins())
     [entry] = places(trust.entries, [len(trust.entries) - 1])
     own = Logged(entry, trust.note(), places(lines, [1])[0])
     assert read_logged(own.text()) == own and fault(own, pins, tmp_path) is None
-    foreign = [line(firm, round=2) for firm in trust.firms]
+    foreign = [contributed(trust, firm, opened, round=2) for firm in trust.firms]
     assert fault(Logged(entry, trust.note(), places(foreign, [1])[0]), pins, tmp_path) == "RECEIPT_PROOF"
     elsewhere = Logged(places(trust.entries, [3])[0], trust.note(), places(lines, [1])[0])
     assert fault(elsewhere, pins, tmp_path) == "RECEIPT_LINE"
+
+
+@pytest.mark.parametrize("mode", ["required", "none"])
+def test_a_round_receipt_says_in_both_languages_what_its_round_cost(mode, tmp_path, run_command):
+    trust, lines = one_round(members=4, secure_sum=mode)
+    kinds_, at = kinds(trust), len(trust.entries) - 1
+    beside = tuple(places(trust.entries, [kinds_.index(kind) for kind in ("agreement", "run-order", "round-open")]))
+    own = Logged(places(trust.entries, [at])[0], trust.note(), places(lines, [1])[0], beside)
+    pins = Pins.model_validate(trust.pins())
+    assert read_logged(own.text()) == own and fault(own, pins, tmp_path) is None
+    [told] = judge(tmp_path / "one.tlog-proof", pins).promises
+    assert told.epsilon == curve(plan().rho_nano(), "1e-6") and told.of == "round"
+    assert told.honest == (3 if mode == "required" else None)
+    (tmp_path / "pins.json").write_text(pins.model_dump_json(), encoding="utf-8")
+    words = ["verify-receipt", str(tmp_path / "one.tlog-proof"), "--pins", str(tmp_path / "pins.json"), "--lang"]
+    english, chinese = (run_command("auditor", *words, lang).stdout for lang in ("en", "zh"))
+    assert "What this round cost this member:" in english and "by this round alone (2026)" in english
+    assert "本轮对该会员的代价" in chinese and "仅此一轮（2026 年）" in chinese
+    assert ("hidden by the secure sum" in english) == (mode == "required")
+
+
+@pytest.mark.parametrize("mode", ["required", "none"])
+def test_a_consent_receipt_says_in_both_languages_what_it_allows_at_most(mode, tmp_path, run_command):
+    trust, _lines = one_round(secure_sum=mode)
+    at, pins = kinds(trust).index("consent"), Pins.model_validate(trust.pins())
+    assert fault(logged(trust, at, beside=[kinds(trust).index("agreement")]), pins, tmp_path) is None
+    [told] = judge(tmp_path / "one.tlog-proof", pins).promises
+    scope = parse(open_entry(trust.entries[at]).payload).scope
+    assert told.epsilon == curve(scope.rho_year_max_nano, scope.delta) and len(told.sentences()) == 3 + (
+        mode == "required"
+    )
+    (tmp_path / "pins.json").write_text(pins.model_dump_json(), encoding="utf-8")
+    words = ["verify-receipt", str(tmp_path / "one.tlog-proof"), "--pins", str(tmp_path / "pins.json"), "--lang"]
+    english, chinese = (run_command("auditor", *words, lang).stdout for lang in ("en", "zh"))
+    assert f"epsilon at most {told.epsilon:.2f} at delta 1e-6, for adding or removing one row of receivables" in english
+    assert "此同意至多允许" in chinese and f"ε 至多为 {told.epsilon:.2f}" in chinese
+
+
+def test_a_receipt_without_its_agreement_and_order_says_where_the_cost_stands(tmp_path):
+    trust, lines = one_round()
+    pins, at = Pins.model_validate(trust.pins()), len(trust.entries) - 1
+    bare = Logged(places(trust.entries, [at])[0], trust.note(), places(lines, [1])[0])
+    for receipt in (bare, logged(trust, kinds(trust).index("consent")), replace(bare, beside=bare.beside[:1])):
+        assert fault(receipt, pins, tmp_path) is None
+        told = judge(tmp_path / "one.tlog-proof", pins)
+        assert told.promises == () and "auditor budget" in " ".join(said.text() for said in told.not_checked)
+
+
+def test_what_stands_beside_an_entry_must_be_in_the_log_too(trust, pins, tmp_path):
+    at = kinds(trust).index("consent")
+    right = logged(trust, at, beside=[kinds(trust).index("agreement")])
+    [agreement] = right.beside
+    moved = replace(right, beside=(replace(agreement, data=trust.entries[at]),))
+    assert fault(right, pins, tmp_path) is None and fault(moved, pins, tmp_path) == "RECEIPT_PROOF"
 
 
 def test_a_served_number_leads_to_its_consents_and_shows_nothing_else(trust, pins, tmp_path):
@@ -170,8 +232,8 @@ def test_a_served_number_leads_to_its_consents_and_shows_nothing_else(trust, pin
 def test_a_served_number_says_in_both_languages_what_its_run_cost(trust, pins, tmp_path, run_command):
     receipt, file = served(trust), tmp_path / "one.tlog-proof"
     assert fault(receipt, pins, tmp_path) is None
-    told = judge(file, pins).promise
-    assert told and told.epsilon == curve(3 * plan().rho_nano(), "1e-6") and told.unit == "row"
+    [told] = judge(file, pins).promises
+    assert told.epsilon == curve(3 * plan().rho_nano(), "1e-6") and told.unit == "row"
     (tmp_path / "pins.json").write_text(pins.model_dump_json(), encoding="utf-8")
     for lang, words in (("en", "If everybody else conspires: epsilon"), ("zh", "即使其他各方全部串通")):
         done = run_command(
@@ -184,7 +246,7 @@ def test_a_number_of_the_members_own_models_needs_no_ones_consent(trust, pins, t
     alone = served(trust, statement(trust, order=None, model=None), leave_out=("consent", "release", "round"))
     assert fault(alone, pins, tmp_path) is None
     assert "own models alone" in " ".join(s.text() for s in judge(tmp_path / "one.tlog-proof", pins).sentences)
-    assert judge(tmp_path / "one.tlog-proof", pins).promise is None, "nobody's budget was touched"
+    assert judge(tmp_path / "one.tlog-proof", pins).promises == (), "nobody's budget was touched"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from client_node.receipts import keep_served, keep_up, relied_on, show, write_al
 from contracts.errors import Invalid, Malformed, Refused, Unavailable
 from contracts.off_log import Receipt
 from contracts.pins import Pins
+from contracts.promise import of_receipt
 from contracts.receipts import check_logged, check_served, output_commitment, read_logged, read_served
 from contracts.statements import Seen
 from simulator import NOTHING, Trust
@@ -76,8 +77,10 @@ def test_consents_and_releases_are_written_once(node):
     written = write_all(stranger, mirror, uplink)
     assert [path.name.partition("-")[0] for path in written] == ["consent"]
     assert write_all(stranger, mirror, uplink) == []
-    proven = check_logged(read_logged(written[0].read_text(encoding="utf-8")), Pins.model_validate(trust.pins()))
-    assert proven.member == stranger.member
+    receipt = read_logged(written[0].read_text(encoding="utf-8"))
+    assert check_logged(receipt, Pins.model_validate(trust.pins())).member == stranger.member
+    [limit] = of_receipt(receipt, lambda rho_nano, delta: rho_nano / 1e9)
+    assert limit.epsilon == trust.terms.privacy.rho_year_max_nano / 1e9 and limit.secure_sum == trust.terms.secure_sum
 
 
 def test_the_node_keeps_its_receipts_by_itself_and_looks_at_each_entry_once(node):

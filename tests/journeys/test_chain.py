@@ -86,7 +86,11 @@ def receipts_prove_themselves(cluster, served):
     while {path.name.partition("-")[0] for path in kept.glob("*.tlog-proof")} != {"consent", "round", "release"}:
         assert time.monotonic() < end, "a running node writes its receipts by itself"
         time.sleep(0.2)
-    held = cluster.json("client_node", "receipts", home=cluster.homes[0])
+    listed = cluster.json("client_node", "receipts", home=cluster.homes[0])
+    assert {"consent", "round"} == {
+        Path(one["file"]).name.partition("-")[0] for one in listed if len(one["promise"]) == 4
+    }
+    held = [one["file"] for one in listed]
     kinds = {Path(file).name.partition("-")[0] for file in held}
     # a node that was slow to start may have said on the log that it sits out a round
     assert {"consent", "round", "release"} <= kinds <= {"consent", "round", "release", "refusal"}
@@ -305,6 +309,7 @@ def test_a_node_compares_its_code_with_what_office_and_auditor_signed(cluster, t
     )
     other = check("other", files | {"client_node/guard.py": digest(b"weaker limits")}, office)
     assert not other["ok"] and other["why"] == "client_node/guard.py"
+    assert check("right-again", files, office)["ok"], "the node keeps the file that it was shown last"
 
 
 def test_an_order_over_the_agreed_budget_is_refused(cluster):
