@@ -44,12 +44,12 @@ START = array("d", [0.0] * LENGTH)
 
 
 class Chamber:
-    """`n` members who consent to one run of one round of 301 numbers, and the process that serves them."""
+    """`n` members who consent to one run (of one round) of 301 numbers, and the process that serves them."""
 
-    def __init__(self, folder, n, secure_sum, deadline_s=300):
+    def __init__(self, folder, n, secure_sum, deadline_s=300, rounds=1):
         self.home, self.port = folder / "chamber", free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self.trust = self._agreed(n, secure_sum, deadline_s)
+        self.trust = self._agreed(n, secure_sum, deadline_s, rounds)
         create_home(self.home, name="商会", code_digest="", domain="test", url=self.url)
         self._take_keys()
         make_certificates(self.home / "tls", name="商会", domain="localhost")
@@ -62,13 +62,13 @@ class Chamber:
         self.log, self.database, self._n = office.log, office.database, n
         self.run = self.trust.run.run
 
-    def _agreed(self, n, secure_sum, deadline_s):
+    def _agreed(self, n, secure_sum, deadline_s, rounds):
         start = digest(model("risk", START).to_bytes())
         trust = Trust(n, secure_sum=secure_sum, start_models=(start,), valid_to="2099-12-31T00:00:00Z")
         trust.now = datetime.now(UTC) - timedelta(hours=1)
         for firm in trust.firms:
             trust.consent(firm, expires_at="2099-12-31T00:00:00Z")
-        made = plan(shape=Gradients("gradients", ((LENGTH - 1, 1),), "1"), releases=1, sigma_steps=400 * 2**20)
+        made = plan(shape=Gradients("gradients", ((LENGTH - 1, 1),), "1"), releases=rounds, sigma_steps=400 * 2**20)
         ends = time_text(datetime.now(UTC) + timedelta(minutes=30))
         trust.order(plan=made, model_start=start, deadline_s=deadline_s, expires_at=ends, window_s=7200)
         assert trust.findings == []
@@ -103,13 +103,13 @@ class Chamber:
             time.sleep(0.05)
         raise AssertionError("the members do not come")
 
-    def closed(self):
-        """The end of the round, once it is there."""
+    def closed(self, round=1):
+        """The end of a round, once it is there."""
         end = time.monotonic() + 240
         while time.monotonic() < end:
             rounds = self.log.state().runs[self.run].rounds
-            if rounds and rounds[0].closed:
-                return rounds[0].closed
+            if len(rounds) >= round and rounds[round - 1].closed:
+                return rounds[round - 1].closed
             assert self.process.poll() is None, (self.home / "log.txt").read_text("utf-8")
             time.sleep(0.05)
         raise AssertionError("the round did not end")
@@ -133,6 +133,7 @@ class Member(MemberSide):
         super().__init__(chamber.trust, firm, folder, values)
         self.chamber, self.before, self.draw = chamber, before, random.Random(firm.member)
         self.sent, self.failed, self.told, self.stop = [], None, None, threading.Event()
+        self.round = 0  # that `published` belongs to
         self.masked = chamber.trust.terms.secure_sum == "required"
         self.link = httpx.Client(base_url=chamber.url, verify=False, trust_env=False, timeout=30)
         self.thread = threading.Thread(target=self.live)
@@ -226,6 +227,8 @@ class Member(MemberSide):
 
     def contribute(self, asked, model):
         """As `MemberSide`, with a line that the chamber accepts; without masks where none are agreed."""
+        if asked.round != self.round:
+            self.round, self.published = asked.round, None
         if self.masked:
             values, _ = super().contribute(asked, model)
         else:
@@ -270,6 +273,7 @@ class Members:
             member.stop.set()
         for member in self.all.values():
             member.thread.join(timeout=60)
+            member.link.close()
             assert member.failed is None, member.failed
 
 

@@ -3,10 +3,11 @@ that answer twice, late and out of order."""
 
 import pytest
 
-from chamber import Chamber, Members, gone_at
-from contracts.artefact import of_round
+from chamber import START, Chamber, Members, gone_at
+from contracts.artefact import model, of_round
 from contracts.closed_list import parse
 from contracts.envelope import canonical, digest, open_entry, to_base64
+from contracts.errors import Refused
 from contracts.statements import Round
 from coordinator.app import open_office
 from coordinator.pages import overview
@@ -23,7 +24,7 @@ def said_in(entry):
 
 
 def sums_exactly(chamber, members, closed):
-    total = of_round("aggregate", chamber.run, 1, members.plain(closed.contributors))
+    total = of_round("aggregate", chamber.run, closed.round, members.plain(closed.contributors))
     return closed.aggregate == digest(total.to_bytes())
 
 
@@ -77,3 +78,29 @@ def test_with_too_few_left_the_round_is_aborted(tmp_path, n, left):
     with chamber, Members(chamber, tmp_path, gone):
         closed = chamber.closed()
         assert (closed.outcome, closed.contributors, closed.aggregate) == ("aborted", (), None)
+
+
+def away_from(chamber, step):
+    """A `before` of a member that hangs from a step of the first round until that has ended, and then is back."""
+
+    def before(now):
+        if now == step and chamber.log.state().runs[chamber.run].next_round() == 2:
+            chamber.closed()
+            raise Refused("the round has ended", code="LATE")
+
+    return before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [SURVIVORS, UNMASK])
+def test_after_a_round_that_was_aborted_under_its_masks_the_next_one_is_exact(tmp_path, step):
+    chamber = Chamber(tmp_path, 10, "required", deadline_s=15, rounds=2)
+    away = {firm.member: away_from(chamber, step) for firm in chamber.trust.firms[3:7]}
+    with chamber, Members(chamber, tmp_path, away) as members:
+        first, second = chamber.closed(), chamber.closed(2)
+        assert (first.outcome, first.aggregate, first.unmasking) == ("aborted", None, None)
+        assert first.model_out == digest(model("risk", START).to_bytes()), "nothing was learned from it"
+        assert second.outcome == "recorded" and len(second.contributors) == 10
+        assert sums_exactly(chamber, members, second)
+        sent = [body["payload"] for one in members.all.values() for path, body in one.sent if "contributions" in path]
+        assert len(set(sent)) == len(sent) == 20, "each round has masks of its own"
