@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from contracts.envelope import canonical, digest
 from contracts.errors import Invalid
 from contracts.fields import Count, Digest, Index, Name, RecordId, Strict, Time
@@ -66,7 +68,10 @@ class Prose(Strict):
 
 
 class Terms(Strict):
-    """One immutable version of an agreement. A node evaluates these fields and nothing else."""
+    """One immutable version of an agreement. A node evaluates these fields and nothing else.
+
+    `gate` is absent where none is demanded, so that the terms of before it keep their bytes.
+    """
 
     format: Literal["mengbang-terms/1"]
     id: RecordId
@@ -87,6 +92,7 @@ class Terms(Strict):
     min_members: Count
     rounds: RoundTerms
     onward_use: Literal["none"]
+    gate: Literal["required"] | None = Field(default=None, exclude_if=lambda gate: gate is None)
     withdrawal: Literal["excluded-from-next-cut-off"]
     records_kept_years: Count
     contributions_kept_days: Count
@@ -133,7 +139,7 @@ _ZH = """# {chamber}数据信托协议  第 {version} 版
 4. {secure_sum}
 5. 每轮至少 {min_members} 家会员，每次联合训练至多 {rounds} 轮，两轮至少相隔 {interval} 秒；每年至多 {orders} 次联合训练、{aborted} 轮中止；每次训练至多 {window} 秒，每轮至多 {deadline} 秒。
 6. 会员可随时撤回，下一次截止时起不再使用其数据；此前各轮保持有效。
-7. 结果只供会员使用，不得转作他用。数据持有权始终属于会员；会员授予：{rights}。
+7. 结果只供会员使用，不得转作他用。数据持有权始终属于会员；会员授予：{rights}。{gate}
 8. 记录保存 {years} 年，各会员的贡献保存 {days} 天，之后删除；日志只留摘要。每份协议、授权和每次使用都写入透明日志，任何持有公钥的人都可核验。{auditors}
 9. 会员对数据来源的合法性作出说明。{assessment}
 10. 适用法律：{law}；争议由{dispute}管辖。中英文不一致时以中文为准。
@@ -151,7 +157,7 @@ Valid from {valid_from} to {valid_to}. {supersedes}
 4. {secure_sum}
 5. A round has at least {min_members} members, a run at most {rounds} rounds, at least {interval} seconds apart; a year at most {orders} runs and {aborted} aborted rounds; a run takes at most {window} seconds, a round {deadline}.
 6. A member may withdraw at any time; from the next cut-off on its data are not used; earlier rounds stay valid.
-7. Results are for members only and for no other use. The right to hold the data stays with the member, who grants: {rights}.
+7. Results are for members only and for no other use. The right to hold the data stays with the member, who grants: {rights}.{gate}
 8. Records are kept for {years} years and members' contributions for {days} days, then deleted; the log keeps digests only. Every agreement, every consent and every use is in the transparency log, which anyone with the public keys can check. {auditors}
 9. Members state that the source of their data is lawful. {assessment}
 10. Law: {law}; court: {dispute}. Where the languages differ, the Chinese text prevails.
@@ -161,6 +167,13 @@ Annex: digests
 """
 _SUPERSEDES = {"zh": ("本版取代此前版本 {0}。", ""), "en": ("It supersedes {0}.", "")}
 _AUDITORS = {"zh": ("指定的审计密钥：{0}。", ""), "en": ("Named auditors' keys: {0}.", "")}
+_GATE = {
+    "zh": ("模型须先在未参与训练的留出单位上通过发布闸门，方可发布；未带闸门的训练指令无效。", ""),
+    "en": (
+        " A model is released only once a gate on held-out units, on which nobody trained, has let it pass; an order to train without a gate is void.",
+        "",
+    ),
+}
 _ASSESSMENT = {
     "zh": ("影响评估文件的摘要：{0}。", "未附影响评估。"),
     "en": ("Digest of the impact assessment: {0}.", "No impact assessment is attached."),
@@ -219,6 +232,7 @@ def prose(terms: Terms, lang: Language) -> str:
         window=rounds.window_max_s,
         deadline=rounds.deadline_max_s,
         rights=", ".join(_RIGHTS[lang][right] for right in terms.rights_granted),
+        gate=_either(_GATE[lang], terms.gate),
         years=terms.records_kept_years,
         days=terms.contributions_kept_days,
         auditors=_either(_AUDITORS[lang], ", ".join(terms.auditors)),

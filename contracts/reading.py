@@ -42,6 +42,7 @@ TERMS = {
     "rounds.window_max_s": N_("seconds for a run, at most"),
     "rounds.deadline_max_s": N_("seconds for a round, at most"),
     "onward_use": N_("use by others"),
+    "gate": N_("release gate"),
     "withdrawal": N_("effect of a withdrawal"),
     "records_kept_years": N_("years that records are kept"),
     "contributions_kept_days": N_("days that contributions are kept"),
@@ -77,9 +78,9 @@ def differences(old: Terms, new: Terms) -> list[Difference]:
     """Every term of `new` that is not as in `old`, in the order of the fields."""
     before, after = (_flat(terms.model_dump(mode="json")) for terms in (old, new))
     found = [
-        Difference(name, {}, _text(before[field]), _text(after[field]))
+        Difference(name, {}, _text(before.get(field)), _text(after.get(field)))
         for field, name in TERMS.items()
-        if before[field] != after[field]
+        if before.get(field) != after.get(field)
     ]
     earlier, later = ({t.task: t.model_dump(mode="json") for t in terms.tasks} for terms in (old, new))
     for task in dict.fromkeys([*earlier, *later]):

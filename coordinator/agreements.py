@@ -88,6 +88,7 @@ def draft(
             "deadline_max_s": 3600,
         },
         "onward_use": "none",
+        "gate": "required" if all(schema.of_kind("id") for _task, schema in tasks) else None,
         "withdrawal": "excluded-from-next-cut-off",
         "records_kept_years": 3,
         "contributions_kept_days": 90,

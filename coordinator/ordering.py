@@ -65,8 +65,9 @@ def draft(
     """An order under the active agreement, with the task's own settings where none are given."""
     state, loaded = office.log.state(), load(task)
     active = state.active_agreement()
-    terms = state.agreements[active].terms.for_task(task) if active else None
-    if active is None or terms is None:
+    agreed = state.agreements[active].terms if active else None
+    terms = agreed.for_task(task) if agreed else None
+    if active is None or agreed is None or terms is None:
         raise Refused(
             N_("no active agreement covers task {task}"),
             do=N_("coordinator agreement draft --task {task} --out FILE"),
@@ -87,6 +88,13 @@ def draft(
     if untold not in ("release", "keep"):
         raise Refused(N_("--untold is release or keep"), do=N_("coordinator order --help"))
     gate = GateTerms(rho_nano=rho_nano, untold=untold) if schema.of_kind("id") else None  # type: ignore[arg-type]
+    if gate is None and agreed.gate == "required":
+        raise Refused(
+            N_("the agreement demands a gate, and the table of {task} has no ids to hold units out by"),
+            do=N_("publish an agreement whose gate is null, or leave the task out"),
+            code="GATE",
+            task=task,
+        )
     releases = rounds or loaded.design(schema, family, rho_nano).releases
     return Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
 

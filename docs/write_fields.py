@@ -15,7 +15,8 @@ Written by `make docs` from the models; a test compares the two. Read it with [t
 `id` is `urn:uuid:` and a version-4 UUID in lower case. `digest` is `sha256:` and 64 lower-case hexadecimal digits. `key` is
 the base64 of 32 bytes. `time` is `YYYY-MM-DDThh:mm:ssZ`, a moment that exists, from the year 2000 to 2099. `name` is 1 to 200
 characters. `index` is an integer from 0, `count` from 1, both below 2^53. `decimal` is a plain decimal of at most six digits on
-either side of the point. A choice is written as its values. Every field is always present; what may be absent is `null`.
+either side of the point. A choice is written as its values. Every field is always present, `null` where there is
+nothing to say; one that may be absent is never null.
 Integers without a name lie within -2^53 ... 2^53; the rules narrow them.
 """
 
@@ -56,6 +57,8 @@ def _model(title: str, model: Any, names: dict[str, str], parts: dict[str, Any])
     listed = [f.name for f in fields(model)] if is_dataclass(model) else list(model.model_fields)
     first = (model.__doc__ or "").split("\n\n")[0].replace("\n", " ")
     rows = [f"| `{name}` | {_type(hints[name], names, parts)} |" for name in listed]
+    absent = [] if is_dataclass(model) else [n for n, f in model.model_fields.items() if f.exclude_if]
+    rows = [row.replace(" or null |", ", or absent |") if listed[n] in absent else row for n, row in enumerate(rows)]
     return "\n".join([f"### {title}\n", " ".join(first.split()), "", "| field | value |", "|---|---|", *rows, ""])
 
 

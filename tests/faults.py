@@ -162,6 +162,10 @@ def _version(editor: Editor, *signers: str, **changes: Any) -> dict[str, Any]:
     return made
 
 
+def _ungated(editor: Editor) -> None:
+    _order(editor, agreement=agreement_of(_version(editor, gate="required")))
+
+
 def _wrong_prose(editor: Editor) -> None:
     _version(editor)["prose"]["en"] = WRONG
 
@@ -439,6 +443,7 @@ FAULTS = [
     Fault(22, "SCHEMA_HASH", "I16", "other columns than agreed", lambda e: _order(e, schema_digest=WRONG)),
     Fault(22, "MODEL_CHAIN", "I16", "another start model than agreed", lambda e: _order(e, model_start=WRONG)),
     Fault(22, "MODEL_CHAIN", "I16", "a round that starts elsewhere", _broken_chain),
+    Fault(0, "GATE", "I21", "a run without the gate that is agreed", _ungated),
     Fault(23, "UPDATE_SIGNATURE", "I17", "a forged contribution", _lists(_forged), documents=True),
     Fault(23, "UPDATE_MISSING", "I17", "a contribution is left out", _lists(_left_out), documents=True),
     Fault(24, "AGGREGATE", "I18", "the sum is not named", _unnamed_sum),

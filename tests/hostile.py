@@ -113,6 +113,7 @@ class Campaign:
             "longer start model": {"model_start": digest(model("risk", longer).to_bytes())},
             "another bundle digest, not agreed": {"bundle": "sha256:" + "2" * 64},
             "a sum of one member, by the order": {"min_members": 1},
+            "no release gate, though one is agreed": {"gate": None},
         }.items():
             run = it.order(**changes)
             self.asked_once(name, "GUARD " + ("plan" if "in the plan" in name else "log"), run, it.open(run))

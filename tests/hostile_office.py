@@ -16,7 +16,7 @@ from contracts.envelope import digest, from_base64, open_entry, seal, to_base64
 from contracts.fields import new_id, time_text
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY
-from contracts.statements import Refusal, Round, RoundOpen, RunOrder
+from contracts.statements import GateTerms, Refusal, Round, RoundOpen, RunOrder
 from coordinator import registry
 from coordinator.app import Office, make_app
 from coordinator.database import Database, migrate
@@ -182,6 +182,7 @@ class Coordinator:
             "window_s": 3600,
             "deadline_s": 60,
             "expires_at": terms.valid_to,
+            "gate": GateTerms(rho_nano=COST_NANO, untold="keep"),
         } | changes
         said = RunOrder(**fields)
         return self.say(said)[1] if logged else digest(seal(payload(said), [self.settings.office_key]))

@@ -445,6 +445,7 @@ class Opinion:
         codes += ["NOISE"] * (plan["delta"] != limits["delta"] or plan["shape"]["family"] not in limits["families"])
         codes += ["OVER_BUDGET"] * (total(plan) > limits["rho_run_max_nano"])
         codes += ["MIN_PARTICIPANTS"] * (p["min_members"] < terms["min_members"])
+        codes += ["GATE"] * ("gate" in terms and p["gate"] is None and p["evaluates"] is None)
         slow = p["window_s"] > rounds["window_max_s"] or p["deadline_s"] > rounds["deadline_max_s"]
         codes += ["ROUND_SEQUENCE"] * (plan["releases"] > rounds["max_per_run"] or slow)
         return codes

@@ -19,7 +19,7 @@ from privacy.plan import PlanError
 
 
 def check_order(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I16, I19, I20: the order stays within an active agreement, field by field."""
+    """I16, I19, I20, I21: the order stays within an active agreement, field by field."""
     order = entry.predicate
     assert isinstance(order, RunOrder)
     record = state.agreements.get(order.agreement)
@@ -66,6 +66,8 @@ def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tup
         yield "OVER_BUDGET", "I20"
     if order.min_members < terms.min_members:
         yield "MIN_PARTICIPANTS", "I15"
+    if terms.gate == "required" and order.gate is None and order.evaluates is None:
+        yield "GATE", "I21"
     limits = terms.rounds
     if (
         plan.releases > limits.max_per_run

@@ -21,7 +21,7 @@ SAME_IN_ALL |= {"privacy.noise", "privacy.neighbours"}  # one value each: nothin
 
 @pytest.fixture(scope="module")
 def trust():
-    return Trust()
+    return Trust(gate="required")
 
 
 def leaves(terms):
@@ -61,7 +61,7 @@ def changed(terms, path):
     held = fields
     for step in path[:-1]:
         held = held[step]
-    held[path[-1]] = other(held[path[-1]])
+    held[path[-1]] = None if path == ("gate",) else other(held[path[-1]])
     return Terms.model_validate_json(json.dumps(fields))
 
 

@@ -5,7 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from contracts.envelope import digest
+from contracts.closed_list import parse, payload
+from contracts.envelope import canonical, digest, loose_json, open_entry
+from contracts.errors import Malformed
 from contracts.gate import MARGIN, SPREAD, judge, verdict_of
 from contracts.statements import Compared, Evaluates, Gate, GateTerms, Rollback
 from privacy.plan import Histogram, Tally
@@ -227,3 +229,28 @@ def test_a_sum_of_another_shape_is_not_judged():
         judge(histogram(2), total(1, 1)[:-1], 4, [START])
     with pytest.raises(ValueError, match="not the histogram"):
         judge(histogram(2), total(1, 1), 4, [START, digest(b"more")])
+
+
+def test_an_agreement_that_demands_a_gate_voids_an_order_without_one():
+    trust = Trust(4, gate="required")
+    for firm in trust.firms:
+        trust.consent(firm)
+    assert [finding.code for finding in trust.order()] == ["GATE"]
+    assert len(trust.state.runs) == 0, "so nobody is asked, charged or told anything by it"
+    train(trust)
+    run = trust.run
+    assert release(trust, run) == ["GATE"]
+    assert evaluate(trust) == [] and close_evaluation(trust) == (), "the evaluation itself needs none"
+    assert pass_gate(trust) == [] and release(trust, run) == []
+
+
+def test_terms_that_demand_no_gate_are_spelled_as_before_there_was_one():
+    trust = Trust()
+    said = next(
+        said for said in (parse(open_entry(entry).payload) for entry in trust.entries) if said.kind == "agreement"
+    )
+    assert "gate" not in said.terms.model_dump(mode="json")
+    spelled = loose_json(payload(said))
+    spelled["predicate"]["terms"]["gate"] = None
+    with pytest.raises(Malformed):
+        parse(canonical(spelled))
