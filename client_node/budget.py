@@ -1,6 +1,6 @@
 """The ledger: what this member's data has cost so far, written before anything leaves, never given back.
 
-reserve (commit, fsync) -> draw noise -> publish (the very bytes that may be sent again). A release that was
+reserve (commit, fsync) -> sum, add noise -> publish (the very bytes that may be sent again). A release that was
 reserved and not published is burnt: charged, never sent. Integers only. Every row is chained to the one before
 it by digest; what this process has verified it keeps in memory (`Book`), so a row altered later changes no total.
 """
@@ -113,7 +113,7 @@ class Budget:
             return _secret(connection, self._read(connection))
 
     def head(self) -> LedgerHead:
-        """Where the chain stands and what it sums to; goes into every signed statement of this member."""
+        """Where the chain stands and what it sums to; goes into what this member says on the log, and its contributions."""
         with self._write() as connection:
             return self._read(connection).head
 

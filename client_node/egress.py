@@ -41,7 +41,7 @@ ALLOWED: dict[str, Kind] = {
         rf"/v1/contributions/{_NAME}",
         frozenset({"line", "payload"}),
         "noised",
-        "Spend of the order's ReleasePlan, reserved in the ledger before the noise was drawn. Only bytes that the ledger "
+        "Spend of the order's ReleasePlan, reserved in the ledger before rows are summed and noise is put on them. Only bytes that the ledger "
         "has published pass; one vector of whole numbers whose length the plan fixes, under masks where the agreement requires a secure sum, "
         "and the signed line about it.",
         journalled=True,

@@ -44,7 +44,7 @@ class NodeSide:
     ) -> tuple[bytes, bytes]:
         """(payload, line) of one message of a round; `about` is the round as a secure sum, None if none is agreed.
 
-        A contribution is reserved in the ledger before its noise exists, masked before it is stored, and stored
+        A contribution is reserved in the ledger before rows are summed and noise is put on them, masked before it is stored, and stored
         before this returns.
         """
         if step != TRAIN:

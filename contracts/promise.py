@@ -61,7 +61,7 @@ _TOTALS = {
 class Promise:
     """Of one account in one period, or of one run or round of it.
 
-    `seen_by_sum` and `honest` are None where no secure sum was in force throughout.
+    `seen_by_sum` and `honest` are None where no secure sum was in force throughout, 0 where one was and no sum was made.
     """
 
     dataset: str
@@ -78,7 +78,9 @@ class Promise:
     def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
         """If everybody else conspires; if enough are honest; who recognises an insider; what is not protected."""
         told = [_EVERYBODY[self.of]]
-        if self.seen_by_sum is not None:
+        if self.honest == 0:
+            told.append(N_("Whoever sees only the sums has seen nothing: no sum was made."))
+        elif self.honest:
             told.append(
                 N_(
                     "If at least {honest} of the companies in the final sum are honest, this one included: epsilon {seen_by_sum:.2f} "
@@ -204,7 +206,7 @@ def sum_view(state: TrustState, account: Account) -> tuple[int, int] | None:
     """(nano-rho for whoever sees only the sums, h) of an account; None unless every round of it was a secure sum.
 
     h is two thirds of the members in the smallest sum, rounded up: so many must be honest. A round that ended
-    without a sum showed none. A release by a coarser unit has twice the reach, where it is charged four times.
+    without a sum showed none; both are 0 if none was made. A release by a coarser unit has twice the reach, where it is charged four times.
     """
     member, dataset, unit, partition, year = account
     rounds: list[tuple[int, int, int]] = []
@@ -224,9 +226,7 @@ def sum_view(state: TrustState, account: Account) -> tuple[int, int] | None:
     return _seen(rounds)
 
 
-def _seen(rounds: list[tuple[int, int, int]]) -> tuple[int, int] | None:
+def _seen(rounds: list[tuple[int, int, int]]) -> tuple[int, int]:
     """Of each round: reach, sigma of every survivor, how many survived."""
-    if not rounds:
-        return None
-    honest = min(-(-2 * survivors // 3) for _, _, survivors in rounds)
+    honest = min((-(-2 * survivors // 3) for _, _, survivors in rounds), default=0)
     return seen_by_sum([(reach, [sigma] * honest) for reach, sigma, _ in rounds]), honest

@@ -35,7 +35,7 @@ cost so far).
 
 Times: a contribution leaves {first:g} s after the first question of a run and {steady:g} s after each later one, whatever the
 rows; what takes longer leaves after twice, four times ... as long, and the run keeps that slot (`client_node/pace.py`).
-Its noise was drawn before the question came. Left as a side channel: the power of two in which a very
+Its noise was drawn before the question came wherever there was time. Left as a side channel: the power of two in which a very
 large table or a slow machine falls, and whatever a busy processor does to the times of other messages.
 
 Whether a member joins is decided before a round opens, by its consent, its own limits and a person who runs the node;
@@ -45,6 +45,10 @@ one of these reasons, none of which depends on the data: {reasons}.
 
 Nothing is in the class *exact under the secure sum*: there is no kind of message for it, a test holds the list against
 that, and whoever adds one has to add the consent and the cohort rule with it.
+
+Two doors of a node answer and send nothing by themselves. `client-node serve` shows the member's own results on this machine's loopback
+address to whoever has its token. `client-node run --witness HOST:PORT` hands out this witness's cosignatures and its newest checkpoint, to anyone; neither
+is on the list above, and the second holds nothing but the log's own size and root.
 
 Statements that a node may put on the log: {statements}; by a person's command alone: {declared}. Who tells only good words
 tells by silence, too: a chamber should not count the silent as content, nor as harmed. Receipts of served results never leave.

@@ -74,6 +74,18 @@ def test_without_a_member_whoever_was_charged_most_is_told():
     assert (most.epsilon, least.epsilon) == (4 * plan().rho_nano() / 1e9, 3 * plan().rho_nano() / 1e9)
 
 
+@pytest.mark.parametrize("mode", ["required", "none"])
+def test_where_no_sum_was_made_the_sentences_say_so_and_not_that_nothing_was_hidden(mode):
+    trust = Trust(members=4, secure_sum=mode)
+    for firm in trust.firms:
+        trust.consent(firm)
+    assert trust.order() + trust.open() + trust.abort() == ()
+    [made] = promises(trust.state, "2026", curve, trust.firms[0].member)
+    assert (made.seen_by_sum, made.honest) == ((0, 0) if mode == "required" else (None, None))
+    told = " ".join(made.sentences())
+    assert ("no sum was made" in told, "no secure sum was in force" in told) == (mode == "required", mode == "none")
+
+
 def test_the_sentences_are_said_in_chinese_too():
     told = Promise("receivables", "row", "train", "2026", "1e-6", 1.0, 0.02, 0.4, 5)
     chinese = told.sentences(translator("auditor", "zh"))
