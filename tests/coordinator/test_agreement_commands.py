@@ -24,9 +24,12 @@ def test_an_agreement_is_drafted_changed_published_compared_and_retired(chamber,
     fields = json.loads(draft.read_text(encoding="utf-8"))
     fields["privacy"]["epsilon_year_max"] = "2"
     fields["rounds"]["max_per_run"] = 40
+    assert fields["gate"] == "required", "every table of the draft has ids"
+    fields["gate"] = None
     draft.write_text(json.dumps(fields), encoding="utf-8")
     told = office("agreement", "diff", str(draft))
     assert "epsilon of one year, at most: 4 → 2" in told and "rounds a run, at most: 100 → 40" in told
+    assert "release gate: required → -" in told
     assert "version 2" in office("agreement", "publish", str(draft), "--yes")
     assert "epsilon of one year, at most: 4 → 2" in office("agreement", "diff", "2")
 

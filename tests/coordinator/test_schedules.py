@@ -66,6 +66,16 @@ def test_a_run_is_not_ordered_where_one_member_has_next_to_nothing_left_or_too_f
         within_budgets(trust.state, risk_order(trust), time(trust))
 
 
+def test_an_order_without_units_to_hold_out_is_not_made_where_a_gate_is_agreed(monkeypatch):
+    monkeypatch.setattr(ordering, "document_of", lambda office, name: b"")
+    monkeypatch.setattr(ordering, "read_schema", lambda data: SimpleNamespace(of_kind=lambda kind: []))
+    gated = Trust(gate="required")
+    with pytest.raises(Refused, match="demands a gate") as error:
+        office = SimpleNamespace(log=SimpleNamespace(state=lambda: gated.state))
+        ordering.draft(office, "risk", epsilon="1", min_members=3)
+    assert error.value.code == "GATE"
+
+
 def test_the_budget_of_held_out_units_counts_as_well(trust):
     year = trust.terms.privacy.rho_year_max_nano
     state = charged(trust, trust.firms[0], year - FULL // 2, "holdout")
