@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ def publish(
     name: str, title: str, parts: dict[str, Sequence[dict[str, Any]]], notes: Sequence[str], *, suffix: str = ""
 ) -> None:
     """Print all tables and write them as NAME+SUFFIX; `parts` maps a heading to its rows."""
-    command = " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
     text = [f"# {title}", f"`{command}`", *notes]
     for heading, rows in parts.items():
         text += [f"## {heading}", markdown(rows)]
