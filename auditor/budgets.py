@@ -6,15 +6,19 @@ from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 
 from auditor.epsilon import epsilon
 from auditor.findings import Step
+from contracts.agreement import PrivacyTerms
 from contracts.promise import promises
 from contracts.rules.state import TrustState
+from contracts.statements import Scope
 from contracts.wording import N_
 from privacy.plan import ReleasePlan
 
+ROUNDING = 1e-6  # by which two ways to compute epsilon may differ
 _Key = tuple[str, str, str, str, str]
 
 
@@ -50,6 +54,7 @@ class Account:
 _FINER = {"member": ("counterparty", "series", "row"), "counterparty": ("row",), "series": ("row",), "row": ()}
 
 
+@lru_cache(maxsize=1024)
 def curve(rho_nano: int, delta: str) -> float:
     """The auditor's own epsilon, for the sentences that say what it means."""
     return epsilon(rho_nano / 1e9, float(delta))
@@ -97,6 +102,7 @@ def _consented(state: TrustState, member: str, dataset: str, unit: str, otherwis
 def check_budgets(state: TrustState) -> Step:
     """Recompute all accounts; a difference, or an account above every consent of its member, is a finding."""
     step = Step(7, N_("privacy budgets recomputed"))
+    _check_words(state, step)
     held = accounts(state)
     if {a.key(): a.rho_nano for a in held} != {key: rho_nano for key, rho_nano in state.charges.items() if rho_nano}:
         step.add("BUDGET_REPORT", N_("the accounts of the replay and of the recomputation differ"))
@@ -116,6 +122,28 @@ def check_budgets(state: TrustState) -> Step:
         step.promises = promises(state, max(account.year for account in held), curve)
     _tell_measured(state, step)
     return step
+
+
+def _check_words(state: TrustState, step: Step) -> None:
+    """I19: no limit in rho amounts to more than the epsilon that people read beside it."""
+    said: list[tuple[str, int, PrivacyTerms | Scope]] = [
+        ("AGREEMENT_TERMS", one.index, one.terms.privacy) for one in state.agreements.values()
+    ]
+    said += [("SCOPE", e.index, e.consent.scope) for e in state.consent_events() if e.consent.scope]
+    for code, index, limits in sorted(said, key=lambda one: one[1]):
+        for text, rho_nano in (
+            (limits.epsilon_run_max, limits.rho_run_max_nano),
+            (limits.epsilon_year_max, limits.rho_year_max_nano),
+        ):
+            if curve(rho_nano, limits.delta) > float(text) * (1 + ROUNDING):
+                step.add(
+                    code,
+                    N_("entry {index} says epsilon {epsilon}, but allows {rho} nano-rho, which amounts to {amounts}"),
+                    index=index,
+                    epsilon=text,
+                    rho=rho_nano,
+                    amounts=f"{curve(rho_nano, limits.delta):.4f}",
+                )
 
 
 def _tell_measured(state: TrustState, step: Step) -> None:

@@ -10,26 +10,29 @@ from auditor.evidence import Evidence
 from auditor.findings import Step
 from auditor.gates import check_gates
 from auditor.sums import secure_total
+from auditor.tree import TiledTree
+from auditor.views import has_seen
 from contracts.artefact import model, of_round, read_artefact
 from contracts.closed_list import parse
 from contracts.envelope import digest, from_base64, load_public, open_entry, strict_json
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.merkle import leaf_hash, root
 from contracts.off_log import Contribution
-from contracts.rules.state import Closing, RoundRecord, RunRecord, TrustState
+from contracts.rules.state import Closing, RoundRecord, RunRecord, TrustState, books
 from contracts.wording import N_
 from privacy.encoding import EncodingError, add
 from privacy.step import advance, start_state
 
 
-def check_models(state: TrustState, evidence: Evidence) -> Step:
-    """Recompute what the documents allow; an absent document is said, a wrong one is a finding."""
+def check_models(state: TrustState, evidence: Evidence, tree: TiledTree | None) -> Step:
+    """Recompute what the documents allow; an absent document is said, a wrong one is a finding. Without a `tree` that was
+    found right, what contributions had seen is not compared."""
     step = Step(8, N_("models, contributions and releases"))
     checked, documents = 0, Documents(state, evidence, step)
     for run in state.runs_in_order():
         for record in run.rounds:
             if record.closed and record.closed.outcome == "recorded":
-                checked += _check_round(state, documents, run, record, record.closed, step)
+                checked += _check_round(state, documents, run, record, record.closed, step, tree)
     documents.conclude()
     check_gates(state, evidence, step)
     released = sum(run.release is not None for run in state.runs.values())
@@ -38,7 +41,13 @@ def check_models(state: TrustState, evidence: Evidence) -> Step:
 
 
 def _check_round(
-    state: TrustState, documents: Documents, run: RunRecord, record: RoundRecord, closed: Closing, step: Step
+    state: TrustState,
+    documents: Documents,
+    run: RunRecord,
+    record: RoundRecord,
+    closed: Closing,
+    step: Step,
+    tree: TiledTree | None,
 ) -> int:
     if not (closed.list_document and closed.aggregate and closed.step_state):
         return 0  # the rules have found that already
@@ -48,6 +57,7 @@ def _check_round(
             step.skip_one_more(N_("{n} rounds: their contribution lists are not at hand"))
             return 0
         lines = read_list(state, listed, run, record, closed)
+        _check_lines(lines, run, closed, tree)
         _check_sum(state, documents, run, record, closed, lines, step)
         _check_model(documents, run, record, closed, step)
     except TrustError as error:
@@ -92,6 +102,30 @@ def read_list(
             round=closed.round,
         )
     return lines
+
+
+def _check_lines(lines: list[Contribution], run: RunRecord, closed: Closing, tree: TiledTree | None) -> None:
+    """I16, I17, I19: made by the ordered code, on this log, and with the ledger that the round's record repeats."""
+    if closed.books != books((line.member, line.ledger) for line in lines):
+        raise Invalid(
+            N_("round {round} shows other ledgers than its contributors signed"),
+            code="BUDGET_REPORT",
+            round=closed.round,
+        )
+    for line in lines:
+        if line.bundle != run.order.bundle:
+            raise Invalid(
+                N_("a contribution of {member} was made by other code than was ordered"),
+                code="CODE_HASH",
+                member=line.member,
+            )
+        if tree and not has_seen(tree, line.seen, tree.size):
+            raise Invalid(
+                N_("a contribution of {member} was made on a log of size {size} with another root"),
+                code="EQUIVOCATION",
+                member=line.member,
+                size=line.seen.size,
+            )
 
 
 def _node_key(state: TrustState, member: str, at: int) -> str | None:

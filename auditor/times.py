@@ -7,12 +7,11 @@ the first witness that signed. One minute of skew is allowed, as everywhere.
 from __future__ import annotations
 
 import heapq
-import json
 from datetime import UTC, datetime
+from typing import Any
 
 from auditor.cosigned import Witnessed
 from auditor.findings import Step
-from contracts.envelope import from_base64
 from contracts.fields import moment, time_text
 from contracts.requests import MAX_SKEW_S
 from contracts.rules.findings import Finding
@@ -31,9 +30,8 @@ class Clock:
         self._waiting: list[tuple[float, int, str]] = []
         self._unbounded = 0
 
-    def entry(self, index: int, entry: bytes) -> None:
+    def entry(self, index: int, statement: dict[str, Any]) -> None:
         """Remember when the author says this was said; the fold has read it, so plain JSON will do."""
-        statement = json.loads(from_base64(json.loads(entry)["payload"]))
         kind = statement["predicateType"].split(":")[-2]
         said = statement["predicate"]
         issued = moment(said["issued_at"]).timestamp()

@@ -8,7 +8,9 @@ Steps 3, 5 and 6 are one pass over the entries, one bundle in memory at a time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 from auditor.budgets import check_budgets
 from auditor.cosigned import Cosignatures
@@ -18,14 +20,15 @@ from auditor.findings import Step, Verdict
 from auditor.models import check_models
 from auditor.receipts import Receipts
 from auditor.times import Clock
-from auditor.tree import Rebuild
+from auditor.tree import Rebuild, TiledTree
 from auditor.views import compare, compare_seen, kept_checkpoints, pinned_view
 from contracts.checkpoint import Note, verify_log_signature
-from contracts.envelope import digest
+from contracts.envelope import digest, from_base64
 from contracts.errors import Invalid, Malformed
 from contracts.pins import Pins
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
+from contracts.statements import Seen
 from contracts.wording import N_
 
 Tick = Callable[[int, int], None]
@@ -41,7 +44,8 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
         return Verdict([signed], 0, "")
     replay = Replay(evidence, note, pins)
     replay.run(tick)
-    _compare_rest(replay, evidence)
+    tree = None if replay.rebuilt.findings else TiledTree(evidence, replay.state.size)
+    _compare_rest(replay, tree)
     other_files(evidence, pins.log(), replay.state, replay.rebuilt)
     steps = [
         signed,
@@ -51,7 +55,7 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
         replay.opened,
         replay.rules,
         check_budgets(replay.state),
-        check_models(replay.state, evidence),
+        check_models(replay.state, evidence, tree),
     ]
     met = replay.cosigned.met.get(note.checkpoint.size)
     return Verdict(
@@ -143,6 +147,7 @@ class Replay(Structure):
         self.opened = Step(5, N_("statements open under admitted keys"))
         self.rules = Step(6, N_("replay of the rules"))
         self.state: TrustState = EMPTY
+        self.seen: list[tuple[int, Seen]] = []
         self._clock = Clock(self.rules)
 
     def run(self, tick: Tick) -> None:
@@ -162,17 +167,25 @@ class Replay(Structure):
         for entry in entries:
             self.state, findings = apply(self.state, entry, self.state.size)
             if not findings:
-                self._clock.entry(self.state.size - 1, entry)
+                self._listen(self.state.size - 1, json.loads(from_base64(json.loads(entry)["payload"])))
             for finding in findings:
                 (self.opened if finding.rule in ("I1", "I2") else self.rules).findings.append(finding)
             seen = self.cosigned.at(self.state)
             if seen and self.tree.roots.get(seen.size) == seen.root:
                 self._clock.checkpoint(seen)
 
+    def _listen(self, index: int, statement: dict[str, Any]) -> None:
+        """When a statement was made, and on which log; what consents had seen is in the state."""
+        self._clock.entry(index, statement)
+        seen = statement["predicate"].get("seen")
+        if seen and not statement["predicateType"].endswith(":consent:v1"):
+            self.seen.append((index, Seen.model_validate(seen)))
 
-def _compare_rest(replay: Replay, evidence: Evidence) -> None:
+
+def _compare_rest(replay: Replay, tree: TiledTree | None) -> None:
     """What statements say they had seen, only on a tree that was found right."""
-    if replay.rebuilt.findings:
+    if tree is None:
         replay.extends.skip(N_("what statements had seen was not compared: the tree itself is wrong"))
-    else:
-        compare_seen(replay.extends, replay.state, evidence)
+        return
+    consents = ((event.index, event.consent.seen) for event in replay.state.consent_events())
+    compare_seen(replay.extends, sorted((*consents, *replay.seen), key=lambda one: one[0]), tree)

@@ -6,7 +6,7 @@ notes: whoever holds the pins can check them without believing this auditor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from auditor.evidence import Evidence
@@ -15,7 +15,7 @@ from auditor.tree import TiledTree
 from contracts.checkpoint import Note, NoteKey, parse_note, verify_log_signature
 from contracts.errors import Invalid, TrustError
 from contracts.pins import Pins
-from contracts.rules.state import TrustState
+from contracts.statements import Seen
 from contracts.wording import N_
 
 
@@ -95,20 +95,21 @@ def _two_histories(step: Step, newest: Note, shown: bytes, view: View) -> None:
     )
 
 
-def compare_seen(step: Step, state: TrustState, evidence: Evidence) -> None:
-    """I26: what each consent says its member had seen lies on this tree too."""
-    tree = TiledTree(evidence, state.size)
+def compare_seen(step: Step, said: Iterable[tuple[int, Seen]], tree: TiledTree) -> None:
+    """I26: what the statements at these indices say their authors had seen lies on this tree too."""
     try:
-        for event in sorted(state.consent_events(), key=lambda e: e.index):
-            index, said = event.index, event.consent.seen
-            if said.size == 0:
-                continue  # a member that had seen nothing yet
-            if said.size > index or tree.root_at(said.size).hex() != said.root.removeprefix("sha256:"):
+        for index, seen in said:
+            if not has_seen(tree, seen, index):
                 step.add(
                     "EQUIVOCATION",
                     N_("entry {index} was signed on a log of size {size} with another root"),
                     index=index,
-                    size=said.size,
+                    size=seen.size,
                 )
     except TrustError as error:
         step.skip(N_("what statements had seen was not compared: {why}"), why=str(error))
+
+
+def has_seen(tree: TiledTree, seen: Seen, index: int) -> bool:
+    """Could the author of entry `index` have seen this? Nothing yet, or one of the log's states before it."""
+    return seen.size == 0 or (seen.size <= index and tree.root_at(seen.size).hex() == seen.root.removeprefix("sha256:"))

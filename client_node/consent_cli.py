@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal
-from contracts.terminal import OK
+from contracts.terminal import OK, epsilon
 from contracts.wording import N_
 
 if TYPE_CHECKING:
@@ -31,17 +31,12 @@ Delegation = Annotated[
 def sign(yes: Yes = False, delegation: Delegation = None, home: Home = HOME, lang: Lang = "") -> int:
     """The member's signature, over everything that the agreement and this node's own limits allow."""
     from client_node import consents
-    from privacy.curves import rho_cap
 
     settings, mirror, uplink, terms = _shown(home)
     if not yes and not typer.confirm(_(N_("Consent and sign?"))):
         return OK
-    own = {
-        "own_run": rho_cap(settings.epsilon_run_max, terms.privacy.delta),
-        "own_year": rho_cap(settings.epsilon_year_max, terms.privacy.delta),
-    }
     given_by = consents.spoken_for(settings, delegation)
-    made = consents.grant(settings, mirror, terms, terminal.lang, given_by=given_by, **own)
+    made = consents.grant(settings, mirror, terms, terminal.lang, given_by=given_by)
     return _send(settings, mirror, uplink, made)
 
 
@@ -54,8 +49,8 @@ def sign(yes: Yes = False, delegation: Delegation = None, home: Home = HOME, lan
 )
 def narrow(
     task: Annotated[list[str], typer.Option("--task", help=_("task that stays allowed (repeat); all by default"))] = (),  # type: ignore[assignment]
-    epsilon_run: Annotated[str, typer.Option(help=_("most epsilon of one run"))] = "",
-    epsilon_year: Annotated[str, typer.Option(help=_("most epsilon of one year"))] = "",
+    epsilon_run: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one run"))] = "",
+    epsilon_year: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one year"))] = "",
     rounds: Annotated[int, typer.Option(help=_("most rounds of one run"))] = 0,
     until: Annotated[str, typer.Option(help=_("last moment, as 2026-12-31T00:00:00Z"))] = "",
     yes: Yes = False,

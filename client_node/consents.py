@@ -39,19 +39,21 @@ def active_terms(mirror: Mirror) -> Terms:
     return mirror.state.agreements[active].terms
 
 
-def grant(
-    settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, own_run: int, own_year: int, given_by: GivenBy
-) -> Consent:
-    """A consent to the whole agreement, narrowed to the member's own limits in nano-rho."""
+def grant(settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, given_by: GivenBy) -> Consent:
+    """A consent to the whole agreement, narrowed to the member's own limits, and in nano-rho to what its epsilon says."""
+    from privacy.curves import rho_cap
+
     limits = terms.privacy
+    run = min(limits.epsilon_run_max, settings.epsilon_run_max, key=float)
+    year = min(limits.epsilon_year_max, settings.epsilon_year_max, key=float)
     scope = Scope(
         tasks=tuple(t.task for t in terms.tasks),
         datasets=tuple(DatasetScope(id=t.dataset, unit=t.unit) for t in terms.tasks),
         delta=limits.delta,
-        epsilon_run_max=min(limits.epsilon_run_max, settings.epsilon_run_max, key=float),
-        epsilon_year_max=min(limits.epsilon_year_max, settings.epsilon_year_max, key=float),
-        rho_run_max_nano=min(limits.rho_run_max_nano, own_run),
-        rho_year_max_nano=min(limits.rho_year_max_nano, own_year),
+        epsilon_run_max=run,
+        epsilon_year_max=year,
+        rho_run_max_nano=min(limits.rho_run_max_nano, rho_cap(run, limits.delta)),
+        rho_year_max_nano=min(limits.rho_year_max_nano, rho_cap(year, limits.delta)),
         rounds_max=terms.rounds.max_per_run,
         orders_max=terms.rounds.orders_max,
         aborted_max=terms.rounds.aborted_max,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from contracts.envelope import canonical, digest
 from contracts.errors import Invalid
-from contracts.fields import Count, Digest, Index, Name, RecordId, Strict, Time
+from contracts.fields import Count, Decimal, Delta, Digest, Index, Name, RecordId, Strict, Time
 from contracts.wording import N_, Language
 
 TEMPLATE: Literal["mengbang-agreement/1"] = "mengbang-agreement/1"
@@ -38,9 +38,9 @@ class TaskTerms(Strict):
 class PrivacyTerms(Strict):
     """Upper limits of the privacy loss of a member; rho in nano is what is enforced."""
 
-    delta: Name
-    epsilon_run_max: Name
-    epsilon_year_max: Name
+    delta: Delta
+    epsilon_run_max: Decimal
+    epsilon_year_max: Decimal
     rho_run_max_nano: Count
     rho_year_max_nano: Count
     families: tuple[Literal["trees", "gradients", "moments", "histogram"], ...]

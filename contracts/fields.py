@@ -29,6 +29,7 @@ Time = Annotated[
 ]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Decimal = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$")]
+Delta = Annotated[str, StringConstraints(pattern=r"^1e-([5-9]|1[0-2])$")]
 SignedDecimal = Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$")]
 Index = Annotated[int, Field(ge=0, lt=2**53)]
 Count = Annotated[int, Field(ge=1, lt=2**53)]

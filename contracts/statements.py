@@ -14,6 +14,7 @@ from contracts.envelope import canonical, digest, from_base64
 from contracts.fields import (
     Count,
     Decimal,
+    Delta,
     Digest,
     Index,
     KeyText,
@@ -143,9 +144,9 @@ class Scope(Strict):
 
     tasks: tuple[Name, ...]
     datasets: tuple[DatasetScope, ...]
-    delta: Name
-    epsilon_run_max: Name
-    epsilon_year_max: Name
+    delta: Delta
+    epsilon_run_max: Decimal
+    epsilon_year_max: Decimal
     rho_run_max_nano: Count
     rho_year_max_nano: Count
     rounds_max: Count
@@ -394,7 +395,7 @@ class PrivacyCheck(Predicate):
     epsilon_claimed: Decimal
     epsilon_at_least: Decimal
     epsilon_visible: Decimal
-    delta: Name
+    delta: Delta
     canaries: Count
     releases: Count
     faults: tuple[CheckFault, ...]

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from contracts.errors import Refused, TrustError
+from contracts.errors import Malformed, Refused, TrustError
 from contracts.wording import N_, Language, chosen_language, symbols, translator
 
 OK, FOUND, COULD_NOT, WRONG_USE = 0, 1, 2, 64
+
+
+def epsilon(text: str) -> str:
+    """A privacy loss as it is typed, "" for none; Malformed unless it is a plain decimal from .001 up to 999."""
+    if text and not (re.fullmatch(r"(0|[1-9][0-9]{0,2})(\.[0-9]{1,6})?", text) and float(text) >= 0.001):
+        raise Malformed(
+            N_("{text} is no epsilon"), why=N_("it is a decimal from 0.001 to 999, for example 0.5 or 1"), text=text
+        )
+    return text
 
 
 class Terminal:

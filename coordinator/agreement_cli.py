@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contracts.errors import Malformed, Refused
-from contracts.terminal import OK
+from contracts.terminal import OK, epsilon
 from contracts.wording import N_
 from coordinator.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
 
@@ -42,8 +42,8 @@ def draft(
     out: Annotated[Path, typer.Option(help=_("file to write"))],
     task: Annotated[list[str], typer.Option("--task", help=_("task to cover (repeat); all by default"))] = (),  # type: ignore[assignment]
     schema: Annotated[list[Path], typer.Option("--schema", help=_("table schema that replaces the shipped one"))] = (),  # type: ignore[assignment]
-    epsilon_run: Annotated[str, typer.Option(help=_("most epsilon of one run"))] = "1",
-    epsilon_year: Annotated[str, typer.Option(help=_("most epsilon of one year"))] = "4",
+    epsilon_run: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one run"))] = "1",
+    epsilon_year: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one year"))] = "4",
     days: int = 365,
     home: Home = HOME,
     lang: Lang = "",

@@ -11,7 +11,7 @@ from contracts.errors import Refused
 from contracts.terminal import OK
 from contracts.wording import N_
 from coordinator.console import HOME, Home, Json, Lang, _, office_of, terminal
-from coordinator.order_cli import Epsilon, SpendAnyway, orders
+from coordinator.order_cli import Epsilon, MinMembers, SpendAnyway, orders
 
 learning = typer.Typer(rich_markup_mode=None)
 schedule = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Order runs by calendar."))
@@ -95,7 +95,7 @@ def set_schedule(
     task: str,
     cron: Annotated[str, typer.Option(help=_("minute hour day month weekday, in China's time"))],
     epsilon: Epsilon = "1",
-    min_members: int = 3,
+    min_members: MinMembers = 3,
     spend_anyway: SpendAnyway = False,
     home: Home = HOME,
     lang: Lang = "",

@@ -10,7 +10,7 @@ import typer
 
 from contracts.errors import Refused
 from contracts.fields import moment, time_text
-from contracts.terminal import FOUND, OK
+from contracts.terminal import FOUND, OK, epsilon
 from contracts.wording import N_
 from coordinator.console import HOME, Home, Lang, Yes, _, office_of, terminal
 
@@ -18,7 +18,8 @@ SILENT_S = 10.0
 SpendAnyway = Annotated[
     bool, typer.Option("--spend-anyway", help=_("also where public data show that spending gains nothing"))
 ]
-Epsilon = Annotated[str, typer.Option(help=_("privacy loss of the whole run"))]
+Epsilon = Annotated[str, typer.Option(parser=epsilon, help=_("privacy loss of the whole run"))]
+MinMembers = Annotated[int, typer.Option(min=3, help=_("members without whom no round is combined"))]
 orders = typer.Typer(rich_markup_mode=None)
 
 
@@ -28,13 +29,13 @@ orders = typer.Typer(rich_markup_mode=None)
 def order(
     task: str,
     family: Annotated[str, typer.Option(help=_("trees, gradients or moments; the task's own by default"))] = "",
-    rounds: Annotated[int, typer.Option(help=_("rounds; the task's own number by default"))] = 0,
+    rounds: Annotated[int, typer.Option(min=0, max=1000, help=_("rounds; the task's own number by default"))] = 0,
     epsilon: Epsilon = "1",
     untold: Annotated[
         str, typer.Option(help=_("release or keep: what happens if the members are too few to judge the model"))
     ] = "release",
-    min_members: int = 3,
-    deadline: int = 120,
+    min_members: MinMembers = 3,
+    deadline: Annotated[int, typer.Option(min=1, help=_("seconds that a round waits for contributions"))] = 120,
     yes: Yes = False,
     spend_anyway: SpendAnyway = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("say what it costs and gives, order nothing"))] = False,

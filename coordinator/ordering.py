@@ -169,7 +169,7 @@ def must_reach(state: TrustState, made: Draft, now: datetime) -> None:
                 "the run is not ordered: {able} of {members} consenting members allow epsilon {epsilon}, {least} are needed"
             ),
             why=N_("what is left within their consents this year allows {least} of them {most}"),
-            do=N_("order so much, or ask members to renew their consents: client-node consent renew"),
+            do=N_("order so much, or ask members to allow more: client-node consent sign"),
             code="OVER_BUDGET",
             able=able,
             members=len(each),

@@ -15,8 +15,8 @@ Written by `make docs` from the models; a test compares the two. Read it with [t
 `id` is `urn:uuid:` and a version-4 UUID in lower case. `digest` is `sha256:` and 64 lower-case hexadecimal digits. `key` is
 the base64 of 32 bytes. `time` is `YYYY-MM-DDThh:mm:ssZ`, a moment that exists, from the year 2000 to 2099. `name` is 1 to 200
 characters. `index` is an integer from 0, `count` from 1, both below 2^53. `decimal` is a plain decimal of at most six digits on
-either side of the point. A choice is written as its values. Every field is always present, `null` where there is
-nothing to say; one that may be absent is never null.
+either side of the point, `delta` is `1e-5` to `1e-12`. A choice is written as its values. Every field is always present, `null`
+where there is nothing to say; one that may be absent is never null.
 Integers without a name lie within -2^53 ... 2^53; the rules narrow them.
 """
 
@@ -47,6 +47,7 @@ _WORDS = {
     "Time": "time",
     "Name": "name",
     "Decimal": "decimal",
+    "Delta": "delta",
     "Index": "index",
     "Count": "count",
 }

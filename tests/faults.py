@@ -323,6 +323,18 @@ def _forged(lines: list[bytes], editor: Editor) -> list[bytes]:
     return [seal(open_entry(lines[0]).payload, [editor.keys["office"]]), *lines[1:]]
 
 
+def _said_otherwise(**changes: Any) -> Callable[[list[bytes], Editor], list[bytes]]:
+    """The first contribution with other words, signed by its member."""
+
+    def change(lines: list[bytes], editor: Editor) -> list[bytes]:
+        opened = open_entry(lines[0])
+        statement = json.loads(opened.payload)
+        statement["predicate"] |= changes
+        return [seal(canonical(statement), [editor.keys["node0"]]), *lines[1:]]
+
+    return change
+
+
 def _left_out(lines: list[bytes], editor: Editor) -> list[bytes]:
     return lines[1:]
 
@@ -380,6 +392,26 @@ def _foreign_genesis(mirror: Mirror, folder: Path, pins: dict[str, Any]) -> None
     pins["genesis"] = WRONG
 
 
+def _other_ledger(editor: Editor) -> None:
+    editor.find("round", 1).said["ledgers"][0][1]["head"] = WRONG
+
+
+def _refused_elsewhere(editor: Editor) -> None:
+    member, run = editor.find("consent", 2).said["member"], editor.find("release").said["order"]
+    said = {"member": member, "order": run, "reason": "budget", "open": None}
+    editor.add("refusal", {**said, "seen": {"size": 5, "root": WRONG}, "ledger": _ledger(editor, member)}, "node2")
+
+
+def _less_in_words(editor: Editor) -> None:
+    line = _consent(editor, 2)
+    line.said["scope"] |= {"epsilon_run_max": "0.5"}
+
+
+def _less_in_the_agreement(editor: Editor) -> None:
+    privacy = editor.find("agreement").said["terms"]["privacy"]
+    _version(editor, privacy={**privacy, "epsilon_year_max": "2"})
+
+
 def _lists(change: Callable[[list[bytes], Editor], list[bytes]]) -> Edit:
     return lambda editor: _foreign_lines(editor, change)
 
@@ -389,6 +421,15 @@ FAULTS = [
     Fault(2, "TRUNCATED", "I27", "the log is shorter than a member has seen it", folder=_truncated),
     Fault(3, "EQUIVOCATION", "I26", "a member has seen another root", folder=_forked),
     Fault(3, "EQUIVOCATION", "I26", "words claim to have seen entries to come", _seen_to_come),
+    Fault(3, "EQUIVOCATION", "I26", "a refusal on another log", _refused_elsewhere),
+    Fault(
+        3,
+        "EQUIVOCATION",
+        "I17",
+        "a contribution on another log",
+        _lists(_said_otherwise(seen={"size": 5, "root": WRONG})),
+        documents=True,
+    ),
     Fault(0, "GENESIS", "I6", "the log begins with another entry", folder=_foreign_genesis),
     Fault(4, "QUORUM", "I5", "one of three witnesses has cosigned", folder=_one_cosignature),
     Fault(4, "QUORUM", "I5", "one witness has cosigned twice", folder=_same_cosigner_twice),
@@ -416,6 +457,7 @@ FAULTS = [
     Fault(12, "NO_CONSENT", "I14", "consent inserted after the rounds", _late_consent),
     Fault(13, "CONSENT_CHAIN", "I11", "an event is left out", lambda e: _consent(e, seq=9)),
     Fault(14, "SCOPE", "I12", "consent beyond the agreement", lambda e: _consent(e, expires_at="2030-01-01T00:00:00Z")),
+    Fault(14, "SCOPE", "I19", "a consent whose rho is more than its epsilon", _less_in_words),
     Fault(15, "CONSENT_EXPIRED", "I14", "an expired consent is used", _expired_in_use),
     Fault(
         15,
@@ -430,6 +472,7 @@ FAULTS = [
     Fault(17, "AGREEMENT_SIGNATURE", "I2", "not signed by the agreement key", lambda e: _version(e, "office")),
     Fault(17, "AGREEMENT_CHAIN", "I10", "a version is left out", lambda e: _version(e, version=3)),
     Fault(17, "AGREEMENT_TERMS", "I9", "a round of one member", lambda e: _version(e, min_members=1)),
+    Fault(17, "AGREEMENT_TERMS", "I19", "an agreement whose rho is more than its epsilon", _less_in_the_agreement),
     Fault(17, "AGREEMENT_INACTIVE", "I9", "ordered under a revoked agreement", _under_a_revoked_agreement),
     Fault(17, "AGREEMENT_STATE", "I10", "resumed though not suspended", _wrong_state),
     Fault(18, "PROSE_MISMATCH", "I9", "the text does not follow from the fields", _wrong_prose),
@@ -440,6 +483,9 @@ FAULTS = [
     Fault(21, "PARTICIPANT", "I3", "two members with one key", _same_key_twice),
     Fault(21, "MIN_PARTICIPANTS", "I15", "one member alone is combined", _too_few),
     Fault(22, "CODE_HASH", "I16", "other code than agreed", lambda e: _order(e, bundle=WRONG)),
+    Fault(
+        22, "CODE_HASH", "I17", "a contribution by other code", _lists(_said_otherwise(bundle=WRONG)), documents=True
+    ),
     Fault(22, "SCHEMA_HASH", "I16", "other columns than agreed", lambda e: _order(e, schema_digest=WRONG)),
     Fault(22, "MODEL_CHAIN", "I16", "another start model than agreed", lambda e: _order(e, model_start=WRONG)),
     Fault(22, "MODEL_CHAIN", "I16", "a round that starts elsewhere", _broken_chain),
@@ -453,6 +499,7 @@ FAULTS = [
     Fault(26, "NOT_RENEWED", "I20", "a budget of last year's consent", _not_renewed),
     Fault(26, "ASKED_TOO_OFTEN", "I20", "one run too many", _one_run_too_many),
     Fault(26, "BUDGET_REPORT", "I19", "a round is charged too little", _under_reported),
+    Fault(26, "BUDGET_REPORT", "I19", "another ledger than was signed", _other_ledger, documents=True),
     Fault(26, "BUDGET_RESET", "I19", "a ledger that begins anew", _smaller_ledger),
     Fault(27, "RELEASE_ROUNDS", "I21", "released before the last round", _early_release),
     Fault(27, "RELEASE_MODEL", "I21", "another model is released", _release(model=WRONG)),

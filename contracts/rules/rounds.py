@@ -12,7 +12,7 @@ from contracts.fields import moment
 from contracts.rules.budgets import charge, check_asked, check_ledger, count_aborted, note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.gates import check_evaluation, note_evaluation
-from contracts.rules.state import Closing, Document, Entry, Opening, RoundRecord, RunRecord, TrustState
+from contracts.rules.state import Closing, Document, Entry, Opening, RoundRecord, RunRecord, TrustState, books
 from contracts.statements import Round, RoundOpen, RunOrder
 from contracts.wording import N_
 from privacy.plan import PlanError
@@ -317,7 +317,8 @@ def close_round(state: TrustState, entry: Entry) -> TrustState:
         state = count_aborted(state, waiting.opened, run.order)
     for member, ledger in closed.ledgers:
         state = note_ledger(state, member, ledger)
-    closing = Closing(**{name: getattr(closed, name) for name in Closing.__slots__})
+    kept = {name: getattr(closed, name) for name in Closing.__slots__ if name != "books"}
+    closing = Closing(**kept, books=books(closed.ledgers))
     ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closing)), model=closed.model_out)
     documents = _named(
         state,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal
 
 from rpds import HashTrieMap, HashTrieSet
@@ -90,9 +91,16 @@ class Opening:
     model_in: str
 
 
+def books(ledgers: Iterable[tuple[str, LedgerHead]]) -> bytes:
+    """SHA-256 of where each contributor's ledger stood, in order: what a replay keeps of lists as long as the log."""
+    return sha256(
+        "".join(f"{member} {said.rho_total_nano} {said.head}\n" for member, said in ledgers).encode()
+    ).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What a round said that is still asked for later."""
+    """What a round said that is still asked for later; `books` stands for the ledgers that it repeated."""
 
     round: int
     outcome: Literal["recorded", "aborted"]
@@ -104,6 +112,7 @@ class Closing:
     model_out: str
     step_state: str | None
     unmasking: str | None
+    books: bytes
 
 
 @dataclass(frozen=True, slots=True)

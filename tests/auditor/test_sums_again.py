@@ -84,7 +84,7 @@ class Recorded:
 
     def checked(self):
         """(codes found, number of things that could not be checked)."""
-        step = check_models(self.sum.trust.state, self.held)
+        step = check_models(self.sum.trust.state, self.held, None)
         return [finding.code for finding in step.findings], len(step.not_checked)
 
     def resigned(self, lines, signer, **changes):
