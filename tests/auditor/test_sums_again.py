@@ -76,9 +76,9 @@ class Recorded:
             round=1,
             payload=digest(data),
             model_in=trust.run.model,
-            bundle=NOTHING,
+            bundle=trust.run.order.bundle,
             seen=Seen(size=0, root=NOTHING),
-            ledger=trust.ledger(member),
+            ledger=trust.ledger(member, trust.run.order.plan.rho_nano()),
         )
         return seal(payload(said), [self.sum.firms[member].node])
 

@@ -46,7 +46,7 @@ def other(value):
         case None:
             return "sha256:" + "7" * 64
     known = {"processing-use": "product-operation", "row": "series", "early-risk-warning": "research"}
-    known |= {"required": "none", "none": "required", "gradients": "trees", "trees": "gradients"}
+    known |= {"required": "none", "none": "required", "gradients": "trees", "trees": "gradients", "1e-6": "1e-5"}
     if value in known:
         return known[value]
     if value.startswith("sha256:"):
