@@ -44,6 +44,7 @@ class Fault:
     edit: Edit = lambda editor: None
     folder: FolderEdit = lambda mirror, folder, pins: None
     documents: bool = False
+    by_rules: bool = True  # False: what entries say is wrong, but not by the rules that a replay knows
 
     @property
     def name(self) -> str:
@@ -51,8 +52,8 @@ class Fault:
         return f"{self.number:02d}-{self.code.lower().replace('_', '-')}-{self.words.split(':')[0].replace(' ', '-')}"
 
     def in_log(self) -> bool:
-        """True if the entries alone show it."""
-        return self.edit is not Fault.edit
+        """True if a replay of the entries alone shows it."""
+        return self.edit is not Fault.edit and self.by_rules
 
 
 def _flip(entry: bytes) -> bytes:
@@ -421,7 +422,7 @@ FAULTS = [
     Fault(2, "TRUNCATED", "I27", "the log is shorter than a member has seen it", folder=_truncated),
     Fault(3, "EQUIVOCATION", "I26", "a member has seen another root", folder=_forked),
     Fault(3, "EQUIVOCATION", "I26", "words claim to have seen entries to come", _seen_to_come),
-    Fault(3, "EQUIVOCATION", "I26", "a refusal on another log", _refused_elsewhere),
+    Fault(3, "EQUIVOCATION", "I26", "a refusal on another log", _refused_elsewhere, by_rules=False),
     Fault(
         3,
         "EQUIVOCATION",
@@ -429,6 +430,7 @@ FAULTS = [
         "a contribution on another log",
         _lists(_said_otherwise(seen={"size": 5, "root": WRONG})),
         documents=True,
+        by_rules=False,
     ),
     Fault(0, "GENESIS", "I6", "the log begins with another entry", folder=_foreign_genesis),
     Fault(4, "QUORUM", "I5", "one of three witnesses has cosigned", folder=_one_cosignature),
@@ -457,7 +459,7 @@ FAULTS = [
     Fault(12, "NO_CONSENT", "I14", "consent inserted after the rounds", _late_consent),
     Fault(13, "CONSENT_CHAIN", "I11", "an event is left out", lambda e: _consent(e, seq=9)),
     Fault(14, "SCOPE", "I12", "consent beyond the agreement", lambda e: _consent(e, expires_at="2030-01-01T00:00:00Z")),
-    Fault(14, "SCOPE", "I19", "a consent whose rho is more than its epsilon", _less_in_words),
+    Fault(14, "SCOPE", "I19", "a consent whose rho is more than its epsilon", _less_in_words, by_rules=False),
     Fault(15, "CONSENT_EXPIRED", "I14", "an expired consent is used", _expired_in_use),
     Fault(
         15,
@@ -472,7 +474,14 @@ FAULTS = [
     Fault(17, "AGREEMENT_SIGNATURE", "I2", "not signed by the agreement key", lambda e: _version(e, "office")),
     Fault(17, "AGREEMENT_CHAIN", "I10", "a version is left out", lambda e: _version(e, version=3)),
     Fault(17, "AGREEMENT_TERMS", "I9", "a round of one member", lambda e: _version(e, min_members=1)),
-    Fault(17, "AGREEMENT_TERMS", "I19", "an agreement whose rho is more than its epsilon", _less_in_the_agreement),
+    Fault(
+        17,
+        "AGREEMENT_TERMS",
+        "I19",
+        "an agreement whose rho is more than its epsilon",
+        _less_in_the_agreement,
+        by_rules=False,
+    ),
     Fault(17, "AGREEMENT_INACTIVE", "I9", "ordered under a revoked agreement", _under_a_revoked_agreement),
     Fault(17, "AGREEMENT_STATE", "I10", "resumed though not suspended", _wrong_state),
     Fault(18, "PROSE_MISMATCH", "I9", "the text does not follow from the fields", _wrong_prose),
@@ -484,7 +493,13 @@ FAULTS = [
     Fault(21, "MIN_PARTICIPANTS", "I15", "one member alone is combined", _too_few),
     Fault(22, "CODE_HASH", "I16", "other code than agreed", lambda e: _order(e, bundle=WRONG)),
     Fault(
-        22, "CODE_HASH", "I17", "a contribution by other code", _lists(_said_otherwise(bundle=WRONG)), documents=True
+        22,
+        "CODE_HASH",
+        "I17",
+        "a contribution by other code",
+        _lists(_said_otherwise(bundle=WRONG)),
+        documents=True,
+        by_rules=False,
     ),
     Fault(22, "SCHEMA_HASH", "I16", "other columns than agreed", lambda e: _order(e, schema_digest=WRONG)),
     Fault(22, "MODEL_CHAIN", "I16", "another start model than agreed", lambda e: _order(e, model_start=WRONG)),
@@ -499,7 +514,7 @@ FAULTS = [
     Fault(26, "NOT_RENEWED", "I20", "a budget of last year's consent", _not_renewed),
     Fault(26, "ASKED_TOO_OFTEN", "I20", "one run too many", _one_run_too_many),
     Fault(26, "BUDGET_REPORT", "I19", "a round is charged too little", _under_reported),
-    Fault(26, "BUDGET_REPORT", "I19", "another ledger than was signed", _other_ledger, documents=True),
+    Fault(26, "BUDGET_REPORT", "I19", "another ledger than was signed", _other_ledger, documents=True, by_rules=False),
     Fault(26, "BUDGET_RESET", "I19", "a ledger that begins anew", _smaller_ledger),
     Fault(27, "RELEASE_ROUNDS", "I21", "released before the last round", _early_release),
     Fault(27, "RELEASE_MODEL", "I21", "another model is released", _release(model=WRONG)),
