@@ -104,6 +104,10 @@ def _swapped_key(editor: Editor) -> None:
     _key(editor, "office", "new", member=member, replaces=old)
 
 
+def _witness_of_nobody(editor: Editor) -> None:
+    _key(editor, "office", "new", role="witness")
+
+
 def _same_key_twice(editor: Editor) -> None:
     _key(editor, "office", "node0", public=public_text(editor.keys["node0"].public_key()))
 
@@ -490,6 +494,7 @@ FAULTS = [
     Fault(20, "ROUND_SEQUENCE", "I13", "a gap in the numbers", _wrong_number),
     Fault(21, "PARTICIPANT", "I15", "a ghost in the round", _ghost),
     Fault(21, "PARTICIPANT", "I3", "two members with one key", _same_key_twice),
+    Fault(21, "PARTICIPANT", "I3", "a witness of nobody", _witness_of_nobody),
     Fault(21, "MIN_PARTICIPANTS", "I15", "one member alone is combined", _too_few),
     Fault(22, "CODE_HASH", "I16", "other code than agreed", lambda e: _order(e, bundle=WRONG)),
     Fault(

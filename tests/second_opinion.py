@@ -323,6 +323,8 @@ class Opinion:
         p, codes = said.p, []
         if (p["member"] is None) == (p["role"] in ("node", "witness")):
             codes.append("PARTICIPANT")
+        if p["role"] == "witness" and p["member"] is not None and self.seat(p["member"], "node") is None:
+            codes.append("PARTICIPANT")
         if key_id(p["public"]) in self.keys():
             return [*codes, "PARTICIPANT"]
         seat = self.seat(p["member"], p["role"]) if p["role"] != "auditor" else None

@@ -163,6 +163,14 @@ def check_key(state: TrustState, entry: Entry) -> Iterator[Finding]:
         yield Finding(
             "PARTICIPANT", entry.index, "I3", N_("node and witness keys belong to a member, auditor keys to none")
         )
+    if key.role == "witness" and key.member is not None and (key.member, "node") not in state.seats:
+        yield Finding(
+            "PARTICIPANT",
+            entry.index,
+            "I3",
+            N_("{member} has no node key: a witness of its own would count in the quorum"),
+            {"member": key.member},
+        )
     if digest(from_base64(key.public)) in state.keys:
         yield Finding("PARTICIPANT", entry.index, "I3", N_("this key is registered already"))
         return
