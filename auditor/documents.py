@@ -41,7 +41,7 @@ class Documents:
         elif data is None:
             self._missing[name] = None
         elif digest(data) != name:
-            raise Invalid(N_("{file} is not what the log says"), code="AGGREGATE", file=path)
+            raise Invalid(N_("{file} is not what the log says"), code="TREE_MISMATCH", file=path)
         return data
 
     def conclude(self) -> None:

@@ -71,12 +71,15 @@ class TileFiles:
             )
 
 
-def other_files(evidence: Evidence, log: NoteKey, state: TrustState, step: Step) -> None:
-    """Policy and documents follow from the log; anything else does not belong to a log."""
+def other_files(evidence: Evidence, log: NoteKey, state: TrustState, step: Step, *, size: int) -> None:
+    """Policy and documents follow from the log of `size`; anything else does not belong to a log."""
     if evidence.read("policy") is None:
         step.skip(N_("the policy file is not at hand"))
     for path in evidence.paths():
         if path.startswith(("tile/", *CHECKED_ELSEWHERE)):
+            continue
+        if path == "policy" and state.size < size:
+            step.skip(N_("the policy file: entries that say what it holds could not be read"))
             continue
         try:
             holds = _holds(path, evidence.read(path) or b"", log, state)

@@ -57,7 +57,7 @@ def _check_round(
             step.skip_one_more(N_("{n} rounds: their contribution lists are not at hand"))
             return 0
         lines = read_list(state, listed, run, record, closed)
-        _check_lines(lines, run, closed, tree)
+        _check_lines(lines, run, closed, tree, step)
         _check_sum(state, documents, run, record, closed, lines, step)
         _check_model(documents, run, record, closed, step)
     except TrustError as error:
@@ -104,7 +104,9 @@ def read_list(
     return lines
 
 
-def _check_lines(lines: list[Contribution], run: RunRecord, closed: Closing, tree: TiledTree | None) -> None:
+def _check_lines(
+    lines: list[Contribution], run: RunRecord, closed: Closing, tree: TiledTree | None, step: Step
+) -> None:
     """I16, I17, I19: made by the ordered code, on this log, and with the ledger that the round's record repeats."""
     if closed.books != books((line.member, line.ledger) for line in lines):
         raise Invalid(
@@ -119,7 +121,10 @@ def _check_lines(lines: list[Contribution], run: RunRecord, closed: Closing, tre
                 code="CODE_HASH",
                 member=line.member,
             )
-        if tree and not has_seen(tree, line.seen, tree.size):
+        held = has_seen(tree, line.seen, tree.size) if tree else True  # a wrong tree is found, and said
+        if held is None:
+            step.skip_one_more(N_("{n} contributions: what they had seen was not compared, hash tiles are missing"))
+        elif not held:
             raise Invalid(
                 N_("a contribution of {member} was made on a log of size {size} with another root"),
                 code="EQUIVOCATION",

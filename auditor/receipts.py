@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +12,17 @@ from auditor.budgets import curve
 from auditor.evidence import Evidence
 from auditor.findings import Step
 from auditor.history import Sentence, sentence
-from auditor.views import View
-from contracts.envelope import digest
+from auditor.tree import TiledTree
+from auditor.views import View, has_seen
+from contracts.closed_list import parse
+from contracts.envelope import Opened, digest, load_public, open_entry
 from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.merkle import leaf_hash
-from contracts.off_log import Contribution
+from contracts.off_log import Contribution, Receipt
 from contracts.pins import Pins
 from contracts.promise import Limit, Promise, of_receipt, of_run
 from contracts.receipts import Logged, Served, check_logged, check_note, check_served, read_logged, read_served
+from contracts.rules.state import TrustState
 from contracts.wording import N_
 
 FOLDER = "receipts/"
@@ -178,6 +182,14 @@ class Receipts:
         self._step = step
         self._held = dict(self._read(evidence, pins))
         self._wanted: dict[int, bytes] = {}
+        self._gone: set[str] = set()
+        self._served: defaultdict[int, list[tuple[str, Receipt, Opened]]] = defaultdict(list)
+        for path, one in self._held.items():
+            if isinstance(one, Served):
+                opened = open_entry(one.statement)
+                said = parse(opened.payload)
+                assert isinstance(said, Receipt)  # it was checked when it was read
+                self._served[said.seen.size].append((path, said, opened))
         self._indices = {place.index for one in self._held.values() for place in _places(one)}
 
     def _read(self, evidence: Evidence, pins: Pins) -> Iterator[tuple[str, Logged | Served]]:
@@ -197,6 +209,35 @@ class Receipts:
         """Remember an entry's hash if a receipt proves one at this place."""
         if index in self._indices:
             self._wanted[index] = leaf_hash(entry)
+
+    def rollback(self, gone: str, back: str | None) -> None:
+        """Remember which run's model was taken back, and which one serves again."""
+        self._gone = (self._gone | {gone}) - {back or ""}
+
+    def served(self, state: TrustState) -> None:
+        """Of each served result whose member had seen this size: its model stood released then, and its signer's key lived."""
+        for path, said, opened in self._served.get(state.size, ()):
+            run = state.runs.get(said.order) if said.order else None
+            if said.order and (run is None or run.release is None or said.order in self._gone):
+                self._step.add(
+                    "RECEIPT_RELEASE", N_("{file} names a model that was not released, or taken back"), path, file=path
+                )
+            key = state.live_key(said.member, "node")
+            if key is None or not opened.holds_for(load_public(key[1].public)):
+                self._step.add("RECEIPT_SIGNATURE", N_("{file} is signed by a key that had ended"), path, file=path)
+
+    def compare_seen(self, tree: TiledTree) -> None:
+        """I26: the state of the log on which a served result was signed lies on the tree of its entries."""
+        for size, held in self._served.items():
+            for path, said, _opened in held:
+                if has_seen(tree, said.seen, tree.size) is False:
+                    self._step.add(
+                        "EQUIVOCATION",
+                        N_("{file} was signed on a log of size {size} with another root"),
+                        path,
+                        file=path,
+                        size=size,
+                    )
 
     def conclude(self) -> None:
         """RECEIPT_NOT_IN_LOG for every receipt whose entry the log does not hold at its place."""

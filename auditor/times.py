@@ -30,10 +30,8 @@ class Clock:
         self._waiting: list[tuple[float, int, str]] = []
         self._unbounded = 0
 
-    def entry(self, index: int, statement: dict[str, Any]) -> None:
+    def entry(self, index: int, kind: str, said: dict[str, Any]) -> None:
         """Remember when the author says this was said; the fold has read it, so plain JSON will do."""
-        kind = statement["predicateType"].split(":")[-2]
-        said = statement["predicate"]
         issued = moment(said["issued_at"]).timestamp()
         if self._last is None:
             self._unbounded += 1

@@ -17,6 +17,7 @@ from auditor.cosigned import Cosignatures
 from auditor.evidence import Evidence, read_bundles, read_note
 from auditor.files import TileFiles, other_files
 from auditor.findings import Step, Verdict
+from auditor.matters import Suspects, check_answers
 from auditor.models import check_models
 from auditor.receipts import Receipts
 from auditor.times import Clock
@@ -46,7 +47,7 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
     replay.run(tick)
     tree = None if replay.rebuilt.findings else TiledTree(evidence, replay.state.size)
     _compare_rest(replay, tree)
-    other_files(evidence, pins.log(), replay.state, replay.rebuilt)
+    other_files(evidence, pins.log(), replay.state, replay.rebuilt, size=note.checkpoint.size)
     steps = [
         signed,
         replay.cosigned.conclude(note, replay.state, pins),
@@ -149,11 +150,13 @@ class Replay(Structure):
         self.state: TrustState = EMPTY
         self.seen: list[tuple[int, Seen]] = []
         self._clock = Clock(self.rules)
+        self._suspects = Suspects(self.rules)
 
     def run(self, tick: Tick) -> None:
         """See Structure."""
         super().run(tick)
         self._clock.conclude()
+        check_answers(self.rules, self.state, self.cosigned.met.get(self.note.checkpoint.size))
         self.opened.skip(  # I30
             N_(
                 "DUAL_SIGNATURE: no second (SM2) signature stands beside the Ed25519 ones, since no agreement can demand it yet"
@@ -167,19 +170,27 @@ class Replay(Structure):
         for entry in entries:
             self.state, findings = apply(self.state, entry, self.state.size)
             if not findings:
-                self._listen(self.state.size - 1, json.loads(from_base64(json.loads(entry)["payload"])))
+                self._listen(self.state.size - 1, json.loads(entry))
             for finding in findings:
                 (self.opened if finding.rule in ("I1", "I2") else self.rules).findings.append(finding)
+            self.receipts.served(self.state)
             seen = self.cosigned.at(self.state)
             if seen and self.tree.roots.get(seen.size) == seen.root:
                 self._clock.checkpoint(seen)
+                self._suspects.checkpoint()
 
-    def _listen(self, index: int, statement: dict[str, Any]) -> None:
-        """When a statement was made, and on which log; what consents had seen is in the state."""
-        self._clock.entry(index, statement)
-        seen = statement["predicate"].get("seen")
-        if seen and not statement["predicateType"].endswith(":consent:v1"):
+    def _listen(self, index: int, envelope: dict[str, Any]) -> None:
+        """When a statement was made, by whom, and on which log; what consents had seen is in the state."""
+        statement = json.loads(from_base64(envelope["payload"]))
+        kind, said = statement["predicateType"].split(":")[-2], statement["predicate"]
+        self._clock.entry(index, kind, said)
+        seen = {"size": said["size"], "root": said["root"]} if kind == "audit-report" else said.get("seen")
+        if seen and kind != "consent":
             self.seen.append((index, Seen.model_validate(seen)))
+        if kind == "rollback":
+            self.receipts.rollback(said["gone"], said["order"])
+        reported = said["key"] if said.get("state") == "compromised" else None
+        self._suspects.entry(index, [signature["keyid"] for signature in envelope["signatures"]], reported)
 
 
 def _compare_rest(replay: Replay, tree: TiledTree | None) -> None:
@@ -187,5 +198,6 @@ def _compare_rest(replay: Replay, tree: TiledTree | None) -> None:
     if tree is None:
         replay.extends.skip(N_("what statements had seen was not compared: the tree itself is wrong"))
         return
+    replay.receipts.compare_seen(tree)
     consents = ((event.index, event.consent.seen) for event in replay.state.consent_events())
     compare_seen(replay.extends, sorted((*consents, *replay.seen), key=lambda one: one[0]), tree)

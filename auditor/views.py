@@ -13,8 +13,9 @@ from auditor.evidence import Evidence
 from auditor.findings import Step
 from auditor.tree import TiledTree
 from contracts.checkpoint import Note, NoteKey, parse_note, verify_log_signature
-from contracts.errors import Invalid, TrustError
+from contracts.errors import Invalid, TrustError, Unavailable
 from contracts.pins import Pins
+from contracts.rules.findings import Finding
 from contracts.statements import Seen
 from contracts.wording import N_
 
@@ -97,19 +98,21 @@ def _two_histories(step: Step, newest: Note, shown: bytes, view: View) -> None:
 
 def compare_seen(step: Step, said: Iterable[tuple[int, Seen]], tree: TiledTree) -> None:
     """I26: what the statements at these indices say their authors had seen lies on this tree too."""
+    for index, seen in said:
+        held = has_seen(tree, seen, index)
+        if held is None:
+            step.skip_one_more(N_("{n} statements: what they had seen was not compared, hash tiles are missing"))
+        elif not held:
+            what = N_("entry {index} was signed on a log of size {size} with another root")
+            step.findings.append(Finding("EQUIVOCATION", index, "I26", what, {"index": index, "size": seen.size}))
+
+
+def has_seen(tree: TiledTree, seen: Seen, index: int) -> bool | None:
+    """Could the author of entry `index` have seen this? Nothing yet, or one of the log's states before it. None if hash
+    tiles that could tell are missing."""
+    if seen.size == 0 or seen.size > index:
+        return seen.size == 0
     try:
-        for index, seen in said:
-            if not has_seen(tree, seen, index):
-                step.add(
-                    "EQUIVOCATION",
-                    N_("entry {index} was signed on a log of size {size} with another root"),
-                    index=index,
-                    size=seen.size,
-                )
-    except TrustError as error:
-        step.skip(N_("what statements had seen was not compared: {why}"), why=str(error))
-
-
-def has_seen(tree: TiledTree, seen: Seen, index: int) -> bool:
-    """Could the author of entry `index` have seen this? Nothing yet, or one of the log's states before it."""
-    return seen.size == 0 or (seen.size <= index and tree.root_at(seen.size).hex() == seen.root.removeprefix("sha256:"))
+        return tree.root_at(seen.size).hex() == seen.root.removeprefix("sha256:")
+    except Unavailable:
+        return None

@@ -61,7 +61,16 @@ def places(entries: Sequence[bytes], indices: Iterable[int]) -> list[Place]:
 def _read_place(value: Any, size: int) -> Place:
     match value:
         case {"data": str(data), "index": int(index), "path": list(path), **more} if not more:
-            return Place(from_base64(data), index, size, tuple(from_base64(h) for h in path))
+            if bool not in (type(index), type(size)):  # true is no number in JSON, though it is one in Python
+                return Place(from_base64(data), index, size, tuple(from_base64(h) for h in path))
+    raise _not_a_receipt()
+
+
+def _read_sized(value: Any) -> Place:
+    """A place in a tree of its own, which therefore says its size."""
+    match value:
+        case {"size": int(size), **place}:
+            return _read_place(place, size)
     raise _not_a_receipt()
 
 
@@ -110,7 +119,7 @@ def read_logged(text: str) -> Logged:
         receipt = Logged(
             entry,
             note,
-            line and _read_place({k: line[k] for k in line if k != "size"}, line["size"]),
+            _read_sized(line) if line else None,
             tuple(_read_place(one, note.checkpoint.size) for one in beside),
         )
         spelled = receipt.text() == text
@@ -212,14 +221,14 @@ def read_served(text: str) -> Served:
     """The served receipt in a file; Malformed unless spelled in its one way."""
     try:
         value = strict_json(text.encode("utf-8"))
-        note, shown = parse_note(value["checkpoint"]), value["shown"]
+        note, shown = parse_note(value["checkpoint"]), Shown(_read_sized(value["shown"]))
         served = Served(
             from_base64(value["statement"]),
             note,
             tuple(_read_place(one, note.checkpoint.size) for one in value["chain"]),
-            Shown(_read_place({k: shown[k] for k in shown if k != "size"}, shown["size"])),
+            shown,
         )
-        spelled = value["format"] == _SERVED and served.text() == text
+        spelled = value["format"] == _SERVED and served.text() == text and bool(shown.text)  # it reads as UTF-8
     except (TrustError, KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise _not_a_receipt() from error
     if not spelled:
@@ -287,9 +296,15 @@ def _standing(said: Receipt, chain: dict[int, tuple[str, Predicate]]) -> Standin
     if said.order is None and said.model is None:
         return Standing(said, agreement, None, {})
     order = next((p for name, p in chain.values() if isinstance(p, RunOrder) and name == said.order), None)
-    release = next((p for _, p in chain.values() if isinstance(p, Release) and p.order == said.order), None)
+    mine = (
+        p for at, (_, p) in chain.items() if isinstance(p, Release) and p.order == said.order and at < said.seen.size
+    )
+    release = next(mine, None)
     if order is None or release is None:
-        raise Invalid(N_("the receipt shows no release of the run that it names"), code="RECEIPT_RELEASE")
+        raise Invalid(
+            N_("the receipt shows no release of the run that it names, or one that its member had not seen"),
+            code="RECEIPT_RELEASE",
+        )
     if release.model != said.model or release.task != order.task:
         raise Invalid(N_("the receipt's model is not the one that was released"), code="RECEIPT_MODEL")
     if order.agreement != said.agreement:

@@ -171,6 +171,16 @@ def _ungated(editor: Editor) -> None:
     _order(editor, agreement=agreement_of(_version(editor, gate="required")))
 
 
+def _narrowed(editor: Editor) -> None:
+    """Before the first order a member narrows its consent to one round, and is asked for both on the old one."""
+    old = editor.find("consent", 1)
+    assert old.was
+    line = editor.copy(old, event="amend", seq=2, prev=old.was[1])
+    line.said["scope"]["rounds_max"] = 1
+    editor.move(line, editor.find("consent", 2))
+    line.said["effective_from"] = line.said["issued_at"]
+
+
 def _wrong_prose(editor: Editor) -> None:
     _version(editor)["prose"]["en"] = WRONG
 
@@ -393,6 +403,20 @@ def _two_roots(mirror: Mirror, folder: Path, pins: dict[str, Any]) -> None:
     put(folder / "checkpoints" / str(size), other.text().encode())
 
 
+def _never_answered(mirror: Mirror, folder: Path, pins: dict[str, Any]) -> None:
+    """The newest checkpoint is cosigned 40 days after the incident."""
+    mirror.at += 40 * 86_400
+    put(folder / "checkpoint", mirror.note().text().encode())
+
+
+def _report_elsewhere(editor: Editor) -> None:
+    """An auditor's report about another log; its key is none of the witnesses that must cosign."""
+    _key(editor, "office", "new", member=None, role="auditor")
+    said = {"size": 5, "root": WRONG, "verdict": "clean", "codes": [], "report": WRONG}
+    editor.add("audit-report", said, "new")
+    editor.add("key-state", {"key": name_of(editor.keys["new"]), "state": "retired"}, "new")
+
+
 def _foreign_genesis(mirror: Mirror, folder: Path, pins: dict[str, Any]) -> None:
     pins["genesis"] = WRONG
 
@@ -436,6 +460,7 @@ FAULTS = [
         documents=True,
         by_rules=False,
     ),
+    Fault(3, "EQUIVOCATION", "I26", "an audit report on another log", _report_elsewhere, by_rules=False),
     Fault(0, "GENESIS", "I6", "the log begins with another entry", folder=_foreign_genesis),
     Fault(4, "QUORUM", "I5", "one of three witnesses has cosigned", folder=_one_cosignature),
     Fault(4, "QUORUM", "I5", "one witness has cosigned twice", folder=_same_cosigner_twice),
@@ -463,6 +488,7 @@ FAULTS = [
     Fault(12, "NO_CONSENT", "I14", "consent inserted after the rounds", _late_consent),
     Fault(13, "CONSENT_CHAIN", "I11", "an event is left out", lambda e: _consent(e, seq=9)),
     Fault(14, "SCOPE", "I12", "consent beyond the agreement", lambda e: _consent(e, expires_at="2030-01-01T00:00:00Z")),
+    Fault(14, "SCOPE", "I14", "asked for more than a narrowed consent", _narrowed),
     Fault(14, "SCOPE", "I19", "a consent whose rho is more than its epsilon", _less_in_words, by_rules=False),
     Fault(15, "CONSENT_EXPIRED", "I14", "an expired consent is used", _expired_in_use),
     Fault(
@@ -533,6 +559,7 @@ FAULTS = [
     Fault(31, "ERASURE", "I24", "a document is gone and nobody says so", folder=_lost, documents=True),
     Fault(32, "POLICY", "I29", "the office changes the quorum alone", _weaker_policy),
     Fault(0, "FOLLOW_UP", "I28", "an answer to nothing", _answer_to_nothing),
+    Fault(0, "FOLLOW_UP", "I28", "an incident that nobody answers", folder=_never_answered),
     Fault(0, "COMPARISON", "I31", "a member compares one model twice", _compared_twice),
 ]
 

@@ -113,7 +113,7 @@ def _receipts(trust: Documents) -> dict[str, Logged | Served]:
         order=trust.run.run,
         model=trust.run.release.model,
         votes=NOTHING,
-        seen=Seen(size=0, root=NOTHING),
+        seen=Seen(size=len(trust.entries), root="sha256:" + trust.note().checkpoint.root.hex()),
         input_commit=NOTHING,
         output_commit=output_commitment(LINES, SALT),
     )

@@ -27,8 +27,8 @@ from contracts.receipts import (
     read_served,
     salted_lines,
 )
-from contracts.statements import LedgerHead, Seen
-from simulator import NOTHING, Trust, plan
+from contracts.statements import KeyState, LedgerHead, Rollback, Seen
+from simulator import NOTHING, Trust, keyid, plan
 
 SALT = b"s" * 16
 LINES = ['{"id":"A"}', '{"id":"B"}', '{"id":"C"}']
@@ -36,6 +36,12 @@ LINES = ['{"id":"A"}', '{"id":"B"}', '{"id":"C"}']
 
 def kinds(trust):
     return [parse(open_entry(entry).payload).kind for entry in trust.entries]
+
+
+def seen(trust, size=None):
+    """The state of the log that a member had seen: all of it, or less."""
+    note = trust.note(size)
+    return Seen(size=note.checkpoint.size, root="sha256:" + note.checkpoint.root.hex())
 
 
 def statement(trust, lines=LINES, **changes):
@@ -47,7 +53,7 @@ def statement(trust, lines=LINES, **changes):
         "order": run.run,
         "model": run.release.model,
         "votes": NOTHING,
-        "seen": Seen(size=0, root=NOTHING),
+        "seen": seen(trust),
         "input_commit": NOTHING,
         "output_commit": output_commitment(lines, SALT),
     } | changes
@@ -259,6 +265,7 @@ def test_a_number_of_the_members_own_models_needs_no_ones_consent(trust, pins, t
         (lambda t: served(t, signer=t.firms[1].node), "RECEIPT_SIGNATURE"),
         (lambda t: served(t, leave_out=("key",)), "RECEIPT_SIGNATURE"),
         (lambda t: served(t, leave_out=("release",)), "RECEIPT_RELEASE"),
+        (lambda t: served(t, statement(t, seen=seen(t, len(t.entries) - 1))), "RECEIPT_RELEASE"),
         (lambda t: served(t, leave_out=("round",)), "RECEIPT_MODEL"),
         (lambda t: served(t, leave_out=("consent",)), "RECEIPT_CONSENT"),
         (lambda t: served(t, leave_out=("agreement",)), "RECEIPT_AGREEMENT"),
@@ -289,11 +296,53 @@ def test_a_log_that_holds_what_a_receipt_proves_is_clean(trust, pins, tmp_path):
     assert verify(Folder(tmp_path), pins).findings() == []
 
 
+def beside_the_log(trust, receipt, folder):
+    """Codes of an audit of the log with this receipt among the evidence."""
+    pins = Pins.model_validate(trust.write(folder))
+    (folder / "receipts").mkdir()
+    (folder / "receipts" / "number.tlog-proof").write_text(receipt.text(), encoding="utf-8")
+    return [finding.code for finding in verify(Folder(folder), pins).findings()]
+
+
+def test_a_model_that_was_taken_back_stands_behind_no_later_number(trust, tmp_path):
+    before = statement(trust)
+    back = {"task": "risk", "gone": trust.run.run, "order": None, "reason": "harm"}
+    assert trust.say(Rollback(**trust.stamp(), **back), trust.office) == ()
+    assert beside_the_log(trust, served(trust, before, leave_out=("rollback",)), tmp_path / "before") == []
+    later = served(trust, statement(trust), leave_out=("rollback",))
+    assert beside_the_log(trust, later, tmp_path / "later") == ["RECEIPT_RELEASE"]
+
+
+def test_a_number_signed_by_an_ended_key_or_on_another_log_is_found(trust, tmp_path):
+    ended = KeyState(**trust.stamp(), key=keyid(trust.firms[0].node), state="retired")
+    elsewhere = statement(trust, seen=Seen(size=len(trust.entries), root=NOTHING))
+    assert trust.say(ended, trust.firms[0].node) == ()
+    chain = {"leave_out": ("key-state",)}
+    assert beside_the_log(trust, served(trust, elsewhere, **chain), tmp_path / "elsewhere") == ["EQUIVOCATION"]
+    assert beside_the_log(trust, served(trust, statement(trust), **chain), tmp_path / "ended") == ["RECEIPT_SIGNATURE"]
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"\xff", b"c2sp.org/tlog-proof@v1\n", b'{"format":"mengbang-served/1"}'])
 def test_what_is_no_receipt_is_refused_in_words(data):
     with pytest.raises(Malformed) as error:
         read_receipt(data)
     assert error.value.code == "RECEIPT_FORM"
+
+
+@pytest.mark.parametrize("size", ["3", None, True, [3], {}])
+def test_a_place_that_is_no_number_is_not_a_receipt(size, tmp_path):
+    trust, lines = one_round()
+    path = tuple(Tree(map(leaf_hash, lines)).inclusion_proof(0, 3))
+    for line in (Place(lines[0], 0, size, path), Place(lines[0], False, 3, path)):
+        receipt = Logged(places(trust.entries, [len(trust.entries) - 1])[0], trust.note(), line)
+        assert fault(receipt, Pins.model_validate(trust.pins()), tmp_path) == "RECEIPT_FORM"
+
+
+def test_a_shown_line_that_is_no_text_is_not_a_receipt(trust, pins, tmp_path):
+    leaf = SALT + b"\xff"
+    said = statement(trust, output_commit="sha256:" + leaf_hash(leaf).hex())
+    crafted = replace(served(trust, said), shown=Shown(Place(leaf, 0, 1, ())))
+    assert fault(crafted, pins, tmp_path) == "RECEIPT_FORM"
 
 
 def test_the_command_exits_as_documented(trust, pins, tmp_path, run_command):

@@ -177,7 +177,7 @@ def test_a_document_that_is_missing_and_one_that_was_changed_later_are_found(rec
     whole = recorded.held.pop(path)
     assert recorded.checked() == (["ERASURE"], 1), "whoever holds contributions was given everything: this one was lost"
     recorded.held[path] = whole[:-1] + b" "
-    assert recorded.checked() == (["AGGREGATE"], 0)
+    assert recorded.checked() == (["TREE_MISMATCH"], 0)
 
 
 def test_a_round_that_names_no_unmasking_where_a_secure_sum_is_agreed_is_found_in_the_log_itself(recorded):

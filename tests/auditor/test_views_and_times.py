@@ -10,8 +10,8 @@ from contracts.checkpoint import Checkpoint, Note, cosign_note, parse_line, sign
 from contracts.fields import time_text
 from contracts.merkle import Tree, leaf_hash, root
 from contracts.pins import Pins
-from contracts.statements import Seen
-from simulator import ORIGIN, Trust
+from contracts.statements import KeyState, Seen
+from simulator import ORIGIN, Trust, keyid
 
 
 def write(trust, folder, *, kept=()):
@@ -72,6 +72,30 @@ def test_a_consent_that_saw_this_very_log_is_clean(trust, tmp_path):
     seen = root([leaf_hash(e) for e in trust.entries[:5]])
     trust.consent(trust.firms[0], seen=Seen(size=5, root="sha256:" + seen.hex()))
     assert codes(tmp_path, write(trust, tmp_path)) == []
+
+
+def test_words_under_a_key_that_is_reported_compromised_are_told(trust, tmp_path):
+    trust.consent(trust.firms[0])
+    first = len(trust.entries)
+    trust.consent(trust.firms[1])
+    said = KeyState(**trust.stamp(), key=keyid(trust.firms[1].node), state="compromised")
+    assert trust.say(said, trust.office) == ()
+    pins = write(trust, tmp_path)
+    [told] = [values for _, values in verify(Folder(tmp_path), pins).steps[5].not_checked if "key" in values]
+    assert (told["key"], told["n"], told["first"]) == (said.key, 2, 3), "its admission and the consent"
+    seen = trust.note(first + 1)
+    pins = write(trust, tmp_path, kept=[seen])
+    assert not any("key" in values for _, values in verify(Folder(tmp_path), pins).steps[5].not_checked)
+
+
+def test_what_a_torn_bundle_hides_is_not_checked_and_not_accused(trust, tmp_path):
+    trust.whole_run()
+    pins = write(trust, tmp_path)
+    bundle = next(tmp_path.rglob("tile/entries/*.p/*"))
+    bundle.write_bytes(bundle.read_bytes()[:-9])
+    verdict = verify(Folder(tmp_path), pins)
+    assert [f.code for f in verdict.findings()] == ["TREE_MISMATCH"], "whose cosignatures count is not known"
+    assert any("cosignatures" in text for text, _ in verdict.steps[1].not_checked)
 
 
 def test_a_consent_dated_back_before_a_witnessed_checkpoint_is_found(trust, tmp_path):

@@ -46,7 +46,7 @@ def test_one_line_of_a_kept_result_is_shown_without_the_others(node):
         order=run.run,
         model=run.release.model,
         votes=NOTHING,
-        seen=Seen(size=0, root=NOTHING),
+        seen=Seen(size=len(trust.entries), root=NOTHING),
         input_commit=NOTHING,
         output_commit=output_commitment(LINES, SALT),
     )
