@@ -99,7 +99,7 @@ class Served:
         try:
             sizes = json.loads(listed or b"[]")
             return [f"checkpoints/{int(size)}" for size in sizes]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise Unavailable(N_("{url} lists its checkpoints in an unknown form"), url=self._url) from error
 
 

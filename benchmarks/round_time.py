@@ -1,7 +1,8 @@
 """A steady round of three node processes with a demand model of 7,245 numbers, beside the same in one process.
 
     python -m benchmarks.round_time            everything
-    python -m benchmarks.round_time --risk     only risk: 12 members x 2,000 rows in one process
+    python -m benchmarks.round_time --local    only what runs in one process: risk, 12 members x 2,000 rows, and
+                                               demand, 24 members x 100 series
 
 TLS, signed requests, witnessed round-open, OpenDP noise, ledger and log and the secure sum are all in the first row.
 """
@@ -31,6 +32,7 @@ from privacy.step import start_state
 
 ROUNDS, CAP_NANO = 24, 24_355_970
 RISK_MEMBERS, RISK_ROWS = 12, 2000
+DEMAND_MEMBERS, DEMAND_SERIES = 24, 100
 TASK = load("demand")
 
 
@@ -39,11 +41,11 @@ def schema() -> TableSchema:
     return TASK.schema().model_copy(update={"options": {"horizon": 9, "season": 52}})
 
 
-def sales(seed: int) -> pl.DataFrame:
-    """Twenty series of 170 weeks."""
+def sales(seed: int, series: int = 20) -> pl.DataFrame:
+    """Series of 170 weeks."""
     random = np.random.default_rng(seed)
     first = np.datetime64("2022-01-03")
-    rows = [(f"P{s}", str(first + 7 * t), float(random.gamma(20, 50))) for s in range(20) for t in range(170)]
+    rows = [(f"P{s}", str(first + 7 * t), float(random.gamma(20, 50))) for s in range(series) for t in range(170)]
     return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
 
 
@@ -71,11 +73,12 @@ def _watch(url: str, seen: dict[int, float], stop: threading.Event) -> None:
             time.sleep(0.02)  # to look more often would slow down what is measured
 
 
-def in_process() -> tuple[int, list[float]]:
+def in_process(members: int = 3, series: int = 20) -> tuple[int, list[float]]:
     """(numbers in the model, seconds of each round) over LocalGrid with the same noise."""
     table = schema()
-    plan = plan_for(TASK, table, family="gradients", releases=ROUNDS, rho_nano=CAP_NANO, delta="1e-6", members=3)
-    return plan.length(), _timed(TASK, table, plan, [TASK.prepare(sales(number), table) for number in (1, 2, 3)])
+    plan = plan_for(TASK, table, family="gradients", releases=ROUNDS, rho_nano=CAP_NANO, delta="1e-6", members=members)
+    rows = [TASK.prepare(sales(number, series), table) for number in range(members)]
+    return plan.length(), _timed(TASK, table, plan, rows)
 
 
 def risk_in_process() -> list[float]:
@@ -111,11 +114,17 @@ def _timed(task: Task, table: TableSchema, plan: ReleasePlan, rows: list[Any]) -
 def main() -> None:
     """Print medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--risk", action="store_true", help="only the round of the risk task")
+    parser.add_argument("--local", action="store_true", help="only the rounds in one process")
     chosen = parser.parse_args()
-    times, text = risk_in_process(), f"risk, {RISK_MEMBERS} members x {RISK_ROWS} rows, LocalGrid"
-    print(f"{text:<45}{statistics.median(times):.3f} s a round (median of {len(times)})")
-    if chosen.risk:
+    for text, times in (
+        (f"risk, {RISK_MEMBERS} members x {RISK_ROWS} rows, LocalGrid", risk_in_process()),
+        (
+            f"demand, {DEMAND_MEMBERS} members x {DEMAND_SERIES} series, LocalGrid",
+            in_process(DEMAND_MEMBERS, DEMAND_SERIES)[1],
+        ),
+    ):
+        print(f"{text:<45}{statistics.median(times):.3f} s a round (median of {len(times)})")
+    if chosen.local:
         return
     length, local = in_process()
     apart, plain = over_processes("required"), over_processes("none")

@@ -42,7 +42,7 @@ def read_invite(path: Path) -> dict[str, Any]:
         held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise Unavailable(N_("there is no file {path}"), do=N_("ask the chamber for the invite"), path=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path) from error
     if not isinstance(held, dict) or set(held) != _FIELDS or held["schema"] != "mengbang-invite/1":
         raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path)

@@ -210,7 +210,7 @@ def _asked(rows: str, ready: Ready) -> tuple[Any, list[Any]]:
         return checked.frame.drop("row"), checked.findings
     try:
         return ready.frame([json.loads(rows)]), []
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise Malformed(
             N_("the row is not JSON"), why="{error}", do=N_("client-node score --help"), error=error
         ) from error

@@ -126,7 +126,7 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise Unavailable(
             N_("port {port} on {host} cannot be used"),
             why=N_("{error}"),

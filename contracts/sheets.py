@@ -26,7 +26,7 @@ def read(texts: Sequence[bytes]) -> tuple[bytes, Said]:
     """(entry with the signatures of all copies, what it says); Malformed unless they are copies of one sheet."""
     try:
         entry = merge([from_base64(held) for text in texts for held in json.loads(text)["entries"]])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Malformed(N_("this is not a sheet to sign")) from error
     said = parse(open_entry(entry).payload)
     if not isinstance(said, Said):

@@ -83,8 +83,19 @@ class Terminal:
                 )
             )
         except Exception as error:
+            if type(error).__name__ == "Abort":  # click's word for a question that nobody answered
+                self.fail(Refused(N_("nobody answered, nothing was done"), do=N_("answer the question, or say --yes")))
+            if type(error).__name__ == "ValidationError":  # pydantic's, of something that was typed
+                self.fail(_malformed(error))
             if not hasattr(error, "format_message"):
                 raise
             print(error.format_message(), file=sys.stderr)  # click's own usage errors
             raise SystemExit(WRONG_USE) from None
         raise SystemExit(code if isinstance(code, int) else OK)
+
+
+def _malformed(error: Any) -> Malformed:
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    given = str(first["input"])[:80]
+    return Malformed(N_("{field} does not fit: {given}"), why="{rule}", field=field, given=given, rule=first["msg"])

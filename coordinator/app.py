@@ -163,7 +163,7 @@ def serve(
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise Unavailable(
             N_("port {port} on {host} cannot be used"),
             why=N_("{error}"),

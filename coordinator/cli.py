@@ -142,7 +142,7 @@ def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
     try:
         asked = json.loads(request.read_text(encoding="ascii"))
         index = members.admit_auditor(office.log, office.settings, asked)
-    except (ValueError, KeyError, FileNotFoundError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError) as error:
         raise Malformed(
             N_("{path} is not an auditor's request"), do=N_("it is written by: auditor init DIR"), path=request
         ) from error
