@@ -441,21 +441,6 @@ def _less_in_the_agreement(editor: Editor) -> None:
     _version(editor, privacy={**privacy, "epsilon_year_max": "2"})
 
 
-def _judged_elsewhere(editor: Editor) -> None:
-    editor.keys["auditor"] = Ed25519PrivateKey.from_private_bytes(bytes([8]) * 32)
-    _key(
-        editor,
-        "office",
-        "auditor",
-        member=None,
-        role="auditor",
-        public=public_text(editor.keys["auditor"].public_key()),
-    )
-    said = {"size": 5, "root": WRONG, "verdict": "clean", "codes": [], "report": WRONG}
-    editor.add("audit-report", said, "auditor")
-    editor.add("key-state", {"key": name_of(editor.keys["auditor"]), "state": "retired"}, "auditor")
-
-
 def _lists(change: Callable[[list[bytes], Editor], list[bytes]]) -> Edit:
     return lambda editor: _foreign_lines(editor, change)
 
@@ -465,7 +450,6 @@ FAULTS = [
     Fault(2, "TRUNCATED", "I27", "the log is shorter than a member has seen it", folder=_truncated),
     Fault(3, "EQUIVOCATION", "I26", "a member has seen another root", folder=_forked),
     Fault(3, "EQUIVOCATION", "I26", "words claim to have seen entries to come", _seen_to_come),
-    Fault(3, "EQUIVOCATION", "I26", "an auditor has judged another log", _judged_elsewhere, by_rules=False),
     Fault(3, "EQUIVOCATION", "I26", "a refusal on another log", _refused_elsewhere, by_rules=False),
     Fault(
         3,
