@@ -54,7 +54,7 @@ def chamber(
 def released(schema: TableSchema, tables: Mapping[str, pl.DataFrame], epsilon: str) -> Model:
     """The model of one run over TrustGrid in the task's own family, as the first node holds it."""
     with chamber(schema, tables, epsilon=epsilon) as cluster:
-        order = ("order", schema.task, "--epsilon", epsilon, "--yes", "--spend-anyway", "--wait")
+        order = ("order", schema.task, "--epsilon", epsilon, "--yes", "--spend-anyway", "--untold", "release", "--wait")
         cluster.command("coordinator", *order, home="chamber")
         cluster.command("client_node", "forecast" if schema.task == "demand" else "score", home="node-01")
         settings, mirror, _ = local(cluster.home("node-01"))

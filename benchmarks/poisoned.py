@@ -195,7 +195,8 @@ def _line(
         if model
     ]
     more = [lost for _, lost in told]
-    met = all(verdict == "worse" or lost <= harm for verdict, lost in told)
+    served = {"worse": "keep", "not-worse": "release", "too-few": cases[0].task.untold}
+    met = all(served[verdict] == "keep" or lost <= harm for verdict, lost in told)
     refused = not masked and not cases[0].accepts(sent(fault, cases[0].plan)(_typical(cases[0])), 1)
     return {
         "fault": fault,
@@ -229,7 +230,7 @@ def main() -> None:
     for name, (case, harm, measure) in made.items():
         parts[name], missed = table_of([case(chosen.data, seed) for seed in range(chosen.seeds)], harm)
         bars.append(
-            f"{name}: the gate says worse, or harm is at most {harm} {measure}: "
+            f"{name}: the gate lets what served before serve on, or harm is at most {harm} {measure}: "
             + ("MET" if not missed else f"MISSED by {'; '.join(missed)}")
         )
     notes = [
@@ -237,8 +238,8 @@ def main() -> None:
         f"member epsilon {EPSILON} of its training units and its evaluation epsilon {GATE} of its held-out units, also where the model is refused: "
         "budget that was spent on a spoilt run is gone, and the agreement caps how many such runs a year may hold. A member whose "
         "contribution is refused on arrival is out of that round; the others' sum stands without it. A secure sum outside "
-        "the plan's range is refused as a whole: that round is lost, with its budget. A gate that says too-few releases nothing where the "
-        "order said --untold keep. The first line is a second run without wrong members: how far two runs differ by noise alone.",
+        "the plan's range is refused as a whole: that round is lost, with its budget. A gate that says too-few releases nothing unless "
+        "the order said --untold release, which is the default of risk, where nothing else is shared, and not of demand. The first line is a second run without wrong members: how far two runs differ by noise alone.",
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]
     publish("poisoned", "Wrong members", parts, notes)

@@ -32,8 +32,13 @@ def order(
     rounds: Annotated[int, typer.Option(min=0, max=1000, help=_("rounds; the task's own number by default"))] = 0,
     epsilon: Epsilon = "1",
     untold: Annotated[
-        str, typer.Option(help=_("release or keep: what happens if the members are too few to judge the model"))
-    ] = "release",
+        str,
+        typer.Option(
+            help=_(
+                "release or keep: what happens if the members are too few to judge the model; the task's own by default"
+            )
+        ),
+    ] = "",
     min_members: MinMembers = 3,
     deadline: Annotated[int, typer.Option(min=1, help=_("seconds that a round waits for contributions"))] = 120,
     yes: Yes = False,

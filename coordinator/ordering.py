@@ -60,7 +60,7 @@ def draft(
     family: str = "",
     rounds: int = 0,
     deadline_s: int = 120,
-    untold: str = "release",
+    untold: str = "",
 ) -> Draft:
     """An order under the active agreement, with the task's own settings where none are given."""
     state, loaded = office.log.state(), load(task)
@@ -85,6 +85,7 @@ def draft(
             families=", ".join(loaded.families),
             first=loaded.families[0],
         )
+    untold = untold or loaded.untold
     if untold not in ("release", "keep"):
         raise Refused(N_("--untold is release or keep"), do=N_("coordinator order --help"))
     gate = GateTerms(rho_nano=rho_nano, untold=untold) if schema.of_kind("id") else None  # type: ignore[arg-type]

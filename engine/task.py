@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import engine
 from contracts.errors import Malformed
+from contracts.statements import GateDecision
 from contracts.wording import N_
 from engine.table import TableSchema
 from privacy.plan import GRID_BITS, Adam, PlanError, ReleasePlan, Shape, Step, planned, sigma_for
@@ -66,6 +67,7 @@ class Task(Protocol):
     name: str
     families: tuple[str, ...]  # the first is the default
     classes: int  # of the rows that a model is judged on
+    untold: GateDecision  # what happens, unless an order says otherwise, to a model that members are too few to judge
 
     def schema(self) -> TableSchema:
         """The schema that ships with the task."""

@@ -15,6 +15,7 @@ import torch
 
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
+from contracts.statements import GateDecision
 from contracts.wording import N_
 from engine.demand import start
 from engine.demand.ballot import SHARED, Ballot, decide
@@ -57,6 +58,7 @@ class Demand:
     name = "demand"
     families = ("gradients",)
     classes = 1
+    untold: GateDecision = "keep"  # the public start serves from the first day
 
     def schema(self) -> TableSchema:
         """Monthly sales of products."""

@@ -13,6 +13,7 @@ import torch
 
 from contracts.envelope import digest
 from contracts.errors import Malformed
+from contracts.statements import GateDecision
 from contracts.wording import N_
 from engine.risk.ballot import SHARED, Ballot, choose, decide
 from engine.risk.books import RULE, present, training
@@ -43,6 +44,7 @@ class Risk:
     name = "risk"
     families = ("trees", "gradients", "moments")
     classes = 2
+    untold: GateDecision = "release"  # nothing shared serves before the first one, and nodes compare at home
 
     def schema(self) -> TableSchema:
         """The receivables ledger."""
