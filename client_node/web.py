@@ -22,6 +22,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from client_node.desk import Desk, is_token
 from client_node.pages import pages, problem
 from client_node.predict import Ready, Result
+from client_node.web_files import MOST_BYTES, file_routes
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.wording import N_
 
@@ -49,10 +50,12 @@ class One(BaseModel):
 def make_app(desk: Desk, token: str) -> FastAPI:
     """The application over a desk."""
     app = FastAPI(title="mengbang client-node", version="1", docs_url=None, redoc_url=None)
+    app.middleware("http")(_bounded)
     app.middleware("http")(_by_token(token))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.add_exception_handler(TrustError, _answer_error)
     _programs(app, desk)
+    app.include_router(file_routes(desk))
     app.include_router(pages(desk))
     return app
 
@@ -109,6 +112,16 @@ def _by_token(token: str) -> Callable[[Request, Callable[[Request], Awaitable[Re
         return JSONResponse({"error": "TOKEN", "do": "client-node serve prints the address with the token"}, 401)
 
     return guard
+
+
+async def _bounded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    """A body states its length beforehand, and the length is bounded: nothing larger is read."""
+    if "transfer-encoding" in request.headers:
+        return JSONResponse({"error": "LENGTH", "what": "the body states no length", "do": "send Content-Length"}, 411)
+    if int(request.headers.get("content-length") or 0) > MOST_BYTES:
+        do = f"send at most {MOST_BYTES} bytes at once, or: client-node score FILE --out FILE"
+        return JSONResponse({"error": "TOO_LARGE", "what": "the body is too large", "do": do}, 413)
+    return await answer(request)
 
 
 def _answer_error(request: Request, error: Exception) -> Response:

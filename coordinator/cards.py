@@ -18,6 +18,13 @@ from privacy.curves import epsilon
 from privacy.plan import Trees
 
 Line = tuple[str, dict[str, Any]]  # a sentence and its values
+WORDS = {
+    "not-worse": N_("not worse"),
+    "worse": N_("worse"),
+    "too-few": N_("too few to tell"),
+    "release": N_("may be released"),
+    "keep": N_("is not released"),
+}  # verdicts and decisions of a gate, as people read them
 
 
 def listed(office: Office) -> list[dict[str, Any]]:
@@ -68,8 +75,14 @@ def text(made: list[tuple[str, list[Line]]], translate: Callable[[str], str]) ->
     parts = ["# " + translate(N_("Model card"))]
     for heading, lines in made:
         parts += ["", "## " + translate(heading)]
-        parts += [f"- {translate(sentence).format_map(values)}" for sentence, values in lines]
+        parts += [f"- {translate(sentence).format_map(_spoken(values, translate))}" for sentence, values in lines]
     return "\n".join(parts) + "\n"
+
+
+def _spoken(values: dict[str, Any], translate: Callable[[str], str]) -> dict[str, Any]:
+    """The values, verdict and decision in the reader's language."""
+    said = {name: translate(WORDS[values[name]]) for name in ("verdict", "decision") if name in values}
+    return values | said
 
 
 def _begins(run: str, name: str) -> bool:
@@ -171,8 +184,11 @@ def _lineage(office: Office, run: RunRecord) -> list[Line]:
     if run.evaluation:
         index = state.runs[run.evaluation].index
         steps.append(_said(N_("evaluation #{index} {digest}"), index=index, digest=run.evaluation))
+    if run.gate:
+        steps.append(_said(N_("gate #{index}"), index=run.gated_at))
     return [
         *steps,
+        _said(N_("release #{index}"), index=run.released_at),
         _said(N_("model {digest}"), digest=run.release.model),
         _said(N_("bundle {digest}"), digest=run.order.bundle),
     ]

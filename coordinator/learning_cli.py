@@ -77,7 +77,8 @@ def models(
         return OK
     for one in held:
         (terminal.ok if one["serves"] else terminal.say)(
-            N_("{task}  run {run}  entry {index}  epsilon {epsilon}  gate: {gate}  serves: {serves}"), **one
+            N_("{task}  run {run}  entry {index}  epsilon {epsilon}  gate: {gate}  serves: {serves}"),
+            **one | {"gate": _(cards.WORDS[one["gate"]]) if one["gate"] else "-"},
         )
     if not held:
         terminal.note(N_("nothing was released yet. Next: coordinator order TASK"))

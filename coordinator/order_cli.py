@@ -147,21 +147,24 @@ def _say_worth(made: Any) -> None:
 
 
 def _say_gate(gate: Any) -> None:
+    from coordinator.cards import WORDS
+
+    decision = _(WORDS[gate.decision])
     for one in gate.compared:
         terminal.say(
             N_("  beside {model}: {difference} loss a unit (noise: {band} either way), {verdict}"),
             model=one.model[:23],
             difference=one.difference,
             band=one.band,
-            verdict=one.verdict,
+            verdict=_(WORDS[one.verdict]),
         )
     if gate.verdict == "too-few":
         terminal.note(
             N_("gate: the members are too few to tell; as the order said beforehand: {decision}"),
-            decision=gate.decision,
+            decision=decision,
         )
     else:
-        terminal.say(N_("gate: {verdict}, {decision}"), verdict=gate.verdict, decision=gate.decision)
+        terminal.say(N_("gate: {verdict}, {decision}"), verdict=_(WORDS[gate.verdict]), decision=decision)
 
 
 def _follow(office: Any, run: str) -> int:

@@ -89,7 +89,8 @@ def record_gate(state: TrustState, entry: Entry) -> TrustState:
     """Remember the decision about a run's model."""
     gate = entry.predicate
     assert isinstance(gate, Gate)
-    return replace(state, runs=state.runs.insert(gate.order, replace(state.runs[gate.order], gate=gate)))
+    passed = replace(state.runs[gate.order], gate=gate, gated_at=entry.index)
+    return replace(state, runs=state.runs.insert(gate.order, passed))
 
 
 def check_rollback(state: TrustState, entry: Entry) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ def record_release(state: TrustState, entry: Entry) -> TrustState:
     """Mark the run's model as released."""
     release = entry.predicate
     assert isinstance(release, Release)
-    released = replace(state.runs[release.order], release=release)
+    released = replace(state.runs[release.order], release=release, released_at=entry.index)
     return replace(
         state,
         runs=state.runs.insert(release.order, released),

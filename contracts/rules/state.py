@@ -136,10 +136,12 @@ class RunRecord:
     model: str
     rounds: tuple[RoundRecord, ...] = ()
     release: Release | None = None
+    released_at: int | None = None  # index of the release
     refused: frozenset[str] = frozenset()
     asked: frozenset[str] = frozenset()
     evaluation: str | None = None
     gate: Gate | None = None
+    gated_at: int | None = None  # index of the gate
     compared: tuple[tuple[str, ComparisonVerdict], ...] = ()  # what members declared, in order
 
     def open_round(self) -> RoundRecord | None:

@@ -1,11 +1,15 @@
 """What a member gets on its own machine: rows scored with reasons and a receipt, files, a local interface, pages."""
 
+import io
 import json
+import threading
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +22,8 @@ from client_node.mirror import read_documents
 from client_node.predict import canonical_line, prepare
 from client_node.settings import create_home
 from client_node.sources import frame_of, read_rows
-from client_node.web import make_app
+from client_node.web import listen, make_app
+from client_node.web_files import MOST_BYTES
 from contracts.agreement import TaskTerms
 from contracts.closed_list import parse
 from contracts.envelope import canonical, from_base64, open_entry
@@ -176,6 +181,58 @@ def test_the_local_interface_scores_explains_and_describes_itself(web):
     assert web.post("/v1/tasks/demand/score", json={"rows": [row]}).status_code == 409
     described = web.get("/openapi.json").json()
     assert "/v1/tasks/{task}/score" in described["paths"]
+
+
+@pytest.fixture
+def served(node, monkeypatch):
+    """The local interface on a real port: a client that knows the token."""
+    monkeypatch.setattr(desks, "local", lambda home: node)
+    token, listener = own_token(node[0].home), listen(0)
+    app = make_app(Desk(node[0].home), token)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False) as c:
+        yield c
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.parametrize(("kind", "to"), [("csv", "parquet"), ("xlsx", "csv"), ("parquet", "xlsx")])
+def test_programs_send_a_file_and_get_one_back_with_the_receipt_beside_each_row(served, node, kind, to):
+    frame, buffer = clients(30, seed=3).drop("违约"), io.BytesIO()
+    {"csv": frame.write_csv, "xlsx": frame.write_excel, "parquet": frame.write_parquet}[kind](buffer)
+    answer = served.post(f"/v1/tasks/risk/file?kind={kind}&to={to}", content=buffer.getvalue())
+    assert answer.status_code == 200 and f'filename="risk.{to}"' in answer.headers["content-disposition"]
+    read = {"csv": pl.read_csv, "xlsx": pl.read_excel, "parquet": pl.read_parquet}[to](io.BytesIO(answer.content))
+    assert read["id"].to_list() == frame["客户"].to_list() and read["probability"].is_between(0, 1).all()
+    [receipt] = set(read["receipt"])
+    assert (node[0].home / "receipts" / f"{receipt}.result.json").exists()
+
+
+def test_programs_get_forecasts_of_the_members_own_file_as_a_file_whose_medians_are_the_total(served):
+    read = pl.read_csv(served.get("/v1/tasks/demand/file").content)
+    told = served.get("/v1/tasks/demand").json()
+    assert read.height == 24 and set(read["receipt"]) == {told["receipt"]}
+    for step in (1, 2, 3):
+        assert read[f"median_{step}"].sum() == pytest.approx(told["total"]["outcome"][f"median_{step}"])
+
+
+def test_a_file_that_is_faulty_too_large_or_of_no_rows_task_is_refused_in_words(served):
+    text = "客户,逾期占比,趋势\nA,0.3,\nB,many,0.1\n,0.2,0.1\n".encode("gb18030")
+    refused = served.post("/v1/tasks/risk/file", content=text)
+    assert refused.status_code == 422 and "row 3, column 逾期占比: not a number" in refused.json()["why"]
+    assert "row 4, column 客户: empty" in refused.json()["why"] and "many" not in refused.text
+    others = served.post("/v1/tasks/risk/file?leave_out=true", content=text)
+    assert others.headers["mengbang-left-out"] == "2" and pl.read_csv(others.content)["id"].to_list() == ["A"]
+    assert served.post("/v1/tasks/risk/file", content=bytes(MOST_BYTES + 1)).status_code == 413
+    assert served.post("/v1/tasks/risk/file", content=iter([text])).status_code == 411, "nobody knows how long it gets"
+    assert served.post("/v1/tasks/risk/file?kind=xlsx", content=text).json()["error"] == "MALFORMED"
+    assert served.post("/v1/tasks/demand/file", content=text).json()["error"] == "NO_ROWS"
+    assert served.post("/v1/tasks/risk/file", content=text, headers={"Authorization": ""}).status_code == 401
+    described = served.get("/openapi.json").json()["paths"]["/v1/tasks/{task}/file"]
+    assert set(described) == {"get", "post"} and "application/octet-stream" in str(described["post"]["requestBody"])
 
 
 def test_without_the_token_or_under_another_name_nothing_is_answered(web):

@@ -1,6 +1,7 @@
 """Journeys over real processes, real TLS on loopback, real files: what happens, and what must not."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -164,6 +165,12 @@ def test_a_released_model_has_a_card_that_leads_back_into_the_log(cluster):
     )
     shown = httpx.get(f"{cluster.url}/models/{held['run']}?lang=zh", verify=False, trust_env=False)
     assert shown.status_code == 200 and "不适用于" in shown.text and "征信" in shown.text
+    assert not {"not-worse", "too-few", "release"} & set(re.findall(r"[a-z-]+", shown.text)), "the gate speaks Chinese"
+    _checked, folder = verdict(cluster, "card")
+    for kind in ("gate", "release"):
+        [index] = re.findall(rf"^- {kind} #(\d+)$", card, re.MULTILINE)
+        entry = cluster.json("auditor", "entry", folder, index)
+        assert entry["statement"]["predicateType"].endswith(f":{kind}:v1")
 
 
 def test_a_released_model_is_taken_back_in_one_command(cluster):

@@ -1,0 +1,80 @@
+"""Files over the local interface: rows of a file in, a file of results out, the receipt's id beside each row."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body
+from fastapi.responses import Response
+
+from client_node.batch import write_result
+from client_node.desk import Desk
+from client_node.predict import Result
+from client_node.sources import read_rows
+from client_node.validation import Finding
+from contracts.errors import Malformed
+from contracts.wording import N_
+
+MOST_BYTES = 64 * 2**20  # of a request: about a million rows of a table
+LEFT_OUT = "Mengbang-Left-Out"
+Kind = Literal["csv", "xlsx", "parquet"]
+_TYPES: dict[Kind, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
+}
+_ANSWER = {"content": {kind.partition(";")[0]: {} for kind in _TYPES.values()}, "description": "one row a result"}
+
+
+def file_routes(desk: Desk) -> APIRouter:
+    """What `client-node score FILE --out FILE` and `forecast --out FILE` do, for programs."""
+    router = APIRouter()
+
+    @router.get("/v1/tasks/{task}/file", response_class=Response, responses={200: _ANSWER})
+    def own(task: str, to: Kind = "csv") -> Response:
+        """Scores or forecasts of the member's own file, as a file."""
+        return _file(desk.own(task), task, to)
+
+    @router.post("/v1/tasks/{task}/file", response_class=Response, responses={200: _ANSWER})
+    def score(
+        task: str,
+        rows: Annotated[bytes, Body(media_type="application/octet-stream")],
+        kind: Kind = "csv",
+        to: Kind | None = None,
+        leave_out: bool = False,
+    ) -> Response:
+        """Results of a file of rows (`kind`: what is sent, UTF-8 or GB18030 if CSV), as a file of kind `to`, by default the
+        same. A faulty row refuses the file and every fault is named; with `leave_out` the other rows are scored and the header
+        `Mengbang-Left-Out` says how many were not."""
+        ready = desk.ready(task)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"rows.{kind}"
+            path.write_bytes(rows)
+            checked = read_rows(path, ready.panel.schema)
+        if checked.findings and not leave_out:
+            raise _faulty(checked.findings)
+        answer = _file(ready.score(checked.frame.drop("row")), task, to or kind)
+        answer.headers[LEFT_OUT] = str(len({finding.row for finding in checked.findings}))
+        return answer
+
+    return router
+
+
+def _faulty(findings: list[Finding]) -> Malformed:
+    return Malformed(
+        N_("{n} faults; no row was scored"),
+        why="; ".join(finding.text() for finding in findings[:100]),
+        do=N_("mend these rows, or send leave_out=true to score the others"),
+        n=len(findings),
+        code="ROWS",
+    )
+
+
+def _file(result: Result, task: str, kind: Kind) -> Response:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{task}.{kind}"
+        write_result(result, path)
+        named = {"Content-Disposition": f'attachment; filename="{path.name}"'}
+        return Response(path.read_bytes(), media_type=_TYPES[kind], headers=named)
