@@ -76,9 +76,10 @@ def models(
         terminal.json(held)
         return OK
     for one in held:
+        word = cards.WORDS.get(one["gate"])
         (terminal.ok if one["serves"] else terminal.say)(
             N_("{task}  run {run}  entry {index}  epsilon {epsilon}  gate: {gate}  serves: {serves}"),
-            **one | {"gate": _(cards.WORDS[one["gate"]]) if one["gate"] else "-"},
+            **one | {"gate": _(word) if word else "-"},
         )
     if not held:
         terminal.note(N_("nothing was released yet. Next: coordinator order TASK"))
