@@ -99,6 +99,7 @@ def _say_order(office: Any, made: Any) -> None:
 def _say_judging(office: Any, made: Any) -> None:
     """How the model will be judged, in words; none where units have no stable names and so no holdout."""
     from contracts.gate import MARGIN
+    from coordinator.cards import WORDS
     from engine.evaluation import plan_for, units_needed
 
     if made.gate is None:
@@ -109,12 +110,12 @@ def _say_judging(office: Any, made: Any) -> None:
     terminal.say(
         N_(
             "Gate: judged on held-out units, in their own budget of the same size; to tell harm of {margin} loss a unit"
-            " {members} members need about {units} of them together; if they are too few: {untold}"
+            " {members} members need about {units} of them together; if they are too few, it {untold}"
         ),
         margin=float(MARGIN),
         members=made.min_members,
         units=units_needed(plan, made.min_members),
-        untold=made.gate.untold,
+        untold=_(WORDS[made.gate.untold]),
     )
 
 
