@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from datetime import date
 
 import numpy as np
+import polars as pl
 
 from benchmarks.demand_methods import kind_of, series_of
 from benchmarks.demand_protocol import Setting
@@ -22,6 +24,36 @@ def schema_of(setting: Setting) -> TableSchema:
     """The task's schema with the setting's season and horizon."""
     options = {"horizon": setting.horizon, "season": setting.season}
     return TASK.schema().model_copy(update={"options": options})
+
+
+def largest(setting: Setting, members: int) -> Setting:
+    """Only the members with most series."""
+    names, counts = np.unique(setting.member, return_counts=True)
+    most = names[np.argsort(-counts, kind="stable")[:members]]
+    return setting.only(np.flatnonzero(np.isin(setting.member, most)))
+
+
+def books(setting: Setting) -> dict[str, pl.DataFrame]:
+    """The table that each member would bring: what had been sold when the targets of the training origins end."""
+    known, made = max(setting.training) + setting.horizon, {}
+    for name in setting.members():
+        own = setting.only(np.flatnonzero(setting.member == name))
+        row, at = np.nonzero(np.isfinite(own.values[:, :known]))
+        made[name] = pl.DataFrame(
+            {
+                "series": own.series[row].astype(str),
+                "period": [_period(own, own.first + int(t)) for t in at],
+                "sales": own.values[row, at],
+            }
+        )
+    return made
+
+
+def _period(setting: Setting, number: int) -> str:
+    """As `engine.demand.windows.period_number` reads it."""
+    if setting.season == 12:
+        return f"{number // 12}-{number % 12 + 1:02d}"
+    return date.fromordinal(number * 7 + 1).isoformat()  # a Monday
 
 
 def training_rows(setting: Setting) -> dict[str, Rows]:

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from benchmarks.demand import losses
 from benchmarks.demand_methods import home_votes, kind_of, network, three
 from benchmarks.demand_protocol import Setting, texas
-from benchmarks.demand_tuning import schema_of, training_rows, tune
+from benchmarks.demand_tuning import books, largest, schema_of, training_rows, tune
 from benchmarks.local_rounds import federated
 from benchmarks.nodes import plan_of, released
 from benchmarks.risk_protocol import Table, uci
@@ -125,23 +124,9 @@ def demand_lines(setting: Setting) -> list[dict[str, Any]]:
 
 def demand_over_nodes(setting: Setting) -> list[dict[str, Any]]:
     """The eight largest chains as processes, each with the months before the first test origin, and the same alone."""
-    names, counts = np.unique(setting.member, return_counts=True)
-    eight = setting.only(np.flatnonzero(np.isin(setting.member, names[np.argsort(-counts, kind="stable")[:NODES]])))
-    tables = {name: _months(eight.only(np.flatnonzero(eight.member == name))) for name in eight.members()}
-    head = released(schema_of(setting), tables, "1").values
+    eight = largest(setting, NODES)
+    head = released(schema_of(eight), books(eight), "1").values
     return _demand_table(eight, f"alone, {NODES} of them", {OVER_NODES: head})
-
-
-def _months(own: Setting) -> pl.DataFrame:
-    """The table a member would bring: what had been sold when the training origins end."""
-    known = max(own.training) + own.horizon
-    rows = [
-        (str(name), f"{(own.first + t) // 12}-{(own.first + t) % 12 + 1:02d}", float(own.values[s, t]))
-        for s, name in enumerate(own.series)
-        for t in range(known)
-        if np.isfinite(own.values[s, t])
-    ]
-    return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
 
 
 def _demand_table(setting: Setting, alone: str, heads: dict[str, array[float]]) -> list[dict[str, Any]]:
