@@ -133,11 +133,11 @@ def _series(ready: Ready, name: str, _: Any) -> Shown:
     ahead = [tuple(line.outcome[f"{word}_{step}"] for word in ("low", "median", "high")) for step in steps]
     label = _("sales so far, median and 80 % band to come")
     title = _(N_("total")) if line is ready.voted.total else line.id
-    return Shown(title, ahead, fan(_history(ready, line.id), ahead, label))  # type: ignore[arg-type]
+    return Shown(title, ahead, fan(_history(ready, None if line is ready.voted.total else line.id), ahead, label))  # type: ignore[arg-type]
 
 
-def _history(ready: Ready, name: str) -> list[tuple[str, float]]:
-    """The newest periods of a series, or of all together."""
+def _history(ready: Ready, name: str | None) -> list[tuple[str, float]]:
+    """The newest periods of a series, or of all together (None)."""
     schema = ready.schema
     who, when, what = schema.one("id").name, schema.one("period").name, schema.one("number").name
     pseudonyms = {own: pseudonym for pseudonym, own in ready.table.names.items()}

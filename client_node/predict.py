@@ -45,6 +45,10 @@ class Result:
     total: Served | None
     receipt: Path
 
+    def all_lines(self) -> list[Served]:
+        """The lines, then their total where there is one: what the receipt commits to and files hold."""
+        return _with(self.lines, self.total)
+
     @property
     def receipt_id(self) -> str:
         """The name of the receipt, as it stands beside each row of a file."""
@@ -114,8 +118,12 @@ class Ready:
         return row.with_columns(pl.col(ids).replace(self.table.names))
 
     def _result(self, frame: pl.DataFrame, lines: Sequence[Served], total: Served | None) -> Result:
-        receipt = _receipt(self, frame.write_csv().encode(), lines)
+        receipt = _receipt(self, frame.write_csv().encode(), _with(lines, total))
         return Result(self.voted.votes, lines, total, receipt)
+
+
+def _with(lines: Sequence[Served], total: Served | None) -> list[Served]:
+    return [*lines, *([] if total is None else [total])]
 
 
 def prepare(

@@ -237,7 +237,7 @@ def _tell(result: Result, out: Path | None, as_json: bool) -> int:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
         print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
     if out is not None:
-        terminal.ok(N_("{n} results in {path}"), n=len(result.lines), path=out)
+        terminal.ok(N_("{n} results in {path}"), n=len(result.all_lines()), path=out)
     terminal.ok(N_("receipt: {path}"), path=result.receipt)
     return OK
 

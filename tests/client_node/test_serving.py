@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_node import desk as desks
+from client_node import serve_cli
 from client_node.batch import write_result
 from client_node.budget import Budget
 from client_node.desk import Desk, own_token
@@ -211,12 +213,34 @@ def test_programs_send_a_file_and_get_one_back_with_the_receipt_beside_each_row(
     assert (node[0].home / "receipts" / f"{receipt}.result.json").exists()
 
 
-def test_programs_get_forecasts_of_the_members_own_file_as_a_file_whose_medians_are_the_total(served):
+def test_programs_get_forecasts_of_the_members_own_file_as_a_file_with_the_receipt_beside_each_row(served):
     read = pl.read_csv(served.get("/v1/tasks/demand/file").content)
     told = served.get("/v1/tasks/demand").json()
-    assert read.height == 24 and set(read["receipt"]) == {told["receipt"]}
+    assert read.height == 25 and set(read["receipt"]) == {told["receipt"]}
+    assert read["level"].to_list() == ["series"] * 24 + ["member"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "parquet"])
+def test_the_total_is_the_same_in_command_page_and_file_and_its_median_that_of_all_series(
+    node, web, tmp_path, monkeypatch, capsys, kind
+):
+    out = tmp_path / f"forecast.{kind}"
+    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
+    assert serve_cli.forecast(out=out, home=node[0].home, as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    read = {"csv": pl.read_csv, "xlsx": pl.read_excel, "parquet": pl.read_parquet}[kind](out)
+    series, [total] = read.filter(level="series"), read.filter(level="member").to_dicts()
+    page = web.get("/tasks/demand?lang=en").text
+    assert series.height == len(told["lines"]) == 24 and total["id"] == told["total"]["id"] == "total"
     for step in (1, 2, 3):
-        assert read[f"median_{step}"].sum() == pytest.approx(told["total"]["outcome"][f"median_{step}"])
+        low, middle, high = (told["total"]["outcome"][f"{word}_{step}"] for word in ("low", "median", "high"))
+        assert middle == pytest.approx(sum(line["outcome"][f"median_{step}"] for line in told["lines"]))
+        assert middle == pytest.approx(series[f"median_{step}"].sum())
+        assert (low, middle, high) == pytest.approx([total[f"{word}_{step}"] for word in ("low", "median", "high")])
+        assert "".join(f"<td>{value:,.0f}</td>" for value in (low, middle, high)) in page
+        assert series[f"low_{step}"].sum() < low < middle < high < series[f"high_{step}"].sum(), "errors offset in part"
+    held = json.loads(Path(told["receipt"]).read_bytes())
+    assert json.loads(held["lines"][-1])["outcome"]["median_1"] == f"{total['median_1']:.6f}", "the receipt has it too"
 
 
 def test_a_file_that_is_faulty_too_large_or_of_no_rows_task_is_refused_in_words(served):
