@@ -16,6 +16,7 @@ from client_node.desk import Desk
 from client_node.predict import Ready
 from contracts.errors import TrustError
 from contracts.wording import N_, Language, translator
+from engine.drift import Drift
 from engine.task import Served
 
 _CSP = {
@@ -46,7 +47,9 @@ def pages(desk: Desk) -> APIRouter:
         told["label"] = _labels(ready, _wanted(request, lang))
         translate = translator("client_node", _wanted(request, lang))
         if ready.voted.panel is None:
-            return _page("series.html", request, lang, **told, series=_series(ready, id, translate))
+            return _page(
+                "series.html", request, lang, **told, series=_series(ready, id, translate), moved=_moved(ready)
+            )
         return _page("rows.html", request, lang, **told, **_rows(ready, id, translate))
 
     @router.get("/style.css")
@@ -81,18 +84,21 @@ def _labels(ready: Ready, language: Language) -> Any:
     return lambda name: chinese.get(name, name)
 
 
+def _moved(ready: Ready) -> list[Drift]:
+    return [one for one in ready.drift() if one.has_moved]
+
+
 def _rows(ready: Ready, name: str, _: Any) -> dict[str, Any]:
     """The riskiest rows, the diagram of reliability, drift, and one case with its reasons and what would change it."""
     lines, bins = ready.voted.lines, ready.voted.reliability
     chart = reliability(bins, _("what was told against what came")) if bins else None
     shown = sorted(lines, key=lambda line: -line.outcome["probability"])[:_LISTED]
-    moved = [one for one in ready.drift() if one.has_moved]
     chosen = _case(ready, name) if name else None
     return {
         "bins": bins,
         "chart": chart,
         "shown": shown,
-        "moved": moved,
+        "moved": _moved(ready),
         "case": chosen,
         "line": ready.line(),
         "asked": name,

@@ -92,7 +92,9 @@ class Ready:
         return self._result(frame, self.panel.score(frame), None)
 
     def drift(self, frame: pl.DataFrame | None = None) -> tuple[Drift, ...]:
-        """How rows to be scored (the member's own of today) differ from those that taught."""
+        """How rows to be scored (the member's own of today), or its series, differ from those that taught."""
+        if self.voted.panel is None:
+            return self.voted.drift
         today = self.table.present if frame is None else frame
         return drift(self.table.training, today, self.schema)
 

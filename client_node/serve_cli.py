@@ -58,7 +58,9 @@ def score(
 )
 def forecast(out: Out = None, home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """Local; works with the coordinator switched off."""
-    return _tell(_ready(home, "demand").own(), out, as_json)
+    ready = _ready(home, "demand")
+    _warn_of_drift(ready.drift())
+    return _tell(ready.own(), out, as_json)
 
 
 @serving.command(
@@ -78,6 +80,7 @@ def explain(
 ) -> int:
     """Reasons are exact shares of the log-odds; a change moves only what a seller can lower."""
     ready = _ready(home, "risk")
+    _warn_of_drift(ready.drift())
     row, limit = ready.row(name), ready.line() if line is None else line
     result = ready.score(ready.named(row))
     told = result.lines[0]
@@ -247,9 +250,11 @@ def _warn_of_drift(columns: Any) -> None:
     import sys
 
     for one in (column for column in columns if column.has_moved):
-        text = _(N_("{column} is not what the models learned from: median {then} then, {now} now; trust scores less"))
+        text = _(
+            N_("{column} is not what the models learned from: median {then} then, {now} now; trust the results less")
+        )
         then, now = ("-" if value is None else f"{value:.4g}" for value in (one.then, one.now))
-        print(terminal.marks.note, text.format(column=one.column, then=then, now=now), file=sys.stderr)
+        print(terminal.marks.note, text.format(column=_(one.column), then=then, now=now), file=sys.stderr)
 
 
 def _compared(votes: Any) -> None:

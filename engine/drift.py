@@ -10,7 +10,7 @@ import polars as pl
 from engine.scaling import columns, cut_points
 from engine.table import TableSchema
 
-_LEAST, _LARGE = 20, 0.1  # rows of either side below which nothing is said; a shift that credit scoring calls moderate
+LEAST, _LARGE = 20, 0.1  # rows of either side below which nothing is said; a shift that credit scoring calls moderate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Drift:
 
 def drift(taught: pl.DataFrame, today: pl.DataFrame, schema: TableSchema) -> tuple[Drift, ...]:
     """Every number column; empty where either side has too few rows to tell."""
-    if min(len(taught), len(today)) < _LEAST:
+    if min(len(taught), len(today)) < LEAST:
         return ()
     then, now, cuts = columns(taught, schema), columns(today, schema), cut_points(schema)
     return tuple(
@@ -39,13 +39,13 @@ def drift(taught: pl.DataFrame, today: pl.DataFrame, schema: TableSchema) -> tup
             column.name,
             taught[column.name].cast(pl.Float64).drop_nans().median(),  # type: ignore[arg-type]
             today[column.name].cast(pl.Float64).drop_nans().median(),  # type: ignore[arg-type]
-            _stability(then[:, i], now[:, i], cuts[i]),
+            stability(then[:, i], now[:, i], cuts[i]),
         )
         for i, column in enumerate(schema.of_kind("number"))
     )
 
 
-def _stability(then: np.ndarray, now: np.ndarray, cuts: np.ndarray) -> float:
+def stability(then: np.ndarray, now: np.ndarray, cuts: np.ndarray) -> float:
     """Sum of (q - p) ln(q / p) over the bins between public cuts and one for missing values, half a row in each."""
     counts = np.stack([_counted(values, cuts) for values in (then, now)]) + 0.5
     p, q = counts / counts.sum(1, keepdims=True)

@@ -17,6 +17,7 @@ import polars as pl
 
 from contracts.envelope import canonical, digest
 from contracts.fields import Digest, Name, Strict
+from engine.drift import Drift
 from engine.table import TableSchema
 from engine.task import Served
 
@@ -116,13 +117,15 @@ class Bin:
 @dataclass(frozen=True, slots=True)
 class Voted:
     """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one;
-    `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell."""
+    `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell, and so
+    is `drift`, how today's series differ from those that taught, where a task serves series."""
 
     votes: VoteSet
     lines: list[Served]
     total: Served | None = None
     panel: Panel | None = None
     reliability: tuple[Bin, ...] = ()
+    drift: tuple[Drift, ...] = ()
 
 
 def reliability(chance: np.ndarray, came: np.ndarray) -> tuple[Bin, ...]:

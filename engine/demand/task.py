@@ -19,6 +19,7 @@ from contracts.statements import GateDecision
 from contracts.wording import N_
 from engine.demand import start
 from engine.demand.ballot import SHARED, Ballot, decide
+from engine.demand.drift import drift
 from engine.demand.home import moving_average, names, simple
 from engine.demand.lines import RULE, by_period
 from engine.demand.network import Head, pinball
@@ -123,7 +124,7 @@ class Demand:
         whole = total(final, correlation(y, served[:, :-1]))
         votes = _vote_set(kind, schema, ballot, made, y, model=digest(np.array(head).tobytes()))
         lines = [_served(name, path) for name, path in zip(series.names, final, strict=True)]
-        return Voted(votes, lines, _served("total", whole))
+        return Voted(votes, lines, _served("total", whole), drift=drift(series, kind))
 
 
 def rows_of(kind: Frequency, series: Series, made: Windows) -> Rows:

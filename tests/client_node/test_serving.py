@@ -292,6 +292,28 @@ def test_the_page_of_demand_shows_history_and_band_of_any_series(web):
     assert len(points) == 30, "every month that was sold"
 
 
+def test_page_programs_and_command_of_demand_warn_where_sales_are_not_what_was_learned_from(
+    node, web, monkeypatch, capsys
+):
+    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
+    assert 'role="alert"' not in web.get("/tasks/demand?lang=en").text, "nothing moved yet"
+    assert serve_cli.forecast(home=node[0].home) == 0 and "▲" not in capsys.readouterr().err
+    random = np.random.default_rng(1)
+    sold = pl.Series(random.random(24 * 30) < 0.3)
+    late = (pl.col("period") >= "2024-07") & ~sold
+    sales().with_columns(sales=pl.when(late).then(0.0).otherwise("sales")).write_csv(node[0].data / "sales.csv")
+    assert serve_cli.forecast(home=node[0].home, as_json=True) == 0
+    told = capsys.readouterr()
+    assert "▲ 无销售期间的占比 与模型学习时不同：当时中位数 0，" in told.err
+    assert json.loads(told.out)["total"], "the warning stands beside JSON, not in it"
+    app = make_app(Desk(node[0].home), own_token(node[0].home))
+    fresh = TestClient(app, base_url="http://127.0.0.1", headers=web.headers)
+    page = fresh.get("/tasks/demand?lang=zh").text
+    assert 'role="alert"' in page and "无销售期间的占比" in page and "可信度降低" in page
+    moved = [one["column"] for one in fresh.get("/v1/tasks/demand").json()["drift"] if one["index"] > 0.1]
+    assert "share of periods without sales" in moved
+
+
 def test_a_page_about_nobody_says_what_to_do(web):
     page = web.get("/tasks/risk?lang=en&id=<b>nobody</b>")
     assert page.status_code == 409 and "no row" in page.text and "<b>nobody" not in page.text

@@ -7,10 +7,11 @@ import pytest
 
 from engine.demand import calendar, home, synthetic
 from engine.demand.ballot import SHARED, SHARED_WEIGHT, decide
+from engine.demand.drift import drift
 from engine.demand.quantiles import LEVELS, average, band_factor, pinball, spread_factor, stretch, widen, wql
 from engine.demand.task import validation_origins, with_launches
 from engine.demand.totals import correlation, total
-from engine.demand.windows import FREQUENCIES, MONTHLY, Series, windows
+from engine.demand.windows import FREQUENCIES, MONTHLY, WEEKLY, Series, windows
 
 KINDS = pytest.mark.parametrize("kind", FREQUENCIES, ids=lambda k: k.name)
 
@@ -190,3 +191,51 @@ def test_series_that_err_together_are_seen_to():
 def test_validation_origins_are_the_newest_whose_targets_have_come():
     assert validation_origins(generated(MONTHLY, periods=40), MONTHLY) == (35, 36, 37)
     assert validation_origins(Series(np.ones((1, 2)), 0, ("a",)), MONTHLY) == ()
+
+
+def business(kind, seed, *, series=40, change=lambda values, random: None):
+    """Series of one season with noise, a launch now and then, and what happens to their newest periods."""
+    random = np.random.default_rng(seed)
+    periods = kind.season + 2 * kind.level + 6
+    t = np.arange(periods)
+    values = 500 * random.lognormal(0, 1, (series, 1)) * (1 + 0.5 * np.sin(2 * np.pi * t / kind.season))
+    values = values * random.lognormal(0, 0.2, values.shape) * (1 + 0.1 * t / kind.season)
+    values[::8, : kind.level] = np.nan
+    change(values, random)
+    return Series(values, 2020 * kind.season, tuple(str(n) for n in range(series)))
+
+
+@pytest.mark.parametrize("kind", [MONTHLY, WEEKLY])
+def test_drift_is_silent_about_seasons_growth_and_chance(kind):
+    assert all(drift(business(kind, seed), kind) for seed in range(20)), "there was enough to tell"
+    assert not any(one.has_moved for seed in range(20) for one in drift(business(kind, seed), kind))
+
+
+@pytest.mark.parametrize("kind", [MONTHLY, WEEKLY])
+@pytest.mark.parametrize("money", [1.0, 7.3, 1e6])
+def test_drift_names_a_fallen_level_whatever_the_currency(kind, money):
+    def halved(values, random):
+        values[:, -kind.horizon :] *= 0.4
+        values *= money
+
+    level, zeros, _spread = drift(business(kind, 1, change=halved), kind)
+    assert level.has_moved and level.now < 0.7 * level.then and not zeros.has_moved
+
+
+@pytest.mark.parametrize("kind", [MONTHLY, WEEKLY])
+def test_drift_names_products_that_sell_more_seldom(kind):
+    def seldom(values, random):
+        values[:, -kind.season :] *= random.random((len(values), kind.season)) < 0.4
+
+    found = {one.column: one for one in drift(business(kind, 1, change=seldom), kind)}
+    zeros = found["share of periods without sales"]
+    assert zeros.has_moved and zeros.then == 0.0 and zeros.now > 0.2
+
+
+def test_drift_says_nothing_where_series_or_periods_are_too_few():
+    assert drift(business(MONTHLY, 1, series=19), MONTHLY) == ()
+    whole = business(MONTHLY, 1)
+    assert drift(Series(whole.values[:, :23], whole.first, whole.names), MONTHLY) == ()
+    assert drift(Series(np.zeros((0, 1)), 0, ()), MONTHLY) == ()
+    short = business(WEEKLY, 1)
+    assert drift(Series(short.values[:, -40:], short.first, short.names), WEEKLY), "beside eight weeks ago"
