@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from datetime import date
 
 import numpy as np
 import polars as pl
@@ -12,7 +11,7 @@ from benchmarks.demand_methods import kind_of, series_of
 from benchmarks.demand_protocol import Setting
 from benchmarks.local_rounds import federated
 from engine.demand.task import TASK, Rows, rows_of
-from engine.demand.windows import windows
+from engine.demand.windows import period_text, windows
 from engine.table import TableSchema
 from engine.task import plan_for
 from privacy.curves import rho_cap
@@ -42,18 +41,11 @@ def books(setting: Setting) -> dict[str, pl.DataFrame]:
         made[name] = pl.DataFrame(
             {
                 "series": own.series[row].astype(str),
-                "period": [_period(own, own.first + int(t)) for t in at],
+                "period": [period_text(own.first + int(t), kind_of(own)) for t in at],
                 "sales": own.values[row, at],
             }
         )
     return made
-
-
-def _period(setting: Setting, number: int) -> str:
-    """As `engine.demand.windows.period_number` reads it."""
-    if setting.season == 12:
-        return f"{number // 12}-{number % 12 + 1:02d}"
-    return date.fromordinal(number * 7 + 1).isoformat()  # a Monday
 
 
 def training_rows(setting: Setting) -> dict[str, Rows]:

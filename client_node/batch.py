@@ -13,7 +13,8 @@ from contracts.wording import N_
 
 def to_frame(result: Result) -> pl.DataFrame:
     """Columns: id, each number of the outcome, reasons with their weights, receipt. Where all lines have a total it is
-    the last row, and `level` says which rows are the member's and which a series', so that nobody adds it twice."""
+    the last row, and `level` says which rows are the member's and which a series', so that nobody adds it twice; where
+    they look ahead, `first_period` is the one that low_1, median_1 and high_1 are of."""
     lines = result.all_lines()
     told = max((len(line.reasons) for line in lines), default=0)
     columns: dict[str, object] = {"id": [line.id for line in lines]}
@@ -23,6 +24,8 @@ def to_frame(result: Result) -> pl.DataFrame:
     for at in range(told):
         columns[f"reason_{at + 1}"] = [line.reasons[at][0] for line in lines]
         columns[f"weight_{at + 1}"] = [line.reasons[at][1] for line in lines]
+    if result.ahead:
+        columns["first_period"] = [result.ahead[0]] * len(lines)
     return pl.DataFrame(columns).with_columns(receipt=pl.lit(result.receipt_id))
 
 

@@ -125,21 +125,30 @@ def _case(ready: Ready, name: str) -> Case:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One series (or the total): what was sold, what is to come, and the chart of both."""
+    """One series (or the total): what was sold, what is to come by period, and the chart of both."""
 
     id: str
-    ahead: list[tuple[float, float, float]]
+    ahead: list[tuple[str, tuple[float, float, float]]]
     chart: Any
 
 
 def _series(ready: Ready, name: str, _: Any) -> Shown:
     line = next((one for one in ready.voted.lines if one.id == name), None) or ready.voted.total
     assert line is not None
-    steps = range(1, len(line.outcome) // 3 + 1)
+    steps = range(1, len(ready.voted.ahead) + 1)
     ahead = [tuple(line.outcome[f"{word}_{step}"] for word in ("low", "median", "high")) for step in steps]
     label = _("sales so far, median and 80 % band to come")
-    title = _(N_("total")) if line is ready.voted.total else line.id
-    return Shown(title, ahead, fan(_history(ready, None if line is ready.voted.total else line.id), ahead, label))  # type: ignore[arg-type]
+    whole = line is ready.voted.total
+    chart = fan(_history(ready, None if whole else line.id), ahead, label)  # type: ignore[arg-type]
+    named = [_period(text, _) for text in ready.voted.ahead]
+    return Shown(_(N_("total")) if whole else line.id, list(zip(named, ahead, strict=True)), chart)  # type: ignore[arg-type]
+
+
+def _period(text: str, _: Any) -> str:
+    """A month or a week as people say it."""
+    if len(text) == 7:
+        return str(_(N_("{year}-{month:02d}")).format(year=text[:4], month=int(text[5:])))
+    return str(_(N_("week from {day}")).format(day=text))
 
 
 def _history(ready: Ready, name: str | None) -> list[tuple[str, float]]:

@@ -38,12 +38,13 @@ RISKIEST = 0.08  # of a member's own rows: those that a person can look after li
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is shown, and the receipt file that stands behind it."""
+    """What is shown, and the receipt file that stands behind it; `ahead` as in engine.votes.Voted."""
 
     votes: VoteSet
     lines: Sequence[Served]
     total: Served | None
     receipt: Path
+    ahead: tuple[str, ...] = ()
 
     def all_lines(self) -> list[Served]:
         """The lines, then their total where there is one: what the receipt commits to and files hold."""
@@ -69,7 +70,8 @@ class Ready:
 
     def own(self) -> Result:
         """The results of the member's own file."""
-        return self._result(self.table.present, self.voted.lines, self.voted.total)
+        result = self._result(self.table.present, self.voted.lines, self.voted.total)
+        return replace(result, ahead=self.voted.ahead)
 
     @property
     def panel(self) -> Panel:

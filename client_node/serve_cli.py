@@ -231,10 +231,15 @@ def _tell(result: Result, out: Path | None, as_json: bool) -> int:
                 "receipt": str(result.receipt),
                 "lines": [asdict(line) for line in result.lines],
                 "total": asdict(result.total) if result.total else None,
+                "ahead": result.ahead,
             }
         )
         return OK
     _compared(result.votes)
+    if result.ahead:
+        terminal.say(
+            N_("low, median and high {first}, ... are of: {periods}"), first=1, periods=", ".join(result.ahead)
+        )
     whole = [result.total] if result.total else []
     for line in whole + sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:_SHOWN]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())

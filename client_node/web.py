@@ -93,6 +93,7 @@ def _told(result: Result, ready: Ready) -> dict[str, Any]:
     return {
         "lines": [asdict(line) for line in result.lines],
         "total": asdict(result.total) if result.total else None,
+        "ahead": result.ahead,
         "receipt": result.receipt_id,
         "votes": result.votes.digest(),
         "record": ready.voted.votes.record.model_dump(mode="json"),

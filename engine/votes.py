@@ -118,7 +118,8 @@ class Bin:
 class Voted:
     """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one;
     `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell, and so
-    is `drift`, how today's series differ from those that taught, where a task serves series."""
+    is `drift`, how today's series differ from those that taught, where a task serves series; `ahead` are the periods to come
+    that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the Monday of a week."""
 
     votes: VoteSet
     lines: list[Served]
@@ -126,6 +127,7 @@ class Voted:
     panel: Panel | None = None
     reliability: tuple[Bin, ...] = ()
     drift: tuple[Drift, ...] = ()
+    ahead: tuple[str, ...] = ()
 
 
 def reliability(chance: np.ndarray, came: np.ndarray) -> tuple[Bin, ...]:

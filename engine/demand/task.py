@@ -24,7 +24,16 @@ from engine.demand.home import moving_average, names, simple
 from engine.demand.lines import RULE, by_period
 from engine.demand.network import Head, pinball
 from engine.demand.totals import correlation, total
-from engine.demand.windows import Frequency, Series, Windows, frequency, read_series, training_origins, windows
+from engine.demand.windows import (
+    Frequency,
+    Series,
+    Windows,
+    frequency,
+    period_text,
+    read_series,
+    training_origins,
+    windows,
+)
 from engine.split import holdout
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Model, Served
@@ -124,7 +133,8 @@ class Demand:
         whole = total(final, correlation(y, served[:, :-1]))
         votes = _vote_set(kind, schema, ballot, made, y, model=digest(np.array(head).tobytes()))
         lines = [_served(name, path) for name, path in zip(series.names, final, strict=True)]
-        return Voted(votes, lines, _served("total", whole), drift=drift(series, kind))
+        ahead = tuple(period_text(series.first + series.values.shape[1] + step, kind) for step in range(kind.horizon))
+        return Voted(votes, lines, _served("total", whole), drift=drift(series, kind), ahead=ahead)
 
 
 def rows_of(kind: Frequency, series: Series, made: Windows) -> Rows:

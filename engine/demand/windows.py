@@ -106,6 +106,13 @@ def period_number(text: str) -> int:
     return date.fromisoformat(text).toordinal() // 7
 
 
+def period_text(number: int, kind: Frequency) -> str:
+    """YYYY-MM of a month; of a week its Monday."""
+    if kind.season == 12:
+        return f"{number // 12:04d}-{number % 12 + 1:02d}"
+    return date.fromordinal(number * 7 + 1).isoformat()
+
+
 def windows(series: Series, origins: Sequence[int], kind: Frequency, *, at_least: int = 3) -> Windows:
     """One window an origin and series that has `at_least` observed periods before it; later values where they are."""
     parts = [_at(series, origin, kind, at_least) for origin in origins]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -290,6 +291,20 @@ def test_the_page_of_demand_shows_history_and_band_of_any_series(web):
     assert whole.count('class="band"') == one.count('class="band"') == 1 and whole != one
     points = one.partition('class="past" points="')[2].partition('"')[0].split()
     assert len(points) == 30, "every month that was sold"
+
+
+@pytest.mark.parametrize(
+    ("lang", "said", "prices"),
+    [
+        ("en", ["2025-07", "2025-08", "2025-09"], "Prices and promotions are not inputs"),
+        ("zh", ["2025 年 7 月", "2025 年 8 月", "2025 年 9 月"], "不以价格和促销为输入"),
+    ],
+)
+def test_the_page_of_demand_says_the_months_to_come_and_what_is_no_input(web, lang, said, prices):
+    page = web.get(f"/tasks/demand?lang={lang}").text
+    assert re.findall(r'<th scope="row">(.*?)</th>', page) == said and prices in page
+    assert web.get("/v1/tasks/demand").json()["ahead"] == ["2025-07", "2025-08", "2025-09"]
+    assert set(pl.read_csv(web.get("/v1/tasks/demand/file").content)["first_period"]) == {"2025-07"}
 
 
 def test_page_programs_and_command_of_demand_warn_where_sales_are_not_what_was_learned_from(

@@ -11,7 +11,7 @@ from engine.demand.drift import drift
 from engine.demand.quantiles import LEVELS, average, band_factor, pinball, spread_factor, stretch, widen, wql
 from engine.demand.task import validation_origins, with_launches
 from engine.demand.totals import correlation, total
-from engine.demand.windows import FREQUENCIES, MONTHLY, WEEKLY, Series, windows
+from engine.demand.windows import FREQUENCIES, MONTHLY, WEEKLY, Series, period_number, period_text, windows
 
 KINDS = pytest.mark.parametrize("kind", FREQUENCIES, ids=lambda k: k.name)
 
@@ -239,3 +239,12 @@ def test_drift_says_nothing_where_series_or_periods_are_too_few():
     assert drift(Series(np.zeros((0, 1)), 0, ()), MONTHLY) == ()
     short = business(WEEKLY, 1)
     assert drift(Series(short.values[:, -40:], short.first, short.names), WEEKLY), "beside eight weeks ago"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "then"),
+    [(MONTHLY, "2024-12", "2025-01"), (WEEKLY, "2024-12-30", "2025-01-06"), (WEEKLY, "2023-12-25", "2024-01-01")],
+)
+def test_a_period_is_said_as_it_was_read_and_the_next_one_follows(kind, said, then):
+    number = period_number(said)
+    assert period_text(number, kind) == said and period_text(number + 1, kind) == then
