@@ -63,7 +63,7 @@ def init(
     )
     terminal.ok(N_("configuration {path}: limits of this member"), path=home / "config.toml")
     data_cli.write_map(settings, [shipped(f"engine.{name}") for name in names()])
-    terminal.say(N_("Next: client-node join INVITE"))
+    terminal.say(N_("Next: client-node data check, then client-node join INVITE"))
     return OK
 
 

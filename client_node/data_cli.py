@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from contracts.wording import N_
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help=_("Say which column is which field; look at it; check every row.")
 )
+_MANY, _FIRST = 50, 5
 
 
 @app.command(
@@ -42,45 +44,70 @@ def map_columns(
         )
     settings, schemas = _schemas(home)
     write_map(settings, schemas)
-    terminal.say(N_("Look through {file}, then: client-node data preview"), file=path)
+    terminal.say(N_("Look through {file}, then: client-node data preview and client-node data check"), file=path)
     return OK
 
 
 def write_map(settings: Any, schemas: list[Any]) -> None:
     """Write data.toml and say what was recognised."""
-    from client_node.mapping import FILE, is_given, suggest, to_toml
+    from client_node.mapping import FILE, closing_day, is_given, suggest, to_toml
 
     mapped = [schema for schema in schemas if not is_given(settings.data, schema)]
     found = [suggest(settings.data, schema) for schema in mapped]
-    if mapped:
-        (settings.home / FILE).write_text(to_toml(found, mapped), encoding="utf-8")
-    for source, origin in (
-        (s, one.origins.get(s.name)) for one, schema in zip(found, mapped, strict=True) for s in schema.sources
-    ):
+    if not mapped:
+        return
+    (settings.home / FILE).write_text(to_toml(found, mapped), encoding="utf-8")
+    for one, source in ((one, s) for one, schema in zip(found, mapped, strict=True) for s in schema.sources):
+        origin = one.origins.get(source.name)
         missing = [c.name for c in source.columns if origin is None or c.name not in origin.fields]
         place = origin.table.place if origin else "?"
         if missing:
             terminal.note(
-                N_("{source}: {place}; no heading fits {columns}"),
+                N_("{source}: {place}; no heading fits {columns}: write it into {file}"),
                 source=source.name,
                 place=place,
                 columns=", ".join(missing),
+                file=settings.home / FILE,
             )
         else:
             terminal.ok(N_("{source}: {place}, {n} fields"), source=source.name, place=place, n=len(source.columns))
+        if source.name in one.others:
+            terminal.note(
+                N_("{source}: one table is read; {others} would fit as well: put the rows into one, or name another"),
+                source=source.name,
+                others=one.others[source.name],
+            )
+    terminal.note(
+        N_(
+            "closed_on {day}: the last day in these files; change it in {file} if the books are complete up to another day"
+        ),
+        day=closing_day(found),
+        file=settings.home / FILE,
+    )
 
 
 @app.command(help=_("Show the first rows that each task would learn from.\n\nExample: client-node data preview"))
-def preview(rows: int = 5, home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
-    """On this terminal only."""
+def preview(
+    rows: Annotated[int, typer.Option(min=0, help=_("rows to show of each task"))] = 5,
+    home: Home = HOME,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
+    """On this terminal only, under the member's own names."""
     from client_node.sources import read_table
 
     settings, schemas = _schemas(home)
-    shown = {}
+    shown, code = {}, OK
     for schema in schemas:
-        with progress(_(N_("reading and checking"))) as tick:
-            table = read_table(settings.data, schema, key=_key(home), home=home, tick=tick)
-        shown[schema.task] = table.present.head(rows).to_dicts()
+        try:
+            with progress(_(N_("reading and checking"))) as tick:
+                table = read_table(settings.data, schema, key=_key(home), home=home, tick=tick)
+        except TrustError as error:
+            code = COULD_NOT
+            _cannot(schema.task, error, as_json)
+            continue
+        named = table.named(table.training.head(rows))
+        shown[schema.task] = named.to_dicts()
         if not as_json:
             terminal.say(
                 N_("{task}: {n} rows teach, {m} rows would be served"),
@@ -88,10 +115,35 @@ def preview(rows: int = 5, home: Home = HOME, as_json: Json = False, lang: Lang 
                 n=len(table.training),
                 m=len(table.present),
             )
-            print(table.present.head(rows))
+            _show(named)
+            if table.findings:
+                terminal.note(N_("{n} faults: client-node data check"), n=len(table.findings))
     if as_json:
         terminal.json(shown)
-    return OK
+    return code
+
+
+def _show(frame: Any) -> None:
+    """Every column, however narrow the terminal."""
+    import polars as pl
+
+    with pl.Config(
+        tbl_cols=-1,
+        tbl_rows=-1,
+        tbl_width_chars=400,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        fmt_float="full",
+        float_precision=2,
+        tbl_formatting="NOTHING",
+    ):
+        print(frame)
+
+
+def _cannot(task: str, error: TrustError, as_json: bool) -> None:
+    if not as_json:
+        what, *rest = error.lines(terminal.translate)
+        terminal.bad(N_("{task}: {error}"), task=task, error="\n    ".join([what, *filter(None, rest)]))
 
 
 @app.command(
@@ -114,8 +166,7 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         except TrustError as error:
             code = COULD_NOT
             told.append({"task": schema.task, "rows": 0, "findings": [], "error": str(error)})
-            if not as_json:
-                terminal.bad(N_("{task}: {error}"), task=schema.task, error=" ".join(error.lines(terminal.translate)))
+            _cannot(schema.task, error, as_json)
             continue
         findings = [
             asdict(f) | {"what": terminal.translate(RULES[f.rule][0]), "do": terminal.translate(RULES[f.rule][1])}
@@ -131,14 +182,29 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
 
 def _print(task: str, rows: int, findings: list[dict[str, Any]]) -> None:
+    """All of them, unless one kind of fault fills a column: then its first rows, and how many more there are."""
+    kinds = Counter(_kind(f) for f in findings)
+    told: Counter[tuple[Any, ...]] = Counter()
     for f in findings:
-        print(f"  {f['place']}  {f['row']}  {f['column']}  [{f['rule']}, {f['value']}]  {f['what']} -> {f['do']}")
+        told[_kind(f)] += 1
+        if kinds[_kind(f)] <= _MANY or told[_kind(f)] <= _FIRST:
+            print(f"  {f['place']}  {f['row']}  {f['column']}  [{f['rule']}, {f['value']}]  {f['what']} -> {f['do']}")
+        if kinds[_kind(f)] > _MANY and told[_kind(f)] == _FIRST:
+            terminal.say(
+                N_("  {place}  {column}  [{rule}]  and {n} more rows; all of them: --json"),
+                **f,
+                n=kinds[_kind(f)] - _FIRST,
+            )
     if findings:
         terminal.bad(
             N_("{task}: {n} faults; these rows are left out, {rows} rows teach"), task=task, n=len(findings), rows=rows
         )
     else:
         terminal.ok(N_("{task}: no faults, {rows} rows teach"), task=task, rows=rows)
+
+
+def _kind(finding: dict[str, Any]) -> tuple[Any, ...]:
+    return finding["place"], finding["column"], finding["rule"], finding["value"]
 
 
 def _schemas(home: Path) -> tuple[Any, list[Any]]:

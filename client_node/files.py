@@ -1,4 +1,4 @@
-"""Files as members have them -> text tables: CSV in UTF-8 or GB18030, XLSX and XLS with merged headings, Parquet, SQLite.
+"""Files as members have them -> text tables: CSV as `text_files` reads it, XLSX and XLS with merged headings, Parquet, SQLite.
 
 Every cell stays text here; what it means is decided by the mapping and the task. Columns that are not asked for
 are never read further than their heading.
@@ -6,25 +6,30 @@ are never read further than their heading.
 
 from __future__ import annotations
 
+import re
 import sqlite3
-import tempfile
-from collections.abc import Callable, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
 
+from client_node.text_files import Tick, absent, read_cells, top_rows
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 
 TEXT, SHEETS, COLUMNS, BOOKS = (
-    (".csv", ".txt"),
-    (".xlsx", ".xls", ".xlsb"),
+    (".csv", ".txt", ".tsv"),
+    (".xlsx", ".xlsm", ".xls", ".xlsb"),
     (".parquet",),
     (".sqlite", ".db", ".sqlite3"),
 )
 HEADING_ROWS = 8
-_CHUNK = 2**22
-Tick = Callable[[int, int], None]
+MOST_UNPACKED, MOST_CELLS, MOST_SHEET_ROWS, MOST_ROWS = 2**29, 2**25, 2**20, 2 * 10**7
+_BARE = {"编码", "代码", "编号", "名称", "号码", "code", "name", "number"}  # say nothing without the heading above them
+_WIDE, _ROWS = re.compile(rb"""r=["']([A-Z]{2,3})\d"""), re.compile(rb"""r=["'][A-Z]{1,3}(\d{1,7})["']""")
 
 
 class Table:
@@ -42,30 +47,47 @@ class Table:
         """Possible rows of headings: (number of the last heading row, names). Row 1 is the first."""
         suffix = self.path.suffix.lower()
         if suffix in SHEETS:
-            return _possible_headings(_sheet(self, HEADING_ROWS + 1))
+            return _possible_headings(_sheet(self, HEADING_ROWS).rows())
         if suffix in COLUMNS:
-            return [(1, pl.scan_parquet(self.path).collect_schema().names())]
+            return [(1, _parquet(self.path).collect_schema().names())]
         if suffix in BOOKS:
             return [(1, [str(row[1]) for row in _query(self.path, f"PRAGMA table_info({_quoted(self.part)})")])]
-        return [(1, _scan_text(self.path, HEADING_ROWS).collect_schema().names())]
+        return _possible_headings(top_rows(self.path, HEADING_ROWS))
 
     def read(self, columns: Sequence[str], heading: int, tick: Tick = lambda done, every: None) -> pl.DataFrame:
-        """The named columns as text, without the headings. `tick` is told how many bytes of how many were decoded."""
+        """The named columns as text, without the headings; and BEYOND, if a line of a text file says more or is broken.
+        `tick` is told how many bytes of how many were decoded. Malformed if a heading is not there."""
         suffix = self.path.suffix.lower()
         if suffix in SHEETS:
-            names = dict(_possible_headings(_sheet(self, HEADING_ROWS + 1)))[heading]
-            body = _sheet(self, None).slice(heading)
-            return body.select([pl.col(body.columns[names.index(name)]).alias(name) for name in columns])
+            body = _sheet(self, None)
+            names = self._known(columns, heading, _possible_headings(body.head(HEADING_ROWS).rows()))
+            chosen = [pl.col(body.columns[names.index(name)]).alias(name) for name in columns]
+            return body.slice(heading).select(chosen)
+        names = self._known(columns, heading, self.headings())
         if suffix in COLUMNS:
-            return pl.scan_parquet(self.path).select(pl.col(list(columns)).cast(pl.String)).collect()
+            return _parquet(self.path).select(pl.col(list(columns)).cast(pl.String)).collect()
         if suffix in BOOKS:
             wanted = ", ".join(_quoted(name) for name in columns)
             rows = _query(self.path, f"SELECT {wanted} FROM {_quoted(self.part)}")
             texts = [[None if cell is None else str(cell) for cell in row] for row in rows]
             return pl.DataFrame(texts, schema=dict.fromkeys(columns, pl.String), orient="row")
-        with tempfile.TemporaryDirectory() as folder:
-            plain = _as_utf8(self.path, Path(folder) / "plain.csv", tick)
-            return _scan_text(plain, None).select(list(columns)).collect()
+        return read_cells(self.path, names, columns, heading, tick)
+
+    def _known(self, columns: Sequence[str], heading: int, found: list[tuple[int, list[str]]]) -> list[str]:
+        """The names in row `heading`, all of `columns` among them."""
+        names = dict(found).get(heading, [])
+        if missing := [name for name in columns if name not in names]:
+            raise Malformed(
+                N_("{place} has no heading {columns} in row {heading}"),
+                why=N_("that row says: {found}"),
+                do=N_("name its own headings in data.toml, or: client-node data map --force"),
+                place=self.place,
+                columns=", ".join(missing),
+                heading=heading,
+                found=", ".join(filter(None, names[:30])) or "-",
+                code="COLUMN",
+            )
+        return names
 
 
 def tables_in(folder: Path) -> list[Table]:
@@ -74,7 +96,8 @@ def tables_in(folder: Path) -> list[Table]:
         raise Unavailable(
             N_("there is no folder {folder}"), do=N_("name the folder of the exports in config.toml"), folder=folder
         )
-    return [table for path in sorted(folder.iterdir()) if path.is_file() for table in tables_of(path)]
+    own = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(("~$", "."))]
+    return [table for path in own for table in tables_of(path)]
 
 
 def tables_of(path: Path) -> list[Table]:
@@ -90,101 +113,126 @@ def tables_of(path: Path) -> list[Table]:
     return [Table(path)] if suffix in TEXT + COLUMNS else []
 
 
-def _as_utf8(path: Path, target: Path, tick: Tick) -> Path:
-    """The file itself if it is UTF-8, else a copy decoded from GB18030; Malformed (ENCODING) if it is neither."""
-    for encoding in ("utf-8", "gb18030"):
-        size = path.stat().st_size if path.exists() else 0
-        try:
-            with (
-                path.open(encoding=encoding, newline="") as source,
-                target.open("w", encoding="utf-8", newline="") as copy,
-            ):
-                while text := source.read(_CHUNK):
-                    if "\x00" in text or "\ufffd" in text:
-                        raise UnicodeError("binary")
-                    if encoding != "utf-8":
-                        copy.write(text)
-                    tick(source.buffer.tell(), size)
-        except UnicodeError:
-            continue
-        except FileNotFoundError as error:
-            raise absent(path) from error
-        return path if encoding == "utf-8" else target
-    raise Malformed(
-        N_("{file} is neither UTF-8 nor GB18030 text"),
-        do=N_("save it as CSV (UTF-8) and try again"),
-        file=path,
-        code="ENCODING",
-    )
-
-
-def absent(path: Path) -> Unavailable:
-    """The error for a file that is not there."""
-    return Unavailable(
-        N_("there is no file {file}"), do=N_("put the export there, or name another folder in config.toml"), file=path
-    )
-
-
-def _scan_text(path: Path, rows: int | None) -> pl.LazyFrame:
-    """A CSV as text columns; `rows` limits how much of an undecoded file is looked at for its headings."""
-    try:
-        with path.open("rb") as file:
-            first = file.readline()
-        encoding = "utf-8-sig" if _is_utf8(first) else "gb18030"
-        heading = first.decode(encoding, "replace")
-        separator = max(",;\t", key=heading.count)
-        if rows is not None:
-            names = pl.read_csv(heading.encode(), separator=separator, infer_schema=False).columns
-            return pl.LazyFrame(schema=dict.fromkeys(names, pl.String))
-        frame = pl.scan_csv(path, separator=separator, infer_schema=False, quote_char='"')
-        frame.collect_schema()
-        return frame
-    except FileNotFoundError as error:
-        raise absent(path) from error
-    except pl.exceptions.PolarsError as error:
-        raise Malformed(
-            N_("{file} is not a table: {error}"),
-            do=N_("export the table again"),
-            file=path,
-            error=str(error).partition("\n")[0][:120],
-        ) from error
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _workbook(path: Path):  # type: ignore[no-untyped-def]
     import fastexcel
 
+    if not path.is_file():
+        raise absent(path)
     try:
+        if zipfile.is_zipfile(path):
+            _check_unpacked(path, path.stat().st_mtime_ns, path.stat().st_size)
         return fastexcel.read_excel(path)
-    except (fastexcel.FastExcelError, OSError) as error:
+    except (
+        fastexcel.FastExcelError,
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise Malformed(
             N_("{file} is not a table: {error}"),
-            do=N_("export the table again"),
+            do=N_("open it in a spreadsheet program without a password, save it as XLSX and try again"),
             file=path,
-            error=str(error).partition("\n")[0][:120],
+            error=str(error).partition("\n")[0].replace(str(path), path.name)[:120],
         ) from error
 
 
+@lru_cache(maxsize=8)
+def _check_unpacked(path: Path, changed: int, size: int) -> None:
+    """Malformed if a workbook unpacks to more than a spreadsheet program would show. What it says of its own size is not
+    asked: it is unpacked and thrown away. A cell far off makes readers keep all the empty ones before it."""
+    unpacked = 0
+    with zipfile.ZipFile(path) as packed:
+        for part in packed.namelist():
+            width = 0
+            for block in _blocks(packed, part):
+                unpacked += len(block)
+                width = max([width, *map(_number, set(_WIDE.findall(block)))])
+                if unpacked > MOST_UNPACKED:
+                    raise _too_much(path)
+            if width * MOST_SHEET_ROWS > MOST_CELLS:  # only then the rows have to be counted
+                rows = (max(map(int, _ROWS.findall(block)), default=0) for block in _blocks(packed, part))
+                if width * max(rows, default=0) > MOST_CELLS:
+                    raise _too_much(path)
+
+
+def _too_much(path: Path) -> Malformed:
+    return Malformed(
+        N_("{file} unpacks to more than is read"),
+        why=N_("at most {bytes} bytes, and {cells} cells up to the last one of a sheet"),
+        do=N_("delete what stands far off the table, or export it as CSV or Parquet"),
+        file=path,
+        bytes=MOST_UNPACKED,
+        cells=MOST_CELLS,
+        code="TOO_LARGE",
+    )
+
+
+def _blocks(packed: zipfile.ZipFile, part: str) -> Iterator[bytes]:
+    """What a part unpacks to; each block begins with the end of the one before, so that no cell's name is torn."""
+    with packed.open(part) as file:
+        end = b""
+        while block := file.read(2**20):
+            yield end + block
+            end = block[-32:]
+
+
+def _number(letters: bytes) -> int:
+    """A -> 1, Z -> 26, AA -> 27."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
+
+
 def _sheet(table: Table, rows: int | None) -> pl.DataFrame:
-    sheet = _workbook(table.path).load_sheet(table.part, header_row=None, n_rows=rows, dtypes="string")
-    return sheet.to_polars()
+    """Cells from row 1 on, also where the first rows are empty: findings count as spreadsheets do."""
+    sheet = _workbook(table.path).load_sheet(table.part, header_row=None, skip_rows=0, n_rows=rows, dtypes="string")
+    return pl.DataFrame(sheet.to_polars())
 
 
-def _possible_headings(top: pl.DataFrame) -> list[tuple[int, list[str]]]:
+def _possible_headings(top: Sequence[Sequence[str | None]]) -> list[tuple[int, list[str]]]:
     """Each of the first rows as headings; an empty cell takes the merged cell above it, which reaches to the right."""
-    found, above = [], [""] * top.width
-    for number, row in enumerate(top.rows()[:HEADING_ROWS], 1):
-        cells = [(cell or "").strip() for cell in row]
-        found.append((number, [low or high for low, high in zip(cells, above, strict=True)]))
+    width = max(map(len, top), default=0)
+    found, above = [], [""] * width
+    for number, row in enumerate(top, 1):
+        cells = [(cell or "").strip() for cell in row] + [""] * (width - len(row))
+        found.append((number, _names(cells, above)[: len(row)]))
         above = [cells[max((i for i in range(at + 1) if cells[i]), default=0)] for at in range(len(cells))]
     return found
+
+
+def _names(cells: list[str], above: list[str]) -> list[str]:
+    """One name a column. What stands there twice, or says nothing alone (编码), goes with the heading above it; what is
+    still not the only one is numbered."""
+    plain = [low or high for low, high in zip(cells, above, strict=True)]
+    joined = [
+        high + low if high and low and (low.lower() in _BARE or cells.count(low) > 1) else name
+        for low, high, name in zip(cells, above, plain, strict=True)
+    ]
+    earlier = [joined[:at].count(name) for at, name in enumerate(joined)]
+    return [f"{name} ({again + 1})" if name and again else name for name, again in zip(joined, earlier, strict=True)]
+
+
+def _parquet(path: Path) -> pl.LazyFrame:
+    try:
+        frame = pl.scan_parquet(path)
+        rows = frame.select(pl.len()).collect().item()
+    except FileNotFoundError as error:
+        raise absent(path) from error
+    except pl.exceptions.PolarsError as error:
+        raise Malformed(N_("{file} is not a table"), do=N_("export the table again"), file=path) from error
+    if rows > MOST_ROWS:
+        raise Malformed(
+            N_("{file} unpacks to more than is read"),
+            why=N_("at most {rows} rows"),
+            do=N_("export a shorter period"),
+            file=path,
+            rows=MOST_ROWS,
+            code="TOO_LARGE",
+        )
+    return frame
 
 
 def _query(path: Path, sql: str) -> list[tuple[object, ...]]:

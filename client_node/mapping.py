@@ -15,8 +15,9 @@ from typing import Any
 
 import polars as pl
 
-from client_node.files import Table, absent, tables_in, tables_of
-from client_node.validation import EARLIEST, day
+from client_node.files import Table, tables_in, tables_of
+from client_node.text_files import absent
+from client_node.validation import EARLIEST, clean, day
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
@@ -55,6 +56,7 @@ class DataMap:
 
     closed_on: date
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)  # suggested: a source, and the places that fit as well
 
     def digest(self) -> str:
         """Digest of what was decided here, whatever the spelling of the file."""
@@ -105,6 +107,7 @@ def suggest(folder: Path, schema: TableSchema) -> DataMap:
     """For each source the table whose headings fit best; fields that no heading fits are left out."""
     tables = [(table, headings) for table in tables_in(folder) for headings in table.headings()]
     origins: dict[str, Origin] = {}
+    others: dict[str, str] = {}
     for source in schema.sources:
         ranked = [
             (
@@ -118,26 +121,28 @@ def suggest(folder: Path, schema: TableSchema) -> DataMap:
             if (fields := _fields(source, names, schema))
         ]
         if ranked:
-            _, _, row, table, fields = max(ranked, key=lambda one: one[:3])
+            fit, _, row, table, fields = max(ranked, key=lambda one: one[:3])
             origins[source.name] = Origin(table, -row, fields)
-    return DataMap(_closing_day(origins, schema), origins)
+            alike = {one[3].place for one in ranked if one[0] == fit == len(source.columns)} - {table.place}
+            others |= {source.name: ", ".join(sorted(alike))} if alike else {}
+    return DataMap(_closing_day(origins, schema) or date.min, origins, others)
 
 
-def _closing_day(origins: Mapping[str, Origin], schema: TableSchema) -> date:
-    """The last day that the exports name, today at most. A proposal: from then on the file says it, not the data."""
-    last = EARLIEST
+def _closing_day(origins: Mapping[str, Origin], schema: TableSchema) -> date | None:
+    """The last day up to today that the exports name: one after today is a slip of the pen. A proposal: from then on the
+    file says it, not the data."""
+    today = datetime.now(UTC).date()
+    found = []
     for source in schema.sources:
         origin = origins.get(source.name)
-        headings = (
-            [origin.fields[c.name].heading for c in source.columns if c.kind == "date" and c.name in origin.fields]
-            if origin
-            else []
-        )
-        if origin and headings:
-            days = origin.table.read(headings, origin.heading).select(day(pl.all().str.strip_chars()))
-            last = max([last, *(d for d in days.max().row(0) if d)])
-    today = datetime.now(UTC).date()
-    return min(last, today) if last > EARLIEST else today
+        dated = [c.name for c in source.columns if c.kind == "date" and origin and c.name in origin.fields]
+        if origin and dated:
+            headings = [origin.fields[name].heading for name in dated]
+            texts = clean(origin.table.read(headings, origin.heading).select(headings))
+            days = texts.select(day(pl.all()))
+            within = days.select(pl.all().filter(pl.all().is_between(EARLIEST, today)).max())
+            found += [last for last in within.row(0) if last]
+    return max(found, default=None)
 
 
 def _fields(source: Source, names: list[str], schema: TableSchema) -> dict[str, Field]:
@@ -190,14 +195,27 @@ def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
     if not isinstance(held, dict) or not isinstance(held.get("columns"), dict) or not isinstance(held.get("file"), str):
         raise _wrong(path, source.name, "file, columns")
     file, part = folder / held["file"], str(held.get("part", ""))
-    if not file.exists():
+    if held["file"] and not file.is_file():
         raise absent(file)
-    table = next((t for t in tables_of(file) if part in ("", t.part)), None)
     fields = {name: _field(path, f"{source.name}.{name}", said) for name, said in held["columns"].items()}
     missing = [column.name for column in source.columns if column.name not in fields]
-    if missing or table is None:
-        raise _wrong(path, source.name, ", ".join(missing) or part)
-    return Origin(table, int(held.get("heading", 1)), fields)
+    if not held["file"] or missing:
+        raise Malformed(
+            N_("{file} does not say yet what {fields} of [{source}] is"),
+            why=N_("no heading was recognised"),
+            do=N_(
+                "name file and heading there; without such data consent to the other task alone: client-node consent narrow"
+            ),
+            file=path,
+            fields=", ".join(missing) or "file",
+            source=source.name,
+        )
+    tables = tables_of(file)
+    table = next((t for t in tables if part in ("", t.part)), None)
+    heading = held.get("heading", 1)
+    if table is None or type(heading) is not int or heading < 1:
+        raise _wrong(path, source.name, f"part = {' / '.join(t.part for t in tables) or '?'}, heading = 1")
+    return Origin(table, heading, fields)
 
 
 def _field(path: Path, place: str, said: Any) -> Field:
@@ -220,12 +238,18 @@ def _wrong(path: Path, place: str, expected: str) -> Malformed:
     )
 
 
+def closing_day(found: list[DataMap]) -> date:
+    """The last day that any of the exports names; today if none names one."""
+    last = max(one.closed_on for one in found)
+    return last if last > date.min else datetime.now(UTC).date()
+
+
 def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
     """The file that `client-node data map` writes: every field, also those for which no heading fits."""
     lines = [
         "# 哪个文件的哪一列是什么。Which column of which file is which field. client-node data preview 可查看结果。",
         "# tax_percent: 金额含税时的税率; unit: 元 / 千元 / 万元。",
-        f"closed_on = {max(one.closed_on for one in found).isoformat()}  # 账目完整到哪一天 / the day up to which the books are complete",
+        f"closed_on = {closing_day(found).isoformat()}  # 账目完整到哪一天 / the day up to which the books are complete",
     ]
     for one, source in ((m, s) for m, schema in zip(found, schemas, strict=True) for s in schema.sources):
         origin = one.origins.get(source.name)

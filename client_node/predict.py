@@ -118,8 +118,7 @@ class Ready:
 
     def named(self, row: pl.DataFrame) -> pl.DataFrame:
         """The row under its own name again, for the member's eyes."""
-        ids = [column.name for column in self.schema.of_kind("id")]
-        return row.with_columns(pl.col(ids).replace(self.table.names))
+        return self.table.named(row)
 
     def _result(self, frame: pl.DataFrame, lines: Sequence[Served], total: Served | None) -> Result:
         receipt = _receipt(self, frame.write_csv().encode(), _with(lines, total))

@@ -14,20 +14,24 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from client_node.files import Table, Tick, absent, tables_of
+from client_node.files import Table, tables_of
 from client_node.mapping import DataMap, Field, Origin, data_map, is_given
+from client_node.text_files import BEYOND, Tick, absent
 from client_node.validation import Checked, Checker, Finding
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
 from contracts.wording import N_
+from engine.bundle import bundle_digest
 from engine.table import Column, TableSchema
 from engine.task import load
 
+_READERS = ("files", "mapping", "sources", "text_files", "validation")
 _ROWS = 1 << 17  # checked at once: what bounds the memory of a long export
 
 
@@ -39,6 +43,10 @@ class MemberTable:
     present: pl.DataFrame
     names: dict[str, str]
     findings: tuple[Finding, ...]
+
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of this table under the member's own names, for its eyes."""
+        return rows.with_columns(pl.col(pl.String).replace(self.names))
 
     def with_rows(self) -> MemberTable:
         """This table; Malformed if no sound row is left."""
@@ -56,7 +64,7 @@ def read_table(
 ) -> MemberTable:
     """The member's table under a schema. Sound rows only, perhaps none; Malformed if a file cannot be read.
 
-    `key` makes pseudonyms; `tick` is told how far reading, then checking, has come. The result is kept in `home` until a file, the mapping or the schema changes.
+    `key` makes pseudonyms; `tick` is told how far reading, then checking, has come. The result is kept in `home` until a file, the mapping, the schema or the code changes.
     """
     given = is_given(folder, schema)
     found = _direct(Table(folder / schema.file), schema, schema.columns) if given else data_map(folder, home, schema)
@@ -91,7 +99,8 @@ def _derived(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFr
 def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick) -> tuple[Checker, Checked]:
     headings = {name: origin.fields[name].heading for name in fields}
     texts = origin.table.read(list(dict.fromkeys(headings.values())), origin.heading, tick)
-    texts = texts.select(pl.col(heading).alias(name) for name, heading in headings.items())
+    torn = [pl.col(BEYOND)] if BEYOND in texts.columns else []
+    texts = texts.select(*(pl.col(heading).alias(name) for name, heading in headings.items()), *torn)
     parts = []
     for at in range(0, max(len(texts), 1), _ROWS):
         part = Checker(origin.table.place, origin.heading + at, fields, headings, closed_on)
@@ -137,8 +146,9 @@ def _direct(table: Table, schema: TableSchema, columns: Sequence[Column]) -> Dat
     """The mapping of a table whose headings are names or aliases of the columns."""
     if not table.path.exists():
         raise absent(table.path)
+    tried: list[tuple[int, list[str], dict[str, Field]]]
     tried = [(heading, names, _headed(columns, names)) for heading, names in table.headings()]
-    heading, names, found = max(tried, key=lambda one: (len(one[2]), -one[0]))
+    heading, names, found = max(tried, key=lambda one: (len(one[2]), -one[0]), default=(1, [], {}))
     missing = [" / ".join((c.name, *c.aliases)) for c in columns if c.name not in found]
     if missing:
         raise Malformed(
@@ -235,7 +245,14 @@ def _cache_name(found: DataMap, schema: TableSchema, key: bytes) -> str:
     for origin in found.origins.values():
         with origin.table.path.open("rb") as file:
             content.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return digest(canonical([schema.digest(), found.digest(), _pseudonym(key, ""), sorted(set(content))]))
+    return digest(canonical([schema.digest(), found.digest(), _pseudonym(key, ""), sorted(set(content)), _readers()]))
+
+
+@cache
+def _readers() -> str:
+    """Digest of the installed code that made a kept table: what newer rules would find is not hidden by an older result."""
+    own = [digest((Path(__file__).parent / f"{name}.py").read_bytes()) for name in _READERS]
+    return digest(canonical([bundle_digest(), own]))
 
 
 def _keep(place: Path, made: MemberTable) -> None:

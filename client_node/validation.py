@@ -7,25 +7,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
+from client_node.text_files import BEYOND, UNCLOSED
 from contracts.wording import N_
 
-FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y.%m.%d", "%Y%m%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M:%S")
+FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y.%m.%d", "%Y%m%d")
 LARGEST = 1e12
-EARLIEST = date(1990, 1, 1)
+EARLIEST, FAR_OFF = date(1990, 1, 1), timedelta(days=3653)
+WHOLE_ROW = "*"
+_TIME = r"[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
+_GROUPED = r"^[-+]?\d{1,3}([,，]\d{3})+(\.\d*)?$"
+_TOTALS = r"(?i)^(本页|本日|本月|本年|本期)?\s*[合小总累]\s*计\s*[:：]?$|^(sub|grand )?total$"
+_NOTHING = ("null", "none", "nan", "n/a", "#n/a", "-", "--", "—", "/", "无", "空", "(空)", "未知", "不详")
+_UNSEEN = r"[\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff\ufffd]"
+_SHORTENED = r"^\d(\.\d+)?[eE]\+?\d+$|^\d{15}0{5,}$"  # by a spreadsheet, which keeps fifteen digits
 
 # rule -> (what is wrong, what to do)
 RULES: dict[str, tuple[str, str]] = {
+    "more-cells": (
+        N_("more cells than headings, so that cells stand in wrong columns"),
+        N_("put what holds a separator into quotation marks, or export as XLSX"),
+    ),
+    "unclosed": (N_("a quotation mark that is not closed"), N_("delete or close it, or export as XLSX")),
+    "not-a-row": (N_("a total or headings again, not a row"), N_("nothing, if that is what it is")),
     "empty": (N_("empty"), N_("fill it in, or leave the row out")),
+    "placeholder": (N_("a word that stands for nothing"), N_("write the code, or leave the row out")),
+    "damaged": (
+        N_("lost or unseen characters, or digits that a spreadsheet shortened"),
+        N_("export again with this column as text"),
+    ),
     "not-a-number": (N_("not a number"), N_("write digits only; unit and tax belong into data.toml")),
     "too-large": (N_("larger than any amount can be"), N_("look for shifted columns or a wrong unit")),
     "not-a-date": (N_("not a date"), N_("write it as 2025-01-31, 2025/1/31 or 2025年1月31日")),
     "date-out-of-range": (
         N_("a date before 1990 or after the books were closed"),
         N_("mend the date, or closed_on in data.toml"),
+    ),
+    "deadline-far-off": (
+        N_("due more than ten years after the books were closed"),
+        N_("write the day that was agreed; a stand-in such as 9999-12-31 is none"),
     ),
     "not-a-period": (N_("not a date YYYY-MM or YYYY-MM-DD"), N_("write it as 2025-01 or 2025-01-31")),
     "not-0-or-1": (N_("neither 0 nor 1"), N_("write 1 for yes and 0 for no")),
@@ -66,14 +89,18 @@ class Kind:
 
 
 def number(text: pl.Expr) -> pl.Expr:
-    """Digits with thousands separators, currency signs, or parentheses for less than nothing; null if it is none."""
-    bare = text.str.replace_all(r"[,，\s¥￥]", "").str.replace(r"^[(（](.*)[)）]$", "-$1")
-    return bare.cast(pl.Float64, strict=False).replace({float("inf"): None, float("-inf"): None, float("nan"): None})
+    """Digits with separators between thousands, currency signs, or parentheses for less than nothing; null if it is
+    none. A comma elsewhere is no separator: 12,50 would become a hundredfold."""
+    bare = text.str.replace_all(r"[\s¥￥]", "").str.replace(r"^[(（](.*)[)）]$", "-$1")
+    clear = ~bare.str.contains("[,，]") | bare.str.contains(_GROUPED)
+    cast = pl.when(clear).then(bare.str.replace_all("[,，]", "")).cast(pl.Float64, strict=False)
+    return cast.replace({float("inf"): None, float("-inf"): None, float("nan"): None})
 
 
 def day(text: pl.Expr) -> pl.Expr:
-    """A date in one of the accepted spellings; null if it is none."""
-    return pl.coalesce(text.str.to_date(spelling, strict=False, exact=True) for spelling in FORMATS)
+    """A date in one of the accepted spellings, a time of day after it or not; null if it is none."""
+    alone = text.str.replace(_TIME, "")
+    return pl.coalesce(alone.str.to_date(spelling, strict=False, exact=True) for spelling in FORMATS)
 
 
 def _filled(text: pl.Expr) -> pl.Expr:
@@ -90,10 +117,14 @@ def kinds(closed_on: date) -> dict[str, Kind]:
     is_sane = _or_empty(lambda text: number(text).is_null() | (number(text).abs() <= LARGEST))
     in_range = _or_empty(lambda text: day(text).is_null() | day(text).is_between(EARLIEST, closed_on))
     deadline = _or_empty(lambda text: day(text).is_null() | (day(text) >= EARLIEST))
+    last = closed_on + FAR_OFF if closed_on < date.max - FAR_OFF else date.max
+    near = _or_empty(lambda text: day(text).is_null() | (day(text) <= last))
     numeric = {"not-a-number": is_number, "too-large": is_sane}
     dated = {"empty": _filled, "not-a-date": _or_empty(lambda text: day(text).is_not_null())}
     label = _or_empty(lambda text: number(text).is_null() | number(text).is_in([0.0, 1.0]))
-    name = Kind({"empty": _filled}, lambda text: text)
+    said = _or_empty(lambda text: ~text.str.to_lowercase().is_in(_NOTHING))
+    whole = _or_empty(lambda text: ~text.str.contains(_UNSEEN) & ~text.str.contains(_SHORTENED))
+    name = Kind({"empty": _filled, "placeholder": said, "damaged": whole}, lambda text: text)
     return {
         "document": name,
         "reference": name,
@@ -104,7 +135,7 @@ def kinds(closed_on: date) -> dict[str, Kind]:
         "optional": Kind(numeric, number),
         "label": Kind({"empty": _filled, **numeric, "not-0-or-1": label}, number),
         "date": Kind({**dated, "date-out-of-range": in_range}, day),
-        "deadline": Kind({**dated, "date-out-of-range": deadline}, day),
+        "deadline": Kind({**dated, "date-out-of-range": deadline, "deadline-far-off": near}, day),
         "period": Kind(
             {"empty": _filled, "not-a-period": _or_empty(lambda text: text.str.contains(r"^\d{4}-\d{2}(-\d{2})?$"))},
             lambda text: text,
@@ -132,21 +163,39 @@ class Checker:
         self._kinds = kinds(closed_on)
 
     def check(self, texts: pl.DataFrame) -> Checked:
-        """All cells of `texts` `(rows, fields)` at once."""
-        stripped = texts.select(pl.all().str.strip_chars())
-        findings = self._failures(stripped)
-        typed = stripped.select(
-            self._kinds[kind].typed(pl.col(name)).alias(name) for name, kind in self._fields.items()
+        """All cells of `texts` `(rows, fields)` at once. Lines that say nothing are no rows; a line that is torn, a total
+        or the headings again has one finding of its own, whatever its cells look like."""
+        cells = clean(texts).with_columns(row=pl.int_range(pl.len()) + self._heading + 1)
+        cells = cells.filter(pl.any_horizontal(_filled(pl.col(name)) for name in texts.columns))
+        cells = cells.with_columns(rule=self._of_the_line(BEYOND in texts.columns))
+        aside, rows = cells.filter(pl.col("rule").is_not_null()), cells.filter(pl.col("rule").is_null())
+        told = [Finding(self._place, row, WHOLE_ROW, rule, "other") for row, rule in aside["row", "rule"].rows()]
+        findings = told + self._failures(rows)
+        typed = rows.select(
+            pl.col("row"), *(self._kinds[kind].typed(pl.col(name)).alias(name) for name, kind in self._fields.items())
         )
-        typed = typed.with_columns(row=pl.int_range(pl.len()) + self._heading + 1)
         faulty = pl.col("row").is_in(sorted({f.row for f in findings}))
-        return Checked(typed.filter(~faulty), findings, self._documents(typed.filter(faulty)))
+        left_out = self._documents(aside) + self._documents(typed.filter(faulty))
+        return Checked(typed.filter(~faulty), findings, left_out)
+
+    def _of_the_line(self, may_be_torn: bool) -> pl.Expr:
+        """The rule that a line as a whole breaks, or null."""
+        names = [
+            name for name, kind in self._fields.items() if kind not in ("amount", "net", "number", "optional", "label")
+        ]
+        total = pl.any_horizontal(pl.col(name).str.contains(_TOTALS) for name in names)
+        again = pl.any_horizontal(pl.col(name) == heading for name, heading in self._headings.items())
+        no_row = pl.when(total.fill_null(False) | again.fill_null(False)).then(pl.lit("not-a-row"))
+        if not may_be_torn:
+            return no_row
+        torn = pl.when(pl.col(BEYOND) == UNCLOSED).then(pl.lit("unclosed"))
+        return pl.coalesce(torn, pl.when(_filled(pl.col(BEYOND))).then(pl.lit("more-cells")), no_row)
 
     def _documents(self, rows: pl.DataFrame) -> tuple[str, ...]:
         names = [name for name, kind in self._fields.items() if kind == "document"]
         return tuple(value for name in names for value in rows[name].drop_nulls().to_list())
 
-    def _failures(self, texts: pl.DataFrame) -> list[Finding]:
+    def _failures(self, rows: pl.DataFrame) -> list[Finding]:
         import pandera.polars as pandera
 
         def holds(rule: Callable[[pl.Expr], pl.Expr]) -> Callable[..., pl.LazyFrame]:
@@ -161,18 +210,14 @@ class Checker:
             for name, kind in self._fields.items()
         }
         try:
-            pandera.DataFrameSchema(columns).validate(texts, lazy=True)
+            pandera.DataFrameSchema(columns).validate(rows.select(list(self._fields)), lazy=True)
         except pandera.errors.SchemaErrors as error:
             cases = error.failure_cases.sort("index", "column")
             return [
-                self.finding(int(index), column, rule, classify(value))
+                Finding(self._place, rows["row"][int(index)], self._headings[column], rule, classify(value))
                 for value, column, rule, index in cases.select("failure_case", "column", "check", "index").rows()
             ]
         return []
-
-    def finding(self, index: int, field: str, rule: str, value: str) -> Finding:
-        """A finding at a row index of the table."""
-        return Finding(self._place, index + self._heading + 1, self._headings[field], rule, value)
 
     def mark(self, checked: Checked, bad: pl.Expr, field: str, rule: str) -> Checked:
         """Leave out rows for which `bad` holds, as findings of `rule` at `field`."""
@@ -182,6 +227,18 @@ class Checker:
         found = [Finding(self._place, row, self._headings[field], rule, "other") for row in wrong["row"].to_list()]
         left = checked.frame.filter(~pl.col("row").is_in(wrong["row"].to_list()))
         return Checked(left, checked.findings + found, checked.left_out + self._documents(wrong))
+
+
+def clean(texts: pl.DataFrame) -> pl.DataFrame:
+    """Without blanks around, marks by which a cell was kept as text (' and =""), and letters or digits of full width."""
+    cells = texts.select(pl.exclude(BEYOND).str.strip_chars().str.strip_prefix("'"), pl.col(f"^{BEYOND}$"))
+    if cells.select(pl.any_horizontal(pl.all().str.starts_with('="').any())).item():
+        cells = cells.with_columns(pl.exclude(BEYOND).str.replace('^="(.*)"$', "$1"))
+    wide = [name for name in cells.columns if cells[name].str.contains("[！-～]").any()]
+    return cells.with_columns(
+        pl.when(pl.col(name).str.contains("[！-～]")).then(pl.col(name).str.normalize("NFKC")).otherwise(pl.col(name))
+        for name in wide
+    )
 
 
 def classify(value: str | None) -> str:

@@ -6,16 +6,17 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 
 from client_node.batch import write_result
 from client_node.desk import Desk
 from client_node.predict import Result
 from client_node.sources import read_rows
-from client_node.validation import Finding
+from client_node.validation import Checked, Finding
 from contracts.errors import Malformed
 from contracts.wording import N_
+from engine.table import TableSchema
 
 MOST_BYTES = 64 * 2**20  # of a request: about a million rows of a table
 LEFT_OUT = "Mengbang-Left-Out"
@@ -44,15 +45,13 @@ def file_routes(desk: Desk) -> APIRouter:
         kind: Kind = "csv",
         to: Kind | None = None,
         leave_out: bool = False,
+        name: Annotated[str, Query(max_length=60, pattern=r"""^[^/\\:*?"<>|\x00-\x1f]+$""")] = "rows",
     ) -> Response:
         """Results of a file of rows (`kind`: what is sent, UTF-8 or GB18030 if CSV), as a file of kind `to`, by default the
         same. A faulty row refuses the file and every fault is named; with `leave_out` the other rows are scored and the header
-        `Mengbang-Left-Out` says how many were not."""
+        `Mengbang-Left-Out` says how many were not. `name` is what faults call the file."""
         ready = desk.ready(task)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"rows.{kind}"
-            path.write_bytes(rows)
-            checked = read_rows(path, ready.panel.schema)
+        checked = _checked(rows, f"{name.removesuffix(f'.{kind}')}.{kind}", ready.panel.schema)
         if checked.findings and not leave_out:
             raise _faulty(checked.findings)
         answer = _file(ready.score(checked.frame.drop("row")), task, to or kind)
@@ -60,6 +59,18 @@ def file_routes(desk: Desk) -> APIRouter:
         return answer
 
     return router
+
+
+def _checked(rows: bytes, name: str, schema: TableSchema) -> Checked:
+    """The rows of a file that was sent; errors call it as its sender does, not by where it lay for a moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(rows)
+        try:
+            return read_rows(path, schema)
+        except Malformed as error:
+            values = {**error.values, "file": name}
+            raise Malformed(error.what, why=error.why, do=error.do, code=error.code, **values) from error
 
 
 def _faulty(findings: list[Finding]) -> Malformed:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import threading
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from client_node import serve_cli
 from client_node.batch import write_result
 from client_node.budget import Budget
 from client_node.desk import Desk, own_token
+from client_node.files import MOST_UNPACKED
 from client_node.mirror import read_documents
 from client_node.predict import canonical_line, prepare
 from client_node.settings import create_home
@@ -258,6 +260,30 @@ def test_a_file_that_is_faulty_too_large_or_of_no_rows_task_is_refused_in_words(
     assert served.post("/v1/tasks/risk/file", content=text, headers={"Authorization": ""}).status_code == 401
     described = served.get("/openapi.json").json()["paths"]["/v1/tasks/{task}/file"]
     assert set(described) == {"get", "post"} and "application/octet-stream" in str(described["post"]["requestBody"])
+
+
+def test_a_file_that_cannot_be_read_is_named_as_its_sender_named_it_and_the_next_one_is_answered(served):
+    text = "客户,逾期占比,趋势\nA,0.3,\n".encode("gb18030")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/worksheets/sheet1.xml", bytes(MOST_UNPACKED + 1))
+    refused = {
+        "MALFORMED": ("xlsx", text),
+        "TOO_LARGE": ("xlsx", packed.getvalue()),
+        "ENCODING": ("csv", b"\x00\x01"),
+        "COLUMN": ("csv", "客户,趋势\nA,1\n".encode()),
+        "ROWS": ("csv", "客户,逾期占比,趋势\nA,many,\n".encode()),
+    }
+    for code, (kind, body) in refused.items():
+        answer = served.post(f"/v1/tasks/risk/file?kind={kind}&name=意向客户.{kind}", content=body)
+        said = answer.json()
+        assert answer.status_code == 422 and said["error"] == code and said["do"]
+        assert f"意向客户.{kind}" in said["what"] + said["why"] and "tmp" not in answer.text
+    assert "rows.parquet" in served.post("/v1/tasks/risk/file?kind=parquet", content=text).json()["what"]
+    for name in ("../x", "a\\b", "x" * 61, "a\x00"):
+        answer = served.post("/v1/tasks/risk/file", params={"name": name}, content=text)
+        assert answer.status_code == 422 and "detail" in answer.json()
+    assert served.post("/v1/tasks/risk/file?name=意向客户.csv", content=text).status_code == 200
 
 
 def test_without_the_token_or_under_another_name_nothing_is_answered(web):
