@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.demand_methods import kind_of, series_of
 from benchmarks.demand_protocol import Setting
+from engine.demand.home import moving_average
 from engine.demand.network import Body, Head, pinball
 from engine.demand.quantiles import LEVELS
 from engine.demand.windows import Series, Windows, windows
@@ -58,10 +59,13 @@ def lgbm(setting: Setting, learn: np.ndarray, chosen: np.ndarray, *, trees: int,
 
 
 def boosted(setting: Setting, rows: Windows, chosen: np.ndarray, trees: int, leaves: int) -> np.ndarray:
-    """Rate .05, 80 % of rows and columns per tree; the step is an input."""
+    """Rate .05, 80 % of rows and columns per tree; the step is an input. Moving averages where there is nothing to learn from."""
     import lightgbm
 
     horizon = setting.horizon
+    if not len(rows.x):  # a member whose products were all launched after the last training origin
+        past, kind = setting.values[chosen], kind_of(setting)
+        return np.stack([moving_average(past[:, :t], kind) for t in origins_of(setting)], 1)
     x, y = _stepped(rows, horizon), rows.y.T.reshape(-1)
     used = np.isfinite(y)
     how = {"n_estimators": trees, "num_leaves": leaves, "learning_rate": 0.05, "random_state": 0, "n_jobs": 1}

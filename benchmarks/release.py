@@ -32,7 +32,7 @@ from client_node.book import Caps
 from client_node.budget import Budget
 from contracts.artefact import of_round
 from contracts.envelope import open_entry, seal
-from privacy.gradients import Clipped, TapLinear, layers_of
+from privacy.gradients import Clipped, layers_of
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import Adam, Gradients, ReleasePlan, planned
 from privacy.secure_sum import Group, mask, new_secrets
@@ -51,8 +51,8 @@ class Round:
 
     def __init__(self, folder: Path, numbers: int, name: str = "steady"):
         inputs, width = WIDTHS[numbers]
-        self.model = nn.Sequential(TapLinear(inputs, width), nn.Tanh(), TapLinear(width, width // 2), nn.Tanh())
-        self.model.append(TapLinear(width // 2, 1))
+        self.model = nn.Sequential(nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, width // 2), nn.Tanh())
+        self.model.append(nn.Linear(width // 2, 1)).double()
         shape = Gradients("gradients", layers_of(self.model), "1")
         self.plan = planned(
             CAP_NANO,

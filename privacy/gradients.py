@@ -1,81 +1,45 @@
 """Exact clipped sums of per-unit gradients on CPU, in float64.
 
 In a network whose parameters all sit in Linear layers the gradient of row i for one layer is
-b_i a_i^T (backprop times input). One forward pass records inputs and pre-activations, one backward pass
-with respect to the pre-activations alone gives every b, and weighted products give the sums. A unit is
+b_i a_i^T (backprop times input). One forward pass gives every a, one backward pass with respect to the
+pre-activations alone every b, and weighted products give the sums. A unit is
 clipped as a whole: its gradient is that of the *mean* loss over its rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from privacy.encoding import step_size
+from privacy.passes import Passes
 from privacy.plan import Gradients
 from privacy.units import Blocks
 
 
-class TapLinear(nn.Linear):  # type: ignore[misc]  # the type checker does not read torch
-    """A Linear layer that records what `Clipped` needs while a tape is laid out."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(inputs, outputs, dtype=torch.float64)
-        self.tape = _Tape()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(batch, inputs)` -> `(batch, outputs)`."""
-        z = functional.linear(x, self.weight, self.bias)
-        if self.tape.runs:
-            if not z.requires_grad:
-                z.requires_grad_(True)
-            self.tape.taps.append((self, x, z))
-        return z
-
-
-@dataclass(slots=True)
-class _Tape:
-    """What the layers of one model saw in one forward pass: (layer, input, pre-activation)."""
-
-    runs: bool = False
-    taps: list[tuple[TapLinear, Tensor, Tensor]] = field(default_factory=list)
-
-
 class Clipped:
-    """Grid sums of clipped per-unit gradients of a model whose parameters all sit in TapLinear layers.
+    """Grid sums of clipped per-unit gradients of a model of float64 Linear layers, ReLU, tanh and sums.
 
     The result is the sum over units of g_u * min(1, clip / |g_u|): L2 sensitivity `clip` for adding or
-    removing one unit. Refuses (ValueError) parameters elsewhere, BatchNorm, and a layer used twice.
+    removing one unit. Refuses (ValueError) any other model (see `Passes`): batch norms, shared or repeated layers.
     """
 
     def __init__(self, model: nn.Module, shape: Gradients, grid_bits: int):
-        self._layers = [m for m in model.modules() if isinstance(m, TapLinear)]
-        held = {id(p) for layer in self._layers for p in layer.parameters()}
-        if not self._layers or any(id(p) not in held for p in model.parameters()):
-            raise ValueError("every parameter must sit in a TapLinear layer")
-        if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
-            raise ValueError("BatchNorm mixes rows: no per-unit gradient exists")
-        if len(held) != 2 * len(self._layers):
-            raise ValueError("two layers share a parameter: the norm of a unit has cross terms")
+        self._passes = Passes(model)
         if layers_of(model) != shape.layers:
             raise ValueError(f"the plan is for layers {shape.layers}, the model has {layers_of(model)}")
-        self._tape = _Tape()
-        for layer in self._layers:
-            layer.tape = self._tape
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
+        model.requires_grad_(False)
         step = step_size(shape.clip, grid_bits)
-        self._model, self._most, self._reach = model, 1.0 / step, float(shape.clip) / step
+        self._most, self._reach = 1.0 / step, float(shape.clip) / step
         self._gathered, self._scratch = (torch.empty(0, dtype=torch.float64) for _ in "ab")  # fresh memory is dear
         self._flat = torch.empty(shape.length(), dtype=torch.float64)
         parts = self._flat.split([p.numel() for p in model.parameters()])
-        self._places = {id(p): part.view(p.shape) for p, part in zip(model.parameters(), parts, strict=True)}
+        places = iter(part.view(p.shape) for p, part in zip(model.parameters(), parts, strict=True))
+        self._places = list(zip(places, places, strict=True))  # weight and bias of each layer
 
     def sum(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, units: Blocks) -> np.ndarray:
         """Flat int64 grid sum `(parameters,)` in the order of `flat_parameters`; zeros if there is no unit.
@@ -95,7 +59,8 @@ class Clipped:
 
     def _batch(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, units: _Grouped) -> None:
         """Write the clipped sum of one bucket, in grid steps but not yet rounded, into the flat buffer."""
-        layers, inputs, backs = self._backprops(loss, x, y)
+        z = self._passes.forward(x).detach().requires_grad_()
+        inputs, backs = self._passes.backward(torch.autograd.grad(loss(z, y).sum(), z)[0])
         backs = units.weighted(backs)
         square = units.squares(inputs, backs)
         scale, bad = (square.rsqrt() * self._reach).clamp_(max=self._most), None
@@ -103,30 +68,15 @@ class Clipped:
             good = torch.isfinite(square)
             scale, bad = torch.where(good, scale, 0.0), ~units.spread(good)[:, None]
         scale = units.spread(scale)
-        for layer, a, b in zip(layers, inputs, backs, strict=True):
+        for (weight, bias), a, b in zip(self._places, inputs, backs, strict=True):
             if bad is not None:  # 0 * inf would be NaN, so mask both
                 b, a = b.masked_fill(bad, 0.0), a.masked_fill(bad, 0.0)
-            torch.mv(b.t(), scale, out=self._places[id(layer.bias)])
+            torch.mv(b.t(), scale, out=bias)
             # scale the narrower side, never in place: two layers may hold the same tensor
             narrow = b if b.shape[1] <= a.shape[1] else a
             scaled = torch.mul(narrow, scale[:, None], out=self._scratch.resize_(narrow.shape))
             b, a = (scaled, a) if narrow is b else (b, scaled)
-            torch.mm(b.t(), a, out=self._places[id(layer.weight)])
-
-    def _backprops(
-        self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
-    ) -> tuple[list[TapLinear], list[Tensor], list[Tensor]]:
-        """(layers, their inputs, the gradients of their pre-activations), in the order of the forward pass."""
-        tape = self._tape
-        tape.runs = True
-        try:
-            losses = loss(self._model(x), y)
-        finally:
-            tape.runs, taps, tape.taps = False, tape.taps, []
-        if len(taps) != len(self._layers) or len({id(layer) for layer, _, _ in taps}) != len(taps):
-            raise ValueError("each layer must be used exactly once in a forward pass")
-        backs = torch.autograd.grad(losses.sum(), [z for _, _, z in taps])
-        return [layer for layer, _, _ in taps], [a.detach() for _, a, _ in taps], list(backs)
+            torch.mm(b.t(), a, out=weight)
 
 
 class _Grouped:
@@ -187,8 +137,8 @@ class _Grouped:
 
 
 def layers_of(model: nn.Module) -> tuple[tuple[int, int], ...]:
-    """(inputs, outputs) of each TapLinear layer, in the order of the parameters."""
-    return tuple((m.in_features, m.out_features) for m in model.modules() if isinstance(m, TapLinear))
+    """(inputs, outputs) of each Linear layer, in the order of the parameters."""
+    return tuple((m.in_features, m.out_features) for m in model.modules() if isinstance(m, nn.Linear))
 
 
 def flat_parameters(model: nn.Module) -> np.ndarray:

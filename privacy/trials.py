@@ -11,12 +11,12 @@ from array import array
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from privacy.canaries import CANARIES, CLAIM, DELTA, Trial
 from privacy.curves import rho_cap
-from privacy.gradients import Clipped, TapLinear, load_flat
+from privacy.gradients import Clipped, load_flat
 from privacy.histogram import histogram_sums
 from privacy.mechanisms import LatticeGaussian
 from privacy.moments import moment_sums
@@ -81,7 +81,7 @@ def gradient_trial(present: np.ndarray, releases: int = 50) -> Trial:
     noise, state, gone = LatticeGaussian(plan), start_state(plan, model), []
     grouped = _blocks(plan, units)
     for number in range(1, releases + 1):
-        net = TapLinear(length - 1, 1)
+        net = nn.Linear(length - 1, 1, dtype=torch.float64)
         load_flat(net, model)
         total = Clipped(net, shape, plan.grid_bits).sum(_loss, x, y, grouped)
         if number % 2:

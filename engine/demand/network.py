@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from engine.demand.quantiles import LEVELS
 from engine.demand.windows import _MOST, _SMALL, Frequency
-from privacy.gradients import TapLinear
 
 WIDTH, BLOCKS = 160, 3
 
@@ -47,15 +46,27 @@ class Head(nn.Module):
 
     def __init__(self, kind: Frequency):
         super().__init__()
-        self.out = TapLinear(WIDTH, 5 * kind.horizon)
+        self.out = nn.Linear(WIDTH, 5 * kind.horizon, dtype=torch.float64)
 
     def forward(self, read: Tensor) -> Tensor:
         """The median, and four distances that are positive, in the space of `windows.to_log`."""
-        shift, *apart = self.out(read[:, :WIDTH]).reshape(len(read), 5, -1).unbind(1)
-        low2, low1, high1, high2 = (functional.softplus(a - 2.0) for a in apart)
-        middle = read[:, WIDTH:] + shift
-        logs = torch.stack([middle - low1 - low2, middle - low1, middle, middle + high1, middle + high1 + high2], 2)
-        return torch.exp(logs.clamp(max=5.0)) - _SMALL
+        return quantiles(self.out(read[:, :WIDTH]), read[:, WIDTH:])
+
+
+def quantiles(z: Tensor, median: Tensor) -> Tensor:
+    """What the head's layer gives `(batch, 5 * horizon)` and the body's linear forecast of the median `(batch, horizon)`
+    -> `(batch, horizon, 5)`."""
+    shift, *apart = z.reshape(len(z), 5, -1).unbind(1)
+    low2, low1, high1, high2 = (functional.softplus(a - 2.0) for a in apart)
+    middle = median + shift
+    logs = torch.stack([middle - low1 - low2, middle - low1, middle, middle + high1, middle + high1 + high2], 2)
+    return torch.exp(logs.clamp(max=5.0)) - _SMALL
+
+
+def layer_loss(z: Tensor, known: Tensor) -> Tensor:
+    """`pinball` of what the head's layer gives; `known` is `(batch, 2 * horizon)`: the body's medians, then what came."""
+    median, y = known.chunk(2, 1)
+    return pinball(quantiles(z, median), y)
 
 
 def pinball(forecast: Tensor, y: Tensor) -> Tensor:

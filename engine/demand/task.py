@@ -22,7 +22,7 @@ from engine.demand.ballot import SHARED, Ballot, decide
 from engine.demand.drift import drift
 from engine.demand.home import moving_average, names, simple
 from engine.demand.lines import RULE, by_period
-from engine.demand.network import Head, pinball
+from engine.demand.network import WIDTH, Head, layer_loss, pinball
 from engine.demand.totals import correlation, total
 from engine.demand.windows import (
     Frequency,
@@ -102,8 +102,9 @@ class Demand:
         if not isinstance(plan.shape, Gradients):
             raise Malformed(N_("demand is not learned by {family}"), family=plan.shape.family)
         units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
-        clipped = Clipped(start.head_of(rows.kind, model), plan.shape, plan.grid_bits)
-        return clipped.sum(pinball, torch.from_numpy(rows.read), torch.from_numpy(rows.y), units)
+        clipped = Clipped(start.head_of(rows.kind, model).out, plan.shape, plan.grid_bits)
+        read, y = torch.from_numpy(rows.read), torch.from_numpy(rows.y)
+        return clipped.sum(layer_loss, read[:, :WIDTH], torch.cat([read[:, WIDTH:], y], 1), units)
 
     def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
         """By keyed hash of the series."""

@@ -11,14 +11,15 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn  # before LightGBM, which then finds the OpenMP runtime that torch brings
+import torch  # before LightGBM, which then finds the OpenMP runtime that torch brings
+from torch import Tensor, nn
 from torch.nn import functional
 
 from contracts.envelope import digest
 from engine.scaling import input_names
 from engine.table import TableSchema
 from engine.task import Model
-from privacy.gradients import TapLinear, load_flat
+from privacy.gradients import load_flat
 from privacy.plan import Moments, Trees
 from privacy.trees import contributions, score
 
@@ -94,7 +95,7 @@ def by_column(model: Scorer, rows: Rows, schema: TableSchema) -> np.ndarray:
 
 def logistic(values: Sequence[float]) -> nn.Module:
     """A network of one layer with these weights and, last, its intercept."""
-    net = TapLinear(len(values) - 1, 1)
+    net = nn.Linear(len(values) - 1, 1, dtype=torch.float64)
     load_flat(net, values)
     return net
 

@@ -5,9 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from privacy.gradients import Clipped, TapLinear, flat_parameters, layers_of, load_flat
+from privacy.gradients import Clipped, flat_parameters, layers_of, load_flat
 from privacy.plan import Gradients
 from privacy.units import blocks
+
+
+def linear(inputs, outputs):
+    return nn.Linear(inputs, outputs, dtype=torch.float64)
 
 
 class Residual(nn.Module):
@@ -15,11 +19,25 @@ class Residual(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.a, self.b, self.c, self.out = TapLinear(5, 8), TapLinear(8, 8), TapLinear(8, 8), TapLinear(8, 1)
+        self.a, self.b, self.c, self.out = linear(5, 8), linear(8, 8), linear(8, 8), linear(8, 1)
 
     def forward(self, x):
         h = torch.tanh(self.a(x))
         return self.out(h + self.b(h) + self.c(h))
+
+
+class Dense(nn.Module):
+    """Everything else that is allowed: ReLUs, a skip from the inputs, a value that three steps read, one read twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.skip, self.b, self.c, self.out = (linear(5, 8), *(linear(i, 8) for i in (5, 8, 8)), linear(8, 1))
+        self.curve = nn.ReLU()
+
+    def forward(self, x):
+        h = self.curve(self.a(x)) + self.skip(x)
+        k = torch.relu(h)
+        return self.out(torch.tanh(self.b(k)) + torch.relu(self.c(h)) + h + (k + k))
 
 
 def loss(z, y):
@@ -49,11 +67,12 @@ def reference(model, x, y, unit, clip):
     return total
 
 
+@pytest.mark.parametrize("network", [Residual, Dense])
 @pytest.mark.parametrize("per_unit", [1, 4, 16])
-def test_sums_equal_per_unit_autograd(per_unit):
+def test_sums_equal_per_unit_autograd(per_unit, network):
     torch.manual_seed(1)
     x, y = torch.randn(160, 5, dtype=torch.float64) * 3, torch.randn(160, dtype=torch.float64)
-    unit, model = [i // per_unit for i in range(160)], Residual()
+    unit, model = [i // per_unit for i in range(160)], network()
     got = clipped(model, "0.7")(x, y, grouped(unit, per_unit))
     assert np.abs(got - reference(model, x, y, unit, 0.7)).max() < 2**-19
 
@@ -86,22 +105,56 @@ def test_no_rows_give_zeros_of_the_right_length():
     assert got.shape == flat_parameters(model).shape and not got.any()
 
 
-def test_what_cannot_be_bounded_is_refused():
-    with pytest.raises(ValueError, match="TapLinear"):
-        clipped(nn.Linear(2, 1))
-    with pytest.raises(ValueError, match=r"TapLinear|BatchNorm"):
-        clipped(nn.Sequential(TapLinear(2, 2), nn.BatchNorm1d(2)))
-    with pytest.raises(ValueError, match="BatchNorm"):
-        clipped(nn.Sequential(TapLinear(2, 2), nn.BatchNorm1d(2, affine=False)))
-    layer, twice = TapLinear(2, 2), (torch.ones(3, 2, dtype=torch.float64), torch.ones(3), grouped(range(3), 1))
-    with pytest.raises(ValueError, match="exactly once"):
-        clipped(nn.Sequential(layer, layer))(*twice)
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (nn.Sequential(linear(2, 2), nn.LayerNorm(2, dtype=torch.float64)), "Linear layer"),
+        (nn.Sequential(nn.Tanh()), "Linear layer"),
+        (nn.Linear(2, 1), "float64"),
+        (nn.Linear(2, 1, bias=False, dtype=torch.float64), "bias"),
+        (nn.Sequential(linear(2, 2), nn.BatchNorm1d(2, affine=False)), "BatchNorm1d is none of"),
+        (nn.Sequential(linear(2, 2), nn.Dropout()), "Dropout is none of"),
+        (nn.Sequential(*[linear(2, 2)] * 2), "exactly once"),
+    ],
+)
+def test_what_cannot_be_bounded_is_refused(model, said):
+    with pytest.raises(ValueError, match=said):
+        clipped(model)
+
+
+class Odd(nn.Module):
+    """A layer, and whatever `then(h, x)` makes of it."""
+
+    def __init__(self, then):
+        super().__init__()
+        self.a, self.then = linear(2, 2), then
+
+    def forward(self, x):
+        return self.then(self.a(x), x)
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        (lambda h, x: h * h, "mul is none of"),
+        (lambda h, x: h.mean(0), "mean is none of"),
+        (lambda h, x: h + 1.0, "takes more"),
+        (lambda h, x: torch.relu(x), "last step|reach|one width"),
+        (lambda h, x: (h, h), "one tensor"),
+    ],
+)
+def test_a_step_that_is_not_on_the_list_is_refused(then, said):
+    with pytest.raises(ValueError, match=said):
+        clipped(Odd(then))
+
+
+def test_a_plan_for_other_layers_is_refused():
     with pytest.raises(ValueError, match="the plan is for layers"):
-        Clipped(TapLinear(2, 1), Gradients("gradients", ((3, 1),), "1"), 20)
+        Clipped(linear(2, 1), Gradients("gradients", ((3, 1),), "1"), 20)
 
 
 def test_two_layers_that_share_their_weights_are_refused():
-    first, second = TapLinear(2, 2), TapLinear(2, 2)
+    first, second = linear(2, 2), linear(2, 2)
     second.weight = first.weight
     with pytest.raises(ValueError, match="share"):
         clipped(nn.Sequential(first, second))
