@@ -89,6 +89,7 @@ def join(
         chamber=held["chamber"],
         print=held["ca_fingerprint"][7:23],
     )
+    data_cli.before_joining(home)
     state = ask_admission(settings, held)
     while state == "pending":
         terminal.note(N_("waiting for the chamber's approval (Ctrl-C and join again later is fine)"))

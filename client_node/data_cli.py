@@ -153,7 +153,6 @@ def _cannot(task: str, error: TrustError, as_json: bool) -> None:
 )
 def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """Faulty rows are left out of everything; nothing about them leaves this machine."""
-    from client_node.sources import read_table
     from client_node.validation import RULES
 
     settings, schemas = _schemas(home)
@@ -161,8 +160,7 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     code = OK
     for schema in schemas:
         try:
-            with progress(_(N_("reading and checking"))) as tick:
-                table = read_table(settings.data, schema, key=_key(home), home=home, tick=tick).with_rows()
+            table = _read(settings, schema)
         except TrustError as error:
             code = COULD_NOT
             told.append({"task": schema.task, "rows": 0, "findings": [], "error": str(error)})
@@ -175,13 +173,44 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         told.append({"task": schema.task, "rows": len(table.training), "findings": findings})
         code = max(code, FOUND if findings else OK)
         if not as_json:
-            _print(schema.task, len(table.training), findings)
+            _print(findings)
+            _sum_up(schema.task, table)
     if as_json:
         terminal.json(told)
     return code
 
 
-def _print(task: str, rows: int, findings: list[dict[str, Any]]) -> None:
+def before_joining(home: Path) -> None:
+    """What this member would join with: sound rows alone. Said before anybody is asked for anything."""
+    settings, schemas = _schemas(home)
+    for schema in schemas:
+        try:
+            _sum_up(schema.task, _read(settings, schema))
+        except TrustError as error:
+            _cannot(schema.task, error, False)
+
+
+def _read(settings: Any, schema: Any) -> Any:
+    from client_node.sources import read_table
+
+    with progress(_(N_("reading and checking"))) as tick:
+        read = read_table(settings.data, schema, key=_key(settings.home), home=settings.home, tick=tick)
+    return read.with_rows()
+
+
+def _sum_up(task: str, table: Any) -> None:
+    if table.findings:
+        terminal.bad(
+            N_("{task}: {n} faults; these rows are left out, {rows} rows teach"),
+            task=task,
+            n=len(table.findings),
+            rows=len(table.training),
+        )
+    else:
+        terminal.ok(N_("{task}: no faults, {rows} rows teach"), task=task, rows=len(table.training))
+
+
+def _print(findings: list[dict[str, Any]]) -> None:
     """All of them, unless one kind of fault fills a column: then its first rows, and how many more there are."""
     kinds = Counter(_kind(f) for f in findings)
     told: Counter[tuple[Any, ...]] = Counter()
@@ -195,12 +224,6 @@ def _print(task: str, rows: int, findings: list[dict[str, Any]]) -> None:
                 **f,
                 n=kinds[_kind(f)] - _FIRST,
             )
-    if findings:
-        terminal.bad(
-            N_("{task}: {n} faults; these rows are left out, {rows} rows teach"), task=task, n=len(findings), rows=rows
-        )
-    else:
-        terminal.ok(N_("{task}: no faults, {rows} rows teach"), task=task, rows=rows)
 
 
 def _kind(finding: dict[str, Any]) -> tuple[Any, ...]:

@@ -112,7 +112,11 @@ class Ready:
         found = self.table.present.filter(pl.col(column) == own.get(name, name)) if column else pl.DataFrame()
         if found.is_empty():
             raise Refused(
-                N_("today's table has no row {name}"), do=N_("client-node score lists them"), code="NO_LINE", name=name
+                N_("today's table has no row {name}"),
+                why=N_("unknown, faulty, with too few documents, or in default already"),
+                do=N_("client-node score lists them"),
+                code="NO_LINE",
+                name=name,
             )
         return found.head(1)
 

@@ -94,7 +94,10 @@ def explain(
     )
     for column, weight in told.reasons:
         terminal.say(
-            N_("  {column} {value}: {weight:+.2f} log-odds"), column=column, value=row[column][0], weight=weight
+            N_("  {column} {value}: {weight:+.2f} log-odds"),
+            column=column,
+            value="-" if (value := row[column][0]) is None else f"{value:.4g}",
+            weight=weight,
         )
     if told.outcome["probability"] < limit:
         terminal.ok(N_("below the line already"))

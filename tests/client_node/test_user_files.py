@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from client_node import files
+from client_node import data_cli, files
 from client_node.files import tables_in, tables_of
 from client_node.mapping import FILE, closing_day, data_map, suggest, to_toml
+from client_node.settings import create_home
 from client_node.sources import read_rows, read_table
 from client_node.text_files import BEYOND, UNCLOSED
 from contracts.errors import Malformed, Unavailable
@@ -139,6 +140,16 @@ def test_thirty_eight_faults_of_three_files_are_each_named_and_nothing_of_them_i
     kept = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
     assert SECRET not in repr(findings) and not any(SECRET.encode() in held for held in kept)
     assert set(risk.names.values()) == {f"K{k}" for k in range(7)}, "no customer comes from a faulty row alone"
+
+
+def test_before_a_member_joins_it_is_told_what_it_would_join_with(tmp_path, data, capsys):
+    invoices(data / "应收.xlsx"), payments(data / "收款单.csv")
+    settings = create_home(tmp_path / "node", data)
+    data_cli.write_map(settings, [RISK])
+    data_cli.before_joining(settings.home)
+    said = capsys.readouterr().out
+    assert "demand" in said and "sales" in said, "what is missing is said, and stops nothing"
+    assert "32 " in said and SECRET not in said
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])

@@ -1,5 +1,6 @@
 """Journeys over real processes, real TLS on loopback, real files: what happens, and what must not."""
 
+import base64
 import json
 import re
 import time
@@ -18,6 +19,14 @@ from demo.world import write
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 6
+CANARY = "LEAKED-CUSTOMER-OF-A-FAULTY-ROW"
+PLANTED = (  # lines of member 4's invoices, and the rule that each breaks
+    (f"X1,{CANARY},2023-01-05,2023-03-05,about ten", "not-a-number"),
+    (f"X2,{CANARY},2023-01-05,9999-12-31,10", "deadline-far-off"),
+    (f"X3,{CANARY},05.31.2023,2023-07-01,10", "not-a-date"),
+    (f'X4,"{CANARY},2023-01-05,2023-03-05,10', "unclosed"),
+    (f"X5,{CANARY},2023-01-05,2023-03-05,1,000", "more-cells"),
+)
 RUN_CAP = 24_355_970  # nano-rho of epsilon 1 at delta 1e-6
 pytestmark = pytest.mark.timeout(600)  # the first story also pays for starting everything
 
@@ -26,6 +35,8 @@ pytestmark = pytest.mark.timeout(600)  # the first story also pays for starting 
 def cluster(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trust")
     members = write(folder / "world", 4, "tiny")
+    with (members[3][1] / "invoices.csv").open("a", encoding="utf-8") as invoices:
+        invoices.writelines(f"{line}\n" for line, _rule in PLANTED)
     with Cluster(folder, "en") as made:
         made.found(epsilon_run="4", tasks=("risk",))
         made.homes = [made.join(number, name, data) for number, (name, data) in enumerate(members, 1)]
@@ -208,7 +219,8 @@ def test_a_killed_node_comes_back_and_the_run_ends(cluster):
     cluster.stop(cluster.homes[3], kill=True)
     cluster.run_node(cluster.homes[3])
     wait_for_release(cluster)
-    assert cluster.json("client_node", "check", home=cluster.homes[3])
+    checked = cluster.json("client_node", "check", home=cluster.homes[3], ok=(1,))
+    assert [one["check"] for one in checked if not one["ok"]] == ["data"], "its files hold planted faults"
 
 
 def test_a_withdrawn_member_is_not_asked_again_and_three_go_on(cluster):
@@ -260,6 +272,29 @@ def test_bad_data_names_file_row_and_column_and_costs_nothing(cluster):
         assert "many" not in json.dumps(told) and told[0]["rows"] > 0
     finally:
         data.write_text(whole, encoding="utf-8")
+
+
+def spellings(word, depth=2):
+    """The bytes of a word, also inside base64 and base64 of base64, wherever it begins."""
+    if not depth:
+        return [word]
+    inner = [base64.b64encode(b" " * at + word)[4 if at else 0 : -4] for at in range(3)]
+    return [word, *(spelling for one in inner for spelling in spellings(one, depth - 1))]
+
+
+def test_faults_of_a_members_files_are_named_to_it_alone_and_leave_no_trace_with_the_chamber(cluster):
+    [told] = cluster.json("client_node", "data", "check", home=cluster.homes[3], ok=(1,))
+    assert [f["rule"] for f in told["findings"]] == [rule for _line, rule in PLANTED] and told["rows"] > 50
+    assert cluster.json("coordinator", "status", home="chamber")["runs"], "it has contributed since"
+    name = next(path for path in cluster.folder.glob("world/member-04/invoices.csv")).name
+    chamber = [path for path in cluster.home("chamber").rglob("*") if path.is_file()]
+    held = [path.read_bytes() for path in [*chamber, *cluster.folder.glob("*.log")]]
+    assert sum(map(len, held)) > 100_000
+    for word in (CANARY, name, "not-a-number", "deadline-far-off"):
+        assert not any(spelling in data for spelling in spellings(word.encode()) for data in held), word
+    home = [path.read_bytes() for path in cluster.home(cluster.homes[3]).rglob("*") if path.is_file()]
+    assert not any(spelling in data for spelling in spellings(CANARY.encode()) for data in home)
+    assert any(b"not-a-number" in data for data in home), "what is looked for can be found"
 
 
 def test_the_status_page_speaks_both_languages_under_a_strict_policy(cluster):
