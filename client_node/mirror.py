@@ -128,11 +128,22 @@ class Mirror:
             raise self._forked(uplink, note, frontier.root())
         if added and start == 0 and digest(added[0]) != self._invite["genesis"]:
             raise Invalid(N_("the log begins with another entry than the invite says"), code="GENESIS")
-        with self._open() as connection:
-            connection.executemany("INSERT INTO entry VALUES (?, ?)", list(enumerate(added, start)))
-            connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (note.checkpoint.size, note.text()))
+        self._store(uplink, start, added, note)
         self.tree.extend(map(leaf_hash, added))
         self.state, self.note = state, note
+
+    def _store(self, uplink: Uplink, start: int, added: list[bytes], note: Note) -> None:
+        """Keep what was verified. Another command of this home may have been shown the same entries meanwhile: if others
+        stand there, the log has shown two histories."""
+        with self._open() as connection:
+            connection.executemany("INSERT OR IGNORE INTO entry VALUES (?, ?)", list(enumerate(added, start)))
+            if list(_stream(connection, start, start + len(added))) == added:
+                connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (note.checkpoint.size, note.text()))
+                return
+            connection.rollback()
+        fresh = Mirror(self._settings, self._invite)
+        self.note = fresh.note
+        raise self._forked(uplink, note, fresh.tree.root())
 
     def _truncated(self, note: Note) -> Invalid:
         if self.note is not None:

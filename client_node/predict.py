@@ -183,7 +183,7 @@ def _keep(home: Path, votes: VoteSet) -> None:
     """One file a task, replaced as a whole: a reader sees the old set or the new one."""
     folder = home / "votes"
     folder.mkdir(exist_ok=True)
-    new = folder / f"{votes.task}.json.new"
+    new = folder / f"{votes.task}.json.{os.getpid()}.new"
     new.write_bytes(votes.to_bytes())
     os.replace(new, folder / f"{votes.task}.json")
 

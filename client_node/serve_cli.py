@@ -281,5 +281,5 @@ def _compared(votes: Any) -> None:
             used=record.used,
         )
     terminal.say(N_("votes: {weights}"), weights=weights)
-    if any(vote.whose == "shared" and not vote.weight for vote in votes.votes):
+    if record.alone is not None and any(vote.whose == "shared" and not vote.weight for vote in votes.votes):
         terminal.note(N_("for your data your own models were better; the shared one has no vote"))

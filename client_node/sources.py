@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cache
@@ -32,6 +34,7 @@ from engine.table import Column, TableSchema
 from engine.task import load
 
 _READERS = ("files", "mapping", "sources", "text_files", "validation")
+_FRESH, _DAY_S = "new-", 86_400  # a table that another process is just writing
 _ROWS = 1 << 17  # checked at once: what bounds the memory of a long export
 
 
@@ -69,7 +72,7 @@ def read_table(
     given = is_given(folder, schema)
     found = _direct(Table(folder / schema.file), schema, schema.columns) if given else data_map(folder, home, schema)
     place = home / "tables" / schema.dataset / _cache_name(found, schema, key).removeprefix("sha256:")
-    if place.is_dir():
+    with suppress(FileNotFoundError):  # also if another process forgets it while it is read
         return _kept(place)
     made = _named(schema, *(_given if given else _derived)(found, schema, tick), key)
     _keep(place, made)
@@ -258,7 +261,7 @@ def _readers() -> str:
 def _keep(place: Path, made: MemberTable) -> None:
     """Whole or not at all; what an older file led to is forgotten."""
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = Path(tempfile.mkdtemp(dir=place.parent))
+    fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=place.parent))
     made.training.write_parquet(fresh / "training.parquet")
     made.present.write_parquet(fresh / "present.parquet")
     about = {"names": made.names, "findings": [asdict(finding) for finding in made.findings]}
@@ -268,7 +271,7 @@ def _keep(place: Path, made: MemberTable) -> None:
     except OSError:  # another process kept the same thing first
         shutil.rmtree(fresh, ignore_errors=True)
     for old in place.parent.iterdir():
-        if old != place:
+        if old != place and not (old.name.startswith(_FRESH) and time.time() - old.stat().st_mtime < _DAY_S):
             shutil.rmtree(old, ignore_errors=True)
 
 

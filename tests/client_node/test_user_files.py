@@ -1,6 +1,7 @@
 """Files as people really keep them: titles, totals, torn lines, workbooks that unpack to too much; every fault is named."""
 
 import json
+import os
 import sqlite3
 import zipfile
 from datetime import date, datetime, timedelta
@@ -323,3 +324,18 @@ def test_a_kept_table_is_made_anew_by_newer_code(home, data, monkeypatch):
     assert read_table(data, DEMAND, key=KEY, home=home).names == {"old": "old"}
     monkeypatch.setattr("client_node.sources._readers", lambda: "another")
     assert read_table(data, DEMAND, key=KEY, home=home).names != {"old": "old"}
+
+
+def test_what_another_process_is_just_writing_is_left_alone_and_what_it_takes_away_is_made_anew(home, data):
+    (data / "出库明细.csv").write_text("单据号,产品编码,出库日期,无税金额\n1,P1,2025-01-05,5\n", encoding="utf-8")
+    decide(home, data, [DEMAND])
+    folder = home / "tables" / DEMAND.dataset
+    for name in ("new-fresh", "new-left-behind", "older"):
+        (folder / name).mkdir(parents=True)
+    os.utime(folder / "new-left-behind", (0, 0))
+    first = read_table(data, DEMAND, key=KEY, home=home)
+    assert [path.name for path in folder.iterdir() if path.name in ("new-left-behind", "older")] == []
+    assert (folder / "new-fresh").is_dir()
+    [kept] = (path for path in folder.iterdir() if path.name != "new-fresh")
+    (kept / "present.parquet").unlink()
+    assert read_table(data, DEMAND, key=KEY, home=home).names == first.names
