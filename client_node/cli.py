@@ -57,6 +57,10 @@ def init(
     from engine.table import shipped
     from engine.task import names
 
+    if not data.is_dir():
+        raise Unavailable(
+            N_("there is no folder {folder}"), do=N_("name the folder of your exports: --data FOLDER"), folder=data
+        )
     settings = create_home(home, data)
     terminal.ok(
         N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23]

@@ -90,14 +90,23 @@ class Table:
         return names
 
 
-def tables_in(folder: Path) -> list[Table]:
-    """Every table of every readable file of a folder, in order of name."""
+def tables_in(folder: Path, unread: list[Malformed] | None = None) -> list[Table]:
+    """Every table of every readable file of a folder, in order of name. A file that cannot be read goes into `unread`;
+    without that list it is an error."""
     if not folder.is_dir():
         raise Unavailable(
             N_("there is no folder {folder}"), do=N_("name the folder of the exports in config.toml"), folder=folder
         )
-    own = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(("~$", "."))]
-    return [table for path in own for table in tables_of(path)]
+    found: list[Table] = []
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith(("~$", ".")):
+            try:
+                found += tables_of(path)
+            except Malformed as error:
+                if unread is None:
+                    raise
+                unread.append(error)
+    return found
 
 
 def tables_of(path: Path) -> list[Table]:

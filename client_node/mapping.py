@@ -57,6 +57,7 @@ class DataMap:
     closed_on: date
     origins: Mapping[str, Origin] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)  # suggested: a source, and the places that fit as well
+    unread: tuple[Malformed, ...] = ()  # files that were left aside
 
     def digest(self) -> str:
         """Digest of what was decided here, whatever the spelling of the file."""
@@ -105,7 +106,8 @@ def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
 
 def suggest(folder: Path, schema: TableSchema) -> DataMap:
     """For each source the table whose headings fit best; fields that no heading fits are left out."""
-    tables = [(table, headings) for table in tables_in(folder) for headings in table.headings()]
+    unread: list[Malformed] = []
+    tables = [(table, found) for table in tables_in(folder, unread) for found in _headings(table, unread)]
     origins: dict[str, Origin] = {}
     others: dict[str, str] = {}
     for source in schema.sources:
@@ -125,7 +127,15 @@ def suggest(folder: Path, schema: TableSchema) -> DataMap:
             origins[source.name] = Origin(table, -row, fields)
             alike = {one[3].place for one in ranked if one[0] == fit == len(source.columns)} - {table.place}
             others |= {source.name: ", ".join(sorted(alike))} if alike else {}
-    return DataMap(_closing_day(origins, schema) or date.min, origins, others)
+    return DataMap(_closing_day(origins, schema) or date.min, origins, others, tuple(unread))
+
+
+def _headings(table: Table, unread: list[Malformed]) -> list[tuple[int, list[str]]]:
+    try:
+        return table.headings()
+    except Malformed as error:
+        unread.append(error)
+        return []
 
 
 def _closing_day(origins: Mapping[str, Origin], schema: TableSchema) -> date | None:
@@ -222,6 +232,8 @@ def _field(path: Path, place: str, said: Any) -> Field:
     try:
         made = Field(said) if isinstance(said, str) else Field(**said)
         made.factor()
+        if not 1 <= Decimal(made.tax_percent) < 100 and Decimal(made.tax_percent) != 0:  # .13 was meant as 13
+            raise KeyError(made.tax_percent)
     except (TypeError, KeyError, InvalidOperation, ZeroDivisionError) as error:
         raise _wrong(path, place, '"金额" / { heading = "金额", tax_percent = "13", unit = "万元" }') from error
     return made

@@ -181,8 +181,13 @@ def read_rows(path: Path, schema: TableSchema) -> Checked:
             file=path,
             code="KIND",
         )
-    found = _direct(tables[0], schema, _scored(schema))
+    found = _direct(max(tables, key=lambda table: _fit(table, _scored(schema))), schema, _scored(schema))
     return _checked(found.origins[schema.dataset], _kinds(schema), found.closed_on, lambda done, every: None)[1]
+
+
+def _fit(table: Table, columns: Sequence[Column]) -> int:
+    """How many of the columns one row of headings names, at best: the first sheet may be a cover."""
+    return max((len(_headed(columns, names)) for _row, names in table.headings()), default=0)
 
 
 def frame_of(rows: Sequence[Mapping[str, object]], schema: TableSchema) -> pl.DataFrame:

@@ -314,6 +314,51 @@ def test_two_exports_that_fit_alike_are_both_named(home, data):
     assert found.others == {"sales": "出库2024.csv"} or found.others == {"sales": "出库2025.csv"}
 
 
+def test_files_that_cannot_be_read_are_named_and_do_not_stand_in_the_way_of_others(tmp_path, data, run_command):
+    (data / "出库明细.csv").write_text("单据号,产品编码,出库日期,无税金额\n1,P1,2025-01-05,5\n", encoding="utf-8")
+    (data / "网页.xls").write_bytes(b"<html>an export that is none</html>")
+    (data / "图.txt").write_bytes(bytes(9))
+
+    def init(folder):
+        words = ("init", "--data", folder, "--home", tmp_path / "node", "--lang", "en")
+        done = run_command("client_node", *map(str, words))
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = init(tmp_path / "none")
+    assert code == 2 and "there is no folder" in said and not (tmp_path / "node").exists(), "nothing was made yet"
+    code, said = init(data)
+    assert code == 0 and "sales: 出库明细.csv, 4 fields" in said
+    assert said.count("left aside: ") == 2 and "网页.xls is not a table" in said and "图.txt is neither" in said
+
+
+@pytest.mark.parametrize(
+    ("percent", "sound"), [("13", True), ("0", True), ("0.13", False), ("-1", False), ("x", False)]
+)
+def test_a_tax_is_written_in_per_cent(home, data, percent, sound):
+    (data / "出库明细.csv").write_text("单据号,产品编码,出库日期,含税金额\n1,P1,2025-01-31,113\n", encoding="utf-8")
+    decide(home, data, [DEMAND])
+    said = (home / FILE).read_text(encoding="utf-8").replace('tax_percent = "13"', f'tax_percent = "{percent}"')
+    (home / FILE).write_text(said, encoding="utf-8")
+    if sound:
+        data_map(data, home, DEMAND)
+    else:
+        with pytest.raises(Malformed, match=r"wrong at sales\.sold"):
+            data_map(data, home, DEMAND)
+
+
+def test_the_sheet_that_fits_is_scored_wherever_it_stands_in_the_workbook(data):
+    names = [column.aliases[0] for column in RISK.columns if column.kind in ("id", "number")]
+    with xlsxwriter.Workbook(data / "a.xlsx") as book:
+        book.add_worksheet("封面").write(0, 0, "意向客户评估")
+        book.add_worksheet("空")
+        sheet = book.add_worksheet("数据")
+        sheet.write_row(0, 0, ["说明", *names])
+        sheet.write_row(1, 0, ["", "K1", 12, 5, 0.1, 3, 1, 0.2, 1]), sheet.write_row(2, 0, ["", "K2", "x"])
+    checked = read_rows(data / "a.xlsx", RISK)
+    assert checked.frame["counterparty"].to_list() == ["K1"]
+    assert {(f.place, f.row) for f in checked.findings} == {("a.xlsx:数据", 3)}
+
+
 def test_a_kept_table_is_made_anew_by_newer_code(home, data, monkeypatch):
     (data / "出库明细.csv").write_text("单据号,产品编码,出库日期,无税金额\n1,P1,2025-01-05,5\n", encoding="utf-8")
     decide(home, data, [DEMAND])
