@@ -10,12 +10,14 @@ import polars as pl
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FunctionLoader, select_autoescape
+from markupsafe import Markup
 
-from client_node.charts import fan, reliability
+from client_node.charts import Band, decimals, fan, number, reliability
 from client_node.desk import Desk
 from client_node.predict import Ready
 from contracts.errors import TrustError
 from contracts.wording import N_, Language, translator
+from engine.demand.windows import frequency, period_number, period_text
 from engine.drift import Drift
 from engine.task import Served
 
@@ -30,6 +32,7 @@ _TEMPLATES = Environment(
     loader=FunctionLoader(lambda name: files("client_node").joinpath("templates", name).read_text("utf-8")),
     autoescape=select_autoescape(default=True),
 )
+_TEMPLATES.filters["number"] = lambda value: "-" if value is None else number(value)
 
 
 def pages(desk: Desk) -> APIRouter:
@@ -48,7 +51,12 @@ def pages(desk: Desk) -> APIRouter:
         translate = translator("client_node", _wanted(request, lang))
         if ready.voted.panel is None:
             return _page(
-                "series.html", request, lang, **told, series=_series(ready, id, translate), moved=_moved(ready)
+                "series.html",
+                request,
+                lang,
+                **told,
+                series=_series(ready, id, translate, told["label"]),
+                moved=_moved(ready),
             )
         return _page("rows.html", request, lang, **told, **_rows(ready, id, translate))
 
@@ -81,7 +89,7 @@ def _wanted(request: Request, lang: str) -> Language:
 def _labels(ready: Ready, language: Language) -> Any:
     """Column -> what it is called in this language: the schema's first alias is the Chinese one."""
     chinese = {c.name: c.aliases[0] for c in ready.schema.columns if c.aliases and language == "zh"}
-    return lambda name: chinese.get(name, name)
+    return lambda name: chinese.get(name, name.replace("_", " "))
 
 
 def _moved(ready: Ready) -> list[Drift]:
@@ -91,7 +99,7 @@ def _moved(ready: Ready) -> list[Drift]:
 def _rows(ready: Ready, name: str, _: Any) -> dict[str, Any]:
     """The riskiest rows, the diagram of reliability, drift, and one case with its reasons and what would change it."""
     lines, bins = ready.voted.lines, ready.voted.reliability
-    chart = reliability(bins, _("what was told against what came")) if bins else None
+    chart = reliability(bins, _("what was told against what came"), _("Told"), _("Came")) if bins else None
     shown = sorted(lines, key=lambda line: -line.outcome["probability"])[:_LISTED]
     chosen = _case(ready, name) if name else None
     return {
@@ -128,36 +136,47 @@ class Shown:
     """One series (or the total): what was sold, what is to come by period, and the chart of both."""
 
     id: str
-    ahead: list[tuple[str, tuple[float, float, float]]]
+    ahead: list[tuple[str, list[str]]]
     chart: Any
 
 
-def _series(ready: Ready, name: str, _: Any) -> Shown:
+def _series(ready: Ready, name: str, _: Any, label: Any) -> Shown:
     line = next((one for one in ready.voted.lines if one.id == name), None) or ready.voted.total
     assert line is not None
     steps = range(1, len(ready.voted.ahead) + 1)
-    ahead = [tuple(line.outcome[f"{word}_{step}"] for word in ("low", "median", "high")) for step in steps]
-    label = _("sales so far, median and 80 % band to come")
+    outcome = line.outcome
+    bands: list[Band] = [(outcome[f"low_{step}"], outcome[f"median_{step}"], outcome[f"high_{step}"]) for step in steps]
     whole = line is ready.voted.total
-    chart = fan(_history(ready, None if whole else line.id), ahead, label)  # type: ignore[arg-type]
+    chart = fan(
+        _history(ready, None if whole else line.id),
+        list(zip(ready.voted.ahead, bands, strict=True)),
+        _("sales so far, median and 80 % band to come"),
+        label(ready.schema.one("number").name),
+    )
+    places = decimals(max(high for *_rest, high in bands))
+    told = [[f"{value:,.{places}f}" for value in band] for band in bands]
     named = [_period(text, _) for text in ready.voted.ahead]
-    return Shown(_(N_("total")) if whole else line.id, list(zip(named, ahead, strict=True)), chart)  # type: ignore[arg-type]
+    return Shown(_(N_("total")) if whole else line.id, list(zip(named, told, strict=True)), chart)
 
 
-def _period(text: str, _: Any) -> str:
-    """A month or a week as people say it."""
+def _period(text: str, _: Any) -> Markup:
+    """A month or a week as people say it; a day is not torn at the end of a line."""
+    kept = Markup("<time>{}</time>")
     if len(text) == 7:
-        return str(_(N_("{year}-{month:02d}")).format(year=text[:4], month=int(text[5:])))
-    return str(_(N_("week from {day}")).format(day=text))
+        return kept.format(_(N_("{year}-{month:02d}")).format(year=text[:4], month=int(text[5:])))
+    return Markup(_(N_("week from {day}"))).format(day=kept.format(text))
 
 
-def _history(ready: Ready, name: str | None) -> list[tuple[str, float]]:
-    """The newest periods of a series, or of all together (None)."""
+def _history(ready: Ready, name: str | None) -> list[tuple[str, float | None]]:
+    """The newest periods of a series, or of all together (None), up to the first to come; None where nothing is known."""
     schema = ready.schema
     who, when, what = schema.one("id").name, schema.one("period").name, schema.one("number").name
     pseudonyms = {own: pseudonym for pseudonym, own in ready.table.names.items()}
-    frame = ready.table.training
+    frame = ready.table.training.drop_nulls(what)
     if name in pseudonyms:
         frame = frame.filter(pl.col(who) == pseudonyms[name])
-    summed = frame.group_by(when).agg(pl.col(what).cast(pl.Float64).sum()).sort(when).tail(_HISTORY)
-    return list(zip(summed[when].cast(pl.String).to_list(), summed[what].to_list(), strict=True))
+    summed = frame.group_by(pl.col(when).cast(pl.String)).agg(pl.col(what).cast(pl.Float64).sum())
+    known = {period_number(text): value for text, value in summed.iter_rows()}
+    end, kind = period_number(ready.voted.ahead[0]), frequency(schema)
+    first = max(min(known, default=end), end - _HISTORY)
+    return [(period_text(at, kind), known.get(at)) for at in range(first, end)]

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from contracts.envelope import canonical, digest
+from contracts.wording import N_
 from engine.demand.quantiles import LEVELS
 from engine.demand.windows import Frequency, Series
 
 Progress = Callable[[int, int], None]
-_FITTED = ("AutoETS", "AutoTheta")
+_FITTED = (N_("AutoETS"), N_("AutoTheta"))
 _LEVEL = {12: 3, 52: 8}  # season -> periods of the moving average
 _CHUNK, _PARALLEL_FROM = 50, 400
 _RATIOS, _PUBLIC_RATIOS = 20, np.array((0.6, 0.8, 1.0, 1.25, 1.6))  # with fewer own ratios: these
@@ -31,7 +32,7 @@ _LEAST = 6  # observed periods below which nothing is fitted
 
 def names(kind: Frequency) -> tuple[str, ...]:
     """What the three simple forecasts are called."""
-    return ("seasonal naive" if kind.season == 12 else "moving average", *_FITTED)
+    return (N_("seasonal naive") if kind.season == 12 else N_("moving average"), *_FITTED)
 
 
 def simple(

@@ -65,7 +65,7 @@ class Rows:
 class Demand:
     """See engine.task.Task."""
 
-    name = "demand"
+    name = N_("demand")
     families = ("gradients",)
     classes = 1
     untold: GateDecision = "keep"  # the public start serves from the first day

@@ -11,11 +11,12 @@ from array import array
 
 import numpy as np
 
+from contracts.wording import N_
 from engine.risk.models import Forest, Rows, Scorer, lightgbm, probability
 from engine.task import Model
 from privacy.plan import Gradients
 
-OWN = ("base rate", "logistic", "boosted trees")  # simplest first: it wins a tie
+OWN = (N_("base rate"), N_("logistic"), N_("boosted trees"))  # simplest first: it wins a tie
 _ROUNDS, _LEAST = 100, 10  # boosting rounds; rows of the rarer class below which trees only learn noise
 _RIDGE, _STEPS, _FOLDS = 1e-3, 50, 5
 _BOOSTING = {  # size and rate chosen on validation rows of public credit sets

@@ -41,7 +41,7 @@ _FOREST = (  # (least nano-rho of a run, (rounds, trees a round, depth)): with l
 class Risk:
     """See engine.task.Task."""
 
-    name = "risk"
+    name = N_("risk")
     families = ("trees", "gradients", "moments")
     classes = 2
     untold: GateDecision = "release"  # nothing shared serves before the first one, and nodes compare at home

@@ -317,6 +317,13 @@ def test_the_page_of_demand_shows_history_and_band_of_any_series(web):
     assert whole.count('class="band"') == one.count('class="band"') == 1 and whole != one
     points = one.partition('class="past" points="')[2].partition('"')[0].split()
     assert len(points) == 30, "every month that was sold"
+    assert "2025-09</text>" in one, "periods to come have their name"
+
+
+def test_pages_in_chinese_name_tasks_and_votes_in_chinese(web):
+    page = web.get("/tasks/demand?lang=zh").text
+    assert "<h1>需求预测 · 预测</h1>" in page and "上年同期 (" in page and ">风险预警</a>" in page
+    assert "seasonal naive" not in page and ">demand<" not in page
 
 
 @pytest.mark.parametrize(
@@ -328,7 +335,8 @@ def test_the_page_of_demand_shows_history_and_band_of_any_series(web):
 )
 def test_the_page_of_demand_says_the_months_to_come_and_what_is_no_input(web, lang, said, prices):
     page = web.get(f"/tasks/demand?lang={lang}").text
-    assert re.findall(r'<th scope="row">(.*?)</th>', page) == said and prices in page
+    shown = re.findall(r'<th scope="row"><time>(.*?)</time></th>', page)
+    assert shown == said and prices in page
     assert web.get("/v1/tasks/demand").json()["ahead"] == ["2025-07", "2025-08", "2025-09"]
     assert set(pl.read_csv(web.get("/v1/tasks/demand/file").content)["first_period"]) == {"2025-07"}
 
