@@ -62,7 +62,7 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
     for one, source in ((one, s) for one, schema in zip(found, mapped, strict=True) for s in schema.sources):
         origin = one.origins.get(source.name)
         missing = [c.name for c in source.columns if origin is None or c.name not in origin.fields]
-        place = origin.table.place if origin else "?"
+        place = ", ".join(table.place for table in origin.tables) if origin else "?"
         if missing:
             terminal.note(
                 N_("{source}: {place}; no heading fits {columns}: write it into {file}"),
@@ -75,9 +75,12 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
             terminal.ok(N_("{source}: {place}, {n} fields"), source=source.name, place=place, n=len(source.columns))
         if source.name in one.others:
             terminal.note(
-                N_("{source}: one table is read; {others} would fit as well: put the rows into one, or name another"),
+                N_(
+                    "{source}: {others} would fit as well and is not read; name it in {file} as more = [...], or instead"
+                ),
                 source=source.name,
                 others=one.others[source.name],
+                file=settings.home / FILE,
             )
     terminal.note(
         N_(

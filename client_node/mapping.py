@@ -43,9 +43,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One source of a task: the table, the row number of its headings, and its fields by name."""
+    """One source of a task: its tables (exports by year or month are several), all with the same headings in the same
+    row, and its fields by name."""
 
-    table: Table
+    tables: tuple[Table, ...]
     heading: int
     fields: Mapping[str, Field]
 
@@ -63,8 +64,7 @@ class DataMap:
         """Digest of what was decided here, whatever the spelling of the file."""
         said = {
             name: [
-                o.table.path.name,
-                o.table.part,
+                [[table.path.name, table.part] for table in o.tables],
                 o.heading,
                 sorted([k, f.heading, f.tax_percent, f.unit] for k, f in o.fields.items()),
             ]
@@ -111,23 +111,47 @@ def suggest(folder: Path, schema: TableSchema) -> DataMap:
     origins: dict[str, Origin] = {}
     others: dict[str, str] = {}
     for source in schema.sources:
-        ranked = [
-            (
-                len(fields),
-                _same(table.path.stem, source.name, *source.aliases) or _same(table.part, source.name, *source.aliases),
-                -row,
-                table,
-                fields,
-            )
+        fits = [
+            _Fit(len(fields), _is_called_like(table, source), -row, table, fields)
             for table, (row, names) in tables
             if (fields := _fields(source, names, schema))
         ]
-        if ranked:
-            fit, _, row, table, fields = max(ranked, key=lambda one: one[:3])
-            origins[source.name] = Origin(table, -row, fields)
-            alike = {one[3].place for one in ranked if one[0] == fit == len(source.columns)} - {table.place}
+        if fits:
+            top = max((fit.fields_found, fit.is_called_like, fit.above) for fit in fits)
+            equal = [fit for fit in fits if (fit.fields_found, fit.is_called_like, fit.above) == top]
+            series = max((_series(fit, fits) for fit in equal), key=len)
+            origins[source.name] = Origin(tuple(fit.table for fit in series), -top[2], series[0].fields)
+            alike = {fit.table.place for fit in fits if fit.fields_found == top[0] == len(source.columns)}
+            alike -= {fit.table.place for fit in series}
             others |= {source.name: ", ".join(sorted(alike))} if alike else {}
     return DataMap(_closing_day(origins, schema) or date.min, origins, others, tuple(unread))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A table under one row of headings as a source; `above` is less the further down that row is."""
+
+    fields_found: int
+    is_called_like: bool
+    above: int
+    table: Table
+    fields: dict[str, Field]
+
+
+def _is_called_like(table: Table, source: Source) -> bool:
+    return any(_same(name, source.name, *source.aliases) for name in (table.path.stem, table.part))
+
+
+def _series(fit: _Fit, fits: list[_Fit]) -> list[_Fit]:
+    """Those that `fit` is one of: exports of one table, period by period, in order of name."""
+    return [
+        one for one in fits if (one.above, one.fields) == (fit.above, fit.fields) and _by_date(one.table, fit.table)
+    ]
+
+
+def _by_date(one: Table, other: Table) -> bool:
+    """Are they called the same but for a year or month?"""
+    return re.sub(r"[\d年月季度至_-]", "", one.place) == re.sub(r"[\d年月季度至_-]", "", other.place)
 
 
 def _headings(table: Table, unread: list[Malformed]) -> list[tuple[int, list[str]]]:
@@ -148,10 +172,10 @@ def _closing_day(origins: Mapping[str, Origin], schema: TableSchema) -> date | N
         dated = [c.name for c in source.columns if c.kind == "date" and origin and c.name in origin.fields]
         if origin and dated:
             headings = [origin.fields[name].heading for name in dated]
-            texts = clean(origin.table.read(headings, origin.heading).select(headings))
-            days = texts.select(day(pl.all()))
-            within = days.select(pl.all().filter(pl.all().is_between(EARLIEST, today)).max())
-            found += [last for last in within.row(0) if last]
+            for table in origin.tables:
+                days = clean(table.read(headings, origin.heading).select(headings)).select(day(pl.all()))
+                within = days.select(pl.all().filter(pl.all().is_between(EARLIEST, today)).max())
+                found += [last for last in within.row(0) if last]
     return max(found, default=None)
 
 
@@ -220,12 +244,21 @@ def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
             fields=", ".join(missing) or "file",
             source=source.name,
         )
+    heading, more = held.get("heading", 1), held.get("more", [])
+    if type(heading) is not int or heading < 1 or not (isinstance(more, list) and all(type(t) is str for t in more)):
+        raise _wrong(path, source.name, 'heading = 1, more = ["2024.xlsx:Sheet1"]')
+    places = [(file, part), *((folder / name, rest) for name, _, rest in (text.partition(":") for text in more))]
+    return Origin(tuple(_table(path, source, *place) for place in places), heading, fields)
+
+
+def _table(path: Path, source: Source, file: Path, part: str) -> Table:
+    if not file.is_file():
+        raise absent(file)
     tables = tables_of(file)
     table = next((t for t in tables if part in ("", t.part)), None)
-    heading = held.get("heading", 1)
-    if table is None or type(heading) is not int or heading < 1:
-        raise _wrong(path, source.name, f"part = {' / '.join(t.part for t in tables) or '?'}, heading = 1")
-    return Origin(table, heading, fields)
+    if table is None:
+        raise _wrong(path, source.name, f"{file.name}: part = {' / '.join(t.part for t in tables) or '?'}")
+    return table
 
 
 def _field(path: Path, place: str, said: Any) -> Field:
@@ -273,8 +306,10 @@ def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
 
 
 def _place(origin: Origin) -> list[str]:
-    where = [f"file = {_text(origin.table.path.name)}", f"heading = {origin.heading}"]
-    return [*where, f"part = {_text(origin.table.part)}"] if origin.table.part else where
+    first, *more = origin.tables
+    where = [f"file = {_text(first.path.name)}", f"heading = {origin.heading}"]
+    where += [f"part = {_text(first.part)}"] if first.part else []
+    return where + ([f"more = [{', '.join(_text(table.place) for table in more)}]"] if more else [])
 
 
 def _text(text: str) -> str:

@@ -34,6 +34,7 @@ from engine.table import Column, TableSchema
 from engine.task import load
 
 _READERS = ("files", "mapping", "sources", "text_files", "validation")
+_NEXT = 1 << 32  # added to the rows of each further table of a source, so that each has a number of its own
 _FRESH, _DAY_S = "new-", 86_400  # a table that another process is just writing
 _ROWS = 1 << 17  # checked at once: what bounds the memory of a long export
 
@@ -95,25 +96,32 @@ def _derived(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFr
         tables[source.name] = _linked(checker, checked, fields, tables)
     frames = {name: checked.frame.drop("row") for name, checked in tables.items()}
     training, present = load(schema.task).derive(frames, schema, found.closed_on)
-    by_row = [sorted(checked.findings, key=lambda finding: finding.row) for checked in tables.values()]
-    return training, present, [finding for findings in by_row for finding in findings]
+    told = [finding for name, checked in tables.items() for finding in _placed(checked.findings, found.origins[name])]
+    return training, present, told
+
+
+def _placed(findings: list[Finding], origin: Origin) -> list[Finding]:
+    """In the order of tables and rows, each with the table that it stands in and the row there."""
+    inside = sorted(findings, key=lambda finding: finding.row)
+    return [replace(f, place=origin.tables[f.row // _NEXT].place, row=f.row % _NEXT) for f in inside]
 
 
 def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick) -> tuple[Checker, Checked]:
     headings = {name: origin.fields[name].heading for name in fields}
-    texts = origin.table.read(list(dict.fromkeys(headings.values())), origin.heading, tick)
-    torn = [pl.col(BEYOND)] if BEYOND in texts.columns else []
-    texts = texts.select(*(pl.col(heading).alias(name) for name, heading in headings.items()), *torn)
     parts = []
-    for at in range(0, max(len(texts), 1), _ROWS):
-        part = Checker(origin.table.place, origin.heading + at, fields, headings, closed_on)
-        parts.append(part.check(texts.slice(at, _ROWS)))
-        tick(min(at + _ROWS, len(texts)), len(texts))
+    for number, table in enumerate(origin.tables):
+        texts = table.read(list(dict.fromkeys(headings.values())), origin.heading, tick)
+        torn = [pl.col(BEYOND)] if BEYOND in texts.columns else []
+        texts = texts.select(*(pl.col(heading).alias(name) for name, heading in headings.items()), *torn)
+        for at in range(0, max(len(texts), 1), _ROWS):
+            part = Checker(table.place, origin.heading + at + number * _NEXT, fields, headings, closed_on)
+            parts.append(part.check(texts.slice(at, _ROWS)))
+            tick(min(at + _ROWS, len(texts)), len(texts))
     findings = [finding for part in parts for finding in part.findings]
     checked = Checked(
         pl.concat([part.frame for part in parts]), findings, tuple(name for part in parts for name in part.left_out)
     )
-    checker = Checker(origin.table.place, origin.heading, fields, headings, closed_on)
+    checker = Checker(origin.tables[0].place, origin.heading, fields, headings, closed_on)
     scaled = checked.frame.with_columns(
         pl.col(name) * origin.fields[name].factor() for name, kind in fields.items() if kind in ("amount", "net")
     )
@@ -163,7 +171,7 @@ def _direct(table: Table, schema: TableSchema, columns: Sequence[Column]) -> Dat
             found=", ".join(names),
             code="COLUMN",
         )
-    return DataMap(date.max, {schema.dataset: Origin(table, heading, found)})
+    return DataMap(date.max, {schema.dataset: Origin((table,), heading, found)})
 
 
 def _headed(columns: Sequence[Column], names: Sequence[str]) -> dict[str, Field]:
@@ -250,8 +258,8 @@ def _pseudonym(key: bytes, value: str) -> str:
 
 def _cache_name(found: DataMap, schema: TableSchema, key: bytes) -> str:
     content = []
-    for origin in found.origins.values():
-        with origin.table.path.open("rb") as file:
+    for path in {table.path for origin in found.origins.values() for table in origin.tables}:
+        with path.open("rb") as file:
             content.append(hashlib.file_digest(file, "sha256").hexdigest())
     return digest(canonical([schema.digest(), found.digest(), _pseudonym(key, ""), sorted(set(content)), _readers()]))
 

@@ -183,7 +183,7 @@ class Checker:
         names = [
             name for name, kind in self._fields.items() if kind not in ("amount", "net", "number", "optional", "label")
         ]
-        total = pl.any_horizontal(pl.col(name).str.contains(_TOTALS) for name in names)
+        total = pl.any_horizontal(pl.lit(False), *(pl.col(name).str.contains(_TOTALS) for name in names))
         again = pl.any_horizontal(pl.col(name) == heading for name, heading in self._headings.items())
         no_row = pl.when(total.fill_null(False) | again.fill_null(False)).then(pl.lit("not-a-row"))
         if not may_be_torn:

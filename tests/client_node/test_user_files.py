@@ -17,7 +17,7 @@ from client_node.settings import create_home
 from client_node.sources import read_rows, read_table
 from client_node.text_files import BEYOND, UNCLOSED
 from contracts.errors import Malformed, Unavailable
-from engine.table import shipped
+from engine.table import Column, TableSchema, shipped
 
 RISK, DEMAND = shipped("engine.risk"), shipped("engine.demand")
 KEY, SECRET = b"this node's own key", "泄密"
@@ -307,11 +307,59 @@ def test_one_task_without_days_does_not_move_the_closing_day_of_another(home, da
     assert closing_day(decide(home, data)) == date(2024, 1, 5)
 
 
-def test_two_exports_that_fit_alike_are_both_named(home, data):
-    for year in (2024, 2025):
-        (data / f"出库{year}.csv").write_text(f"单据号,产品编码,出库日期,无税金额\n1,P1,{year}-01-05,5\n", "utf-8")
+HEAD = "单据号,产品编码,出库日期,无税金额\n"
+
+
+def test_exports_year_by_year_are_one_table_and_others_are_only_named(home, data, capsys):
+    (data / "出库明细2024.csv").write_text(HEAD + "1,P1,2024-01-02,5\n2,P1,2024-02-05,x\n", encoding="utf-8")
+    (data / "出库明细2025.csv").write_text(HEAD + "1,P1,2024-01-02,5\n3,P1,2025-01-31,7\n,P1,2025-01-05,1\n", "gb18030")
+    (data / "出库明细(作废).csv").write_text(HEAD + "9,P1,2024-03-02,5\n", encoding="utf-8")
     [found] = decide(home, data, [DEMAND])
-    assert found.others == {"sales": "出库2024.csv"} or found.others == {"sales": "出库2025.csv"}
+    assert 'more = ["出库明细2025.csv"]' in (home / FILE).read_text(encoding="utf-8")
+    assert found.others == {"sales": "出库明细(作废).csv"}
+    table = read_table(data, DEMAND, key=KEY, home=home)
+    assert [(f.place, f.row, f.rule) for f in table.findings] == [
+        ("出库明细2024.csv", 3, "not-a-number"),
+        ("出库明细2025.csv", 2, "repeated"),
+        ("出库明细2025.csv", 4, "empty"),
+    ]
+    assert table.training["period"].to_list()[::12] == ["2024-01", "2025-01"]
+    assert table.training["sales"].sum() == 12
+    (data / "出库明细2025.csv").write_text(HEAD + "3,P1,2025-01-31,8\n", encoding="utf-8")
+    assert read_table(data, DEMAND, key=KEY, home=home).training["sales"].sum() == 13, "a change of either file counts"
+    said = (home / FILE).read_text(encoding="utf-8")
+    for wrong, error in (
+        ('more = ["none.csv"]', Unavailable),
+        ("more = [1]", Malformed),
+        ('more = "a.csv"', Malformed),
+    ):
+        (home / FILE).write_text(said.replace('more = ["出库明细2025.csv"]', wrong), encoding="utf-8")
+        with pytest.raises(error):
+            read_table(data, DEMAND, key=KEY, home=home)
+
+
+def test_sheets_month_by_month_are_one_table(home, data):
+    with xlsxwriter.Workbook(data / "出库.xlsx") as book:
+        for month in (1, 2, 3):
+            sheet = book.add_worksheet(f"{month}月")
+            sheet.write_row(0, 0, HEAD.strip().split(","))
+            sheet.write_row(1, 0, [f"A{month}", "P1", f"2025-0{month}-01", 5 if month < 3 else "five"])
+        book.add_worksheet("说明").write(0, 0, "出库")
+    decide(home, data, [DEMAND])
+    table = read_table(data, DEMAND, key=KEY, home=home)
+    assert [(f.place, f.row) for f in table.findings] == [("出库.xlsx:3月", 2)]
+    assert 'more = ["出库.xlsx:2月", "出库.xlsx:3月"]' in (home / FILE).read_text(encoding="utf-8")
+
+
+def test_a_table_of_numbers_alone_is_checked_too(data):
+    columns = tuple(Column(name=name, kind="number") for name in ("a", "b"))
+    schema = TableSchema(
+        format="mengbang-table/1", task="risk", dataset="rows", file="rows.csv", unit="row", purpose="research",
+        row_meaning="a row", max_units=9, max_rows_per_unit=1, columns=columns,
+    )  # fmt: skip
+    (data / "rows.csv").write_text("a,b\n1,2\n1,x\na,b\n", encoding="utf-8")
+    checked = read_rows(data / "rows.csv", schema)
+    assert [(f.row, f.rule) for f in checked.findings] == [(4, "not-a-row"), (3, "not-a-number")]
 
 
 def test_files_that_cannot_be_read_are_named_and_do_not_stand_in_the_way_of_others(tmp_path, data, run_command):
