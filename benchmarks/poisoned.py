@@ -36,6 +36,7 @@ from engine.demand.task import rows_of
 from engine.demand.windows import windows
 from engine.evaluation import holdout_counts
 from engine.evaluation import plan_for as evaluation_plan
+from engine.risk.ballot import SHARED
 from engine.risk.models import Rows
 from engine.risk.task import TASK as RISK
 from engine.risk.task import auroc
@@ -136,7 +137,7 @@ def _flip_labels(rows: Rows) -> Rows:
 def _served_auc(table: Table, homes: list[Home], model: Model, wrong: Wrong) -> float:
     others = [at for at in range(len(table.members)) if at not in wrong]
     small = Table(table.schema, [table.members[at] for at in others])
-    chances, _ = served(small, [homes[at] for at in others], shared_chances(small, model))
+    chances, _ = served(small, [homes[at] for at in others], {SHARED: shared_chances(small, model)})
     return auroc(np.concatenate(chances), np.concatenate([m.test.y for m in small.members]))
 
 
@@ -239,7 +240,7 @@ def main() -> None:
         "budget that was spent on a spoilt run is gone, and the agreement caps how many such runs a year may hold. A member whose "
         "contribution is refused on arrival is out of that round; the others' sum stands without it. A secure sum outside "
         "the plan's range is refused as a whole: that round is lost, with its budget. A gate that says too-few releases nothing unless "
-        "the order said --untold release, which is the default of risk, where nothing else is shared, and not of demand. The first line is a second run without wrong members: how far two runs differ by noise alone.",
+        "the order said --untold release, which is the default of risk, where nothing else is shared, and not of demand. The two largest hold a third of the card holders' training rows. The first line is a second run without wrong members: how far two runs differ by noise alone.",
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]
     publish("poisoned", "Wrong members", parts, notes)

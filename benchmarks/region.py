@@ -38,6 +38,7 @@ from benchmarks.risk_protocol import Chances, Member, Table, against, join, scor
 from benchmarks.tables import publish
 from demo import firms
 from demo.world import CLOSED, MemberData, build
+from engine.risk.ballot import SHARED
 from engine.risk.books import HORIZON_DAYS, present, training
 from engine.risk.models import Rows, probability
 from engine.risk.own import OWN, fit_own
@@ -85,14 +86,14 @@ def counterparty_methods(table: Table) -> dict[str, Chances]:
     """Everything compared in one world."""
     homes = [at_home(member) for member in table.members]
     made = {name: single(homes, name) for name in OWN} | {"own best by validation": own_best(table, homes)}
-    made["own, as served"] = served(table, homes, None)[0]
+    made["own, as served"] = served(table, homes, {})[0]
     made |= {
         "pooled logistic": central_logistic(table),
         "pooled boosted trees": central_trees(table, member_code=False),
     }
     for name, epsilon in (("ours, no noise", None), ("ours, local epsilon 4", "4"), ("ours, local epsilon 1", "1")):
         both = shared_chances(table, federated(table, plan_of(table, epsilon), noisy=epsilon is not None))
-        made |= {name: both[1], f"{name}: vote, as served": served(table, homes, both)[0]}
+        made |= {name: both[1], f"{name}: vote, as served": served(table, homes, {SHARED: both})[0]}
     return made
 
 

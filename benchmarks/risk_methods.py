@@ -17,7 +17,8 @@ from torch.nn import functional
 from benchmarks import local_rounds
 from benchmarks.local_rounds import KEY, Side, play
 from benchmarks.risk_protocol import Chances, Member, Table, join
-from engine.risk.ballot import SHARED, OwnSide, choose, decide
+from engine.risk import public
+from engine.risk.ballot import PUBLIC, SHARED, OwnSide, choose, decide
 from engine.risk.models import Forest, Scorer, lightgbm, probability
 from engine.risk.own import OWN, fit_own, out_of_fold
 from engine.risk.panel import logit
@@ -72,16 +73,16 @@ def single(homes: list[Home], name: str) -> Chances:
     return [next(h.refitted[n] for n in reversed(simpler) if n in h.refitted) for h in homes]
 
 
-def served(table: Table, homes: list[Home], shared: tuple[Chances, Chances] | None) -> tuple[Chances, int]:
-    """(what a node would serve, members that kept the shared vote): `engine.risk.task.vote` on the set's own split.
-    `shared` is (validation, test)."""
+def served(table: Table, homes: list[Home], others: dict[str, tuple[Chances, Chances]]) -> tuple[Chances, int]:
+    """(what a node would serve, members that kept the last vote): `engine.risk.task.vote` on the set's own split. `others`
+    are the public and the shared vote where there are such, each (validation, test)."""
     made, kept = [], 0
     for at, (member, home) in enumerate(zip(table.members, homes, strict=True)):
-        held = home.held | ({SHARED: shared[0][at]} if shared else {})
+        held = home.held | {name: both[0][at] for name, both in others.items()}
         ballot = decide({name: logit(p) for name, p in held.items()}, member.validation.y, home.side)
-        test = home.refitted | ({SHARED: shared[1][at]} if shared else {})
+        test = home.refitted | {name: both[1][at] for name, both in others.items()}
         made.append(ballot.combine({name: logit(test[name]) for name in ballot.weights}))
-        kept += SHARED in ballot.weights
+        kept += (SHARED if SHARED in others else PUBLIC) in ballot.weights
     return made, kept
 
 
@@ -138,8 +139,14 @@ def public_forest(table: Table, plan: ReleasePlan, rounds: int) -> array[float]:
     return model
 
 
+def public_model(table: Table) -> Forest:
+    """The product's public model of the pool's rows: costs nobody anything."""
+    assert table.public is not None
+    return public.forest(public.read(public.fit(table.public, table.schema, "pool"), table.schema), table.schema)
+
+
 def public_trees(table: Table) -> Forest:
-    """LightGBM on the rows of the public pool: costs nobody anything."""
+    """LightGBM on the rows of the public pool, with what each split gained."""
     assert table.public is not None
     library = lightgbm()
     how = {"objective": "binary", "learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 20, "lambda_l2": 5.0}

@@ -248,10 +248,11 @@ def document(settings: Settings, uplink: Uplink | None, name: str) -> bytes:
 
 
 def fetch_needed(settings: Settings, uplink: Uplink, state: TrustState) -> None:
-    """Bring home what serving needs, so that it works when the coordinator is away: the tables of the active agreement,
-    and released models with theirs."""
+    """Bring home what serving needs, so that it works when the coordinator is away: tables and public models of the active
+    agreement, and released models with their tables."""
     active = state.active_agreement()
-    names = [task.schema_digest for task in state.agreements[active].terms.tasks] if active else []
+    tasks = state.agreements[active].terms.tasks if active else ()
+    names = [name for task in tasks for name in (task.schema_digest, task.public_model) if name]
     for run in state.runs.values():
         names += [run.release.model, run.order.schema_digest] if run.release else []
     for name in names:

@@ -148,7 +148,8 @@ def prepare(
     agreement, schema_digest = _terms(mirror, run, task)
     schema, loaded = schema_of(settings, uplink, schema_digest), load(task)
     table = read_table(settings.data, schema, key=budget.unit_key(), home=settings.home, tick=progress).with_rows()
-    home = AtHome(budget.unit_key(), settings.home / "cache", progress, table.present)
+    public = _public(settings, mirror, uplink, schema)
+    home = AtHome(budget.unit_key(), settings.home / "cache", progress, table.present, public)
     voted = loaded.vote(_released(settings, uplink, run), table.training, schema, home)
     voted = replace(voted, lines=[replace(line, id=table.names.get(line.id, line.id)) for line in voted.lines])
     _keep(settings.home, voted.votes)
@@ -170,6 +171,15 @@ def _terms(mirror: Mirror, run: RunRecord | None, task: str) -> tuple[str, str]:
             task=task,
         )
     return active, terms.schema_digest
+
+
+def _public(settings: Settings, mirror: Mirror, uplink: Uplink | None, schema: TableSchema) -> bytes | None:
+    """The public model that the active agreement names for this very table."""
+    active = mirror.state.active_agreement()
+    terms = mirror.state.agreements[active].terms.for_task(schema.task) if active else None
+    if terms is None or terms.public_model is None or terms.schema_digest != schema.digest():
+        return None
+    return document(settings, uplink, terms.public_model)
 
 
 def _released(settings: Settings, uplink: Uplink | None, run: RunRecord | None) -> Model | None:

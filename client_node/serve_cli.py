@@ -268,7 +268,7 @@ def _warn_of_drift(columns: Any) -> None:
 def _compared(votes: Any) -> None:
     """Three columns: mine alone, shared, what is used; no number where there is too little to tell."""
     record = votes.record
-    weights = ", ".join(f"{vote.name} {vote.weight:g}" for vote in votes.votes if vote.weight)
+    weights = ", ".join(f"{_(vote.name)} {vote.weight:g}" for vote in votes.votes if vote.weight)
     if record.alone is None:
         terminal.note(N_("validation units: {units}; too little to tell"), units=record.units)
     else:
@@ -283,3 +283,5 @@ def _compared(votes: Any) -> None:
     terminal.say(N_("votes: {weights}"), weights=weights)
     if record.alone is not None and any(vote.whose == "shared" and not vote.weight for vote in votes.votes):
         terminal.note(N_("for your data your own models were better; the shared one has no vote"))
+    if any(vote.whose == "public" and not vote.weight for vote in votes.votes):
+        terminal.note(N_("on your data the public model made it worse: the public one has no vote"))

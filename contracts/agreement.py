@@ -22,7 +22,8 @@ class Chamber(Strict):
 
 
 class TaskTerms(Strict):
-    """What may be learned from which table, and whose presence is hidden."""
+    """What may be learned from which table, and whose presence is hidden; `public_model` is of rows that belong to no
+    member, absent where there is none."""
 
     task: Name
     dataset: Name
@@ -33,6 +34,7 @@ class TaskTerms(Strict):
     unit: Literal["row", "counterparty", "series", "member"]
     max_units: Count
     max_rows_per_unit: Count
+    public_model: Digest | None = Field(default=None, exclude_if=lambda model: model is None)
 
 
 class PrivacyTerms(Strict):
@@ -183,8 +185,18 @@ _RIGHTS = {
     "en": {"processing-use": "the right to process and use", "product-operation": "the right to operate products"},
 }
 _DIGESTS = {
-    "zh": (("任务 {0} 的列定义", "tasks"), ("可运行的代码", "bundles"), ("起始模型", "start_models")),
-    "en": (("columns of task {0}", "tasks"), ("code that may run", "bundles"), ("model to start from", "start_models")),
+    "zh": (
+        ("任务 {0} 的列定义", "tasks"),
+        ("任务 {0} 的公开模型（由不属于任何会员的记录得出，不消耗隐私额度）", "public_models"),
+        ("可运行的代码", "bundles"),
+        ("起始模型", "start_models"),
+    ),
+    "en": (
+        ("columns of task {0}", "tasks"),
+        ("public model of task {0} (of rows that belong to no member; it costs no budget)", "public_models"),
+        ("code that may run", "bundles"),
+        ("model to start from", "start_models"),
+    ),
 }
 _COMPANY = {"zh": "商会代码", "en": "company code of the chamber"}
 _TASK_LINE = {
@@ -263,6 +275,7 @@ def _task_line(task: TaskTerms, lang: Language) -> str:
 def _digests(terms: Terms, lang: Language) -> str:
     named = {
         "tasks": [(t.task, t.schema_digest) for t in terms.tasks],
+        "public_models": [(t.task, t.public_model) for t in terms.tasks if t.public_model],
         "bundles": [("", d) for d in terms.bundles],
         "start_models": [("", d) for d in terms.start_models],
     }

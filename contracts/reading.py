@@ -54,6 +54,7 @@ TERMS = {
 TASK_TERMS = {
     "dataset": N_("task {task}: table"),
     "schema_digest": N_("task {task}: columns (digest)"),
+    "public_model": N_("task {task}: public model (digest)"),
     "purpose": N_("task {task}: purpose"),
     "row_meaning": N_("task {task}: what a row is"),
     "personal_data": N_("task {task}: personal data"),
@@ -89,9 +90,9 @@ def differences(old: Terms, new: Terms) -> list[Difference]:
             found.append(Difference(_TASK, values, *(task if task in held else "-" for held in (earlier, later))))
             continue
         found += [
-            Difference(name, values, _text(earlier[task][field]), _text(later[task][field]))
+            Difference(name, values, _text(earlier[task].get(field)), _text(later[task].get(field)))
             for field, name in TASK_TERMS.items()
-            if earlier[task][field] != later[task][field]
+            if earlier[task].get(field) != later[task].get(field)
         ]
     return found
 

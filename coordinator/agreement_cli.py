@@ -44,6 +44,9 @@ def draft(
     schema: Annotated[list[Path], typer.Option("--schema", help=_("table schema that replaces the shipped one"))] = (),  # type: ignore[assignment]
     epsilon_run: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one run"))] = "1",
     epsilon_year: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one year"))] = "4",
+    public_model: Annotated[
+        list[Path], typer.Option("--public-model", help=_("file that public-model wrote: a vote that costs no budget"))
+    ] = (),  # type: ignore[assignment]
     days: int = 365,
     home: Home = HOME,
     lang: Lang = "",
@@ -64,6 +67,7 @@ def draft(
         epsilon_run=epsilon_run,
         epsilon_year=epsilon_year,
         bundle=bundle_digest(),
+        public=agreements.public_by_task(public_model, [one.name for one, _table in tasks]),
         days=days,
         now=datetime.now(UTC),
     )
@@ -71,6 +75,35 @@ def draft(
     out.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     terminal.ok(N_("draft in {path}"), path=out)
     terminal.say(N_("Next: coordinator agreement publish {path}"), path=out)
+    return OK
+
+
+@agreement.command(
+    "public-model",
+    help=_(
+        "Make a public model of rows that belong to no member. Named in an agreement, it is one more vote at every member, "
+        "kept where the member's own rows do not speak against it, and costs no budget.\n\n"
+        'Example: coordinator agreement public-model statements.csv --source "published statements, 2020 to 2024" --out public.json'
+    ),
+)
+def public_model(
+    rows: Annotated[Path, typer.Argument(help=_("CSV or Parquet with the columns of the task's table"))],
+    source: Annotated[str, typer.Option(help=_("whose rows these are, as members will read it"))],
+    out: Annotated[Path, typer.Option(help=_("file to write"))],
+    task: Annotated[str, typer.Option(help=_("task that it is for"))] = "risk",
+    schema: Annotated[Path | None, typer.Option(help=_("table schema that replaces the shipped one"))] = None,
+    lang: Lang = "",
+) -> int:
+    """Nothing is published: the file is named in a draft."""
+    from coordinator import agreements
+    from engine.table import read_schema
+    from engine.task import load
+
+    loaded = load(task)
+    table = read_schema(schema.read_bytes()) if schema else loaded.schema()
+    out.write_bytes(agreements.fit_public(loaded, table, rows, source))
+    terminal.ok(N_("public model in {path}"), path=out)
+    terminal.say(N_("Next: coordinator agreement draft --public-model {path} --out agreement.json"), path=out)
     return OK
 
 

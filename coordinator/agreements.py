@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,7 +23,10 @@ from contracts.wording import N_
 from coordinator import registry
 from coordinator.database import Database
 from coordinator.log import Log
+from coordinator.public_rows import read_rows
 from coordinator.settings import Settings
+from engine.table import TableSchema
+from engine.task import FromPublic
 
 _NONE = "sha256:" + "0" * 64
 DELTA = "1e-6"
@@ -44,8 +50,10 @@ def draft(
     bundle: str,
     days: int,
     now: datetime,
+    public: Mapping[str, bytes] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Terms for `tasks` (task, schema) that a person may still change; the documents they name are stored.
+    """Terms for `tasks` (task, schema) that a person may still change; the documents they name are stored. `public` holds
+    public models by task.
 
     Without the fields that follow from others when they are published: see `complete`.
     """
@@ -58,6 +66,9 @@ def draft(
                 for family in task.families
             ]
             listed.append(_task_terms(task, schema))
+            if task.name in public:
+                _takes_public(task).check_public(public[task.name], schema)
+                listed[-1]["public_model"] = registry.keep(session, "public-model", public[task.name])
     return {
         "valid_from": time_text(now),
         "valid_to": time_text(now + timedelta(days=days)),
@@ -97,6 +108,44 @@ def draft(
         "law": "中华人民共和国法律",
         "dispute": "商会所在地人民法院",
     }
+
+
+def _takes_public(task: Any) -> FromPublic:
+    if isinstance(task, FromPublic):
+        return task
+    raise Refused(
+        N_("task {task} has no public model"),
+        why=N_("it starts from a model that ships with the product, or cannot use one"),
+        do=N_("leave it out"),
+        code="PROFILE",
+        task=task.name,
+    )
+
+
+def public_by_task(paths: Sequence[Path], tasks: Sequence[str]) -> dict[str, bytes]:
+    """The documents of these files by the task that each is for; Malformed if one is for none of `tasks`."""
+    found = {}
+    for path in paths:
+        data = path.read_bytes()
+        try:
+            found[json.loads(data)["task"]] = data
+        except (ValueError, KeyError, TypeError):
+            found[path.name] = data
+    for task in found:
+        if task not in tasks:
+            raise Malformed(
+                N_("{task}: no public model of a task in this agreement"),
+                why=N_("it covers: {tasks}"),
+                do=N_("give a file that coordinator agreement public-model wrote for one of them"),
+                task=task,
+                tasks=", ".join(tasks),
+            )
+    return found
+
+
+def fit_public(task: Any, schema: TableSchema, rows: Path, source: str) -> bytes:
+    """The document of a public model of the rows of a file."""
+    return _takes_public(task).fit_public(read_rows(rows, schema), schema, source)
 
 
 def _task_terms(task: Any, schema: Any) -> dict[str, Any]:
@@ -154,7 +203,8 @@ def _not_a_draft(error: str) -> Malformed:
 
 def publish(database: Database, log: Log, settings: Settings, terms: Terms, now: datetime) -> None:
     """Log the terms under both keys of the office; Unavailable if a document that they name is missing here."""
-    for name in (*terms.start_models, *(task.schema_digest for task in terms.tasks)):
+    tables = [name for task in terms.tasks for name in (task.schema_digest, task.public_model) if name]
+    for name in (*terms.start_models, *tables):
         if registry.read(database, name) is None:
             raise Unavailable(
                 N_("document {name} is missing"),

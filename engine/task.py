@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import engine
 from contracts.errors import Malformed
@@ -97,6 +97,17 @@ class Task(Protocol):
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
         """The member's own models and the shared one (None: nothing was released), calibrated and averaged."""
+
+
+@runtime_checkable
+class FromPublic(Protocol):
+    """A task that can have a public model: of rows that belong to no member. Both raise Malformed."""
+
+    def fit_public(self, frame: pl.DataFrame, schema: TableSchema, source: str) -> bytes:
+        """The document of a model of these rows of the table; `source` says whose they are."""
+
+    def check_public(self, data: bytes, schema: TableSchema) -> None:
+        """Is this such a document, for this very table?"""
 
 
 def plan_for(

@@ -27,7 +27,7 @@ class Vote(Strict):
     with `weight`; `calibration` is what the task fitted on this member's validation rows."""
 
     name: Name
-    whose: Literal["own", "shared"]
+    whose: Literal["own", "public", "shared"]
     model: Digest
     weight: float
     calibration: tuple[float, ...]
@@ -72,12 +72,14 @@ class VoteSet(Strict):
 @dataclass(frozen=True, slots=True)
 class AtHome:
     """What a node lends a task while it votes: the key that splits units, a folder for what is slow to fit,
-    whom to tell how far it is (`progress(done, all)`), and the rows to serve where they are not those that teach."""
+    whom to tell how far it is (`progress(done, all)`), the rows to serve where they are not those that teach, and the
+    public model that the agreement names."""
 
     key: bytes
     cache: Path
     progress: Callable[[int, int], None]
     present: pl.DataFrame | None = None
+    public: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

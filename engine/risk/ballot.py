@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contracts.wording import N_
 from engine.votes import excess, keeps_shared
 
-SHARED = "shared"
+SHARED, PUBLIC = "shared", N_("public model")
 _SHRINK = 40.0  # held-out rows at which slope and intercept are believed half
 _STEPS = 25
 
@@ -52,15 +53,19 @@ def choose(odds: dict[str, np.ndarray], y: np.ndarray) -> OwnSide:
 
 
 def decide(odds: dict[str, np.ndarray], y: np.ndarray, side: OwnSide) -> Ballot:
-    """`odds` are log-odds of held-out rows by the member's own models, fitted on the other rows, and `shared` where there
-    is one; `y` 0 or 1, `(rows,)`."""
+    """`odds` are log-odds of held-out rows by the member's own models, fitted on the other rows, by `PUBLIC` and by
+    `SHARED` where there is one; `y` 0 or 1, `(rows,)`. Each of the two has a vote unless it is worse than without it."""
     own = side.name
     lines = {name: recalibrate(values, y) for name, values in odds.items()} | {own: side.line}
     each = {name: (_chance(_line(values, lines[name])) - y) ** 2 for name, values in odds.items()}
-    alone, both = {own: 1.0}, {own: 1.0} | {name: 1.0 for name in odds if name == SHARED}
     losses = {"alone": each[own]} | {name: each[name] for name in odds if name == SHARED}
-    added, error = excess((_chance(_average(odds, lines, both)) - y) ** 2, losses["alone"])
-    kept = both if keeps_shared(added, error) else alone
+    kept, added, error = {own: 1.0}, 0.0, 0.0
+    for name in (PUBLIC, SHARED):
+        if name in odds:
+            without, more = ((_chance(_average(odds, lines, votes)) - y) ** 2 for votes in (kept, kept | {name: 1.0}))
+            worse, by = excess(more, without)
+            kept = kept | {name: 1.0} if keeps_shared(worse, by) else kept
+            added, error = (worse, by) if name == SHARED else (0.0, 0.0)
     chance = _chance(_average(odds, lines, kept))
     losses["used"] = (chance - y) ** 2
     return Ballot(own, lines, kept, losses, chance, added, error)

@@ -6,6 +6,7 @@ import secrets
 from array import array
 from collections.abc import Callable, Mapping
 from datetime import date
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,8 @@ from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.statements import GateDecision
 from contracts.wording import N_
-from engine.risk.ballot import SHARED, Ballot, choose, decide
+from engine.risk import public
+from engine.risk.ballot import PUBLIC, SHARED, Ballot, choose, decide
 from engine.risk.books import RULE, present, training
 from engine.risk.models import Rows, Scorer, cross_entropy, logistic, name_of, probability
 from engine.risk.own import OWN, fit_own, out_of_fold
@@ -31,6 +33,7 @@ from privacy.plan import Adam, Boost, Gradients, Moments, ReleasePlan, Ridge, Tr
 from privacy.trees import leaf_sums
 from privacy.units import blocks, row_names
 
+_WHOSE: dict[str, Literal["public", "shared"]] = {PUBLIC: "public", SHARED: "shared"}
 _UNITS, _POSITIVES = 20, 5  # held out, below which a comparison says nothing
 _FOREST = (  # (least nano-rho of a run, (rounds, trees a round, depth)): with less noise, more and deeper trees
     (2_000_000_000, (40, 20, 4)),
@@ -124,13 +127,22 @@ class Risk:
         p = probability(model, rows)
         return Judged(p, (p - rows.y) ** 2, np.where((rows.y == 0) | (rows.y == 1), rows.y, -1))
 
+    def fit_public(self, frame: pl.DataFrame, schema: TableSchema, source: str) -> bytes:
+        """See engine.task.FromPublic."""
+        return public.fit(self.prepare(frame, schema), schema, source)
+
+    def check_public(self, data: bytes, schema: TableSchema) -> None:
+        """See engine.task.FromPublic."""
+        public.read(data, schema)
+
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
-        """The best of the member's own models and the shared score, each recalibrated on units that it was not fitted on,
-        averaged in log-odds."""
+        """The best of the member's own models, the public one and the shared score, each recalibrated on units that it was
+        not fitted on, averaged in log-odds."""
         rows = self.prepare(frame, schema)
         train, held = self.split(rows, home.key)
         fitted = {name: fit_own(name, train) for name in OWN}
         models: dict[str, Scorer] = {name: model for name, model in fitted.items() if model}
+        models |= {PUBLIC: public.forest(public.read(home.public, schema), schema)} if home.public else {}
         models |= {SHARED: shared} if shared else {}
         apart = {name: logit(p) for name, p in out_of_fold(rows).items() if name in models}
         odds = {name: logit(probability(model, held)) for name, model in models.items()}
@@ -160,7 +172,7 @@ def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Scorer], he
         votes=tuple(
             Vote(
                 name=name,
-                whose="shared" if name == SHARED else "own",
+                whose=_WHOSE.get(name, "own"),
                 model=name_of(model),
                 weight=ballot.weights.get(name, 0.0),
                 calibration=ballot.lines[name],

@@ -21,7 +21,9 @@ SAME_IN_ALL |= {"privacy.noise", "privacy.neighbours"}  # one value each: nothin
 
 @pytest.fixture(scope="module")
 def trust():
-    return Trust(gate="required")
+    made = Trust(gate="required")
+    [task] = made.terms.tasks
+    return Trust(gate="required", tasks=(task.model_copy(update={"public_model": "sha256:" + "5" * 64}),))
 
 
 def leaves(terms):
@@ -89,6 +91,9 @@ def test_every_field_has_a_name_for_people_and_a_changed_one_is_told(trust):
 def test_a_task_that_comes_or_goes_is_one_difference(trust):
     extra = trust.terms.tasks[0].model_copy(update={"task": "demand"})
     wider = with_prose(trust.terms.model_copy(update={"tasks": (*trust.terms.tasks, extra)}))
+    without = trust.terms.tasks[0].model_copy(update={"public_model": None})
+    [named] = differences(trust.terms.model_copy(update={"tasks": (without,)}), trust.terms)
+    assert named.term == "task {task}: public model (digest)" and named.before == "-"
     [difference] = differences(trust.terms, wider)
     assert (difference.term.format_map(difference.values), difference.before, difference.after) == (
         "task demand",

@@ -1,0 +1,94 @@
+"""A public model over real processes: made by the office, named in the agreement, one more vote at a member, no budget."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from client_node.mirror import read_documents
+from contracts.envelope import digest
+from demo.cluster import Cluster, StepFailed
+from engine.risk import public
+from engine.table import Column, TableSchema
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+CLIENTS = TableSchema(
+    format="mengbang-table/1",
+    task="risk",
+    dataset="clients",
+    file="clients.csv",
+    unit="counterparty",
+    purpose="research",
+    row_meaning="a client",
+    max_units=5000,
+    max_rows_per_unit=1,
+    columns=(
+        Column(name="counterparty", kind="id"),
+        Column(name="overdue_share", kind="number"),
+        Column(name="order_trend", kind="number", low="-1", missing="flag"),
+        Column(name="defaulted", kind="label"),
+    ),
+)
+
+
+def clients(rows, seed):
+    random = np.random.default_rng(seed)
+    share, trend = random.beta(1, 4, rows), random.uniform(-1, 1, rows)
+    chance = 1 / (1 + np.exp(-(6 * share - 1.5 * trend - 3)))
+    said = ([f"K{i}" for i in range(rows)], share, trend, (random.random(rows) < chance).astype(int))
+    return pl.DataFrame(dict(zip([column.name for column in CLIENTS.columns], said, strict=True)))
+
+
+def test_an_office_makes_one_a_member_keeps_its_vote_and_nothing_is_spent(tmp_path):
+    (tmp_path / "schema.json").write_bytes(CLIENTS.to_bytes())
+    clients(4000, seed=11).write_csv(tmp_path / "public.csv")
+    with Cluster(tmp_path, "en") as chamber:
+
+        def office(*words):
+            return chamber.command("coordinator", *words, home="chamber")
+
+        def agreement(*words):
+            return chamber.command("coordinator", "agreement", *words)
+
+        model, draft, told = tmp_path / "model.json", tmp_path / "agreement.json", ("--source", "published statements")
+        given = ("--schema", tmp_path / "schema.json", "--out", model)
+        agreement("public-model", tmp_path / "public.csv", *told, *given)
+        with pytest.raises(StepFailed, match="column order_trend"):
+            (tmp_path / "bad.csv").write_text(
+                "counterparty,overdue_share,order_trend,defaulted\nK1,0.1,up,0\n", "utf-8"
+            )
+            agreement("public-model", tmp_path / "bad.csv", *told, *given)
+        office("init", "--name", "商会", "--domain", "localhost", "--url", chamber.url)
+        terms = ("--task", "risk", "--schema", tmp_path / "schema.json", "--out", draft)
+        with pytest.raises(StepFailed, match="no public model of the table"):
+            office("agreement", "draft", *terms, "--public-model", tmp_path / "schema.json")
+        with pytest.raises(StepFailed, match="no public model of a task in this agreement"):
+            office("agreement", "draft", *terms, "--public-model", tmp_path / "bad.csv")
+        office("agreement", "draft", *terms, "--public-model", model)
+        office("agreement", "publish", draft, "--yes")
+        name = digest(model.read_bytes())
+        assert f"public model of task risk (of rows that belong to no member; it costs no budget): {name}" in office(
+            "agreement", "show"
+        )
+
+        chamber.serve()
+        data = tmp_path / "data"
+        data.mkdir()
+        clients(150, seed=2).write_csv(data / "clients.csv")
+        home = chamber.join(1, "甲公司", data)
+        with_it = chamber.json("client_node", "score", home=home)
+        votes = {vote["whose"]: vote for vote in with_it["votes"]["votes"]}
+        forest = public.forest(public.read(model.read_bytes(), CLIENTS), CLIENTS)
+        assert votes["public"]["model"] == digest(forest.text.encode())
+        said = (
+            "public model 1" if votes["public"]["weight"] else "the public one has no vote"
+        )  # the member's split is its own
+        assert said in chamber.command("client_node", "score", home=home)
+        chamber.stop("coordinator")
+        assert chamber.json("client_node", "score", home=home)["lines"] == with_it["lines"], "without the coordinator"
+        kept = read_documents(chamber.home(home)) / name.removeprefix("sha256:")
+        kept.write_bytes(json.dumps(json.loads(kept.read_bytes()) | {"source": "others"}).encode())
+        with pytest.raises(StepFailed, match="other bytes than its name says"):
+            chamber.command("client_node", "score", home=home)
+        assert not chamber.json("client_node", "status", home=home).get("spent")
