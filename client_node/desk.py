@@ -12,6 +12,8 @@ from pathlib import Path
 import structlog
 
 from client_node.console import local
+from client_node.files import stamps
+from client_node.mapping import FILE
 from client_node.predict import Ready, Result, prepare
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
@@ -60,8 +62,7 @@ class Desk:
     def _stands_on(self, task: str) -> object:
         """What changes when results do: the released run, the member's files, and what was decided about them."""
         run = self._mirror.state.released(task)
-        files = [*self._settings.data.iterdir(), *self._home.glob("data.toml")]
-        return run and run.run, sorted((path.name, path.stat().st_mtime_ns) for path in files)
+        return run and run.run, stamps(self._settings.data, self._home / FILE)
 
     def look_again(self) -> None:
         """Read the node's copy of the log once more; make anew what stands on something else now."""

@@ -90,6 +90,16 @@ class Table:
         return names
 
 
+def stamps(folder: Path, *others: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of each file that a member's table may be made from: another answer may mean another table.
+    None of a folder that is not there now, such as a share that is not mounted."""
+    try:
+        found = [(path.name, path.stat()) for path in (*folder.iterdir(), *others) if path.exists()]
+    except OSError:
+        return ()
+    return tuple(sorted((name, status.st_mtime_ns, status.st_size) for name, status in found))
+
+
 def tables_in(folder: Path, unread: list[Malformed] | None = None) -> list[Table]:
     """Every table of every readable file of a folder, in order of name. A file that cannot be read goes into `unread`;
     without that list it is an error."""

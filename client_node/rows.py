@@ -11,12 +11,14 @@ import polars as pl
 import structlog
 
 from client_node.budget import Budget
+from client_node.files import stamps
+from client_node.mapping import FILE
 from client_node.mirror import Mirror, document
 from client_node.settings import Settings
 from client_node.sources import read_table
 from client_node.uplink import Uplink
 from contracts.artefact import read_artefact
-from contracts.errors import Malformed, Refused, Unavailable
+from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
 from contracts.rules.state import RunRecord
 from contracts.statements import RunOrder
@@ -30,11 +32,12 @@ log_event = structlog.get_logger()
 
 
 class OwnRows:
-    """Rows of the ordered table, prepared and split by keyed hash of the unit; cached until a file of the data folder changes."""
+    """Rows of the ordered table, prepared and split by keyed hash of the unit; cached until a file of the data folder or data.toml
+    changes."""
 
     def __init__(self, settings: Settings, uplink: Uplink, mirror: Mirror, budget: Budget):
         self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
-        self._cached: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._cached: dict[tuple[str, str, object], tuple[Any, Any]] = {}
 
     def ready(self, order: RunOrder) -> None:
         """Read all that the order needs, so that a missing model or a plan that the installed code cannot compute
@@ -86,25 +89,32 @@ class OwnRows:
                 code="GUARD",
                 reason="plan",
             )
-        changed = max((path.stat().st_mtime_ns for path in self._settings.data.iterdir()), default=0)
-        place = order.task, order.schema_digest, changed
+        place = order.task, order.schema_digest, stamps(self._settings.data, self._settings.home / FILE)
         if place not in self._cached:
             task, key = load(order.task), self._budget.unit_key()
             self._cached = {place: task.split(task.prepare(self._read(schema, key), schema), key)}
         return self._cached[place]
 
     def _read(self, schema: TableSchema, key: bytes) -> pl.DataFrame:
-        """The member's training rows; none if its files cannot be read. This member is in the round by then: to stay
-        away because of what its files look like would tell something about them, so it sends noise alone."""
+        """The member's training rows; none if its files cannot be read, for whatever reason. This member is in the round
+        by then: to stay away because of what its files look like would tell something about them, so it sends noise alone."""
         try:
             return read_table(self._settings.data, schema, key=key, home=self._settings.home).training
-        except (Malformed, Unavailable) as error:
+        except (Exception, pl.exceptions.PanicException) as failure:
+            error = failure if isinstance(failure, TrustError) else _unforeseen(failure)
             log_event.error(
                 "this member's data cannot be read: only noise is sent", what=str(error), do=error.lines()[2]
             )
             self._budget.note_refused(time_text(datetime.now(UTC)), error)
             numbers = {c.name: pl.Float64 if c.kind in ("number", "label") else pl.String for c in schema.columns}
             return pl.DataFrame(schema=numbers)
+
+
+def _unforeseen(failure: BaseException) -> TrustError:
+    """By its kind alone: what a library says of a file may quote it."""
+    return Unavailable(
+        N_("the files cannot be read: {kind}"), do=N_("client-node data check"), kind=type(failure).__name__
+    )
 
 
 def schema_of(settings: Settings, uplink: Uplink | None, name: str) -> TableSchema:

@@ -15,6 +15,7 @@ from client_node.flower_app import NodeSide
 from client_node.guard import Permit
 from client_node.pace import FIRST_S, STEADY_S, Pace
 from client_node.rows import OwnRows
+from client_node.sources import read_table
 from client_node.uplink import GRAIN, padded
 from contracts.artefact import model
 from contracts.envelope import digest, to_base64
@@ -108,9 +109,20 @@ def test_a_round_with_more_digits_has_the_same_size(tmp_path, monkeypatch):
     assert len(sizes) == 1
 
 
-def test_a_member_whose_files_cannot_be_read_sends_noise_alone_and_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Malformed("invoices.csv lacks the column amount", code="COLUMN"), "COLUMN"),
+        (PermissionError("/data/erp is locked"), "UNAVAILABLE"),
+        (pl.exceptions.ComputeError("could not parse `secret`"), "UNAVAILABLE"),
+        (pl.exceptions.PanicException("index out of secret"), "UNAVAILABLE"),
+        (MemoryError(), "UNAVAILABLE"),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, BaseException) else one,
+)
+def test_a_member_whose_files_cannot_be_read_sends_noise_alone_and_is_told(tmp_path, monkeypatch, error, code):
     def broken(*_given, **_more):
-        raise Malformed("invoices.csv lacks the column amount", code="COLUMN")
+        raise error
 
     made = Round(tmp_path, broken, monkeypatch)
     payload, _ = made.contribution()
@@ -118,7 +130,30 @@ def test_a_member_whose_files_cannot_be_read_sends_noise_alone_and_is_told(tmp_p
     ten = ledger(10)
     good = Round(tmp_path / "other", lambda *_a, **_k: SimpleNamespace(training=ten), monkeypatch).contribution()
     assert len(payload) == len(good[0]), "a contribution leaves all the same"
-    assert [row[1] for row in made.rows._budget.refused()] == ["COLUMN"]
+    told = made.rows._budget.refused()
+    assert [row[1] for row in told] == [code] and "secret" not in repr(told)
+
+
+def test_a_share_that_is_not_mounted_is_a_reason_to_send_noise_alone(tmp_path, monkeypatch):
+    made = Round(tmp_path, read_table, monkeypatch)
+    (tmp_path / "data").rmdir()
+    payload, _ = made.contribution()
+    assert len(payload) > 0 and [row[1] for row in made.rows._budget.refused()] == ["UNAVAILABLE"]
+
+
+def test_what_a_member_decides_about_its_files_counts_in_the_next_run(tmp_path, monkeypatch):
+    read = []
+    made = Round(tmp_path, lambda *_a, **_k: read.append(1) or SimpleNamespace(training=ledger(10)), monkeypatch)
+    order = made.permit.run.order
+    made.rows.ready(order), made.rows.ready(order)
+    assert len(read) == 1
+    (tmp_path / "data.toml").write_text("closed_on = 2025-12-31", encoding="utf-8")
+    made.rows.ready(order)
+    (tmp_path / "data" / "a.csv").write_text("a", encoding="utf-8")
+    made.rows.ready(order)
+    (tmp_path / "data" / "a.csv").unlink()
+    made.rows.ready(order)
+    assert len(read) == 4, "a file that came, and one that went"
 
 
 def test_the_digits_of_public_numbers_do_not_show_in_the_size():
