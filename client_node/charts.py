@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from engine.votes import Bin
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 640, 280, 92, 34, 46, 30
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 640, 284, 92, 34, 46, 34
 _NAMED = 8  # periods that have their name below, at most
 
 Band = tuple[float, float, float]  # low, median, high
@@ -92,7 +92,7 @@ def _percent(share: float) -> str:
 
 def _sides(marks: Sequence[float], name: str, *, percent: bool = False) -> list[str]:
     """A line and its number at each mark, and above them what they count."""
-    made = [_text(0, TOP, name, dy=-16, kind="start")]
+    made = [_text(0, TOP, name, dy=-18, kind="start")]
     places = max(0, -floor(log10(marks[1])))
     for mark in marks:
         y = _down(mark, marks[-1])

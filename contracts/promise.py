@@ -23,12 +23,13 @@ from privacy.spend import charged_to, insider_recognition, seen_by_sum
 
 Curve = Callable[[int, str], float]  # (nano-rho, delta) -> epsilon
 
-_UNITS = {
+UNITS = {
     "row": N_("row"),
     "counterparty": N_("counterparty"),
     "series": N_("product series"),
     "member": N_("member"),
 }
+_PARTITIONS = {"train": N_("in training"), "holdout": N_("held out")}
 MOST = N_("Of the member that was charged most:")
 _EVERYBODY = {
     "year": N_(
@@ -127,7 +128,9 @@ class Limit:
 
 
 def _filled(of: Promise | Limit, told: list[str], translate: Callable[[str], str]) -> list[str]:
-    values = {name: getattr(of, name) for name in of.__slots__} | {"unit": translate(_UNITS[of.unit])}
+    values = {name: getattr(of, name) for name in of.__slots__} | {"unit": translate(UNITS[of.unit])}
+    if isinstance(of, Promise):
+        values["partition"] = translate(_PARTITIONS.get(of.partition, of.partition))
     return [translate(text).format_map(values) for text in told]
 
 

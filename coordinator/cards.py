@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from contracts.errors import Refused
+from contracts.promise import UNITS
 from contracts.rules.state import RunRecord
 from contracts.wording import N_
 from coordinator.console import document_of
@@ -25,6 +26,7 @@ WORDS = {
     "release": N_("may be released"),
     "keep": N_("is not released"),
 }  # verdicts and decisions of a gate, as people read them
+FAMILIES = {"trees": N_("trees"), "gradients": N_("gradients"), "moments": N_("moments")}
 
 
 def listed(office: Office) -> list[dict[str, Any]]:
@@ -45,18 +47,23 @@ def listed(office: Office) -> list[dict[str, Any]]:
     ]
 
 
-def card(office: Office, name: str) -> list[tuple[str, list[Line]]]:
-    """(heading, lines) of the released model of a run; Refused unless exactly one run begins so."""
-    found = [r for r in office.log.state().runs_in_order() if r.release and _begins(r.run, name)]
-    if len(found) != 1:
+def found(office: Office, name: str) -> RunRecord:
+    """The released run that begins so; Refused unless there is exactly one."""
+    runs = [r for r in office.log.state().runs_in_order() if r.release and _begins(r.run, name)]
+    if len(runs) != 1:
         raise Refused(
             N_("{n} released models have a run that begins with {name}"),
             do=N_("coordinator models lists them"),
             code="NO_MODEL",
-            n=len(found),
+            n=len(runs),
             name=name,
         )
-    run = found[0]
+    return runs[0]
+
+
+def card(office: Office, name: str) -> list[tuple[str, list[Line]]]:
+    """(heading, lines) of the released model of a run; see `found`."""
+    run = found(office, name)
     schema = read_schema(document_of(office, run.order.schema_digest))
     gives, not_for = _words(run.order.task)
     return [
@@ -73,16 +80,23 @@ def card(office: Office, name: str) -> list[tuple[str, list[Line]]]:
 def text(made: list[tuple[str, list[Line]]], translate: Callable[[str], str]) -> str:
     """The card as Markdown in the language of `translate`."""
     parts = ["# " + translate(N_("Model card"))]
-    for heading, lines in made:
-        parts += ["", "## " + translate(heading)]
-        parts += [f"- {translate(sentence).format_map(_spoken(values, translate))}" for sentence, values in lines]
+    for heading, lines in spoken(made, translate):
+        parts += ["", "## " + heading, *(f"- {line}" for line in lines)]
     return "\n".join(parts) + "\n"
 
 
-def _spoken(values: dict[str, Any], translate: Callable[[str], str]) -> dict[str, Any]:
-    """The values, verdict and decision in the reader's language."""
-    said = {name: translate(WORDS[values[name]]) for name in ("verdict", "decision") if name in values}
-    return values | said
+def spoken(made: list[tuple[str, list[Line]]], translate: Callable[[str], str]) -> list[tuple[str, list[str]]]:
+    """Headings and sentences in the language of `translate`."""
+    return [
+        (translate(heading), [translate(text).format_map(_values(values, translate)) for text, values in lines])
+        for heading, lines in made
+    ]
+
+
+def _values(values: dict[str, Any], translate: Callable[[str], str]) -> dict[str, Any]:
+    """The values; verdict, decision, unit and family in the reader's language."""
+    known = {"verdict": WORDS, "decision": WORDS, "unit": UNITS, "family": FAMILIES}
+    return values | {name: translate(words[values[name]]) for name, words in known.items() if name in values}
 
 
 def _begins(run: str, name: str) -> bool:
@@ -118,7 +132,9 @@ def _table(schema: TableSchema) -> list[Line]:
 
 def _caps(run: RunRecord) -> list[Line]:
     plan, shape = run.order.plan, run.order.plan.shape
-    trees = f", {shape.trees} x depth {shape.depth}" if isinstance(shape, Trees) else ""
+    trees = isinstance(shape, Trees) and _said(
+        N_("{trees} trees a round, of depth {depth}"), trees=shape.trees, depth=shape.depth
+    )
     return [
         _said(
             N_("one {unit}; at most {units} of a member, {rows} rows of each"),
@@ -128,10 +144,11 @@ def _caps(run: RunRecord) -> list[Line]:
         ),
         _said(
             N_("{family}, {rounds} rounds, clip {clip}"),
-            family=shape.family + trees,
+            family=shape.family,
             rounds=plan.releases,
             clip=shape.clip,
         ),
+        *([trees] if trees else []),
     ]
 
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FunctionLoader, select_autoescape
 from sqlmodel import select
 
@@ -31,7 +31,7 @@ _CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Co
 
 
 def pages(office: Office) -> APIRouter:
-    """The status page and its style sheet."""
+    """The status page, the agreement, a card a released model, and their style sheet."""
     router = APIRouter()
     templates = Environment(
         loader=FunctionLoader(lambda name: files("coordinator").joinpath("templates", name).read_text("utf-8")),
@@ -54,10 +54,14 @@ def pages(office: Office) -> APIRouter:
         html = page(terms, _wanted(request, lang), origin=log.key.name, fingerprint=log.fingerprint())
         return HTMLResponse(html, headers=_CSP)
 
-    @router.get("/models/{run}")
-    def model_card(request: Request, run: str, lang: str = "") -> PlainTextResponse:
-        words = cards.text(cards.card(office, run), translator("coordinator", _wanted(request, lang)))
-        return PlainTextResponse(words, headers=_CSP)
+    @router.get("/models/{run}", response_class=HTMLResponse)
+    def model_card(request: Request, run: str, lang: str = "") -> HTMLResponse:
+        language = _wanted(request, lang)
+        words = translator("coordinator", language)
+        found = cards.found(office, run)
+        told = {"task": found.order.task, "card": cards.spoken(cards.card(office, run), words)}
+        place = {"lang": language, "path": request.url.path, "chamber": office.settings.name}
+        return HTMLResponse(templates.get_template("card.html").render(_=words, **told, **place), headers=_CSP)
 
     @router.get("/style.css")
     def style() -> HTMLResponse:

@@ -16,7 +16,9 @@ from simulator import Trust, plan
 def test_the_sentences_stand_in_their_order_with_unit_relation_period_and_observer():
     told = Promise("receivables", "row", "train", "2026", "1e-6", 1.0, 0.02, 0.4, 5).sentences()
     assert [text[:12] for text in told] == ["If everybody", "If at least ", "Someone who ", "This protect"]
-    assert "epsilon 1.00 at delta 1e-6, for adding or removing one row of receivables (train), over 2026" in told[0]
+    assert (
+        "epsilon 1.00 at delta 1e-6, for adding or removing one row of receivables (in training), over 2026" in told[0]
+    )
     assert "5 of the companies" in told[1] and "epsilon 0.40" in told[1] and "2.0%" in told[2]
 
 
