@@ -235,23 +235,29 @@ def _names(cells: list[str], above: list[str]) -> list[str]:
 
 
 def _parquet(path: Path) -> pl.LazyFrame:
+    check_length(path, MOST_ROWS)
+    return pl.scan_parquet(path)
+
+
+def check_length(path: Path, most: int, rows: int = 0) -> None:
+    """Malformed if a table has more than so many rows: `rows` that were read, or what a Parquet file holds, known
+    without reading them."""
     try:
-        frame = pl.scan_parquet(path)
-        rows = frame.select(pl.len()).collect().item()
+        if path.suffix.lower() in COLUMNS:
+            rows = pl.scan_parquet(path).select(pl.len()).collect().item()
     except FileNotFoundError as error:
         raise absent(path) from error
     except pl.exceptions.PolarsError as error:
         raise Malformed(N_("{file} is not a table"), do=N_("export the table again"), file=path) from error
-    if rows > MOST_ROWS:
+    if rows > most:
         raise Malformed(
-            N_("{file} unpacks to more than is read"),
+            N_("{file} is too long"),
             why=N_("at most {rows} rows"),
-            do=N_("export a shorter period"),
+            do=N_("export a shorter period, or in parts"),
             file=path,
-            rows=MOST_ROWS,
+            rows=most,
             code="TOO_LARGE",
         )
-    return frame
 
 
 def _query(path: Path, sql: str) -> list[tuple[object, ...]]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from client_node.files import Table, tables_of
+from client_node.files import Table, check_length, tables_of
 from client_node.mapping import DataMap, Field, Origin, data_map, is_given
 from client_node.text_files import BEYOND, Tick, absent
 from client_node.validation import Checked, Checker, Finding
@@ -34,6 +34,7 @@ from engine.table import Column, TableSchema
 from engine.task import load
 
 _READERS = ("files", "mapping", "sources", "text_files", "validation")
+MOST_SCORED = 1 << 20  # rows of one file: a full sheet
 _NEXT = 1 << 32  # added to the rows of each further table of a source, so that each has a number of its own
 _FRESH, _DAY_S = "new-", 86_400  # a table that another process is just writing
 _ROWS = 1 << 17  # checked at once: what bounds the memory of a long export
@@ -181,7 +182,7 @@ def _headed(columns: Sequence[Column], names: Sequence[str]) -> dict[str, Field]
 
 def read_rows(path: Path, schema: TableSchema) -> Checked:
     """Sound rows of a file that are to be scored: the schema's columns without the label, and `row`, the row of the
-    file that each stands in. All faults are found at once; nothing is kept."""
+    file that each stands in. All faults are found at once; nothing is kept. Malformed if they are more than MOST_SCORED."""
     if not (tables := tables_of(path)):
         raise Malformed(
             N_("{file} is of a kind that is not read"),
@@ -189,8 +190,11 @@ def read_rows(path: Path, schema: TableSchema) -> Checked:
             file=path,
             code="KIND",
         )
+    check_length(path, MOST_SCORED)
     found = _direct(max(tables, key=lambda table: _fit(table, _scored(schema))), schema, _scored(schema))
-    return _checked(found.origins[schema.dataset], _kinds(schema), found.closed_on, lambda done, every: None)[1]
+    checked = _checked(found.origins[schema.dataset], _kinds(schema), found.closed_on, lambda done, every: None)[1]
+    check_length(path, MOST_SCORED, len(checked.frame))
+    return checked
 
 
 def _fit(table: Table, columns: Sequence[Column]) -> int:

@@ -268,11 +268,18 @@ def test_what_a_workbook_says_of_its_own_size_is_not_believed(data, monkeypatch)
         tables_of(path)
 
 
-def test_a_parquet_of_too_many_rows_is_refused(data, monkeypatch):
+def test_a_table_of_too_many_rows_is_refused_before_it_is_unpacked(data, monkeypatch):
+    rows = {c.name: ["K1", "K2", "K3"] if c.kind == "id" else [0.5] * 3 for c in RISK.columns if c.kind != "label"}
+    pl.DataFrame(rows).write_parquet(data / "a.parquet"), pl.DataFrame(rows).write_csv(data / "b.csv")
+    for name in ("a.parquet", "b.csv"):
+        assert read_rows(data / name, RISK).frame.height == 3
+    monkeypatch.setattr("client_node.sources.MOST_SCORED", 2)
+    for name in ("a.parquet", "b.csv"):
+        with pytest.raises(Malformed, match=f"{name} is too long"):
+            read_rows(data / name, RISK)
     monkeypatch.setattr(files, "MOST_ROWS", 2)
-    pl.DataFrame({"a": ["1", "2", "3"]}).write_parquet(data / "a.parquet")
-    with pytest.raises(Malformed, match="unpacks to more than is read"):
-        tables_in(data)[0].headings()
+    with pytest.raises(Malformed, match=r"a\.parquet is too long"):
+        tables_of(data / "a.parquet")[0].headings()
 
 
 def test_a_map_that_names_what_is_not_there_says_which_headings_there_are(home, data):
