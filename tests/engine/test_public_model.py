@@ -30,7 +30,7 @@ def with_tree(**fields):
 
 
 def test_scores_and_reasons_are_those_of_the_trees_that_were_fitted():
-    fitted = lightgbm().train(public._BOOSTING, lightgbm().Dataset(ROWS.columns, ROWS.y), 200)
+    fitted = lightgbm().train(public._BOOSTING, lightgbm().Dataset(ROWS.columns, ROWS.y), public._ROUNDS)
     holes = ROWS.columns.copy()
     holes[::3, 2] = holes[::5, 4] = np.nan
     rows, forest = replace(ROWS, columns=holes), public.forest(MODEL, SCHEMA)
