@@ -76,8 +76,7 @@ class Passes:
         self._backs = [None] * len(self._steps) + [back]
         for at in range(len(self._steps), 0, -1):
             step, given = self._steps[at - 1], self._backs[at]
-            if given is None:
-                raise ValueError("a layer does not reach the outputs")
+            assert given is not None  # every step reaches the outputs
             for source in step.sources:
                 if source:  # nothing is passed back to the inputs
                     self._pass(step, given, self._values[at], source)
@@ -110,6 +109,8 @@ def _steps(model: nn.Module) -> list[_Step]:
         if node.op == "placeholder":
             known[node] = 0
             continue
+        if not node.users and node.op != "output":
+            raise ValueError(f"{node.name} does not reach the outputs")
         if node.op == "output":
             if known.get(node.args[0]) != len(steps):
                 raise ValueError("the model must give one tensor, and its last step")
@@ -119,17 +120,14 @@ def _steps(model: nn.Module) -> list[_Step]:
         if -1 in sources or node.kwargs or len(sources) != (2 if what is None else 1):
             raise ValueError(f"{node.name} takes more than what was computed before it")
         width = what.out_features if isinstance(what, nn.Linear) else _width(steps, sources)
-        spent = (
-            []
-            if isinstance(what, nn.Linear)
-            else [k for k, used in zip(sources, node.args, strict=True) if _spent(steps, k, used)]
-        )
-        steps.append(_Step(what, sources, width, over=spent[0] if spent else 0))
+        spent = [k for k, given in zip(sources, node.args, strict=True) if _is_spent(steps, k, given)]
+        over = 0 if isinstance(what, nn.Linear) or not spent else spent[0]
+        steps.append(_Step(what, sources, width, over))
         known[node] = len(steps)
     return steps
 
 
-def _spent(steps: list[_Step], source: int, node: fx.Node) -> bool:
+def _is_spent(steps: list[_Step], source: int, node: fx.Node) -> bool:
     """Has a value no user but one, and is not what a curve needs for its own way back?"""
     return source > 0 and len(node.users) == 1 and not isinstance(steps[source - 1].what, str)
 

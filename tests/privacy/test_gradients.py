@@ -139,7 +139,7 @@ class Odd(nn.Module):
         (lambda h, x: h * h, "mul is none of"),
         (lambda h, x: h.mean(0), "mean is none of"),
         (lambda h, x: h + 1.0, "takes more"),
-        (lambda h, x: torch.relu(x), "last step|reach|one width"),
+        (lambda h, x: torch.relu(x), "a does not reach"),
         (lambda h, x: (h, h), "one tensor"),
     ],
 )
