@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from engine.votes import Bin
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 640, 284, 92, 34, 46, 34
-_NAMED = 8  # periods that have their name below, at most
+_LETTERS = 60  # of names of periods below a chart, at most
 
 Band = tuple[float, float, float]  # low, median, high
 
@@ -42,7 +42,8 @@ def fan(
         f'<polyline class="ahead" points="{_joined(middle)}"/>',
     ]
     names = [name for name, _ in (*history, *ahead)]
-    apart = next(step for step in chain((1, 2, 3, 6), count(12, 12)) if every <= step * _NAMED)
+    most = max(_LETTERS // max(map(len, names)), 1)
+    apart = next(step for step in chain((1, 2, 3, 4, 6, 8), count(12, 12)) if every <= step * most)
     for turn, i in enumerate(range(every - 1, -1, -apart)):  # the last period to come has its name always
         inside.append(_text(*_point(i, 0, every, marks[-1]), names[i], dy=18, kind=f"middle{' spare' * (turn % 2)}"))
     return _framed(inside, label)

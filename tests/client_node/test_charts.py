@@ -1,6 +1,7 @@
 """Charts that can be read: round marks, every period in its place, small numbers told apart."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -53,3 +54,12 @@ def test_reliability_names_both_sides_and_its_marks():
 )
 def test_numbers_have_thousands_apart_and_no_exponent(value, said):
     assert number(value) == said
+
+
+def test_names_of_weeks_do_not_run_into_each_other():
+    weeks = [(f"2024-{at // 4 % 12 + 1:02d}-{at % 4 + 10}", 1.0) for at in range(36)]
+    ahead = [(f"2025-01-{10 + at}", (0.0, 1.0, 2.0)) for at in range(9)]
+    chart = fan(weeks, ahead, "words", "sales")
+    places = sorted(map(float, re.findall(r'<text x="([0-9.]+)" y="[0-9.]+" class="middle', chart)))
+    assert len(places) >= 4 and min(b - a for a, b in pairwise(places)) > 80
+    assert "2025-01-18" in words(chart)

@@ -326,6 +326,23 @@ def test_pages_in_chinese_name_tasks_and_votes_in_chinese(web):
     assert "seasonal naive" not in page and ">demand<" not in page
 
 
+def test_pages_say_what_votes_before_a_release_and_offer_all_results_as_a_file(web, node):
+    demand, risk = (web.get(f"/tasks/{task}?lang=en").text for task in ("demand", "risk"))
+    assert "No shared model was released yet. Until then the shared vote is the public start." in demand
+    assert "No shared model was released yet.</p>" in risk, "risk has no public start"
+    [link] = re.findall(r'href="(/v1/tasks/demand/file\?to=csv)"', demand)
+    assert pl.read_csv(web.get(link).content)["level"].to_list()[-1] == "member"
+
+
+def test_where_there_is_too_little_to_tell_no_page_says_that_own_models_were_better(node, monkeypatch):
+    sales().filter(pl.col("series") < "P05").write_csv(node[0].data / "sales.csv")
+    monkeypatch.setattr(desks, "local", lambda home: node)
+    token = own_token(node[0].home)
+    few = TestClient(make_app(Desk(node[0].home), token), base_url="http://127.0.0.1")
+    page = few.get("/tasks/demand?lang=en", headers={"Authorization": f"Bearer {token}"}).text
+    assert "Too little to tell." in page and "your own models were better" not in page
+
+
 @pytest.mark.parametrize(
     ("lang", "said", "prices"),
     [
