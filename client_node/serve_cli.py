@@ -96,7 +96,7 @@ def explain(
         terminal.say(
             N_("  {column} {value}: {weight:+.2f} log-odds"),
             column=column,
-            value="-" if (value := row[column][0]) is None else f"{value:.4g}",
+            value=_plain(row[column][0]),
             weight=weight,
         )
     if told.outcome["probability"] < limit:
@@ -104,7 +104,9 @@ def explain(
     elif change is None:
         terminal.note(N_("nothing that a seller can change brings it below the line"))
     for column, before, after in change.moves if change else ():
-        terminal.say(N_("  {column}: from {before:.4g} to {after:.4g}"), column=column, before=before, after=after)
+        terminal.say(
+            N_("  {column}: from {before} to {after}"), column=column, before=_plain(before), after=_plain(after)
+        )
     if change:
         terminal.ok(N_("that would bring it to {p:.3f}; the model says so, the world need not"), p=change.probability)
     terminal.ok(N_("receipt: {path}"), path=result.receipt)
@@ -253,6 +255,11 @@ def _tell(result: Result, out: Path | None, as_json: bool) -> int:
     return OK
 
 
+def _plain(value: float | None) -> str:
+    """Four digits that tell, never an exponent; "-" where there is none."""
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _warn_of_drift(columns: Any) -> None:
     """On the error stream, so that it stands beside JSON too."""
     import sys
@@ -261,7 +268,7 @@ def _warn_of_drift(columns: Any) -> None:
         text = _(
             N_("{column} is not what the models learned from: median {then} then, {now} now; trust the results less")
         )
-        then, now = ("-" if value is None else f"{value:.4g}" for value in (one.then, one.now))
+        then, now = (_plain(value) for value in (one.then, one.now))
         print(terminal.marks.note, text.format(column=_(one.column), then=then, now=now), file=sys.stderr)
 
 

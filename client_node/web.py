@@ -104,7 +104,8 @@ def _by_token(token: str) -> Callable[[Request, Callable[[Request], Awaitable[Re
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         shown = request.query_params.get("token", "")
         if request.method == "GET" and shown and is_token(shown, token):
-            opened = RedirectResponse(request.url.path, 303)
+            rest = request.url.remove_query_params("token")
+            opened = RedirectResponse(f"{rest.path}?{rest.query}" if rest.query else rest.path, 303)
             opened.set_cookie(COOKIE, token, httponly=True, samesite="strict")
             return opened
         said = request.headers.get("authorization", "").removeprefix("Bearer ") or request.cookies.get(COOKIE, "")
