@@ -22,7 +22,7 @@ from client_node.sources import MemberTable, frame_of, read_table
 from client_node.uplink import Uplink
 from contracts.artefact import read_artefact
 from contracts.envelope import digest
-from contracts.errors import Refused
+from contracts.errors import Refused, TrustError
 from contracts.fields import new_id, time_text
 from contracts.off_log import Receipt
 from contracts.receipts import output_commitment
@@ -30,7 +30,7 @@ from contracts.rules.state import RunRecord
 from contracts.wording import N_
 from engine.drift import Drift, drift
 from engine.table import TableSchema
-from engine.task import Model, Served, load
+from engine.task import FromPublic, Model, Served, load
 from engine.votes import AtHome, Panel, Voted, VoteSet
 
 RISKIEST = 0.08  # of a member's own rows: those that a person can look after lie above the line
@@ -67,6 +67,7 @@ class Ready:
     schema: TableSchema
     table: MemberTable
     voted: Voted
+    left_out: TrustError | None = None  # why the agreement's public model has no vote, where it cannot be used
 
     def own(self) -> Result:
         """The results of the member's own file."""
@@ -148,12 +149,12 @@ def prepare(
     agreement, schema_digest = _terms(mirror, run, task)
     schema, loaded = schema_of(settings, uplink, schema_digest), load(task)
     table = read_table(settings.data, schema, key=budget.unit_key(), home=settings.home, tick=progress).with_rows()
-    public = _public(settings, mirror, uplink, schema)
+    public, left_out = _public(settings, mirror, uplink, schema)
     home = AtHome(budget.unit_key(), settings.home / "cache", progress, table.present, public)
     voted = loaded.vote(_released(settings, uplink, run), table.training, schema, home)
     voted = replace(voted, lines=[replace(line, id=table.names.get(line.id, line.id)) for line in voted.lines])
     _keep(settings.home, voted.votes)
-    return Ready(settings, mirror, run, agreement, schema, table, voted)
+    return Ready(settings, mirror, run, agreement, schema, table, voted, left_out)
 
 
 def _terms(mirror: Mirror, run: RunRecord | None, task: str) -> tuple[str, str]:
@@ -173,13 +174,24 @@ def _terms(mirror: Mirror, run: RunRecord | None, task: str) -> tuple[str, str]:
     return active, terms.schema_digest
 
 
-def _public(settings: Settings, mirror: Mirror, uplink: Uplink | None, schema: TableSchema) -> bytes | None:
-    """The public model that the active agreement names for this very table."""
+def _public(
+    settings: Settings, mirror: Mirror, uplink: Uplink | None, schema: TableSchema
+) -> tuple[bytes | None, TrustError | None]:
+    """(the public model that the active agreement names for this very table, what keeps it from being used). A member's
+    results do not hang on what the office names: without it they are those of the other votes."""
     active = mirror.state.active_agreement()
     terms = mirror.state.agreements[active].terms.for_task(schema.task) if active else None
     if terms is None or terms.public_model is None or terms.schema_digest != schema.digest():
-        return None
-    return document(settings, uplink, terms.public_model)
+        return None, None
+    task = load(schema.task)
+    try:
+        data = document(settings, uplink, terms.public_model)
+        if isinstance(task, FromPublic):
+            task.check_public(data, schema)
+            return data, None
+    except TrustError as error:
+        return None, error
+    return None, None
 
 
 def _released(settings: Settings, uplink: Uplink | None, run: RunRecord | None) -> Model | None:

@@ -43,10 +43,10 @@ def score(
     """Local; works with the coordinator switched off."""
     ready = _ready(home, "risk")
     if not rows:
-        _warn_of_drift(ready.drift())
+        _warn(ready, ready.drift())
         return _tell(ready.own(), out, as_json)
     frame, faults = _asked(rows, ready)
-    _warn_of_drift(ready.drift(frame))
+    _warn(ready, ready.drift(frame))
     code = _tell(ready.score(frame), out, as_json)
     for finding in faults:
         terminal.note(N_("left out: {finding}"), finding=finding.text())
@@ -59,7 +59,7 @@ def score(
 def forecast(out: Out = None, home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """Local; works with the coordinator switched off."""
     ready = _ready(home, "demand")
-    _warn_of_drift(ready.drift())
+    _warn(ready, ready.drift())
     return _tell(ready.own(), out, as_json)
 
 
@@ -80,7 +80,7 @@ def explain(
 ) -> int:
     """Reasons are exact shares of the log-odds; a change moves only what a seller can lower."""
     ready = _ready(home, "risk")
-    _warn_of_drift(ready.drift())
+    _warn(ready, ready.drift())
     row, limit = ready.row(name), ready.line() if line is None else line
     result = ready.score(ready.named(row))
     told = result.lines[0]
@@ -260,10 +260,13 @@ def _plain(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _warn_of_drift(columns: Any) -> None:
-    """On the error stream, so that it stands beside JSON too."""
+def _warn(ready: Ready, columns: Any) -> None:
+    """Of what cannot be used or has moved; on the error stream, so that it stands beside JSON too."""
     import sys
 
+    if ready.left_out:
+        text = _(N_("the public model of the agreement has no vote here: {why}"))
+        print(terminal.marks.note, text.format(why=ready.left_out.lines(_)[0]), file=sys.stderr)
     for one in (column for column in columns if column.has_moved):
         text = _(
             N_("{column} is not what the models learned from: median {then} then, {now} now; trust the results less")

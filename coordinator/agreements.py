@@ -129,7 +129,7 @@ def public_by_task(paths: Sequence[Path], tasks: Sequence[str]) -> dict[str, byt
         data = path.read_bytes()
         try:
             found[json.loads(data)["task"]] = data
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             found[path.name] = data
     for task in found:
         if task not in tasks:

@@ -31,7 +31,7 @@ from client_node.web import listen, make_app
 from client_node.web_files import MOST_BYTES
 from contracts.agreement import TaskTerms
 from contracts.closed_list import parse
-from contracts.envelope import canonical, from_base64, open_entry
+from contracts.envelope import canonical, digest, from_base64, open_entry
 from contracts.errors import Malformed, Refused
 from contracts.receipts import output_commitment
 from contracts.statements import Seen
@@ -119,6 +119,28 @@ def web(node, monkeypatch):
     client = TestClient(make_app(Desk(node[0].home), token), base_url="http://127.0.0.1", follow_redirects=False)
     client.headers["Authorization"] = f"Bearer {token}"
     return client
+
+
+@pytest.mark.parametrize(
+    ("kind", "whose", "said"), [("good", {"own", "public"}, ""), ("broken", {"own"}, "no public model")]
+)
+def test_a_public_model_has_a_vote_and_one_that_cannot_be_read_is_left_out_in_words(
+    node, monkeypatch, kind, whose, said
+):
+    settings, mirror, budget = node
+    rows = clients(3000, seed=9).rename({one: c.name for c in CLIENTS.columns for one in c.aliases})
+    data = load("risk").fit_public(rows, CLIENTS, "published") if kind == "good" else b"{}"
+    (read_documents(settings.home) / digest(data).removeprefix("sha256:")).write_bytes(data)
+    agreed = Trust(1, tasks=(terms(CLIENTS).model_copy(update={"public_model": digest(data)}),))
+    there = settings, SimpleNamespace(state=agreed.state, seen=mirror.seen), budget
+    ready = prepare(*there, None, "risk")
+    assert {vote.whose for vote in ready.voted.votes.votes} == whose
+    assert said in str(ready.left_out or "") and (ready.left_out is None) == (kind == "good")
+    monkeypatch.setattr(desks, "local", lambda home: there)
+    page = TestClient(make_app(Desk(settings.home), own_token(settings.home)), base_url="http://127.0.0.1").get(
+        "/tasks/risk?lang=en", headers={"Authorization": f"Bearer {own_token(settings.home)}"}
+    )
+    assert ("cannot be used here" in page.text) == (kind == "broken") and page.status_code == 200
 
 
 def test_rows_of_a_file_are_scored_and_one_receipt_stands_behind_them_all(risk, tmp_path):
