@@ -190,7 +190,7 @@ def _too_much(path: Path) -> Malformed:
 
 def _blocks(packed: zipfile.ZipFile, part: str) -> Iterator[bytes]:
     """What a part unpacks to; each block begins with the end of the one before, so that no cell's name is torn."""
-    with packed.open(part) as file:
+    with zipfile.Path(packed, part).open("rb") as file:
         end = b""
         while block := file.read(2**20):
             yield end + block
