@@ -77,6 +77,7 @@ def test_a_forgotten_encoding_would_be_seen(tmp_path):
     assert list(without_encoding(wrong)) == ["wrong.py:1", "wrong.py:2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PARTIES)
 def test_help_of_every_command_is_quick_light_and_shows_an_example(package):
     for words in commands(package):

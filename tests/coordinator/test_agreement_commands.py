@@ -10,6 +10,7 @@ def chamber(tmp_path_factory):
     return tmp_path_factory.mktemp("chamber")
 
 
+@pytest.mark.slow
 def test_an_agreement_is_drafted_changed_published_compared_and_retired(chamber, run_command):
     def office(*words, code=0):
         done = run_command("coordinator", *words, "--lang", "en", COORDINATOR_HOME=str(chamber / "home"))
