@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
+from sqlmodel import Session
 
 from contracts.agreement import TEMPLATE, Terms, with_prose
 from contracts.artefact import model
@@ -57,18 +58,13 @@ def draft(
 
     Without the fields that follow from others when they are published: see `complete`.
     """
-    starts, listed = [], []
     with database.write() as session:
-        for task, schema in tasks:
-            registry.keep(session, "schema", schema.to_bytes())
-            starts += [
-                registry.keep(session, "model", model(task.name, task.start(schema, family)).to_bytes())
-                for family in task.families
-            ]
-            listed.append(_task_terms(task, schema))
-            if task.name in public:
-                _takes_public(task).check_public(public[task.name], schema)
-                listed[-1]["public_model"] = registry.keep(session, "public-model", public[task.name])
+        listed = [_task_terms(session, task, schema, public.get(task.name)) for task, schema in tasks]
+        starts = [
+            registry.keep(session, "model", model(task.name, task.start(schema, family)).to_bytes())
+            for task, schema in tasks
+            for family in task.families
+        ]
     return {
         "valid_from": time_text(now),
         "valid_to": time_text(now + timedelta(days=days)),
@@ -148,7 +144,11 @@ def fit_public(task: Any, schema: TableSchema, rows: Path, source: str) -> bytes
     return _takes_public(task).fit_public(read_rows(rows, schema), schema, source)
 
 
-def _task_terms(task: Any, schema: Any) -> dict[str, Any]:
+def _task_terms(session: Session, task: Any, schema: Any, public: bytes | None) -> dict[str, Any]:
+    """The terms of one task; the table and the public model that they name are stored."""
+    registry.keep(session, "schema", schema.to_bytes())
+    if public:
+        _takes_public(task).check_public(public, schema)
     return {
         "task": task.name,
         "dataset": schema.dataset,
@@ -159,6 +159,7 @@ def _task_terms(task: Any, schema: Any) -> dict[str, Any]:
         "unit": schema.unit,
         "max_units": schema.max_units,
         "max_rows_per_unit": schema.max_rows_per_unit,
+        "public_model": registry.keep(session, "public-model", public) if public else None,
     }
 
 

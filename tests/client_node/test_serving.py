@@ -35,43 +35,12 @@ from contracts.envelope import canonical, digest, from_base64, open_entry
 from contracts.errors import Malformed, Refused
 from contracts.receipts import output_commitment
 from contracts.statements import Seen
-from engine.table import Column, TableSchema
 from engine.task import Served, load
+from receivables import CLIENTS, clients
 from simulator import NOTHING, Trust
 
 MEMBER = "urn:uuid:12345678-1234-4234-8234-123456789abc"
-CLIENTS = TableSchema(
-    format="mengbang-table/1",
-    task="risk",
-    dataset="clients",
-    file="clients.csv",
-    unit="counterparty",
-    purpose="research",
-    row_meaning="a client",
-    max_units=5000,
-    max_rows_per_unit=1,
-    columns=(
-        Column(name="counterparty", aliases=("客户",), kind="id"),
-        Column(name="overdue_share", aliases=("逾期占比",), kind="number"),
-        Column(name="order_trend", aliases=("趋势",), kind="number", low="-1", missing="flag"),
-        Column(name="defaulted", aliases=("违约",), kind="label"),
-    ),
-)
 SALES = load("demand").schema()
-
-
-def clients(rows, seed=0):
-    random = np.random.default_rng(seed)
-    share, trend = random.beta(1, 4, rows), random.uniform(-1, 1, rows)
-    chance = 1 / (1 + np.exp(-(6 * share - 1.5 * trend - 3)))
-    return pl.DataFrame(
-        {
-            "客户": [f"K{i:04d}" for i in range(rows)],
-            "逾期占比": share.round(4),
-            "趋势": trend.round(4),
-            "违约": (random.random(rows) < chance).astype(int),
-        }
-    )
 
 
 def sales():

@@ -2,47 +2,21 @@
 
 import json
 
-import numpy as np
-import polars as pl
 import pytest
 
 from client_node.mirror import read_documents
 from contracts.envelope import digest
 from demo.cluster import Cluster, StepFailed
 from engine.risk import public
-from engine.table import Column, TableSchema
+from receivables import CLIENTS, clients
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-CLIENTS = TableSchema(
-    format="mengbang-table/1",
-    task="risk",
-    dataset="clients",
-    file="clients.csv",
-    unit="counterparty",
-    purpose="research",
-    row_meaning="a client",
-    max_units=5000,
-    max_rows_per_unit=1,
-    columns=(
-        Column(name="counterparty", kind="id"),
-        Column(name="overdue_share", kind="number"),
-        Column(name="order_trend", kind="number", low="-1", missing="flag"),
-        Column(name="defaulted", kind="label"),
-    ),
-)
-
-
-def clients(rows, seed):
-    random = np.random.default_rng(seed)
-    share, trend = random.beta(1, 4, rows), random.uniform(-1, 1, rows)
-    chance = 1 / (1 + np.exp(-(6 * share - 1.5 * trend - 3)))
-    said = ([f"K{i}" for i in range(rows)], share, trend, (random.random(rows) < chance).astype(int))
-    return pl.DataFrame(dict(zip([column.name for column in CLIENTS.columns], said, strict=True)))
 
 
 def test_an_office_makes_one_a_member_keeps_its_vote_and_nothing_is_spent(tmp_path):
     (tmp_path / "schema.json").write_bytes(CLIENTS.to_bytes())
-    clients(4000, seed=11).write_csv(tmp_path / "public.csv")
+    names = {alias: column.name for column in CLIENTS.columns for alias in column.aliases}
+    clients(4000, seed=11).rename(names).write_csv(tmp_path / "public.csv")
     with Cluster(tmp_path, "en") as chamber:
 
         def office(*words):
