@@ -92,11 +92,14 @@ class Chamber:
         self.process.start()
 
     def end(self):
-        """Stop serving as an operator does: a slow machine cuts off, with a 500, who is not answered in time, and they ask again."""
-        assert not self.submitters.wrong, self.submitters.wrong[:1]
+        """Stop serving as an operator does; what is answered meanwhile is not judged, and nothing is left running."""
+        self.submitters.era += 1
         self.process.terminate()
         self.process.join(60)
-        self.submitters.wrong.clear()
+        stopped = not self.process.is_alive()
+        self.process.kill()
+        self.submitters.era += 1
+        assert stopped and not self.submitters.wrong, self.submitters.wrong[:1]
 
     def until(self, look, seconds=120):
         """Wait for something to be so."""

@@ -97,13 +97,14 @@ def serve(home, port, database_url):
 
 class Submitters:
     """200 connections of one member's node; `told` holds (entry, answer) of everything that was
-    acknowledged, `refused` what was not taken for now, `wrong` all else."""
+    acknowledged, `refused` what was not taken for now, `wrong` all else, unless `era` changed between question and
+    answer: a server that is being stopped cuts off, with a 500, who is not answered in time."""
 
     def __init__(self, home, port, member, node):
         self._url, self._member, self._node = f"https://127.0.0.1:{port}/v1/statements", member, node
         self._context = ssl.create_default_context(cafile=str(home / "tls" / "ca.pem"))
         self._end = threading.Event()
-        self.told, self.refused, self.wrong = [], [], []
+        self.told, self.refused, self.wrong, self.era = [], [], [], 0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._all()), name="submitters")
         self._thread.start()
 
@@ -129,6 +130,7 @@ class Submitters:
             body = json.dumps({"entry": to_base64(entry)}).encode()
             request = client.build_request("POST", self._url, content=body)
             sign_request(request, body, self._node, nonce=secrets.token_hex(16), now=datetime.now(UTC))
+            era = self.era
             try:
                 answer = await client.send(request)
             except httpx.HTTPError:
@@ -138,7 +140,10 @@ class Submitters:
                 self.told.append((entry, answer.json()))
                 entry = self._statement()
             else:
-                (self.refused if answer.status_code == 503 else self.wrong).append(answer.text)
+                if answer.status_code == 503:
+                    self.refused.append(answer.text)
+                elif era == self.era:
+                    self.wrong.append(answer.text)
                 await asyncio.sleep(0.05)
 
     def _statement(self):
