@@ -12,14 +12,14 @@ from contracts.wording import N_
 
 
 def to_frame(result: Result) -> pl.DataFrame:
-    """Columns: id, each number of the outcome, reasons with their weights, receipt. Where all lines have a total it is
-    the last row, and `level` says which rows are the member's and which a series', so that nobody adds it twice; where
+    """Columns: id, each number of the outcome, reasons with their weights, receipt. Where lines have totals, those of
+    families and then the member's are the last rows, and `level` says which row is what, so that nobody adds one twice; where
     they look ahead, `first_period` is the one that low_1, median_1 and high_1 are of."""
     lines = result.all_lines()
     told = max((len(line.reasons) for line in lines), default=0)
     columns: dict[str, object] = {"id": [line.id for line in lines]}
     if result.total is not None:
-        columns["level"] = ["series"] * len(result.lines) + ["member"]
+        columns["level"] = [line.level for line in lines]
     columns |= {name: [line.outcome[name] for line in lines] for name in (lines[0].outcome if lines else ())}
     for at in range(told):
         columns[f"reason_{at + 1}"] = [line.reasons[at][0] for line in lines]

@@ -61,7 +61,7 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
         terminal.note(N_("left aside: {what}; {do}"), what=what, do=do)
     for one, source in ((one, s) for one, schema in zip(found, mapped, strict=True) for s in schema.sources):
         origin = one.origins.get(source.name)
-        missing = [c.name for c in source.columns if origin is None or c.name not in origin.fields]
+        missing = [c.name for c in source.columns if c.name in source.needed() - set(origin.fields if origin else ())]
         place = ", ".join(table.place for table in origin.tables) if origin else "?"
         if missing:
             terminal.note(
@@ -72,7 +72,12 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
                 file=settings.home / FILE,
             )
         else:
-            terminal.ok(N_("{source}: {place}, {n} fields"), source=source.name, place=place, n=len(source.columns))
+            terminal.ok(
+                N_("{source}: {place}, {n} fields"),
+                source=source.name,
+                place=place,
+                n=len(origin.fields) if origin else 0,
+            )
         if source.name in one.others:
             terminal.note(
                 N_(

@@ -121,7 +121,9 @@ def suggest(folder: Path, schema: TableSchema) -> DataMap:
             equal = [fit for fit in fits if (fit.fields_found, fit.is_called_like, fit.above) == top]
             series = max((_series(fit, fits) for fit in equal), key=len)
             origins[source.name] = Origin(tuple(fit.table for fit in series), -top[2], series[0].fields)
-            alike = {fit.table.place for fit in fits if fit.fields_found == top[0] == len(source.columns)}
+            alike = {
+                fit.table.place for fit in fits if fit.fields_found == top[0] and source.needed() <= set(fit.fields)
+            }
             alike -= {fit.table.place for fit in series}
             others |= {source.name: ", ".join(sorted(alike))} if alike else {}
     return DataMap(_closing_day(origins, schema) or date.min, origins, others, tuple(unread))
@@ -232,7 +234,7 @@ def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
     if held["file"] and not file.is_file():
         raise absent(file)
     fields = {name: _field(path, f"{source.name}.{name}", said) for name, said in held["columns"].items()}
-    missing = [column.name for column in source.columns if column.name not in fields]
+    missing = [column.name for column in source.columns if column.name in source.needed() - set(fields)]
     if not held["file"] or missing:
         raise Malformed(
             N_("{file} does not say yet what {fields} of [{source}] is"),

@@ -17,7 +17,7 @@ from client_node.desk import Desk
 from client_node.predict import Ready
 from contracts.errors import TrustError
 from contracts.wording import N_, Language, translator
-from engine.demand.windows import frequency, period_number, period_text
+from engine.demand.windows import families, frequency, period_number, period_text
 from engine.drift import Drift
 from engine.task import Served
 
@@ -133,22 +133,23 @@ def _case(ready: Ready, name: str) -> Case:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One series (or the total): what was sold, what is to come by period, and the chart of both."""
+    """One series (or a total): what was sold, what is to come by period, and the chart of both."""
 
-    id: str
+    line: Served
+    title: str
     ahead: list[tuple[str, list[str]]]
     chart: Any
 
 
 def _series(ready: Ready, name: str, _: Any, label: Any) -> Shown:
-    line = next((one for one in ready.voted.lines if one.id == name), None) or ready.voted.total
+    """Of the line of this level and name (`series/P1`), or of the total."""
+    line = next((one for one in ready.voted.all_lines() if f"{one.level}/{one.id}" == name), None) or ready.voted.total
     assert line is not None
     steps = range(1, len(ready.voted.ahead) + 1)
     outcome = line.outcome
     bands: list[Band] = [(outcome[f"low_{step}"], outcome[f"median_{step}"], outcome[f"high_{step}"]) for step in steps]
-    whole = line is ready.voted.total
     chart = fan(
-        _history(ready, None if whole else line.id),
+        _history(ready, line),
         list(zip(ready.voted.ahead, bands, strict=True)),
         _("sales so far, median and 80 % band to come"),
         label(ready.schema.one("number").name),
@@ -156,7 +157,8 @@ def _series(ready: Ready, name: str, _: Any, label: Any) -> Shown:
     places = decimals(max(high for *_rest, high in bands))
     told = [[f"{value:,.{places}f}" for value in band] for band in bands]
     named = [_period(text, _) for text in ready.voted.ahead]
-    return Shown(_(N_("total")) if whole else line.id, list(zip(named, told, strict=True)), chart)
+    title = _(N_("total")) if line.level == "member" else line.id
+    return Shown(line, title, list(zip(named, told, strict=True)), chart)
 
 
 def _period(text: str, _: Any) -> Markup:
@@ -167,14 +169,17 @@ def _period(text: str, _: Any) -> Markup:
     return Markup(_(N_("week from {day}"))).format(day=kept.format(text))
 
 
-def _history(ready: Ready, name: str | None) -> list[tuple[str, float | None]]:
-    """The newest periods of a series, or of all together (None), up to the first to come; None where nothing is known."""
+def _history(ready: Ready, line: Served) -> list[tuple[str, float | None]]:
+    """The newest periods of a line's series together, up to the first to come; None where nothing is known."""
     schema = ready.schema
     who, when, what = schema.one("id").name, schema.one("period").name, schema.one("number").name
-    pseudonyms = {own: pseudonym for pseudonym, own in ready.table.names.items()}
+    names, family = ready.table.names, families(ready.table.training, schema)
     frame = ready.table.training.drop_nulls(what)
-    if name in pseudonyms:
-        frame = frame.filter(pl.col(who) == pseudonyms[name])
+    match line.level:
+        case "series":
+            frame = frame.filter(pl.col(who).replace(names) == line.id)
+        case "family":
+            frame = frame.filter(pl.col(who).is_in([name for name, held in family.items() if held == line.id]))
     summed = frame.group_by(pl.col(when).cast(pl.String)).agg(pl.col(what).cast(pl.Float64).sum())
     known = {period_number(text): value for text, value in summed.iter_rows()}
     end, kind = period_number(ready.voted.ahead[0]), frequency(schema)

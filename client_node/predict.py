@@ -42,13 +42,14 @@ class Result:
 
     votes: VoteSet
     lines: Sequence[Served]
-    total: Served | None
     receipt: Path
+    total: Served | None = None
     ahead: tuple[str, ...] = ()
+    families: tuple[Served, ...] = ()
 
     def all_lines(self) -> list[Served]:
-        """The lines, then their total where there is one: what the receipt commits to and files hold."""
-        return _with(self.lines, self.total)
+        """The lines, then their totals: what the receipt commits to and files hold."""
+        return [*self.lines, *self.families, *([] if self.total is None else [self.total])]
 
     @property
     def receipt_id(self) -> str:
@@ -71,8 +72,9 @@ class Ready:
 
     def own(self) -> Result:
         """The results of the member's own file."""
-        result = self._result(self.table.present, self.voted.lines, self.voted.total)
-        return replace(result, ahead=self.voted.ahead)
+        voted = self.voted
+        receipt = self._receipt(self.table.present, voted.all_lines())
+        return Result(voted.votes, voted.lines, receipt, voted.total, voted.ahead, voted.families)
 
     @property
     def panel(self) -> Panel:
@@ -92,7 +94,8 @@ class Ready:
 
     def score(self, frame: pl.DataFrame) -> Result:
         """Results of other rows of the task's table."""
-        return self._result(frame, self.panel.score(frame), None)
+        lines = self.panel.score(frame)
+        return Result(self.voted.votes, lines, self._receipt(frame, lines))
 
     def drift(self, frame: pl.DataFrame | None = None) -> tuple[Drift, ...]:
         """How rows to be scored (the member's own of today), or its series, differ from those that taught."""
@@ -125,13 +128,8 @@ class Ready:
         """The row under its own name again, for the member's eyes."""
         return self.table.named(row)
 
-    def _result(self, frame: pl.DataFrame, lines: Sequence[Served], total: Served | None) -> Result:
-        receipt = _receipt(self, frame.write_csv().encode(), _with(lines, total))
-        return Result(self.voted.votes, lines, total, receipt)
-
-
-def _with(lines: Sequence[Served], total: Served | None) -> list[Served]:
-    return [*lines, *([] if total is None else [total])]
+    def _receipt(self, frame: pl.DataFrame, lines: Sequence[Served]) -> Path:
+        return _receipt(self, frame.write_csv().encode(), lines)
 
 
 def prepare(
@@ -229,14 +227,16 @@ def _receipt(ready: Ready, data: bytes, lines: Sequence[Served]) -> Path:
 
 
 def canonical_line(line: Served) -> str:
-    """One result in the one spelling that its receipt commits to; numbers as text, rounded to six places.
+    """One result in the one spelling that its receipt commits to; numbers as text, rounded to six places. Its level stands
+    there where lines have totals.
 
     The bytes of RFC 8785: where every value is text and every key plain ASCII, the standard library writes them too,
     six times as fast, which is most of what a long file takes.
     """
     reasons = [[name, f"{weight:.6f}"] for name, weight in line.reasons]
     outcome = {name: f"{value:.6f}" for name, value in line.outcome.items()}
-    return _plain({"id": line.id, "outcome": outcome, "reasons": reasons})
+    level = {} if line.level == "row" else {"level": line.level}
+    return _plain({"id": line.id, "outcome": outcome, "reasons": reasons, **level})
 
 
 _plain = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

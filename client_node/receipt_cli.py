@@ -83,6 +83,7 @@ def show(
     result: Path,
     line: Annotated[str, typer.Argument(help=_("id of the line, as score or forecast prints it"))],
     out: Annotated[Path, typer.Option(help=_("file to write"))],
+    level: Annotated[str, typer.Option(help=_("which of several lines of this id: series, family or member"))] = "",
     home: Home = HOME,
     lang: Lang = "",
 ) -> int:
@@ -90,6 +91,6 @@ def show(
     from client_node.receipts import show as make
 
     settings, mirror, budget = local(home)
-    out.write_text(make(settings, mirror, result, line, uplink_of(settings, budget)), encoding="utf-8")
+    out.write_text(make(settings, mirror, result, line, uplink_of(settings, budget), level=level), encoding="utf-8")
     terminal.ok(N_("receipt: {path}"), path=out)
     return OK

@@ -150,8 +150,11 @@ def keep_served(settings: Settings, said: Receipt, lines: list[str], salt: bytes
     return path
 
 
-def show(settings: Settings, mirror: Mirror, result: Path, line_id: str, uplink: Uplink | None) -> str:
-    """The receipt that proves one line of a kept result to whoever is shown it, and tells nothing about the others."""
+def show(
+    settings: Settings, mirror: Mirror, result: Path, line_id: str, uplink: Uplink | None, *, level: str = ""
+) -> str:
+    """The receipt that proves one line of a kept result to whoever is shown it, and tells nothing about the others. Lines
+    of one name differ in their level."""
     try:
         held = strict_json(result.read_bytes())
         statement, lines, salt = from_base64(held["statement"]), list(held["lines"]), from_base64(held["salt"])
@@ -160,9 +163,20 @@ def show(settings: Settings, mirror: Mirror, result: Path, line_id: str, uplink:
             N_("{path} is not a kept result"), do=N_("score and forecast write them, and say where"), path=result
         ) from error
     said = parse(open_entry(statement).payload)
-    at = [n for n, line in enumerate(lines) if strict_json(line.encode("utf-8"))["id"] == line_id]
-    if len(at) != 1 or not isinstance(said, Receipt):
+    told = [strict_json(line.encode("utf-8")) for line in lines]
+    named = [n for n, line in enumerate(told) if line["id"] == line_id]
+    at = [n for n in named if level in ("", told[n].get("level"))]
+    if not at or not isinstance(said, Receipt):
         raise Refused(N_("the result has no line {id}"), code="NO_LINE", id=line_id)
+    if len(at) > 1:
+        raise Refused(
+            N_("the result has several lines {id}"),
+            why=N_("their levels are: {levels}"),
+            do=N_("say which one: --level"),
+            code="NO_LINE",
+            id=line_id,
+            levels=", ".join(told[n].get("level", "-") for n in at),
+        )
     note = relied_on(settings, mirror, uplink)
     entries = mirror.entries()[: note.checkpoint.size]
     chain = places(entries, _chain(said, mirror, entries))

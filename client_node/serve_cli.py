@@ -235,6 +235,7 @@ def _tell(result: Result, out: Path | None, as_json: bool) -> int:
                 "votes": result.votes.model_dump(mode="json"),
                 "receipt": str(result.receipt),
                 "lines": [asdict(line) for line in result.lines],
+                "families": [asdict(line) for line in result.families],
                 "total": asdict(result.total) if result.total else None,
                 "ahead": result.ahead,
             }
@@ -246,7 +247,7 @@ def _tell(result: Result, out: Path | None, as_json: bool) -> int:
             N_("low, median and high {first}, ... are of: {periods}"), first=1, periods=", ".join(result.ahead)
         )
     whole = [result.total] if result.total else []
-    for line in whole + sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:_SHOWN]:
+    for line in [*whole, *result.families, *sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:_SHOWN]]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
         print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
     if out is not None:

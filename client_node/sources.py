@@ -92,8 +92,9 @@ def _derived(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFr
     """Rows that the task's rule makes from what bookkeeping programs export."""
     tables: dict[str, Checked] = {}
     for source in schema.sources:
-        fields = {column.name: column.kind for column in source.columns}
-        checker, checked = _checked(found.origins[source.name], fields, found.closed_on, tick)
+        origin = found.origins[source.name]
+        fields = {column.name: column.kind for column in source.columns if column.name in origin.fields}
+        checker, checked = _checked(origin, fields, found.closed_on, tick)
         tables[source.name] = _linked(checker, checked, fields, tables)
     frames = {name: checked.frame.drop("row") for name, checked in tables.items()}
     training, present = load(schema.task).derive(frames, schema, found.closed_on)
@@ -161,7 +162,7 @@ def _direct(table: Table, schema: TableSchema, columns: Sequence[Column]) -> Dat
     tried: list[tuple[int, list[str], dict[str, Field]]]
     tried = [(heading, names, _headed(columns, names)) for heading, names in table.headings()]
     heading, names, found = max(tried, key=lambda one: (len(one[2]), -one[0]), default=(1, [], {}))
-    missing = [" / ".join((c.name, *c.aliases)) for c in columns if c.name not in found]
+    missing = [" / ".join((c.name, *c.aliases)) for c in columns if c.name not in found and c.missing != "absent"]
     if missing:
         raise Malformed(
             N_("{file} lacks the column {columns}"),
@@ -230,8 +231,9 @@ def _kinds(schema: TableSchema) -> dict[str, str]:
 
 def _without_repeats(found: DataMap, schema: TableSchema, tick: Tick) -> Checked:
     """One row an id and period; where one id may have several rows, only whole repeats are faults."""
-    fields = {column.name: _kind(column) for column in schema.columns}
-    checker, checked = _checked(found.origins[schema.dataset], fields, found.closed_on, tick)
+    origin = found.origins[schema.dataset]
+    fields = {column.name: _kind(column) for column in schema.columns if column.name in origin.fields}
+    checker, checked = _checked(origin, fields, found.closed_on, tick)
     keys = [c.name for c in schema.columns if c.kind in ("id", "period")]
     if not keys:
         return checked

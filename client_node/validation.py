@@ -133,6 +133,7 @@ def kinds(closed_on: date) -> dict[str, Kind]:
         "net": Kind({"empty": _filled, **numeric}, number),
         "number": Kind({"empty": _filled, **numeric}, number),
         "optional": Kind(numeric, number),
+        "group": Kind({"damaged": _or_empty(whole)}, lambda text: text.replace("", None)),
         "label": Kind({"empty": _filled, **numeric, "not-0-or-1": label}, number),
         "date": Kind({**dated, "date-out-of-range": in_range}, day),
         "deadline": Kind({**dated, "date-out-of-range": deadline, "deadline-far-off": near}, day),

@@ -92,6 +92,7 @@ def _programs(app: FastAPI, desk: Desk) -> None:
 def _told(result: Result, ready: Ready) -> dict[str, Any]:
     return {
         "lines": [asdict(line) for line in result.lines],
+        "families": [asdict(line) for line in result.families],
         "total": asdict(result.total) if result.total else None,
         "ahead": result.ahead,
         "receipt": result.receipt_id,

@@ -10,7 +10,7 @@ import json
 from importlib.resources import files
 from typing import Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
@@ -20,25 +20,28 @@ from contracts.wording import N_
 
 class Column(Strict):
     """One column; `low`, `high` and `cuts` are decimal strings: what the model sees after `transform` is bounded by
-    the first two, and trees ask about the cuts (evenly spaced if there are none)."""
+    the first two, and trees ask about the cuts (evenly spaced if there are none). A table may do without a column whose
+    `missing` is `absent`, and its cells may be empty."""
 
     name: Name
     aliases: tuple[Name, ...] = ()
-    kind: Literal["id", "period", "number", "label"]
+    kind: Literal["id", "period", "number", "label", "group"]
     transform: Literal["none", "linear", "signed_log"] = "none"
     low: Name = "0"
     high: Name = "1"
-    missing: Literal["refuse", "flag"] = "refuse"
+    missing: Literal["refuse", "flag", "absent"] = "refuse"
     cuts: tuple[Name, ...] = ()
 
 
 class SourceColumn(Strict):
     """One column of a member's export. `document` names the row, once; `reference` names a document of another
-    source; a `deadline` may lie after the day on which the books were closed; a `net` amount is without tax."""
+    source; a `deadline` may lie after the day on which the books were closed; a `net` amount is without tax. What may be
+    `absent` is left out where no heading fits."""
 
     name: Name
     aliases: tuple[Name, ...] = ()
-    kind: Literal["document", "reference", "id", "date", "deadline", "amount", "net"]
+    kind: Literal["document", "reference", "id", "date", "deadline", "amount", "net", "group"]
+    missing: Literal["refuse", "absent"] = Field(default="refuse", exclude_if=lambda said: said == "refuse")
 
 
 class Source(Strict):
@@ -47,6 +50,10 @@ class Source(Strict):
     name: Name
     aliases: tuple[Name, ...] = ()
     columns: tuple[SourceColumn, ...]
+
+    def needed(self) -> set[str]:
+        """Names of the columns that no export may lack."""
+        return {column.name for column in self.columns if column.missing == "refuse"}
 
 
 class TableSchema(Strict):

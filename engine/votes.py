@@ -118,8 +118,8 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Voted:
-    """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one;
-    `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell, and so
+    """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one, and
+    `families` are those of some of them; `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell, and so
     is `drift`, how today's series differ from those that taught, where a task serves series; `ahead` are the periods to come
     that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the Monday of a week."""
 
@@ -130,6 +130,11 @@ class Voted:
     reliability: tuple[Bin, ...] = ()
     drift: tuple[Drift, ...] = ()
     ahead: tuple[str, ...] = ()
+    families: tuple[Served, ...] = ()
+
+    def all_lines(self) -> list[Served]:
+        """The lines, then the totals of families and of the member: what a receipt commits to and files hold."""
+        return [*self.lines, *self.families, *([] if self.total is None else [self.total])]
 
 
 def reliability(chance: np.ndarray, came: np.ndarray) -> tuple[Bin, ...]:

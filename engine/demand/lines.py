@@ -20,7 +20,8 @@ _FIRST_DAYS = 7
 
 
 def by_period(lines: pl.DataFrame, schema: TableSchema, closed_on: date) -> pl.DataFrame:
-    """Rows of the schema's columns from `lines` with `series`, `day` and `sold`; sorted by series and period."""
+    """Rows of the schema's columns from `lines` with `series`, `day`, `sold` and perhaps `family`; sorted by series and
+    period. A series is in the family that its newest line names."""
     who, when, what = (schema.one(kind).name for kind in ("id", "period", "number"))
     every = "1w" if schema.options.get("season") == 52 else "1mo"
     end = pl.Series([closed_on + timedelta(days=1)]).dt.truncate(every).item()
@@ -37,6 +38,10 @@ def by_period(lines: pl.DataFrame, schema: TableSchema, closed_on: date) -> pl.D
     known = begun.with_columns(pl.date_ranges("at", pl.lit(end), every, closed="left").alias("at")).explode("at")
     filled = known.join(summed, on=["series", "at"], how="left").with_columns(pl.col("sold").fill_null(0.0))
     spelled = pl.col("at").dt.strftime("%Y-%m" if every == "1mo" else "%Y-%m-%d")
-    return filled.sort("series", "at").select(
+    made = filled.sort("series", "at").select(
         pl.col("series").alias(who), spelled.alias(when), pl.col("sold").alias(what)
     )
+    if "family" not in lines.columns:
+        return made
+    newest = lines.drop_nulls("family").sort("day", maintain_order=True).group_by("series").agg(pl.col("family").last())
+    return made.join(newest.rename({"series": who}), on=who, how="left", maintain_order="left")

@@ -5,7 +5,7 @@ may tune together is its head, and what a node serves is an average in which tha
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,6 +28,7 @@ from engine.demand.windows import (
     Frequency,
     Series,
     Windows,
+    families,
     frequency,
     period_text,
     read_series,
@@ -36,7 +37,7 @@ from engine.demand.windows import (
 )
 from engine.split import holdout
 from engine.table import TableSchema, shipped
-from engine.task import Design, Judged, Model, Served
+from engine.task import Design, Judged, Level, Model, Served
 from engine.votes import AtHome, Record, Vote, Voted, VoteSet
 from privacy.gradients import Clipped, layers_of
 from privacy.plan import Adam, Gradients, ReleasePlan
@@ -131,11 +132,13 @@ class Demand:
         ballot = decide({name: m[:, : len(origins)] for name, m in made.items()}, y)
         served = ballot.combine(made)
         final = with_launches(series, kind, served[:, -1])
-        whole = total(final, correlation(y, served[:, :-1]))
         votes = _vote_set(kind, schema, ballot, made, y, model=digest(np.array(head).tobytes()))
-        lines = [_served(name, path) for name, path in zip(series.names, final, strict=True)]
+        lines = [_served(name, path, "series") for name, path in zip(series.names, final, strict=True)]
+        *sums, whole = _totals(
+            series, families(frame, schema), final, lambda rows: correlation(y[rows], served[rows, :-1])
+        )
         ahead = tuple(period_text(series.first + series.values.shape[1] + step, kind) for step in range(kind.horizon))
-        return Voted(votes, lines, _served("total", whole), drift=drift(series, kind), ahead=ahead)
+        return Voted(votes, lines, whole, drift=drift(series, kind), ahead=ahead, families=tuple(sums))
 
 
 def rows_of(kind: Frequency, series: Series, made: Windows) -> Rows:
@@ -179,7 +182,18 @@ def _nothing(series: Series, kind: Frequency) -> np.ndarray:
     return np.zeros((len(series.values), 0, kind.horizon))
 
 
-def _served(name: str, path: np.ndarray) -> Served:
+def _totals(
+    series: Series, family: Mapping[str, str], forecast: np.ndarray, common: Callable[[np.ndarray], float]
+) -> list[Served]:
+    """Each family by name, then the member; `common(rows)` is how much these series err together."""
+    of = np.array([family.get(name, "") for name in series.names])
+    groups: list[tuple[str, Level, np.ndarray]]
+    groups = [(name, "family", np.flatnonzero(of == name)) for name in sorted(set(family.values()))]
+    groups.append(("total", "member", np.arange(len(of))))
+    return [_served(name, total(forecast[rows], common(rows)), level) for name, level, rows in groups]
+
+
+def _served(name: str, path: np.ndarray, level: Level) -> Served:
     return Served(
         name,
         {
@@ -187,6 +201,7 @@ def _served(name: str, path: np.ndarray) -> Served:
             for step in range(len(path))
             for label, q in (("low", 0), ("median", 2), ("high", 4))
         },
+        level=level,
     )
 
 

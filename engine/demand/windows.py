@@ -99,6 +99,15 @@ def read_series(frame: pl.DataFrame, schema: TableSchema) -> Series:
     return Series(values, int(at.min()), tuple(map(str, names)))
 
 
+def families(frame: pl.DataFrame, schema: TableSchema) -> dict[str, str]:
+    """Series -> the family that its newest row names, of those series that name one."""
+    if not (named := [column.name for column in schema.of_kind("group") if column.name in frame.columns]):
+        return {}
+    who, when = schema.one("id").name, schema.one("period").name
+    newest = frame.drop_nulls(named[0]).sort(when, maintain_order=True).group_by(who).agg(pl.col(named[0]).last())
+    return dict(newest.rows())
+
+
 def period_number(text: str) -> int:
     """Months since year 0 for YYYY-MM, weeks since day 1 for YYYY-MM-DD."""
     if len(text) == 7:

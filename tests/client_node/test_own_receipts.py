@@ -36,8 +36,8 @@ def test_the_checkpoint_that_was_relied_on_stays_when_the_coordinator_goes(node)
     assert relied_on(settings, mirror, uplink) == trust.note() == relied_on(settings, mirror, None)
 
 
-def test_one_line_of_a_kept_result_is_shown_without_the_others(node):
-    trust, settings, mirror, uplink = node
+def keep(trust, settings, lines):
+    """The file of a result of the run's model."""
     run = trust.run
     said = Receipt(
         **trust.stamp(),
@@ -48,9 +48,14 @@ def test_one_line_of_a_kept_result_is_shown_without_the_others(node):
         votes=NOTHING,
         seen=Seen(size=len(trust.entries), root=NOTHING),
         input_commit=NOTHING,
-        output_commit=output_commitment(LINES, SALT),
+        output_commit=output_commitment(lines, SALT),
     )
-    kept = keep_served(settings, said, LINES, SALT)
+    return keep_served(settings, said, lines, SALT)
+
+
+def test_one_line_of_a_kept_result_is_shown_without_the_others(node):
+    trust, settings, mirror, uplink = node
+    kept = keep(trust, settings, LINES)
     assert kept.stat().st_mode & 0o077 == 0
     receipt = read_served(show(settings, mirror, kept, "B", uplink))
     standing = check_served(receipt, Pins.model_validate(trust.pins()))
@@ -61,6 +66,24 @@ def test_one_line_of_a_kept_result_is_shown_without_the_others(node):
     kept.write_text("{}", encoding="utf-8")
     with pytest.raises(Malformed):
         show(settings, mirror, kept, "B", uplink)
+
+
+def test_lines_of_one_name_are_told_apart_by_their_level(node):
+    trust, settings, mirror, uplink = node
+    lines = [
+        f'{{"id":"total","level":"{level}","outcome":{{"median_1":"{n}"}}}}'
+        for n, level in enumerate(("series", "member"))
+    ]
+    kept = keep(trust, settings, lines)
+    for line, level in zip(lines, ("series", "member"), strict=True):
+        receipt = read_served(show(settings, mirror, kept, "total", uplink, level=level))
+        check_served(receipt, Pins.model_validate(trust.pins()))
+        assert receipt.shown.text == line
+    with pytest.raises(Refused, match="several lines total") as refused:
+        show(settings, mirror, kept, "total", uplink)
+    assert "series, member" in refused.value.lines(str)[1]
+    with pytest.raises(Refused, match="no line total"):
+        show(settings, mirror, kept, "total", uplink, level="family")
 
 
 def test_a_round_that_lists_a_line_which_this_node_did_not_sign_is_not_receipted(node):

@@ -8,6 +8,7 @@ import pytest
 from client_node.mapping import FILE, suggest, to_toml
 from client_node.sources import read_table
 from engine.demand.lines import by_period
+from engine.demand.windows import families
 from engine.table import shipped
 
 DEMAND = shipped("engine.demand")
@@ -73,6 +74,20 @@ def test_a_line_that_stands_twice_is_a_finding_and_another_line_of_the_document_
     table = lines(line(1) + line(1, product="P2") + line(1) + line(2))
     assert [(f.place, f.row, f.rule) for f in table.findings] == [("销售明细.csv", 4, "repeated")]
     assert monthly(table)["2025-01"] == pytest.approx(20_000)
+
+
+def test_a_category_beside_the_lines_becomes_the_products_family_and_is_not_needed(lines):
+    head = HEAD.replace("客户名称", "存货分类")
+    (lines.folder / "销售明细.csv").write_text(
+        head + line(1, name="糖果") + line(2, day="2025-02-03", name="食品") + line(3, product="P2", name=""),
+        encoding="gb18030",
+        newline="",
+    )
+    (lines.home / FILE).write_text(to_toml([suggest(lines.folder, DEMAND)], [DEMAND]), encoding="utf-8")
+    table = read_table(lines.folder, DEMAND, key=KEY, home=lines.home)
+    named = {table.names[name]: family for name, family in families(table.training, DEMAND).items()}
+    assert named == {"P1": "食品"} and table.findings == ()
+    assert families(lines(line(1)).training, DEMAND) == {}
 
 
 def test_thirty_planted_faults_give_thirty_named_findings_and_no_value(lines):

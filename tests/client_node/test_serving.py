@@ -237,6 +237,35 @@ def test_the_total_is_the_same_in_command_page_and_file_and_its_median_that_of_a
     assert json.loads(held["lines"][-1])["outcome"]["median_1"] == f"{total['median_1']:.6f}", "the receipt has it too"
 
 
+def test_families_stand_in_file_receipt_and_page_and_a_family_called_like_a_series_is_another_line(node, monkeypatch):
+    family = pl.when(pl.col("series") < "P06").then(pl.lit("P03")).when(pl.col("series") < "P20").then(pl.lit("食品"))
+    sales().with_columns(family.alias("产品类别")).write_csv(node[0].data / "sales.csv")
+    monkeypatch.setattr(desks, "local", lambda home: node)
+    headers = {"Authorization": f"Bearer {own_token(node[0].home)}"}
+    web = TestClient(
+        make_app(Desk(node[0].home), own_token(node[0].home)), base_url="http://127.0.0.1", headers=headers
+    )
+    told = web.get("/v1/tasks/demand").json()
+    read = pl.read_csv(web.get("/v1/tasks/demand/file").content)
+    assert [(one["level"], one["id"]) for one in told["families"]] == [("family", "P03"), ("family", "食品")]
+    assert read["level"].to_list() == ["series"] * 24 + ["family"] * 2 + ["member"]
+    for name, last in (("P03", "P06"), ("食品", "P20")):
+        first = "P00" if name == "P03" else "P06"
+        own = read.filter(
+            pl.col("level") == "series", pl.col("id").is_between(pl.lit(first), pl.lit(last), closed="left")
+        )
+        [whole] = read.filter(level="family", id=name)["median_1"].to_list()
+        assert whole == pytest.approx(own["median_1"].sum())
+    held = json.loads((node[0].home / "receipts" / f"{told['receipt']}.result.json").read_bytes())
+    assert [json.loads(line)["level"] for line in held["lines"]] == read["level"].to_list()
+    pages = {at: web.get(f"/tasks/demand?lang=en&id={at}/P03").text for at in ("series", "family")}
+    for level, page in pages.items():
+        assert f'<option value="{level}/P03" selected>' in page and page.count(" selected>") == 1
+        value = read.filter(level=level, id="P03")["median_1"].item()
+        assert f"<td>{value:,.0f}</td>" in page
+    assert pages["series"] != pages["family"] and '<optgroup label="Families">' in pages["family"]
+
+
 def test_a_file_that_is_faulty_too_large_or_of_no_rows_task_is_refused_in_words(served):
     text = "客户,逾期占比,趋势\nA,0.3,\nB,many,0.1\n,0.2,0.1\n".encode("gb18030")
     refused = served.post("/v1/tasks/risk/file", content=text)
@@ -304,7 +333,7 @@ def test_the_page_of_risk_shows_reliability_reasons_and_three_columns(web, lang,
 
 
 def test_the_page_of_demand_shows_history_and_band_of_any_series(web):
-    whole, one = web.get("/tasks/demand?lang=en").text, web.get("/tasks/demand?lang=en&id=P03").text
+    whole, one = web.get("/tasks/demand?lang=en").text, web.get("/tasks/demand?lang=en&id=series/P03").text
     assert whole.count('class="band"') == one.count('class="band"') == 1 and whole != one
     points = one.partition('class="past" points="')[2].partition('"')[0].split()
     assert len(points) == 30, "every month that was sold"

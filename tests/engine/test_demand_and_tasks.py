@@ -11,7 +11,7 @@ import pytest
 import engine
 from contracts.errors import Malformed
 from demo.world import build
-from engine.demand.windows import period_number
+from engine.demand.windows import families, period_number
 from engine.task import Model, load, names, plan_for
 from engine.votes import AtHome, read_votes
 
@@ -58,6 +58,30 @@ def test_forecasts_do_not_cross_and_cover_every_series(schema, frame, steps, tmp
     )
     assert voted.total.outcome["median_1"] == pytest.approx(sum(s.outcome["median_1"] for s in voted.lines))
     assert [vote.name for vote in voted.votes.votes][-1] == "shared" and voted.votes.record.alone is None
+
+
+def test_totals_of_families_and_of_the_member_are_the_sums_of_their_series(tmp_path):
+    family = pl.col("series").replace_strict({f"P{n}": "A" if n < 2 else "total" if n < 5 else None for n in range(6)})
+    voted = TASK.vote(None, shop().with_columns(family=family), SCHEMA, AtHome(b"key", tmp_path, quiet))
+    alone = TASK.vote(None, shop(), SCHEMA, AtHome(b"key", tmp_path, quiet))
+    assert (voted.lines, voted.total, alone.families) == (alone.lines, alone.total, ()), "families move nothing else"
+    assert [(one.level, one.id) for one in voted.all_lines()[6:]] == [
+        ("family", "A"),
+        ("family", "total"),
+        ("member", "total"),
+    ]
+    for one, rows in zip((*voted.families, voted.total), (range(2), range(2, 5), range(6)), strict=True):
+        middle, low, high = (sum(voted.lines[n].outcome[f"{q}_2"] for n in rows) for q in ("median", "low", "high"))
+        assert one.outcome["median_2"] == pytest.approx(middle, rel=1e-12)
+        assert low < one.outcome["low_2"] < middle < one.outcome["high_2"] < high, "errors offset in part"
+
+
+def test_a_series_is_in_the_family_that_its_newest_row_names():
+    moved = (
+        pl.when(pl.col("period") < "2024-06").then(pl.lit("old")).when(pl.col("period") < "2024-12").then(pl.lit("new"))
+    )
+    frame = shop(1).with_columns(family=moved).sample(fraction=1.0, shuffle=True, seed=1)
+    assert families(frame, SCHEMA) == {"P0": "new"} and families(shop(1), SCHEMA) == {}
 
 
 def test_a_member_with_enough_series_sees_three_figures_and_the_set_reads_back(tmp_path):
