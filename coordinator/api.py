@@ -21,6 +21,7 @@ from contracts.wording import N_
 from coordinator import members, registry, runs
 from coordinator.asked import Cosigned, Join, Said, read
 from coordinator.office import Caller, Office
+from coordinator.pages import PEOPLE, problem
 from coordinator.round_api import TASKS, add_rounds
 from coordinator.tables import LastSeen, UsedNonce
 
@@ -190,9 +191,11 @@ def _speaker(office: Office, predicate: Predicate) -> str | None:
 _STATUS = {Malformed: 422, Invalid: 401, Refused: 403, Unavailable: 503}
 
 
-def answer_error(_request: Request, error: Exception) -> Response:
-    """One place maps errors to status; the sentences go out in English with their code and values."""
+def answer_error(request: Request, error: Exception) -> Response:
+    """One place maps errors to status; the sentences go out in English with their code and values, to people as a page."""
     assert isinstance(error, TrustError)
+    if request.url.path.startswith(PEOPLE):
+        return problem(request, error)
     what, why, do = error.lines()
     values = {name: str(value) for name, value in error.values.items()}
     content = {

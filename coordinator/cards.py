@@ -122,7 +122,7 @@ def _epsilon(run: RunRecord) -> float:
 
 
 def _table(schema: TableSchema) -> list[Line]:
-    names = ", ".join(column.name for column in schema.columns)
+    names = ", ".join(" ".join((column.name, *column.aliases[:1])) for column in schema.columns)  # as ledgers call them
     return [
         _said(N_("{dataset}: {names}"), dataset=schema.dataset, names=names),
         _said(N_("schema {digest}"), digest=schema.digest()),

@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FunctionLoader, select_autoescape
 from sqlmodel import select
 
+from contracts.errors import Refused, TrustError, Unavailable
 from contracts.promise import MOST, promises
 from contracts.reading import page
 from contracts.statements import PrivacyCheck
-from contracts.wording import Language, translator
+from contracts.wording import N_, Language, translator
 from coordinator import cards, members
 from coordinator.evaluation import Evaluation
 from coordinator.runs import ONLINE_S, malformed_replies
@@ -28,40 +29,37 @@ if TYPE_CHECKING:
     from coordinator.office import Office
 
 _CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Content-Type-Options": "nosniff"}
+_TEMPLATES = Environment(
+    loader=FunctionLoader(lambda name: files("coordinator").joinpath("templates", name).read_text("utf-8")),
+    autoescape=select_autoescape(default=True),
+)
+PEOPLE = ("/agreement", "/models/")  # beginnings of addresses that people open and that can be asked in vain
 
 
 def pages(office: Office) -> APIRouter:
     """The status page, the agreement, a card a released model, and their style sheet."""
     router = APIRouter()
-    templates = Environment(
-        loader=FunctionLoader(lambda name: files("coordinator").joinpath("templates", name).read_text("utf-8")),
-        autoescape=select_autoescape(default=True),
-    )
 
     @router.get("/", response_class=HTMLResponse)
     def status(request: Request, lang: str = "") -> HTMLResponse:
-        language = _wanted(request, lang)
-        words = translator("coordinator", language)
-        html = templates.get_template("status.html").render(_=words, lang=language, **overview(office, words))
-        return HTMLResponse(html, headers=_CSP)
+        words = translator("coordinator", _wanted(request, lang))
+        return _page("status.html", request, lang, **overview(office, words))
 
     @router.get("/agreement", response_class=HTMLResponse)
     def agreement(request: Request, lang: str = "") -> HTMLResponse:
         state = office.log.state()
         if state.newest_agreement is None:
-            return HTMLResponse("", 404, headers=_CSP)
+            raise Refused(N_("no agreement is published yet"), do=N_("coordinator agreement draft begins one"))
         terms, log = state.agreements[state.newest_agreement].terms, office.log
         html = page(terms, _wanted(request, lang), origin=log.key.name, fingerprint=log.fingerprint())
         return HTMLResponse(html, headers=_CSP)
 
     @router.get("/models/{run}", response_class=HTMLResponse)
     def model_card(request: Request, run: str, lang: str = "") -> HTMLResponse:
-        language = _wanted(request, lang)
-        words = translator("coordinator", language)
-        found = cards.found(office, run)
-        told = {"task": found.order.task, "card": cards.spoken(cards.card(office, run), words)}
-        place = {"lang": language, "path": request.url.path, "chamber": office.settings.name}
-        return HTMLResponse(templates.get_template("card.html").render(_=words, **told, **place), headers=_CSP)
+        words = translator("coordinator", _wanted(request, lang))
+        title = f"{words(cards.found(office, run).order.task)} · {words(N_('Model card'))}"
+        told = cards.spoken(cards.card(office, run), words)
+        return _page("sections.html", request, lang, title=title, sections=told)
 
     @router.get("/style.css")
     def style() -> HTMLResponse:
@@ -70,6 +68,21 @@ def pages(office: Office) -> APIRouter:
         )
 
     return router
+
+
+def problem(request: Request, error: TrustError) -> HTMLResponse:
+    """What happened, why, what to do, for a person who opened an address."""
+    lang = request.query_params.get("lang", "")
+    title, *lines = error.lines(translator("coordinator", _wanted(request, lang)))
+    told = [("", [line for line in lines if line])]
+    status = 503 if isinstance(error, Unavailable) else 404
+    return _page("sections.html", request, lang, status, title=title, sections=told)
+
+
+def _page(name: str, request: Request, lang: str, status: int = 200, /, **values: Any) -> HTMLResponse:
+    language = _wanted(request, lang)
+    told = {"_": translator("coordinator", language), "lang": language, "path": request.url.path} | values
+    return HTMLResponse(_TEMPLATES.get_template(name).render(told), status, headers=_CSP)
 
 
 def _wanted(request: Request, lang: str) -> Language:

@@ -43,3 +43,14 @@ def test_four_sentences_stand_on_the_page_in_both_languages_worst_case_first(off
     places = [english.index(words) for words in starts]
     assert places == sorted(places) and english.count("<li>") == 4
     assert "即使其他各方全部串通" in chinese and "If everybody" not in chinese
+
+
+@pytest.mark.parametrize(
+    "address, zh, en",
+    [("/agreement", "尚未发布协议", "no agreement is published yet"), ("/models/none", "none", "0 released models")],
+)
+def test_an_address_asked_in_vain_answers_people_with_a_page_in_their_language(office, address, zh, en):
+    client = TestClient(make_app(office), base_url="https://testserver")
+    for lang, words in (("zh", zh), ("en", en)):
+        told = client.get(f"{address}?lang={lang}")
+        assert told.status_code == 404 and words in told.text and "<main>" in told.text
