@@ -10,7 +10,7 @@ golden: ; python3 demo/environment.py tests/golden.py
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks
 docs:  ; python3 demo/environment.py docs/write_commands.py && python3 demo/environment.py docs/write_egress.py
-start: ; python3 demo/environment.py -m engine.demand.pretrain
+start: ; python3 demo/environment.py -m engine.demand.pretrain && python3 demo/environment.py -m engine.warning.pretrain
 release: ; python3 demo/environment.py -m demo.release dist
 judges: ; python3 demo/environment.py -m pytest tests/judges
 browser: ; python3 demo/environment.py tests/browser.py

@@ -26,6 +26,8 @@ def to_frame(result: Result) -> pl.DataFrame:
         columns[f"weight_{at + 1}"] = [line.reasons[at][1] for line in lines]
     if result.ahead:
         columns["first_period"] = [result.ahead[0]] * len(lines)
+    if result.note:
+        columns["note"] = [result.note] * len(lines)
     return pl.DataFrame(columns).with_columns(receipt=pl.lit(result.receipt_id))
 
 

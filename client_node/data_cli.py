@@ -241,14 +241,14 @@ def _kind(finding: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _schemas(home: Path) -> tuple[Any, list[Any]]:
-    """The schemas of the active agreement, or of the installed tasks before there is one."""
+    """The schemas of the active agreement, or of the usual tasks before there is one."""
     from client_node.budget import Budget
     from client_node.egress import Egress
     from client_node.mirror import Mirror, document
     from client_node.settings import read_home
     from client_node.uplink import Uplink
     from engine.table import read_schema, shipped
-    from engine.task import names
+    from engine.task import usual
 
     settings = read_home(home)
     if (home / "invite.json").exists():
@@ -258,7 +258,7 @@ def _schemas(home: Path) -> tuple[Any, list[Any]]:
             uplink = Uplink(settings, Egress(Budget(home / "ledger.db")), settings.invite)
             agreed = mirror.state.agreements[active].terms.tasks
             return settings, [read_schema(document(settings, uplink, t.schema_digest)) for t in agreed]
-    return settings, [shipped(f"engine.{name}") for name in names()]
+    return settings, [shipped(f"engine.{name}") for name in usual()]
 
 
 def _key(home: Path) -> bytes:

@@ -100,8 +100,10 @@ def _rows(ready: Ready, name: str, _: Any) -> dict[str, Any]:
     """The riskiest rows, the diagram of reliability, drift, and one case with its reasons and what would change it."""
     lines, bins = ready.voted.lines, ready.voted.reliability
     chart = reliability(bins, _("what was told against what came"), _("Told"), _("Came")) if bins else None
-    shown = sorted(lines, key=lambda line: -line.outcome["probability"])[:_LISTED]
-    chosen = _case(ready, name) if name else None
+    shown = ready.foremost(lines)[:_LISTED]
+    is_self = ready.schema.unit == "member"
+    asked = name or (shown[0].id if is_self and shown else "")  # of itself a member wants the newest month first
+    chosen = _case(ready, asked) if asked else None
     return {
         "bins": bins,
         "chart": chart,
@@ -109,7 +111,9 @@ def _rows(ready: Ready, name: str, _: Any) -> dict[str, Any]:
         "moved": _moved(ready),
         "case": chosen,
         "line": ready.line(),
-        "asked": name,
+        "asked": asked,
+        "who": _(N_("Month")) if is_self else _(N_("Customer")),
+        "heading": _(N_("Month by month")) if is_self else _(N_("Highest probabilities")),
     }
 
 

@@ -38,7 +38,7 @@ RISKIEST = 0.08  # of a member's own rows: those that a person can look after li
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is shown, and the receipt file that stands behind it; `ahead` as in engine.votes.Voted."""
+    """What is shown, and the receipt file that stands behind it; `ahead` and `note` as in engine.votes.Voted."""
 
     votes: VoteSet
     lines: Sequence[Served]
@@ -46,6 +46,7 @@ class Result:
     total: Served | None = None
     ahead: tuple[str, ...] = ()
     families: tuple[Served, ...] = ()
+    note: str = ""
 
     def all_lines(self) -> list[Served]:
         """The lines, then their totals: what the receipt commits to and files hold."""
@@ -74,7 +75,7 @@ class Ready:
         """The results of the member's own file."""
         voted = self.voted
         receipt = self._receipt(self.table.present, voted.all_lines())
-        return Result(voted.votes, voted.lines, receipt, voted.total, voted.ahead, voted.families)
+        return Result(voted.votes, voted.lines, receipt, voted.total, voted.ahead, voted.families, voted.note)
 
     @property
     def panel(self) -> Panel:
@@ -95,7 +96,7 @@ class Ready:
     def score(self, frame: pl.DataFrame) -> Result:
         """Results of other rows of the task's table."""
         lines = self.panel.score(frame)
-        return Result(self.voted.votes, lines, self._receipt(frame, lines))
+        return Result(self.voted.votes, lines, self._receipt(frame, lines), note=self.voted.note)
 
     def drift(self, frame: pl.DataFrame | None = None) -> tuple[Drift, ...]:
         """How rows to be scored (the member's own of today), or its series, differ from those that taught."""
@@ -109,12 +110,18 @@ class Ready:
         chances = sorted(line.outcome["probability"] for line in self.voted.lines)
         return chances[int((1 - RISKIEST) * (len(chances) - 1))] if chances else 1.0
 
+    def foremost(self, lines: Sequence[Served]) -> list[Served]:
+        """What is shown first: the largest numbers; of the member's own months, the newest."""
+        if self.schema.unit == "member":
+            return list(lines)
+        return sorted(lines, key=lambda line: -max(line.outcome.values()))
+
     def row(self, name: str) -> pl.DataFrame:
-        """The one row of today's table of that name; Refused if there is none."""
-        [column] = [c.name for c in self.schema.of_kind("id")] or [""]
+        """The one row of today's table of that name (or month); Refused if there is none."""
+        [column] = [c.name for c in self.schema.of_kind("id") or self.schema.of_kind("period")] or [""]
         own = {name: pseudonym for pseudonym, name in self.table.names.items()}
         found = self.table.present.filter(pl.col(column) == own.get(name, name)) if column else pl.DataFrame()
-        if found.is_empty():
+        if found.is_empty() or name not in {line.id for line in self.voted.lines}:
             raise Refused(
                 N_("today's table has no row {name}"),
                 why=N_("unknown, faulty, with too few documents, or in default already"),

@@ -44,10 +44,10 @@ def score(
     ready = _ready(home, "risk")
     if not rows:
         _warn(ready, ready.drift())
-        return _tell(ready.own(), out, as_json)
+        return _tell(ready, ready.own(), out, as_json)
     frame, faults = _asked(rows, ready)
     _warn(ready, ready.drift(frame))
-    code = _tell(ready.score(frame), out, as_json)
+    code = _tell(ready, ready.score(frame), out, as_json)
     for finding in faults:
         terminal.note(N_("left out: {finding}"), finding=finding.text())
     return FOUND if faults else code
@@ -60,7 +60,20 @@ def forecast(out: Out = None, home: Home = HOME, as_json: Json = False, lang: La
     """Local; works with the coordinator switched off."""
     ready = _ready(home, "demand")
     _warn(ready, ready.drift())
-    return _tell(ready.own(), out, as_json)
+    return _tell(ready, ready.own(), out, as_json)
+
+
+@serving.command(
+    help=_(
+        "Probability that this member itself cannot pay within six months, by month from its own books, with reasons and a "
+        "receipt.\n\nExample: client-node warn"
+    )
+)
+def warn(out: Out = None, home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+    """Local; works with the coordinator switched off. The newest month first."""
+    ready = _ready(home, "warning")
+    _warn(ready, ready.drift())
+    return _tell(ready, ready.own(), out, as_json)
 
 
 @serving.command(
@@ -70,16 +83,17 @@ def forecast(out: Out = None, home: Home = HOME, as_json: Json = False, lang: La
     )
 )
 def explain(
-    name: Annotated[str, typer.Argument(help=_("id of the counterparty, as score prints it"))],
+    name: Annotated[str, typer.Argument(help=_("id of the counterparty, or month, as score or warn prints it"))],
     line: Annotated[
         float | None, typer.Option(help=_("probability to come below; by default that of the riskiest 8 in 100"))
     ] = None,
+    task: Annotated[str, typer.Option(help=_("risk or warning"))] = "risk",
     home: Home = HOME,
     as_json: Json = False,
     lang: Lang = "",
 ) -> int:
     """Reasons are exact shares of the log-odds; a change moves only what a seller can lower."""
-    ready = _ready(home, "risk")
+    ready = _ready(home, task)
     _warn(ready, ready.drift())
     row, limit = ready.row(name), ready.line() if line is None else line
     result = ready.score(ready.named(row))
@@ -87,7 +101,7 @@ def explain(
     change = ready.panel.change(row, limit) if told.outcome["probability"] >= limit else None
     if as_json:
         said = {"line": limit, "values": row.to_dicts()[0], "change": asdict(change) if change else None}
-        terminal.json(asdict(told) | said | {"receipt": str(result.receipt)})
+        terminal.json(asdict(told) | said | {"receipt": str(result.receipt), "note": result.note})
         return OK
     terminal.say(
         N_("{name}: probability {p:.3f}, line {line:.3f}"), name=name, p=told.outcome["probability"], line=limit
@@ -224,7 +238,7 @@ def _asked(rows: str, ready: Ready) -> tuple[Any, list[Any]]:
         ) from error
 
 
-def _tell(result: Result, out: Path | None, as_json: bool) -> int:
+def _tell(ready: Ready, result: Result, out: Path | None, as_json: bool) -> int:
     if out is not None:
         from client_node.batch import write_result
 
@@ -238,6 +252,7 @@ def _tell(result: Result, out: Path | None, as_json: bool) -> int:
                 "families": [asdict(line) for line in result.families],
                 "total": asdict(result.total) if result.total else None,
                 "ahead": result.ahead,
+                "note": result.note,
             }
         )
         return OK
@@ -247,7 +262,7 @@ def _tell(result: Result, out: Path | None, as_json: bool) -> int:
             N_("low, median and high {first}, ... are of: {periods}"), first=1, periods=", ".join(result.ahead)
         )
     whole = [result.total] if result.total else []
-    for line in [*whole, *result.families, *sorted(result.lines, key=lambda one: -max(one.outcome.values()))[:_SHOWN]]:
+    for line in [*whole, *result.families, *ready.foremost(result.lines)[:_SHOWN]]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
         print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
     if out is not None:
@@ -262,9 +277,12 @@ def _plain(value: float | None) -> str:
 
 
 def _warn(ready: Ready, columns: Any) -> None:
-    """Of what cannot be used or has moved; on the error stream, so that it stands beside JSON too."""
+    """Of what stands beside every result, cannot be used or has moved; on the error stream, so that it stands beside JSON
+    too."""
     import sys
 
+    if ready.voted.note:
+        print(terminal.marks.note, _(ready.voted.note), file=sys.stderr)
     if ready.left_out:
         text = _(N_("the public model of the agreement has no vote here: {why}"))
         print(terminal.marks.note, text.format(why=ready.left_out.lines(_)[0]), file=sys.stderr)

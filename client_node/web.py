@@ -95,6 +95,7 @@ def _told(result: Result, ready: Ready) -> dict[str, Any]:
         "families": [asdict(line) for line in result.families],
         "total": asdict(result.total) if result.total else None,
         "ahead": result.ahead,
+        "note": result.note,
         "receipt": result.receipt_id,
         "votes": result.votes.digest(),
         "record": ready.voted.votes.record.model_dump(mode="json"),

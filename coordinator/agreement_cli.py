@@ -40,7 +40,9 @@ Version = Annotated[int, typer.Argument(help=_("version; the newest by default")
 )
 def draft(
     out: Annotated[Path, typer.Option(help=_("file to write"))],
-    task: Annotated[list[str], typer.Option("--task", help=_("task to cover (repeat); all by default"))] = (),  # type: ignore[assignment]
+    task: Annotated[
+        list[str], typer.Option("--task", help=_("task to cover (repeat); the usual ones by default"))
+    ] = (),  # type: ignore[assignment]
     schema: Annotated[list[Path], typer.Option("--schema", help=_("table schema that replaces the shipped one"))] = (),  # type: ignore[assignment]
     epsilon_run: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one run"))] = "1",
     epsilon_year: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one year"))] = "4",
@@ -55,11 +57,11 @@ def draft(
     from coordinator import agreements
     from engine.bundle import bundle_digest
     from engine.table import read_schema
-    from engine.task import load, names
+    from engine.task import load, usual
 
     office = office_of(home)
     own = {given.task: given for given in (read_schema(path.read_bytes()) for path in schema)}
-    tasks = [(load(name), own.get(name) or load(name).schema()) for name in (task or names())]
+    tasks = [(load(name), own.get(name) or load(name).schema()) for name in (task or usual())]
     made = agreements.draft(
         office.database,
         office.settings,

@@ -16,7 +16,7 @@ from coordinator.console import HOME, Home, Lang, Yes, _, office_of, terminal
 
 SILENT_S = 10.0
 SpendAnyway = Annotated[
-    bool, typer.Option("--spend-anyway", help=_("also where public data show that spending gains nothing"))
+    bool, typer.Option("--spend-anyway", help=_("also where public or simulated data show that spending gains nothing"))
 ]
 Epsilon = Annotated[str, typer.Option(parser=epsilon, help=_("privacy loss of the whole run"))]
 MinMembers = Annotated[int, typer.Option(min=3, help=_("members without whom no round is combined"))]
@@ -144,7 +144,9 @@ def _say_worth(made: Any) -> None:
             after="?" if after is None else after,
         )
     if not made.pays():
-        terminal.note(N_("on public data spending did not beat the unspent start: the default is not to order"))
+        terminal.note(
+            N_("on public or simulated data spending did not beat the unspent start: the default is not to order")
+        )
 
 
 def _say_gate(gate: Any) -> None:

@@ -17,7 +17,7 @@ from coordinator import runs
 from coordinator.console import document_of
 from coordinator.office import Office
 from engine.bundle import bundle_digest
-from engine.evidence import Evidence, evidence
+from engine.evidence import Evidence, evidence, nearest
 from engine.table import TableSchema, read_schema
 from engine.task import load
 from privacy.curves import epsilon, rho_cap
@@ -46,8 +46,9 @@ class Draft:
         return evidence(self.task.name)
 
     def pays(self) -> bool:
-        """False where all public data show that spending does not beat the unspent start; True where one set does not."""
-        known = self.evidence()
+        """False where all public data show that spending does not beat the unspent start, among the members that the order
+        waits for at least; True where one set does not."""
+        known = nearest(self.evidence(), self.min_members)
         return not known or any(one.pays(self.epsilon) is not False for one in known)
 
 
@@ -122,7 +123,7 @@ def must_pay(made: Draft) -> None:
     """Raise Refused (NOT_WORTH) where public data show that the unspent start is as good."""
     if not made.pays():
         raise Refused(
-            N_("the run is not ordered: on public data spending did not beat the unspent start"),
+            N_("the run is not ordered: on public or simulated data spending did not beat the unspent start"),
             why=N_("the members' budgets would be used up for nothing that is known"),
             do=N_("leave it, or say --spend-anyway"),
             code="NOT_WORTH",

@@ -14,20 +14,21 @@ from contracts.fields import Name, Strict
 
 
 class Evidence(Strict):
-    """One public set. `measure` is lower-is-better and as a node serves it: the best single method alone, the unspent
-    start, and by epsilon (`0` says without noise) after a run."""
+    """One public or simulated set. `measure` is lower-is-better and as a node serves it: the best single method alone, the
+    unspent start, and by epsilon (`0` says without noise) after a run of so many `members`."""
 
     data: Name
     members: int
-    measure: Literal["WQL", "Brier"]
+    measure: Literal["WQL", "Brier", "1 - AUC"]
     alone: float
     unspent: float
     spent: dict[str, float]
 
     def pays(self, epsilon: str) -> bool | None:
-        """Was the run better than the unspent start by half a percent? What pays at less pays at more, and what does not
-        at more does not at less; None where that tells nothing."""
-        better = {float(e): after < 0.995 * self.unspent for e, after in self.spent.items() if e != "0"}
+        """Was the run better than the unspent start by half a percent, or by .03 of an area? What pays at less pays at more,
+        and what does not at more does not at less; None where that tells nothing."""
+        most = self.unspent - 0.03 if self.measure == "1 - AUC" else 0.995 * self.unspent
+        better = {float(e): after < most for e, after in self.spent.items() if e != "0"}
         asked = float(epsilon)
         if any(paid and e <= asked for e, paid in better.items()):
             return True
@@ -40,3 +41,15 @@ def evidence(task: str) -> tuple[Evidence, ...]:
     if not held.is_file():
         return ()
     return TypeAdapter(tuple[Evidence, ...]).validate_json(held.read_bytes(), strict=False)
+
+
+def nearest(known: tuple[Evidence, ...], members: int) -> list[Evidence]:
+    """Of each set the run of the most members that are not more than `members`, else of the fewest: among more members noise
+    weighs less, so what many gave is not claimed of few."""
+    found = []
+    for data in dict.fromkeys(one.data for one in known):
+        sizes = sorted((one for one in known if one.data == data), key=lambda one: one.members)
+        found.append(
+            max((one for one in sizes if one.members <= members), key=lambda one: one.members, default=sizes[0])
+        )
+    return found

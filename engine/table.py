@@ -67,7 +67,7 @@ class TableSchema(Strict):
     task: Name
     dataset: Name
     file: Name
-    unit: Literal["row", "counterparty", "series"]
+    unit: Literal["row", "counterparty", "series", "member"]
     purpose: Literal["demand-forecast", "early-risk-warning", "research"]
     row_meaning: Name
     max_units: int
@@ -80,9 +80,12 @@ class TableSchema(Strict):
 
     @model_validator(mode="after")
     def _unit_is_as_coarse_as_the_table(self) -> TableSchema:
-        """k rows of one customer are a group, which costs k^2 times as much: `row` is for tables without ids."""
-        if (self.unit == "row") == bool(self.of_kind("id")):
-            raise ValueError("a table with an id column is protected by that id, one without by row")
+        """k rows of one customer are a group, which costs k^2 times as much: `row` is for tables without ids, and so is
+        `member`, where all rows are one unit."""
+        if (self.unit in ("row", "member")) == bool(self.of_kind("id")):
+            raise ValueError("a table with an id column is protected by that id, one without by row or by member")
+        if self.unit == "member" and self.max_units != 1:
+            raise ValueError("a member is one unit")
         return self
 
     def to_bytes(self) -> bytes:

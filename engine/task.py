@@ -14,7 +14,7 @@ import engine
 from contracts.errors import Malformed
 from contracts.statements import GateDecision
 from contracts.wording import N_
-from engine.table import TableSchema
+from engine.table import TableSchema, shipped
 from privacy.plan import GRID_BITS, Adam, PlanError, ReleasePlan, Shape, Step, planned, sigma_for
 from privacy.spend import Unit
 
@@ -155,6 +155,12 @@ def check_fit(task: Task, schema: TableSchema, plan: ReleasePlan) -> None:
 def names() -> list[str]:
     """Every installed task: folders of `engine` that hold a `task.py`."""
     return sorted(m.name for m in pkgutil.iter_modules(engine.__path__) if m.ispkg and _has_task(m.name))
+
+
+def usual() -> list[str]:
+    """Tasks that an agreement covers where none are named: not those whose unit is the whole member, since a run of those
+    pays only among many members."""
+    return [name for name in names() if shipped(f"engine.{name}").unit != "member"]
 
 
 def _has_task(name: str) -> bool:

@@ -121,7 +121,7 @@ class Voted:
     """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one, and
     `families` are those of some of them; `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell, and so
     is `drift`, how today's series differ from those that taught, where a task serves series; `ahead` are the periods to come
-    that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the Monday of a week."""
+    that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the Monday of a week; `note` is to be said wherever a line is shown."""
 
     votes: VoteSet
     lines: list[Served]
@@ -131,6 +131,7 @@ class Voted:
     drift: tuple[Drift, ...] = ()
     ahead: tuple[str, ...] = ()
     families: tuple[Served, ...] = ()
+    note: str = ""
 
     def all_lines(self) -> list[Served]:
         """The lines, then the totals of families and of the member: what a receipt commits to and files hold."""

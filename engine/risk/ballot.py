@@ -37,6 +37,11 @@ class Ballot:
         return _chance(_average(odds, self.lines, self.weights))
 
 
+def unweighed(name: str) -> Ballot:
+    """One vote as it stands, where no rows are held out to weigh it by."""
+    return Ballot(name, {name: (1.0, 0.0)}, {name: 1.0}, {}, np.zeros(0), 0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class OwnSide:
     """The member's own model that has a vote, and its slope and intercept."""

@@ -23,11 +23,12 @@ _STEPS, _PAIR_STEPS = 129, 17
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """See engine.votes.Panel. `models` are those that `ballot` gives weight."""
+    """See engine.votes.Panel. `models` are those that `ballot` gives weight; `actionable` the inputs that can be lowered."""
 
     models: dict[str, Scorer]
     ballot: Ballot
     schema: TableSchema
+    actionable: tuple[str, ...] = ACTIONABLE
 
     def chance(self, frame: pl.DataFrame) -> np.ndarray:
         """`(rows,)` probability of default."""
@@ -38,9 +39,9 @@ class Panel:
 
     def score(self, frame: pl.DataFrame) -> list[Served]:
         """See engine.votes.Panel. What weighs most are shares of the average's log-odds."""
-        rows, ids = _unlabelled(frame, self.schema), self.schema.of_kind("id")
+        rows, ids = _unlabelled(frame, self.schema), self.schema.of_kind("id") or self.schema.of_kind("period")
         named = [c.name for c in self.schema.of_kind("number")]
-        who = frame[ids[0].name].to_list() if ids else list(range(len(frame)))
+        who = frame[ids[0].name].to_list() if ids and ids[0].name in frame else list(range(len(frame)))
         moved = sum(self.ballot.share(name) * by_column(one, rows, self.schema) for name, one in self.models.items())
         moved = np.asarray(moved)
         top = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :_TOLD]
@@ -56,7 +57,7 @@ class Panel:
         movable = [
             column
             for column in self.schema.of_kind("number")
-            if column.name in ACTIONABLE and row[column.name][0] is not None
+            if column.name in self.actionable and row[column.name][0] is not None
         ]
         single = [found for column in movable if (found := self._least(row, line, (column,), _STEPS))]
         if not single:

@@ -160,4 +160,4 @@ def test_a_third_task_needs_no_change_outside_its_own_folder(tmp_path, monkeypat
         encoding="utf-8",
     )
     monkeypatch.setattr(engine, "__path__", [*engine.__path__, str(tmp_path)])
-    assert names() == ["demand", "risk", "toy"] and load("toy").name == "toy"
+    assert names() == ["demand", "risk", "toy", "warning"] and load("toy").name == "toy"

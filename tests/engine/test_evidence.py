@@ -43,7 +43,18 @@ def test_so_are_those_of_a_risk_order(one):
         assert value == brier[f"{name}: vote, as served"]
 
 
+@pytest.mark.parametrize("one", evidence("warning"), ids=lambda one: f"{one.data}, {one.members}")
+def test_so_are_those_of_early_warning(one):
+    table = json.loads((RESULTS / "region_firms.json").read_text(encoding="utf-8"))["tables"][f"{one.members} members"]
+    missing = {row["method"]: round(1 - float(row["AUC"]), 3) for row in table}
+    prior = one.data.removeprefix("simulated firms, ")
+    assert (one.alone, one.unspent) == (missing["each firm alone"], missing[f"{prior} alone"])
+    for epsilon, value in one.spent.items():
+        word = "no noise" if epsilon == "0" else f"epsilon {epsilon}"
+        assert value == missing[f"{prior} + members, {word}"]
+
+
 def test_every_task_that_ships_has_figures_and_another_none():
-    assert evidence("risk") and evidence("demand")
+    assert evidence("risk") and evidence("demand") and evidence("warning")
     with pytest.raises(ModuleNotFoundError):
         evidence("nothing")

@@ -1,8 +1,8 @@
-"""The member firms themselves, month by month: cash, orders, capacity, customers who pay late, and the months in which a
-firm can no longer pay. What early warning is about; its truth is known.
+"""Simulated firms, month by month: cash, orders, capacity, customers who pay late, and the month from which on a firm can no
+longer pay. What the prior is made from and benchmarks measure by; no data of any firm.
 
-Deterministic by seed. A firm that came into distress is watched no longer. What its books show is measured with error and in
-part missing; calls on its cash (a guarantee, a claim, the owner) cannot be foreseen by anybody.
+Deterministic by seed. What books show is measured with error and in part missing; calls on cash (a guarantee, a claim, the
+owner) cannot be foreseen by anybody.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-HORIZON = 6
-WARM_UP = 12
-# ratio -> public range
-RATIOS = {
-    "runway_months": (-2.0, 6.0),
-    "runway_change": (-2.0, 2.0),
-    "sales_trend": (-0.6, 0.6),
-    "order_trend": (-0.6, 0.6),
-    "utilisation": (0.2, 1.2),
-    "utilisation_change": (-0.4, 0.4),
-    "receivable_days": (20.0, 150.0),
-    "overdue_share": (0.0, 0.6),
-    "margin": (-0.1, 0.3),
-    "debt_months": (0.0, 12.0),
-}
+WARM_UP, BEGIN = 12, 2020  # months that nobody sees; year of the first that somebody does
+RATIOS = (
+    "runway_months",
+    "runway_change",
+    "sales_trend",
+    "order_trend",
+    "utilisation",
+    "utilisation_change",
+    "receivable_days",
+    "overdue_share",
+    "margin",
+    "debt_months",
+)
 _SECTORS, _NOISE, _MISSING = 6, 0.15, 0.10
 _CALL, _LINE = 0.012, 1.0  # share of firm-months with a call on cash; credit line in months of sales
 
@@ -38,18 +36,19 @@ class Firms:
     ratios: np.ndarray
     onset: np.ndarray
 
-    def rows(self, first: int, last: int) -> pl.DataFrame:
-        """A row a firm and month of [first, last) in which it could still pay, and whether distress came within six
-        months; the last six months of the world have no rows, nobody knows how they end."""
-        months = np.arange(first, min(last, self.ratios.shape[1] - HORIZON))
-        firm, month = (grid.ravel() for grid in np.meshgrid(np.arange(len(self.onset)), months, indexing="ij"))
-        ahead = self.onset[firm] - month
-        alive = (self.onset[firm] < 0) | (ahead > 0)
-        shown = self.ratios[firm[alive], month[alive]]
-        will = (self.onset[firm] >= 0) & (ahead <= HORIZON)
-        columns = {name: shown[:, at] for at, name in enumerate(RATIOS)}
-        marks = {"firm": [f"F{number:03d}" for number in firm[alive]], "month": month[alive]}
-        return pl.DataFrame(marks | columns | {"distressed": will[alive].astype(float)}).fill_nan(None)
+    def tables(self, months: int) -> list[pl.DataFrame]:
+        """Each firm's table (see schema.json) as it stands after the first `months`. Before its distress a firm with little
+        cash pays its own bills late, and from then on it does not pay them."""
+        when = [f"{BEGIN + month // 12}-{month % 12 + 1:02d}" for month in range(months)]
+        late = np.minimum(30 * (1 - self.ratios[:, :, 0]).clip(0), 89)
+        since = np.arange(self.ratios.shape[1]) - self.onset[:, None]
+        days = np.where((self.onset[:, None] >= 0) & (since >= 0), 91 + 30 * since, np.nan_to_num(late).round())
+        return [
+            pl.DataFrame({"month": when} | dict(zip(RATIOS, shown[:months].T, strict=True)))
+            .fill_nan(None)
+            .with_columns(own_overdue_days=own[:months].astype(float))
+            for shown, own in zip(self.ratios, days, strict=True)
+        ]
 
 
 def simulate(firms: int, months: int, seed: int) -> Firms:

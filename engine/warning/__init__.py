@@ -1,0 +1,1 @@
+"""Probability that a member itself will be unable to pay within six months."""

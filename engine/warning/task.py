@@ -1,0 +1,113 @@
+"""Early warning: will the member itself be unable to pay within six months? A logistic that begins from simulated firms."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from datetime import date
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import torch
+
+from contracts.envelope import digest
+from contracts.errors import Malformed
+from contracts.statements import GateDecision
+from contracts.wording import N_
+from engine.risk.ballot import SHARED, unweighed
+from engine.risk.models import Rows, cross_entropy, logistic, name_of, probability
+from engine.risk.panel import Panel
+from engine.scaling import columns, cut_points, input_names, inputs
+from engine.table import TableSchema, shipped
+from engine.task import Design, Judged, Model
+from engine.votes import AtHome, Record, Vote, Voted, VoteSet
+from engine.warning.months import present, ratios, teaching
+from engine.warning.start import prior
+from privacy.gradients import Clipped
+from privacy.plan import Adam, Gradients, ReleasePlan
+from privacy.units import blocks
+
+START = N_("prior made from simulated firms, not checked on real ones")
+NOTE = N_("this score comes from a prior made from simulated firms, not checked on real ones")
+ACTIONABLE = ("receivable_days", "overdue_share", "debt_months")  # what a firm lowers by collecting sooner or repaying
+_CLIP, _ROUNDS, _RATE = "0.2", 10, "0.05"  # chosen on simulated firms of seeds that no benchmark uses
+_MEMBER = "member"  # the one unit, whatever the rows
+
+
+class EarlyWarning:
+    """See engine.task.Task. The whole member is one unit: all its months together move a sum by one clip norm."""
+
+    name = N_("warning")
+    families = ("gradients",)
+    classes = 2
+    untold: GateDecision = "release"  # a single unit has no holdout, and so no order has a gate
+
+    def schema(self) -> TableSchema:
+        """The member's own months."""
+        return shipped("engine.warning")
+
+    def design(self, schema: TableSchema, family: str, rho_nano: int) -> Design:
+        """Few rounds, begun from the prior."""
+        shape = Gradients("gradients", ((len(input_names(ratios(schema))), 1),), _CLIP)
+        return Design(shape, _ROUNDS, lambda sigma, members: Adam("adam", _RATE, _ROUNDS // 2))
+
+    def start(self, schema: TableSchema, family: str) -> array[float]:
+        """The prior that ships with the product."""
+        return prior()
+
+    def derive(
+        self, tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: date
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The table is one file."""
+        raise Malformed(N_("warning learns from one file and has no sources"))
+
+    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
+        """The months that teach, with what came; see engine.warning.months."""
+        taught, seen = teaching(frame, schema), ratios(schema)
+        scaled, label = columns(taught, seen), taught["distressed"].to_numpy(writable=True)
+        return Rows(scaled, inputs(scaled, seen), label, (_MEMBER,) * len(taught), cut_points(seen))
+
+    def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
+        """See engine.task.Task: one gradient, that of the mean loss over the member's months, clipped."""
+        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
+        assert isinstance(plan.shape, Gradients)
+        clipped = Clipped(logistic(model), plan.shape, plan.grid_bits)
+        return clipped.sum(cross_entropy, torch.from_numpy(rows.x), torch.from_numpy(rows.y), units)
+
+    def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
+        """All of it teaches: a single unit stands on one side."""
+        return rows, rows.take(np.arange(0))
+
+    def judge(self, model: Model, rows: Rows) -> Judged:
+        """Probability, Brier loss and outcome."""
+        p = probability(model, rows)
+        return Judged(p, (p - rows.y) ** 2, rows.y)
+
+    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
+        """The prior, or what a run made of it: one member's months, most without any distress, can neither fit a model nor
+        judge one. Every month in which its bills were paid has a line, the newest first."""
+        seen, whose = ratios(schema), SHARED if shared else START
+        model = shared or Model(self.design(schema, "gradients", 1).shape, self.start(schema, "gradients"))
+        panel = Panel({whose: model}, unweighed(whose), seen, ACTIONABLE)
+        return Voted(
+            _vote_set(schema, whose, model, self.prepare(frame, schema)),
+            panel.score(present(frame, schema)),
+            panel=panel,
+            note=NOTE,
+        )
+
+
+def _vote_set(schema: TableSchema, name: str, model: Model, rows: Rows) -> VoteSet:
+    whose: Literal["public", "shared"] = "shared" if name == SHARED else "public"
+    return VoteSet(
+        format="mengbang-votes/1",
+        task="warning",
+        table=schema.digest(),
+        rows=digest(rows.columns.tobytes() + rows.y.tobytes()),
+        votes=(Vote(name=name, whose=whose, model=name_of(model), weight=1.0, calibration=(1.0, 0.0)),),
+        record=Record(units=0, alone=None, shared=None, used=None, excess=0.0, error=0.0),
+    )
+
+
+TASK = EarlyWarning()
