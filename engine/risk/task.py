@@ -79,11 +79,12 @@ class Risk:
         return training(tables, schema, closed_on), present(tables, schema, closed_on)
 
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
-        """Scaled columns and labels; without an id column each row is a unit, named by its content."""
+        """Scaled columns and labels; without an id column each row is a unit, named by its content, or all are one."""
         scaled, ids = columns(frame, schema), schema.of_kind("id")
         label = frame[schema.one("label").name].to_numpy().astype(np.float64)
-        unit = map(str, frame[ids[0].name].to_list()) if ids else row_names(scaled, label)
-        return Rows(scaled, inputs(scaled, schema), label, tuple(unit), cut_points(schema))
+        alone = ("member",) * len(frame) if schema.unit == "member" else row_names(scaled, label)
+        unit = tuple(map(str, frame[ids[0].name].to_list())) if ids else alone
+        return Rows(scaled, inputs(scaled, schema), label, unit, cut_points(schema))
 
     def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
         """See engine.task.Task."""

@@ -22,15 +22,22 @@ _NEVER = 1 << 40
 
 
 def ratios(schema: TableSchema) -> TableSchema:
-    """The table without the column by which a distress is known: what a model sees."""
+    """The table without the column by which a distress is known: what a model sees. Malformed if the schema names another rule
+    or unit: of a finer one, all rows together would move a sum by more than its plan says."""
+    if (schema.rule, schema.unit) != (RULE, "member"):
+        raise Malformed(
+            N_("warning does not know the rule {rule} for the unit {unit}"),
+            why=N_("it knows {known} for the unit member"),
+            do=N_("publish an agreement with the table that ships with the task"),
+            rule=schema.rule,
+            unit=schema.unit,
+            known=RULE,
+        )
     return schema.model_copy(update={"columns": tuple(c for c in schema.columns if c.name != OVERDUE)})
 
 
 def teaching(frame: pl.DataFrame, schema: TableSchema) -> pl.DataFrame:
-    """Months whose six months after are known, with `distressed` 1 where the distress lies among those; Malformed if the
-    schema names another rule."""
-    if schema.rule != RULE:
-        raise Malformed(N_("warning does not know the rule {rule}"), rule=schema.rule)
+    """Months whose six months after are known, with `distressed` 1 where the distress lies among those."""
     month = _numbers(frame, schema)
     first = month[_is_late(frame)].min(initial=_NEVER)
     known = (month < first) & (month + HORIZON <= month.max(initial=0))

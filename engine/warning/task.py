@@ -64,7 +64,7 @@ class EarlyWarning:
 
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
         """The months that teach, with what came; see engine.warning.months."""
-        taught, seen = teaching(frame, schema), ratios(schema)
+        seen, taught = ratios(schema), teaching(frame, schema)
         scaled, label = columns(taught, seen), taught["distressed"].to_numpy(writable=True)
         return Rows(scaled, inputs(scaled, seen), label, (_MEMBER,) * len(taught), cut_points(seen))
 

@@ -53,13 +53,16 @@ def test_a_month_teaches_if_it_lies_before_the_distress_and_its_half_year_is_kno
     assert TASK.prepare(books(overdue), SCHEMA).y.tolist() == labels
 
 
-def test_the_order_of_rows_and_gaps_do_not_matter_and_another_rule_is_refused():
+def test_the_order_of_rows_and_gaps_do_not_matter_and_another_rule_or_unit_is_refused():
     frame = books([0] * 8 + [91] + [0] * 7)
     gappy = frame.filter(pl.col("month") != "2024-02")
     assert TASK.prepare(gappy.reverse(), SCHEMA).y.tolist() == TASK.prepare(gappy, SCHEMA).y.tolist()[::-1]
     assert len(TASK.prepare(gappy, SCHEMA).y) == 7
-    with pytest.raises(Malformed, match="rule cash-below-zero/1"):
-        TASK.prepare(frame, SCHEMA.model_copy(update={"rule": "cash-below-zero/1"}))
+    for changes, said in (({"rule": "cash-below-zero/1"}, "rule cash-below-zero/1"), ({"unit": "row"}, "unit row")):
+        other = SCHEMA.model_copy(update=changes)
+        for refused in (lambda: TASK.prepare(frame, other), lambda: TASK.design(other, "gradients", 1)):  # noqa: B023
+            with pytest.raises(Malformed, match=said):
+                refused()
 
 
 def test_the_rule_agrees_with_the_truth_of_the_simulated_firms():
