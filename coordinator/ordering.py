@@ -47,9 +47,10 @@ class Draft:
 
     def pays(self) -> bool:
         """False where all public data show that spending does not beat the unspent start, among the members that the order
-        waits for at least; True where one set does not."""
+        waits for at least; True where one set does not. Where a whole member is the unit, one set has to show that it does."""
         known = nearest(self.evidence(), self.min_members)
-        return not known or any(one.pays(self.epsilon) is not False for one in known)
+        told = [one.pays(self.epsilon) for one in known]
+        return not known or True in told or (None in told and self.schema.unit != "member")
 
 
 def draft(

@@ -15,6 +15,7 @@ from coordinator.learning_cli import learning
 from coordinator.ordering import Draft, must_reach, within_budgets
 from coordinator.settings import read_home
 from engine.evidence import Evidence
+from engine.task import load
 from privacy.curves import rho_cap
 from simulator import Trust
 
@@ -33,6 +34,23 @@ def risk_order(trust, rho_nano=FULL, **changes):
     schema = SimpleNamespace(dataset="receivables", unit="row")
     fields = {"agreement": trust.agreement, "task": SimpleNamespace(name="risk"), "schema": schema, "family": "trees"}
     return Draft(**fields, releases=10, rho_nano=rho_nano, epsilon="1", min_members=3, **changes)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "least", "pays"),
+    [("4", 3, False), ("4", 1000, False), ("4", 3000, True), ("8", 3000, True), ("1", 10_000, False), ("8", 3, False)],
+)
+def test_a_run_that_hides_whole_members_is_ordered_only_where_as_many_were_shown_to_gain(trust, epsilon, least, pays):
+    task = load("warning")
+    fields = {
+        "agreement": trust.agreement,
+        "task": task,
+        "schema": task.schema(),
+        "family": "gradients",
+        "releases": 10,
+    }
+    made = Draft(**fields, rho_nano=rho_cap(epsilon, "1e-6"), epsilon=epsilon, min_members=least)
+    assert made.pays() is pays, "what was not measured is not claimed"
 
 
 def charged(trust, firm, rho_nano, partition="train"):
