@@ -46,7 +46,9 @@ def home_votes(setting: Setting) -> Forecasts:
     origins = (*setting.validation, *setting.test)
     return by_member(
         setting,
-        lambda own: simple(series_of(own), origins, kind_of(own), cache=CACHE, progress=lambda done, every: None),
+        lambda own: simple(
+            [own.values[:, :t] for t in origins], kind_of(own), cache=CACHE, progress=lambda done, every: None
+        ),
     )
 
 

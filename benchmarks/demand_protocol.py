@@ -91,9 +91,7 @@ def texas(data: Path, by: str) -> Setting:
 
 def retail(data: Path, part: str) -> Setting:
     """Weekly units by product family; `normal` (summer) or `peak` (autumn), five test origins two weeks apart."""
-    rows = pl.read_parquet(data / "online_retail_weekly" / "weekly.parquet").with_columns(
-        at=((pl.col("week") - pl.datetime(2010, 12, 6)).dt.total_days() // 7).cast(pl.Int64)
-    )
+    rows = _weekly(data)
     about = rows.group_by("series_id").agg(pl.col("member").first()).sort("series_id")
     peak = part == "peak"
     return Setting(
@@ -109,6 +107,18 @@ def retail(data: Path, part: str) -> Setting:
         training=range(6, 31 if peak else 19),
         validation=(34, 35, 36) if peak else (22, 23, 24),
         test=(40, 42, 44, 46, 48) if peak else (28, 30, 32, 34, 36),
+    )
+
+
+def retail_prices(data: Path, setting: Setting) -> np.ndarray:
+    """Median price of a piece by week, `(series, periods)`; NaN where nothing was sold."""
+    rows = _weekly(data).drop_nulls("median_price")
+    return _matrix(rows, [str(name) for name in setting.series], "median_price", setting.values.shape[1])
+
+
+def _weekly(data: Path) -> pl.DataFrame:
+    return pl.read_parquet(data / "online_retail_weekly" / "weekly.parquet").with_columns(
+        at=((pl.col("week") - pl.datetime(2010, 12, 6)).dt.total_days() // 7).cast(pl.Int64)
     )
 
 

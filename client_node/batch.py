@@ -22,8 +22,8 @@ def to_frame(result: Result) -> pl.DataFrame:
         columns["level"] = [line.level for line in lines]
     columns |= {name: [line.outcome[name] for line in lines] for name in (lines[0].outcome if lines else ())}
     for at in range(told):
-        columns[f"reason_{at + 1}"] = [line.reasons[at][0] for line in lines]
-        columns[f"weight_{at + 1}"] = [line.reasons[at][1] for line in lines]
+        columns[f"reason_{at + 1}"] = [line.reasons[at][0] if at < len(line.reasons) else None for line in lines]
+        columns[f"weight_{at + 1}"] = [line.reasons[at][1] if at < len(line.reasons) else None for line in lines]
     if result.ahead:
         columns["first_period"] = [result.ahead[0]] * len(lines)
     if result.note:

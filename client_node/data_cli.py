@@ -60,7 +60,8 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
     for what, _why, do in {error.lines(terminal.translate): None for one in found for error in one.unread}:
         terminal.note(N_("left aside: {what}; {do}"), what=what, do=do)
     for one, source in ((one, s) for one, schema in zip(found, mapped, strict=True) for s in schema.sources):
-        origin = one.origins.get(source.name)
+        if (origin := one.origins.get(source.name)) is None and source.missing == "absent":
+            continue
         missing = [c.name for c in source.columns if c.name in source.needed() - set(origin.fields if origin else ())]
         place = ", ".join(table.place for table in origin.tables) if origin else "?"
         if missing:

@@ -25,6 +25,7 @@ from engine.table import Source, SourceColumn, TableSchema
 
 FILE = "data.toml"
 UNITS = {"元": Decimal(1), "千元": Decimal(1000), "万元": Decimal(10_000)}
+_NOTHING = {"refuse": "?", "absent": "没有也可以 / none is needed"}
 _FOREIGN = re.compile(r"[\s_\-()（）\[\]【】:：/、.]")
 
 
@@ -101,7 +102,12 @@ def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
     closed = held.get("closed_on")
     if not isinstance(closed, date):
         raise _wrong(path, "closed_on", "2025-12-31")
-    return DataMap(closed, {s.name: _origin(path, folder, s, held.get(s.name)) for s in schema.sources})
+    said = [source for source in schema.sources if source.missing == "refuse" or _names_a_file(held.get(source.name))]
+    return DataMap(closed, {source.name: _origin(path, folder, source, held.get(source.name)) for source in said})
+
+
+def _names_a_file(held: Any) -> bool:
+    return held is not None and not (isinstance(held, dict) and held.get("file") == "")
 
 
 def suggest(folder: Path, schema: TableSchema) -> DataMap:
@@ -115,6 +121,7 @@ def suggest(folder: Path, schema: TableSchema) -> DataMap:
             _Fit(len(fields), _is_called_like(table, source), -row, table, fields)
             for table, (row, names) in tables
             if (fields := _fields(source, names, schema))
+            and (source.missing == "refuse" or source.needed() <= set(fields))
         ]
         if fits:
             top = max((fit.fields_found, fit.is_called_like, fit.above) for fit in fits)
@@ -301,7 +308,7 @@ def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
     for one, source in ((m, s) for m, schema in zip(found, schemas, strict=True) for s in schema.sources):
         origin = one.origins.get(source.name)
         lines += ["", f"[{source.name}]"]
-        lines += _place(origin) if origin else ['file = ""  # ?']
+        lines += _place(origin) if origin else [f'file = ""  # {_NOTHING[source.missing]}']
         lines.append(f"[{source.name}.columns]")
         lines += [_line(column, origin.fields.get(column.name) if origin else None) for column in source.columns]
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from client_node.charts import Band, decimals, fan, number, reliability
 from client_node.desk import Desk
-from client_node.predict import Ready
+from client_node.predict import OFFERS, Ready
 from contracts.errors import TrustError
 from contracts.wording import N_, Language, translator
 from engine.demand.windows import families, frequency, period_number, period_text
@@ -57,6 +57,7 @@ def pages(desk: Desk) -> APIRouter:
                 **told,
                 series=_series(ready, id, translate, told["label"]),
                 moved=_moved(ready),
+                offers=OFFERS[ready.voted.offers],
             )
         return _page("rows.html", request, lang, **told, **_rows(ready, id, translate))
 

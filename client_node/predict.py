@@ -33,12 +33,21 @@ from engine.table import TableSchema
 from engine.task import FromPublic, Model, Served, load
 from engine.votes import AtHome, Panel, Voted, VoteSet
 
+OFFERS = {
+    None: N_("No promotions or prices are given beside the sales: what they will change is not foreseen."),
+    False: N_(
+        "Promotions and prices are given, but the newest sales would have been foreseen better without them: they are not used."
+    ),
+    True: N_(
+        "Promotions and prices to come are those of the table; where none is named, no promotion and the latest price."
+    ),
+}  # as engine.votes.Voted says it
 RISKIEST = 0.08  # of a member's own rows: those that a person can look after lie above the line
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is shown, and the receipt file that stands behind it; `ahead` and `note` as in engine.votes.Voted."""
+    """What is shown, and the receipt file that stands behind it; `ahead`, `note` and `offers` as in engine.votes.Voted."""
 
     votes: VoteSet
     lines: Sequence[Served]
@@ -47,6 +56,7 @@ class Result:
     ahead: tuple[str, ...] = ()
     families: tuple[Served, ...] = ()
     note: str = ""
+    offers: bool | None = None
 
     def all_lines(self) -> list[Served]:
         """The lines, then their totals: what the receipt commits to and files hold."""
@@ -75,7 +85,16 @@ class Ready:
         """The results of the member's own file."""
         voted = self.voted
         receipt = self._receipt(self.table.present, voted.all_lines())
-        return Result(voted.votes, voted.lines, receipt, voted.total, voted.ahead, voted.families, voted.note)
+        return Result(
+            voted.votes,
+            voted.lines,
+            receipt,
+            total=voted.total,
+            ahead=voted.ahead,
+            families=voted.families,
+            note=voted.note,
+            offers=voted.offers,
+        )
 
     @property
     def panel(self) -> Panel:

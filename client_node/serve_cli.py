@@ -253,6 +253,7 @@ def _tell(ready: Ready, result: Result, out: Path | None, as_json: bool) -> int:
                 "total": asdict(result.total) if result.total else None,
                 "ahead": result.ahead,
                 "note": result.note,
+                "offers": result.offers,
             }
         )
         return OK
@@ -261,14 +262,23 @@ def _tell(ready: Ready, result: Result, out: Path | None, as_json: bool) -> int:
         terminal.say(
             N_("low, median and high {first}, ... are of: {periods}"), first=1, periods=", ".join(result.ahead)
         )
+    if result.offers is not None:
+        from client_node.predict import OFFERS
+
+        terminal.say(OFFERS[result.offers])
     whole = [result.total] if result.total else []
     for line in [*whole, *result.families, *ready.foremost(result.lines)[:_SHOWN]]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
-        print(f"  {line.id}  {numbers}  " + ", ".join(f"{name} {weight:+.2f}" for name, weight in line.reasons))
+        print(f"  {line.id}  {numbers}  " + ", ".join(_reason(line, *one) for one in line.reasons))
     if out is not None:
         terminal.ok(N_("{n} results in {path}"), n=len(result.all_lines()), path=out)
     terminal.ok(N_("receipt: {path}"), path=result.receipt)
     return OK
+
+
+def _reason(line: Any, name: str, weight: float) -> str:
+    """Of a row in log-odds; of a series the share by which it moves the forecast."""
+    return f"{_(name)} {weight:+.0%}" if line.level == "series" else f"{name} {weight:+.2f}"
 
 
 def _plain(value: float | None) -> str:

@@ -91,7 +91,7 @@ def _given(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFram
 def _derived(found: DataMap, schema: TableSchema, tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame, list[Finding]]:
     """Rows that the task's rule makes from what bookkeeping programs export."""
     tables: dict[str, Checked] = {}
-    for source in schema.sources:
+    for source in (one for one in schema.sources if one.name in found.origins):
         origin = found.origins[source.name]
         fields = {column.name: column.kind for column in source.columns if column.name in origin.fields}
         checker, checked = _checked(origin, fields, found.closed_on, tick)
@@ -139,6 +139,8 @@ def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier:
         checked = checker.mark(checked, ~pl.col(document).is_first_distinct(), document, "conflicting")
     if {"issued", "due"} <= set(fields):
         checked = checker.mark(checked, pl.col("due") < pl.col("issued"), "due", "due-before-issued")
+    if {"begins", "ends"} <= set(fields):
+        checked = checker.mark(checked, pl.col("ends") < pl.col("begins"), "ends", "ends-before-it-begins")
     for name, kind in fields.items():
         named = next((t for t in earlier.values() if name in t.frame.columns), None) if kind == "reference" else None
         if named:

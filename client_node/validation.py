@@ -18,6 +18,7 @@ FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y.%m.%d", "%Y%m%d")
 LARGEST = 1e12
 EARLIEST, FAR_OFF = date(1990, 1, 1), timedelta(days=3653)
 WHOLE_ROW = "*"
+_NUMBERS = ("amount", "net", "number", "optional", "label", "promotion", "price")
 _TIME = r"[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
 _GROUPED = r"^[-+]?\d{1,3}([,，]\d{3})+(\.\d*)?$"
 _TOTALS = r"(?i)^(本页|本日|本月|本年|本期)?\s*[合小总累]\s*计\s*[:：]?$|^(sub|grand )?total$"
@@ -51,6 +52,8 @@ RULES: dict[str, tuple[str, str]] = {
         N_("write the day that was agreed; a stand-in such as 9999-12-31 is none"),
     ),
     "not-a-period": (N_("not a date YYYY-MM or YYYY-MM-DD"), N_("write it as 2025-01 or 2025-01-31")),
+    "not-a-share": (N_("not between 0 and 1"), N_("write the share of the period's days: 0.25, not 25")),
+    "not-a-price": (N_("not above zero"), N_("write the price of a piece, or leave it empty where there was none")),
     "not-0-or-1": (N_("neither 0 nor 1"), N_("write 1 for yes and 0 for no")),
     "repeated": (N_("same as an earlier row"), N_("export without repeats; the first is used")),
     "conflicting": (
@@ -58,6 +61,7 @@ RULES: dict[str, tuple[str, str]] = {
         N_("keep the right one; the first is used"),
     ),
     "due-before-issued": (N_("due before it was issued"), N_("mend one of the two dates")),
+    "ends-before-it-begins": (N_("ends before it begins"), N_("mend one of the two dates")),
     "unknown-document": (
         N_("names a document that is not in the other table"),
         N_("export both tables for the same period"),
@@ -122,6 +126,8 @@ def kinds(closed_on: date) -> dict[str, Kind]:
     numeric = {"not-a-number": is_number, "too-large": is_sane}
     dated = {"empty": _filled, "not-a-date": _or_empty(lambda text: day(text).is_not_null())}
     label = _or_empty(lambda text: number(text).is_null() | number(text).is_in([0.0, 1.0]))
+    share = _or_empty(lambda text: number(text).is_null() | number(text).is_between(0.0, 1.0))
+    above = _or_empty(lambda text: number(text).is_null() | (number(text) > 0.0))
     said = _or_empty(lambda text: ~text.str.to_lowercase().is_in(_NOTHING))
     whole = _or_empty(lambda text: ~text.str.contains(_UNSEEN) & ~text.str.contains(_SHORTENED))
     name = Kind({"empty": _filled, "placeholder": said, "damaged": whole}, lambda text: text)
@@ -135,6 +141,8 @@ def kinds(closed_on: date) -> dict[str, Kind]:
         "optional": Kind(numeric, number),
         "group": Kind({"damaged": _or_empty(whole)}, lambda text: text.replace("", None)),
         "label": Kind({"empty": _filled, **numeric, "not-0-or-1": label}, number),
+        "promotion": Kind({**numeric, "not-a-share": share}, number),
+        "price": Kind({**numeric, "not-a-price": above}, number),
         "date": Kind({**dated, "date-out-of-range": in_range}, day),
         "deadline": Kind({**dated, "date-out-of-range": deadline, "deadline-far-off": near}, day),
         "period": Kind(
@@ -181,9 +189,7 @@ class Checker:
 
     def _of_the_line(self, may_be_torn: bool) -> pl.Expr:
         """The rule that a line as a whole breaks, or null."""
-        names = [
-            name for name, kind in self._fields.items() if kind not in ("amount", "net", "number", "optional", "label")
-        ]
+        names = [name for name, kind in self._fields.items() if kind not in _NUMBERS]
         total = pl.any_horizontal(pl.lit(False), *(pl.col(name).str.contains(_TOTALS) for name in names))
         again = pl.any_horizontal(pl.col(name) == heading for name, heading in self._headings.items())
         no_row = pl.when(total.fill_null(False) | again.fill_null(False)).then(pl.lit("not-a-row"))

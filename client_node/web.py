@@ -96,6 +96,7 @@ def _told(result: Result, ready: Ready) -> dict[str, Any]:
         "total": asdict(result.total) if result.total else None,
         "ahead": result.ahead,
         "note": result.note,
+        "offers": result.offers,
         "receipt": result.receipt_id,
         "votes": result.votes.digest(),
         "record": ready.voted.votes.record.model_dump(mode="json"),

@@ -25,7 +25,7 @@ class Column(Strict):
 
     name: Name
     aliases: tuple[Name, ...] = ()
-    kind: Literal["id", "period", "number", "label", "group"]
+    kind: Literal["id", "period", "number", "label", "group", "promotion", "price"]
     transform: Literal["none", "linear", "signed_log"] = "none"
     low: Name = "0"
     high: Name = "1"
@@ -40,16 +40,18 @@ class SourceColumn(Strict):
 
     name: Name
     aliases: tuple[Name, ...] = ()
-    kind: Literal["document", "reference", "id", "date", "deadline", "amount", "net", "group"]
+    kind: Literal["document", "reference", "id", "date", "deadline", "amount", "net", "group", "price"]
     missing: Literal["refuse", "absent"] = Field(default="refuse", exclude_if=lambda said: said == "refuse")
 
 
 class Source(Strict):
-    """A table as bookkeeping programs export it, from which the task's named rule derives its rows."""
+    """A table as bookkeeping programs export it, from which the task's named rule derives its rows. One that may be
+    `absent` is left out where no table fits."""
 
     name: Name
     aliases: tuple[Name, ...] = ()
     columns: tuple[SourceColumn, ...]
+    missing: Literal["refuse", "absent"] = Field(default="refuse", exclude_if=lambda said: said == "refuse")
 
     def needed(self) -> set[str]:
         """Names of the columns that no export may lack."""

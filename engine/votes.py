@@ -121,7 +121,8 @@ class Voted:
     """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one, and
     `families` are those of some of them; `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell, and so
     is `drift`, how today's series differ from those that taught, where a task serves series; `ahead` are the periods to come
-    that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the Monday of a week; `note` is to be said wherever a line is shown."""
+    that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the Monday of a week; `note` is to be said wherever a line is shown;
+    `offers` whether the promotions and prices that a member says beforehand are used, None where it says nothing of them."""
 
     votes: VoteSet
     lines: list[Served]
@@ -132,6 +133,7 @@ class Voted:
     ahead: tuple[str, ...] = ()
     families: tuple[Served, ...] = ()
     note: str = ""
+    offers: bool | None = None
 
     def all_lines(self) -> list[Served]:
         """The lines, then the totals of families and of the member: what a receipt commits to and files hold."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -20,7 +20,7 @@ import numpy as np
 from contracts.envelope import canonical, digest
 from contracts.wording import N_
 from engine.demand.quantiles import LEVELS
-from engine.demand.windows import Frequency, Series
+from engine.demand.windows import Frequency
 
 Progress = Callable[[int, int], None]
 _FITTED = (N_("AutoETS"), N_("AutoTheta"))
@@ -36,16 +36,16 @@ def names(kind: Frequency) -> tuple[str, ...]:
 
 
 def simple(
-    series: Series, origins: tuple[int, ...], kind: Frequency, *, cache: Path | None = None, progress: Progress
+    pasts: Sequence[np.ndarray], kind: Frequency, *, cache: Path | None = None, progress: Progress
 ) -> dict[str, np.ndarray]:
-    """Name -> `(series, origins, horizon, 5)`. `progress(done, all)` counts fits of one series at one origin."""
+    """Name -> `(series, origins, horizon, 5)` from what was sold before each origin, `(series, periods)`. `progress(done,
+    all)` counts fits of one series at one origin."""
     first = seasonal_naive if kind.season == 12 else moving_average
-    found = {names(kind)[0]: np.stack([first(series.values[:, :t], kind) for t in origins], 1)}
-    every, done = len(_FITTED) * len(origins) * len(series.values), 0
+    found = {names(kind)[0]: np.stack([first(past, kind) for past in pasts], 1)}
+    every, done = len(_FITTED) * sum(map(len, pasts)), 0
     for name in _FITTED:
         parts = []
-        for origin in origins:
-            past = series.values[:, :origin]
+        for past in pasts:
             parts.append(_kept(cache, name, past, kind, lambda n, at=done: progress(at + n, every)))
             done += len(past)
         found[name] = np.stack(parts, 1)

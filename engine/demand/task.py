@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -17,11 +17,11 @@ from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
 from contracts.statements import GateDecision
 from contracts.wording import N_
-from engine.demand import start
+from engine.demand import offers, start
 from engine.demand.ballot import SHARED, Ballot, decide
 from engine.demand.drift import drift
 from engine.demand.home import moving_average, names, simple
-from engine.demand.lines import RULE, by_period
+from engine.demand.lines import RULE, by_period, with_offers
 from engine.demand.network import WIDTH, Head, layer_loss, pinball
 from engine.demand.totals import correlation, total
 from engine.demand.windows import (
@@ -31,7 +31,6 @@ from engine.demand.windows import (
     families,
     frequency,
     period_text,
-    read_series,
     training_origins,
     windows,
 )
@@ -90,13 +89,14 @@ class Demand:
         """See engine.task.Task and engine.demand.lines: what was sold teaches, and is what forecasts go on from."""
         if schema.rule != RULE:
             raise Malformed(N_("demand does not know the rule {rule}"), rule=schema.rule)
-        made = by_period(tables["sales"], schema, closed_on)
+        made = with_offers(by_period(tables["sales"], schema, closed_on), tables, schema)
         return made, made
 
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
         """All training windows, as the frozen body of the public start reads them."""
-        kind, series = frequency(schema), read_series(frame, schema)
-        return rows_of(kind, series, windows(series, training_origins(series), kind))
+        kind, series = frequency(schema), offers.read(frame, schema)
+        usual, _moved = offers.foreseen(series, series.values.shape[1], kind)
+        return rows_of(kind, usual, windows(usual, training_origins(usual), kind))
 
     def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
         """See engine.task.Task."""
@@ -123,22 +123,38 @@ class Demand:
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
         """Three simple forecasts and the shared network (the public start before anything was released)."""
-        kind, series = frequency(schema), read_series(frame, schema)
+        kind, series = frequency(schema), offers.read(frame, schema)
         head = shared.values if shared else start.head(kind)
+        uses, series = _tried(series, kind, head)
         origins = validation_origins(series, kind)
-        made = simple(series, (*origins, series.values.shape[1]), kind, cache=home.cache, progress=home.progress)
-        made[SHARED] = np.stack([zero_shot(series, t, kind, head) for t in (*origins, series.values.shape[1])], 1)
+        known = [offers.foreseen(series, t, kind) for t in (*origins, series.values.shape[1])]
+        pasts, moved = [past for past, _moved in known], np.stack([moved for _past, moved in known], 1)
+        made = simple([past.values for past in pasts], kind, cache=home.cache, progress=home.progress)
+        made[SHARED] = np.stack([zero_shot(past, past.values.shape[1], kind, head) for past in pasts], 1)
+        made = {name: forecast * offers.factor(moved) for name, forecast in made.items()}
         y = np.stack([_later(series, t, kind) for t in origins], 1) if origins else _nothing(series, kind)
         ballot = decide({name: m[:, : len(origins)] for name, m in made.items()}, y)
         served = ballot.combine(made)
-        final = with_launches(series, kind, served[:, -1])
-        votes = _vote_set(kind, schema, ballot, made, y, model=digest(np.array(head).tobytes()))
-        lines = [_served(name, path, "series") for name, path in zip(series.names, final, strict=True)]
+        now = offers.factor(moved[:, -1])
+        final = with_launches(pasts[-1], kind, served[:, -1] / now) * now
+        votes = _vote_set(kind, schema, ballot, made, y, model=digest(np.array(head).tobytes()), said=series.offers)
+        lines = [
+            _served(name, path, "series", offers.reasons(why))
+            for name, path, why in zip(series.names, final, moved[:, -1], strict=True)
+        ]
         *sums, whole = _totals(
             series, families(frame, schema), final, lambda rows: correlation(y[rows], served[rows, :-1])
         )
         ahead = tuple(period_text(series.first + series.values.shape[1] + step, kind) for step in range(kind.horizon))
-        return Voted(votes, lines, whole, drift=drift(series, kind), ahead=ahead, families=tuple(sums))
+        return Voted(votes, lines, whole, drift=drift(series, kind), ahead=ahead, families=tuple(sums), offers=uses)
+
+
+def _tried(series: Series, kind: Frequency, head: array[float]) -> tuple[bool | None, Series]:
+    """(are the offers used, None where there are none; the series, without them where they did not help)."""
+    if series.offers is None:
+        return None, series
+    uses = offers.helps(series, kind, lambda past: zero_shot(past, past.values.shape[1], kind, head))
+    return uses, series if uses else replace(series, offers=None)
 
 
 def rows_of(kind: Frequency, series: Series, made: Windows) -> Rows:
@@ -193,7 +209,7 @@ def _totals(
     return [_served(name, total(forecast[rows], common(rows)), level) for name, level, rows in groups]
 
 
-def _served(name: str, path: np.ndarray, level: Level) -> Served:
+def _served(name: str, path: np.ndarray, level: Level, reasons: tuple[tuple[str, float], ...] = ()) -> Served:
     return Served(
         name,
         {
@@ -201,15 +217,24 @@ def _served(name: str, path: np.ndarray, level: Level) -> Served:
             for step in range(len(path))
             for label, q in (("low", 0), ("median", 2), ("high", 4))
         },
-        level=level,
+        reasons,
+        level,
     )
 
 
 def _vote_set(
-    kind: Frequency, schema: TableSchema, ballot: Ballot, made: dict[str, np.ndarray], y: np.ndarray, *, model: str
+    kind: Frequency,
+    schema: TableSchema,
+    ballot: Ballot,
+    made: dict[str, np.ndarray],
+    y: np.ndarray,
+    *,
+    model: str,
+    said: np.ndarray | None,
 ) -> VoteSet:
-    rows = digest(canonical([list(y.shape)]) + y.tobytes())
-    recipe = {name: digest(canonical([name, kind.season, kind.horizon])) for name in names(kind)}
+    beside, how = (b"", []) if said is None else (said.tobytes(), ["offers"])
+    rows = digest(canonical([list(y.shape)]) + y.tobytes() + beside)
+    recipe = {name: digest(canonical([name, kind.season, kind.horizon, *how])) for name in names(kind)}
     return VoteSet(
         format="mengbang-votes/1",
         task="demand",

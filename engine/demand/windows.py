@@ -64,11 +64,14 @@ def frequency(schema: TableSchema) -> Frequency:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """`values` `(series, periods)` with NaN where missing, the number of the first period, and the names."""
+    """`values` `(series, periods)` with NaN where missing, the number of the first period, the names, and `offers`
+    `(series, periods + horizon, 2)`, promotion and logarithm of the price (of the periods so far alone, where nothing is
+    said of those to come); None where a member says nothing of either."""
 
     values: np.ndarray
     first: int
     names: tuple[str, ...]
+    offers: np.ndarray | None = None
 
     def observed(self) -> np.ndarray:
         """How many periods of each series were observed, `(series,)`."""

@@ -43,6 +43,9 @@ MEMBER = "urn:uuid:12345678-1234-4234-8234-123456789abc"
 SALES = load("demand").schema()
 
 
+RECENT = pl.col("period") >= "2023-09"  # less than two years: no season is fitted, which takes long
+
+
 def sales():
     random = np.random.default_rng(0)
     rows = [
@@ -239,7 +242,7 @@ def test_the_total_is_the_same_in_command_page_and_file_and_its_median_that_of_a
 
 def test_families_stand_in_file_receipt_and_page_and_a_family_called_like_a_series_is_another_line(node, monkeypatch):
     family = pl.when(pl.col("series") < "P06").then(pl.lit("P03")).when(pl.col("series") < "P20").then(pl.lit("食品"))
-    sales().with_columns(family.alias("产品类别")).write_csv(node[0].data / "sales.csv")
+    sales().filter(RECENT).with_columns(family.alias("产品类别")).write_csv(node[0].data / "sales.csv")
     monkeypatch.setattr(desks, "local", lambda home: node)
     headers = {"Authorization": f"Bearer {own_token(node[0].home)}"}
     web = TestClient(
@@ -264,6 +267,35 @@ def test_families_stand_in_file_receipt_and_page_and_a_family_called_like_a_seri
         value = read.filter(level=level, id="P03")["median_1"].item()
         assert f"<td>{value:,.0f}</td>" in page
     assert pages["series"] != pages["family"] and '<optgroup label="Families">' in pages["family"]
+
+
+def test_page_command_file_and_programs_say_what_planned_offers_move(node, monkeypatch, capsys):
+    random = np.random.default_rng(2)
+    promoted = (random.random((24, 30)) < 0.25).astype(float)
+    lift = pl.Series(np.exp(0.7 * promoted).ravel())
+    past = sales().with_columns(pl.col("sales") * lift, promotion=pl.Series(promoted.ravel())).filter(RECENT)
+    plan = [("P03", f"2025-0{month}", None, 1.0) for month in (7, 8, 9)]
+    pl.concat([past, pl.DataFrame(plan, schema=past.schema, orient="row")]).write_csv(node[0].data / "sales.csv")
+    monkeypatch.setattr(desks, "local", lambda home: node)
+    headers = {"Authorization": f"Bearer {own_token(node[0].home)}"}
+    web = TestClient(
+        make_app(Desk(node[0].home), own_token(node[0].home)), base_url="http://127.0.0.1", headers=headers
+    )
+    told = web.get("/v1/tasks/demand").json()
+    assert told["offers"] is True and told["ahead"] == ["2025-07", "2025-08", "2025-09"]
+    [line] = [line for line in told["lines"] if line["reasons"]]
+    [[lever, share]] = line["reasons"]
+    assert (line["id"], lever) == ("P03", "promotion") and 0.3 < share < 1.5
+    read = pl.read_csv(web.get("/v1/tasks/demand/file").content)
+    assert read.drop_nulls("reason_1").select("id", "reason_1").rows() == [("P03", "promotion")]
+    for lang, word, moves in (("en", "promotion", "What is planned moves"), ("zh", "促销", "计划对本预测的影响")):
+        page, other = (web.get(f"/tasks/demand?lang={lang}&id=series/{name}").text for name in ("P03", "P04"))
+        assert moves in page and f"{word} {100 * share:+.0f} %" in page and moves not in other
+    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
+    monkeypatch.setattr(serve_cli, "_SHOWN", 24)
+    assert serve_cli.forecast(home=node[0].home) == 0
+    said = capsys.readouterr().out
+    assert f"促销 {share:+.0%}" in said and "今后的促销和价格以表中所列为准" in said
 
 
 def test_a_file_that_is_faulty_too_large_or_of_no_rows_task_is_refused_in_words(served):
@@ -366,8 +398,8 @@ def test_where_there_is_too_little_to_tell_no_page_says_that_own_models_were_bet
 @pytest.mark.parametrize(
     ("lang", "said", "prices"),
     [
-        ("en", ["2025-07", "2025-08", "2025-09"], "Prices and promotions are not inputs"),
-        ("zh", ["2025 年 7 月", "2025 年 8 月", "2025 年 9 月"], "不以价格和促销为输入"),
+        ("en", ["2025-07", "2025-08", "2025-09"], "No promotions or prices are given"),
+        ("zh", ["2025 年 7 月", "2025 年 8 月", "2025 年 9 月"], "没有促销和价格"),
     ],
 )
 def test_the_page_of_demand_says_the_months_to_come_and_what_is_no_input(web, lang, said, prices):

@@ -106,13 +106,14 @@ def test_what_was_not_observed_costs_nothing():
 
 @KINDS
 def test_simple_forecasts_are_cached_by_content_and_say_how_far_they_are(kind, tmp_path):
-    series, said = generated(kind), []
-    first = home.simple(series, (50, 52), kind, cache=tmp_path, progress=lambda *at: said.append(at))
+    values, said = generated(kind).values, []
+    pasts = [values[:, :50], values[:, :52]]
+    first = home.simple(pasts, kind, cache=tmp_path, progress=lambda *at: said.append(at))
     assert said[-1] == (48, 48) and len(first) == 3
     kept = sorted(tmp_path.iterdir())
     assert len(kept) == 4 and all(path.suffix == ".npy" for path in kept)
     before = [path.stat().st_mtime_ns for path in kept]
-    again = home.simple(series, (50, 52), kind, cache=tmp_path, progress=quiet)
+    again = home.simple(pasts, kind, cache=tmp_path, progress=quiet)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert before == [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())]
     assert all((np.diff(made, axis=-1) >= -1e-9).all() and (made >= 0).all() for made in first.values())
@@ -127,7 +128,7 @@ def test_odd_series_get_a_forecast_too(kind, tmp_path):
         3.0,
         2.0,
     )  # none sold, new, constant, gaps; [4] empty
-    made = home.simple(Series(values, 0, tuple("abcde")), (20,), kind, cache=tmp_path, progress=quiet)
+    made = home.simple([values], kind, cache=tmp_path, progress=quiet)
     assert all(np.isfinite(one).all() for one in made.values())
     assert made["AutoETS"][1, 0, 0, 2] > 0 and made["AutoETS"][2, 0, 0, 2] == pytest.approx(3.0, rel=0.05)
 
