@@ -3,10 +3,12 @@
 import json
 from datetime import date
 
+import polars as pl
 import pytest
 
 from client_node.mapping import FILE, suggest, to_toml
 from client_node.sources import read_table
+from engine.demand.lines import with_offers
 from engine.table import read_schema, shipped
 
 DEMAND = shipped("engine.demand")
@@ -96,6 +98,17 @@ def test_a_calendar_and_a_price_list_become_shares_and_prices_of_months_so_far_a
     )
     assert list(by_period(table, "P1", "sales").values()) == [10.0, 10.0, 10.0, None, None, None]
     assert "P7" not in table.names.values(), "what was never sold has no forecast"
+
+
+def test_weeks_have_shares_and_prices_too():
+    weekly = DEMAND.model_copy(update={"options": {"horizon": 4, "season": 52}})
+    rows = pl.DataFrame({"series": ["P", "P"], "period": ["2025-01-06", "2025-01-13"], "sales": [1.0, 2.0]})
+    promotions = pl.DataFrame({"series": ["P"], "begins": [date(2025, 1, 17)], "ends": [date(2025, 1, 21)]})
+    prices = pl.DataFrame({"series": ["P"], "begins": [date(2025, 1, 8)], "price": [7.0]})
+    made = with_offers(rows, {"promotions": promotions, "prices": prices}, weekly)
+    assert made["period"].to_list() == [f"2025-{day}" for day in ("01-06", "01-13", "01-20", "01-27", "02-03", "02-10")]
+    assert made["promotion"].to_list() == pytest.approx([0, 3 / 7, 2 / 7, 0, 0, 0])
+    assert made["price"].to_list() == [7.0] * 6 and made["sales"].to_list() == [1.0, 2.0, None, None, None, None]
 
 
 def test_without_them_nothing_is_asked_for_and_a_promotion_that_ends_before_it_begins_is_a_finding(folder):
