@@ -32,7 +32,7 @@ NOTES = (
     "foreseen better with them. `known`: promotions and prices so far and of the periods to come, or those so far alone.",
     "Generated members: promotions in 15 % of months or 10 % of weeks, of a fifth to all of their days; prices step by 8 % (sd) in 6 % of the "
     "periods and fall by up to a fifth of their logarithm in promotions. The whole answer is a lift of .5 (sd .25) for a promotion of all days and an "
-    "elasticity of -1.5 (sd .6), by series; where nothing is planted, both are said and tell nothing.",
+    "elasticity of -1.5 (sd .6), by series; where nothing is planted, both are said and tell nothing. Members of eight series, each of equal weight.",
     "Retail: the price of a week is the median over its invoice lines, and none is known of a week without sales. So a changed price also says that "
     "the product was sold, and a low one that wholesalers bought (they pay less a piece): knowing it beforehand gives more here than a price list "
     "would. No promotions are known.",
@@ -90,15 +90,18 @@ def generated(kind: Frequency, members: int) -> list[dict[str, Any]]:
         last = made[0].values.shape[1] - kind.horizon
         origins = tuple(range(last - ORIGINS + 1, last + 1))
         for ahead in (True, False):
-            parts = [
-                (
-                    np.stack([one.values[:, t : t + kind.horizon] for t in origins], 1),
-                    forecasts(one, kind, origins, ahead=ahead),
-                )
-                for one in made
-            ]
+            parts = [_of_equal_weight(one, kind, origins, ahead=ahead) for one in made]
             rows.append({"planted": f"{planted:.0%}"} | _row(parts, ahead=ahead))
     return rows
+
+
+def _of_equal_weight(
+    one: Series, kind: Frequency, origins: tuple[int, ...], *, ahead: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(what came, forecasts by way) in units of all that the member sold: generated members differ a thousandfold."""
+    came = np.stack([one.values[:, t : t + kind.horizon] for t in origins], 1)
+    unit = float(np.nansum(came))
+    return came / unit, {way: made / unit for way, made in forecasts(one, kind, origins, ahead=ahead).items()}
 
 
 def real(setting: Setting, data: Path) -> list[dict[str, Any]]:
