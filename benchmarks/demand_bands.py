@@ -24,10 +24,10 @@ from engine.demand.quantiles import widen
 
 ENOUGH, LOW, HIGH, DRAWS = 60, 0.65, 0.95, 2000  # scored values of a member, and the bar on its cover
 WAYS = {  # name -> (windows at which a factor is believed half, what all bands are stretched by)
-    "as served: half trust at 40 windows": (40.0, 1.0),
-    "half trust at 360: nine windows that err together count as one": (360.0, 1.0),
+    "as served: half trust at 360 windows": (360.0, 1.0),
+    "half trust at 40, as if windows erred each for itself": (40.0, 1.0),
     "no factors": (1e12, 1.0),
-    "as served, every band 1.25 times as wide": (40.0, 1.25),
+    "as served, every band 1.25 times as wide": (360.0, 1.25),
 }
 NOTE = (
     "Factors of spread and band are decided on three validation origins. Their targets overlap and a member's series err together, "
@@ -100,7 +100,7 @@ def missed(setting: Setting) -> tuple[list[dict[str, Any]], str]:
             {
                 "member": f"{setting.members()[at]} ({own.sum()} series)",
                 "cover": f"{now[at]:.2f}",
-                "at 360 / no factors / 1.25 times as wide": " / ".join(f"{other[at]:.2f}" for other in others),
+                "at 40 / no factors / 1.25 times as wide": " / ".join(f"{other[at]:.2f}" for other in others),
                 "sold over median, validation": _ratios(setting.targets(setting.validation)[own], told[own][:, :cut]),
                 "sold over median, test": _ratios(setting.targets(setting.test)[own], told[own][:, cut:]),
             }

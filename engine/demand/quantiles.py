@@ -9,7 +9,7 @@ import numpy as np
 
 LEVELS = np.array((0.1, 0.25, 0.5, 0.75, 0.9))
 _FACTORS = np.exp(np.linspace(np.log(0.25), np.log(3.0), 31))  # what a spread may be multiplied with
-_SHRINK = 40.0  # scored windows at which a factor is believed half
+_SHRINK = 360.0  # scored windows at which a factor is believed half: a member's windows err together (benchmarks.demand_bands)
 
 
 def pinball(y: np.ndarray, forecast: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def widen(forecast: np.ndarray, factor: float) -> np.ndarray:
 
 
 def spread_factor(y: np.ndarray, forecast: np.ndarray) -> float:
-    """The factor with the least pinball loss, drawn towards 1 by n / (n + 40) for n windows `(n, horizon)`.
+    """The factor with the least pinball loss, drawn towards 1 by n / (n + 360) for n windows `(n, horizon)`.
 
     A forecast judged by quantile loss without this step mistakes width for skill.
     """
