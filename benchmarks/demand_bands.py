@@ -31,16 +31,15 @@ WAYS = {  # name -> (windows at which a factor is believed half, what all bands 
 }
 NOTE = (
     "Factors of spread and band are decided on three validation origins. Their targets overlap and a member's series err together, "
-    "so nine windows may well tell no more than one: then a factor should be believed half at 360 windows, not at 40. Table 1 tries "
-    "that where a choice may look."
+    "so nine windows may well tell no more than one: a factor is therefore believed half at 360 windows. Table 1 compares that with "
+    "40 and with none where a choice may look."
 )
 READING = (
-    "Read: trusting fewer windows costs next to nothing and keeps every member inside the bar before the test origins, but it is no "
-    "cure for the Texas chains: of three below the bar it mends the one whose bands were narrowed at home (M16). The other two miss "
-    "it without any factor too, because all of a chain's shops moved together (M12 sold a quarter more than foreseen, then a tenth "
-    "less; M20 more and more), which its validation origins did not show. Only bands a quarter wider for everybody would hold them: "
-    "1 to 4 % of WQL before the test origins, and 90 % cover where 80 % are promised. So the constant stays at 40, with which all "
-    "tables were made; 360 is the first thing to try when they are made again."
+    "Read: trusting fewer windows costs next to nothing and keeps every member inside the bar before the test origins, which 40 did "
+    "not. On the test origins it keeps all retail members inside (`demand-retail-*.md`) and one Texas chain more (M16, whose bands were "
+    "narrowed at home). Two chains miss the bar without any factor too, because all of a chain's shops moved together (M12 sold a "
+    "quarter more than foreseen, then a tenth less; M20 more and more), which their validation origins did not show. Only bands a "
+    "quarter wider for everybody would hold them: 2 to 5 % of WQL before the test origins, and 90 % cover where 80 % are promised."
 )
 
 
