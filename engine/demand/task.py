@@ -167,7 +167,8 @@ def zero_shot(series: Series, origin: int, kind: Frequency, head: array[float]) 
     """`(series, horizon, 5)` from origin on; zero where a series has no past."""
     rows = windows(series, [origin], kind, at_least=1)
     made = np.zeros((len(series.values), kind.horizon, 5))
-    made[rows.row] = start.forecast(kind, head, rows)
+    if len(rows.row):
+        made[rows.row] = start.forecast(kind, head, rows)
     return made
 
 

@@ -139,6 +139,11 @@ def test_training_learns_what_would_have_been_sold_without_promotion_at_the_late
     assert np.nanstd(np.log(with_offers.y)) < 0.7 * np.nanstd(np.log(without.y))
 
 
+def test_a_plan_without_any_sales_is_no_forecast_and_no_row_that_teaches(tmp_path):
+    plan = table(shop(2)[0], "promotion", "price").with_columns(sales=pl.lit(None, pl.Float64))
+    assert vote(plan, tmp_path).lines == [] and TASK.prepare(plan, SCHEMA).unit == ()
+
+
 @KINDS
 def test_at_an_origin_nothing_is_known_of_later_sales_or_of_offers_beyond_the_horizon(kind):
     series, _ = shop(periods=60, kind=kind)
