@@ -121,7 +121,7 @@ def preview(
         shown[schema.task] = named.to_dicts()
         if not as_json:
             terminal.say(
-                N_("{task}: {n} rows teach, {m} rows would be served"),
+                N_("{task}: {n} rows can be used, {m} rows would be served"),
                 task=schema.task,
                 n=len(table.training),
                 m=len(table.present),
@@ -212,13 +212,13 @@ def _read(settings: Any, schema: Any) -> Any:
 def _sum_up(task: str, table: Any) -> None:
     if table.findings:
         terminal.bad(
-            N_("{task}: {n} faults; these rows are left out, {rows} rows teach"),
+            N_("{task}: {n} faults; these rows are left out, {rows} rows can be used"),
             task=task,
             n=len(table.findings),
             rows=len(table.training),
         )
     else:
-        terminal.ok(N_("{task}: no faults, {rows} rows teach"), task=task, rows=len(table.training))
+        terminal.ok(N_("{task}: no faults, {rows} rows can be used"), task=task, rows=len(table.training))
 
 
 def _print(findings: list[dict[str, Any]]) -> None:
