@@ -269,7 +269,8 @@ def _tell(ready: Ready, result: Result, out: Path | None, as_json: bool) -> int:
     whole = [result.total] if result.total else []
     for line in [*whole, *result.families, *ready.foremost(result.lines)[:_SHOWN]]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
-        print(f"  {line.id}  {numbers}  " + ", ".join(_reason(line, *one) for one in line.reasons))
+        called = _(N_("total")) if line.level == "member" else line.id
+        print(f"  {called}  {numbers}  " + ", ".join(_reason(line, *one) for one in line.reasons))
     if out is not None:
         terminal.ok(N_("{n} results in {path}"), n=len(result.all_lines()), path=out)
     terminal.ok(N_("receipt: {path}"), path=result.receipt)

@@ -29,7 +29,9 @@ def test_a_firm_is_warned_from_its_own_books_and_a_run_is_offered_only_where_it_
             homes.append(chamber.join(number, f"会员{number}", data, epsilon_run="4"))
         first = served(chamber, homes[0])
         assert first["votes"]["votes"][0]["whose"] == "public" and SIMULATED in first["note"]
-        assert "warning: no faults, 60 rows can be used" in chamber.command("client_node", "data", "check", home=homes[0])
+        assert "warning: no faults, 60 rows can be used" in chamber.command(
+            "client_node", "data", "check", home=homes[0]
+        )
 
         words = ("order", "warning", "--epsilon", "1")
         told = office(*words, "--dry-run")
