@@ -2,9 +2,9 @@
 
 A line counts in the period of its day, whenever it was posted. A negative line is a correction and counts in the
 period of its own day: carried back to the sale that it corrects it would tell the past what nobody knew then. A period
-below zero counts as zero, a period without a line as zero from the product's first sale on. Only whole periods count:
-the one in which the books were closed is left out unless it ends on that day, and so is the first one of all unless the
-books begin in its first week. Where a member also gives a calendar of promotions or a price list, the rows of these periods say the
+below zero counts as zero, a period without a line as zero from the product's first sale on. The period in which the books
+were closed is left out unless it ends on that day. When the books began is not asked: it could be seen only from the lines
+of all products, and what a product teaches depends on its own. Where a member also gives a calendar of promotions or a price list, the rows of these periods say the
 share of days on promotion and the mean price, and so do rows without sales of the periods to come.
 """
 
@@ -18,7 +18,6 @@ import polars as pl
 from engine.table import TableSchema
 
 RULE = "sales-lines/1"
-_FIRST_DAYS = 7
 
 
 def by_period(lines: pl.DataFrame, schema: TableSchema, closed_on: date) -> pl.DataFrame:
@@ -27,15 +26,12 @@ def by_period(lines: pl.DataFrame, schema: TableSchema, closed_on: date) -> pl.D
     who, when, what = (schema.one(kind).name for kind in ("id", "period", "number"))
     every, spelling = _periods(schema)
     end = pl.Series([closed_on + timedelta(days=1)]).dt.truncate(every).item()
-    first = lines.lazy().select(pl.col("day").min()).collect().item()
-    if first is None or first >= end:
-        return pl.DataFrame(schema={who: pl.String, when: pl.String, what: pl.Float64})
-    start = pl.Series([first]).dt.truncate(every).item()
-    if (first - start).days >= _FIRST_DAYS:
-        start = pl.Series([start]).dt.offset_by(every).item()
     dated = lines.lazy().select("series", "sold", at=pl.col("day").dt.truncate(every))  # lazily: exports are long
-    whole = dated.filter(pl.col("at").is_between(start, end, closed="left"))
-    summed = whole.group_by("series", "at").agg(sold=pl.col("sold").sum().clip(0.0)).collect()
+    summed = (
+        dated.filter(pl.col("at") < end).group_by("series", "at").agg(sold=pl.col("sold").sum().clip(0.0)).collect()
+    )
+    if summed.is_empty():
+        return pl.DataFrame(schema={who: pl.String, when: pl.String, what: pl.Float64})
     begun = summed.group_by("series").agg(pl.col("at").min())
     known = begun.with_columns(pl.date_ranges("at", pl.lit(end), every, closed="left").alias("at")).explode("at")
     filled = known.join(summed, on=["series", "at"], how="left").with_columns(pl.col("sold").fill_null(0.0))

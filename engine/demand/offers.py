@@ -38,12 +38,15 @@ def read(frame: pl.DataFrame, schema: TableSchema) -> Series:
     if not given:
         return read_series(frame, schema)
     series, horizon = read_series(frame.drop_nulls(schema.one("number").name), schema), frequency(schema).horizon
+    if not series.names:
+        return series
     who, when = schema.one("id").name, schema.one("period").name
     row = {name: at for at, name in enumerate(series.names)}
     said = np.full((len(series.names), series.values.shape[1] + horizon, len(LEVERS)), np.nan)
     at = np.array([period_number(text) for text in frame[when].to_list()]) - series.first
     of = np.array([row.get(str(name), -1) for name in frame[who].to_list()])
-    used = (of >= 0) & (at >= 0) & (at < said.shape[1])
+    begins = np.isfinite(series.values).argmax(1)  # what was said before a series sold depends on when others began
+    used = (of >= 0) & (at >= begins[of]) & (at < said.shape[1])
     for number, lever in enumerate(LEVERS):
         if lever in given:
             said[of[used], at[used], number] = frame[given[lever]].cast(pl.Float64).to_numpy()[used]
@@ -65,13 +68,19 @@ def response(sold: np.ndarray, offers: np.ndarray) -> np.ndarray:
     """`(series, 2)`: by how much the logarithm of sales `(series, periods)` rises with promotion and with that of the price."""
     seen = np.isfinite(sold)
     filled, count = np.where(seen, sold, 0.0), np.maximum(seen.sum(1), 1)
-    logs = to_log(filled / np.maximum(filled.sum(1) / count, 1e-9)[:, None])
+    logs = to_log(filled / np.maximum(_added(filled) / count, 1e-9)[:, None])
     y = _apart(logs, seen).clip(-_ODD, _ODD)
     x = np.stack([_apart(offers[..., lever], seen) for lever in range(len(LEVERS))], 2)
-    ridge = ((y**2).sum(1) / count)[:, None] / _PRIOR**2 + 1e-9  # what is noise in this series, beside what is usual
-    inner = np.einsum("nti,ntj->nij", x, x) + ridge[:, :, None] * np.eye(len(LEVERS))
-    slope: np.ndarray = np.linalg.solve(inner, np.einsum("nti,nt->ni", x, y)[:, :, None])[..., 0]
+    ridge = (_added(y**2) / count)[:, None] / _PRIOR**2 + 1e-9  # what is noise in this series, beside what is usual
+    inner = _added(x[:, :, :, None] * x[:, :, None, :]) + ridge[:, :, None] * np.eye(len(LEVERS))
+    slope: np.ndarray = np.linalg.solve(inner, _added(x * y[:, :, None])[:, :, None])[..., 0]
     return slope.clip(_LOW, _HIGH)
+
+
+def _added(values: np.ndarray) -> np.ndarray:
+    """The sum over periods, one after the other: those around, in which only other series sold, do not change a bit of it."""
+    total: np.ndarray = np.cumsum(values, 1)[:, -1]
+    return total
 
 
 def _apart(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -86,13 +95,14 @@ def _apart(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def foreseen(series: Series, origin: int, kind: Frequency) -> tuple[Series, np.ndarray]:
-    """(what was sold before `origin`, as without promotion and at the latest price; by how much what is planned moves the
+    """(what was sold before `origin`, as without promotion and at the price when it last sold; by how much what is planned moves the
     logarithm of each period to come, `(series, horizon, 2)`), by what was known at `origin`. A member that says nothing of
     periods to come is taken not to have done so before."""
     sold = series.values[:, :origin]
     if series.offers is None:
         return Series(sold, series.first, series.names), np.zeros((len(sold), kind.horizon, len(LEVERS)))
-    usual = series.offers[:, origin - 1 : origin] * (0.0, 1.0)
+    newest = origin - 1 - np.isfinite(sold)[:, ::-1].argmax(1)  # the series' own: others may have gone on
+    usual = np.take_along_axis(series.offers, newest[:, None, None], 1) * (0.0, 1.0)
     slope = response(sold, series.offers[:, :origin])
     moved = ((series.offers - usual) * slope[:, None]).clip(-_MOST, _MOST)
     past = Series(sold * np.exp(-moved[:, :origin].sum(2)), series.first, series.names)

@@ -64,10 +64,11 @@ def test_a_late_posting_counts_in_the_month_of_its_day_and_an_open_month_not_at_
     assert list(monthly(lines(posted_late, closed=date(2025, 4, 29))))[-1] == "2025-03", "April was not over"
 
 
-def test_books_that_begin_in_mid_month_do_not_make_that_month_look_weak(lines):
-    table = lines(line(1, day="2025-01-20") + line(2, day="2025-02-01") + line(3, product="P2", day="2025-03-30"))
-    assert next(iter(monthly(table))) == "2025-02"
-    assert list(monthly(table, "P2")) == ["2025-03", "2025-04", "2025-05", "2025-06"], "a product begins when it sells"
+def test_a_product_begins_when_it_sells_and_its_months_depend_on_its_own_lines_alone(lines):
+    text = line(2, day="2025-01-20") + line(3, product="P2", day="2025-03-30")
+    alone, beside = lines(text), lines(line(1, product="P0", day="2024-12-03") + text)
+    assert list(monthly(alone, "P2")) == ["2025-03", "2025-04", "2025-05", "2025-06"]
+    assert all(monthly(alone, name) == monthly(beside, name) for name in ("P1", "P2"))
 
 
 def test_a_line_that_stands_twice_is_a_finding_and_another_line_of_the_document_is_not(lines):

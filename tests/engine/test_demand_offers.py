@@ -131,6 +131,17 @@ def test_changing_one_series_and_its_offers_moves_no_other_series_training_rows(
     )
 
 
+def test_a_series_that_began_before_the_others_and_went_on_after_them_changes_no_bit_of_theirs():
+    rows, theirs = table(shop(periods=30)[0], "promotion", "price"), pl.col("series") != "P03"
+    sold = ~theirs | pl.col("period").is_between(pl.lit("2022-06"), pl.lit("2024-01"))
+    rows = rows.with_columns(pl.when(sold).then(pl.col("sales")))  # of the others, offers are known before and after
+    whole, less = (offers.read(each, SCHEMA) for each in (rows, rows.filter(theirs)))
+    (one, _ahead), (two, _) = (offers.foreseen(each, each.values.shape[1], MONTHLY) for each in (whole, less))
+    others, begin = np.arange(8) != 3, less.first - whole.first
+    assert begin > 0 and two.values.shape == (7, 20) and not np.array_equal(two.values, less.values)
+    assert np.array_equal(one.values[others, begin : begin + 20], two.values)
+
+
 def test_training_learns_what_would_have_been_sold_without_promotion_at_the_latest_price():
     series, _ = shop()
     with_offers = TASK.prepare(table(series, "promotion", "price"), SCHEMA)
