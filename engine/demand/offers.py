@@ -2,7 +2,7 @@
 
 A series has its own response, on the scale of logarithms: a ridge slope of what it sold on its promotions and prices, each less
 its mean over the periods around it, drawn towards nothing where little is seen. Its past is brought to no promotion at the
-latest price before windows are made, and what is forecast is multiplied by what is planned. So the public start need not know
+price of its last sale before windows are made, and what is forecast is multiplied by what is planned. So the public start need not know
 of prices, and a series' windows still depend on that series and public constants only.
 """
 

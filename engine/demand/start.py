@@ -5,17 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 import torch
 
-from contracts.artefact import read_artefact
-from contracts.envelope import digest
-from contracts.errors import Invalid
-from contracts.wording import N_
 from engine.demand.network import Body, Head
 from engine.demand.windows import Frequency, Windows
+from engine.starts import read_start
 from privacy.gradients import flat_parameters, load_flat
 
 DIGEST = {
@@ -58,15 +54,8 @@ def head_of(kind: Frequency, values: Sequence[float]) -> Head:
 
 @cache
 def _parts(kind: Frequency) -> tuple[Body, array[float]]:
-    data = files("engine.demand").joinpath(f"start-{kind.name}.bin").read_bytes()
-    if digest(data) != DIGEST[kind.name]:
-        raise Invalid(
-            N_("the public start {name} is not the one this version was made with"),
-            why=N_("its digest differs from the one in the code"),
-            do=N_("install the package again"),
-            name=kind.name,
-        )
-    values, body = read_artefact(data, "model", "d").values, Body(kind).double()
+    values = read_start("engine.demand", f"start-{kind.name}.bin", DIGEST[kind.name])
+    body = Body(kind).double()
     at = len(values) - head_length(kind)
     load_flat(body, values[:at])
     body.requires_grad_(False)
