@@ -35,11 +35,13 @@ def present(tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: 
 
 
 def _settled(invoices: pl.DataFrame, payments: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Invoices without the reversed ones, each with the day it was `paid` and the day it counts as a default."""
+    """Invoices without the reversed ones, each with the day it was `paid` and the day it counts as a default. What is taken
+    back later, such as a cheque that was not honoured, did not pay."""
     whole = _without_reversed(invoices)
-    running = payments.sort("paid").with_columns(sum=pl.col("amount").cum_sum().over("invoice"))
+    by_day = payments.group_by("invoice", "paid").agg(pl.col("amount").sum()).sort("paid")
+    running = by_day.with_columns(least=pl.col("amount").cum_sum().reverse().cum_min().reverse().over("invoice"))
     known = running.join(whole.select("invoice", owed="amount"), on="invoice")
-    paid = known.filter(pl.col("sum") >= _PAID * pl.col("owed")).group_by("invoice").agg(pl.col("paid").min())
+    paid = known.filter(pl.col("least") >= _PAID * pl.col("owed")).group_by("invoice").agg(pl.col("paid").min())
     limit = pl.col("due") + timedelta(days=GRACE_DAYS)
     settled = whole.join(paid, on="invoice", how="left").with_columns(
         failed=pl.when(pl.col("paid").is_null() | (pl.col("paid") > limit)).then(limit)
@@ -58,13 +60,15 @@ def _without_reversed(invoices: pl.DataFrame) -> pl.DataFrame:
 
 
 def _on(day: date, invoices: pl.DataFrame, payments: pl.DataFrame, schema: TableSchema) -> pl.DataFrame:
-    got = payments.filter(pl.col("paid") <= day).group_by("invoice").agg(got=pl.col("amount").sum())
+    got = payments.filter(pl.col("paid") <= day).group_by("invoice")
+    got = got.agg(got=pl.col("amount").sum(), last=pl.col("paid").max())
     seen = invoices.filter(pl.col("issued") <= day).join(got, on="invoice", how="left")
-    is_open = pl.col("paid").is_null() | (pl.col("paid") > day)
+    is_open = pl.col("got").fill_null(0.0) < _PAID * pl.col("amount")  # by what was known on that day
+    until = pl.when(is_open).then(pl.lit(day)).otherwise(pl.min_horizontal("paid", "last"))
     half, year = day - timedelta(days=HORIZON_DAYS), day - timedelta(days=2 * HORIZON_DAYS)
     marked = seen.with_columns(
         left=pl.when(is_open).then((pl.col("amount") - pl.col("got").fill_null(0.0)).clip(0.0)).otherwise(0.0),
-        delay=pl.when(~is_open | (pl.col("due") <= day)).then(_days(pl.min_horizontal("paid", pl.lit(day)), "due")),
+        delay=pl.when(~is_open | (pl.col("due") <= day)).then(_days(until, "due")),
     )
     lately, before = pl.col("issued") > half, (pl.col("issued") <= half) & (pl.col("issued") > year)
     booked, earlier = pl.col("amount").filter(lately).sum(), pl.col("amount").filter(before).sum()
