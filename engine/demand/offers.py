@@ -36,7 +36,7 @@ def read(frame: pl.DataFrame, schema: TableSchema) -> Series:
     names = {column.kind: column.name for column in schema.columns if column.kind in LEVERS}
     given = {lever: name for lever, name in names.items() if name in frame.columns and frame[name].count()}
     if not given:
-        return read_series(frame, schema)
+        return read_series(_so_far(frame, schema), schema)
     series, horizon = read_series(frame.drop_nulls(schema.one("number").name), schema), frequency(schema).horizon
     if not series.names:
         return series
@@ -54,6 +54,13 @@ def read(frame: pl.DataFrame, schema: TableSchema) -> Series:
         said = said[:, :-horizon]
     promotion, price = np.nan_to_num(said[..., 0]).clip(0, 1), np.log(held(said[..., 1]))
     return replace(series, offers=np.stack([promotion, price], 2))
+
+
+def _so_far(frame: pl.DataFrame, schema: TableSchema) -> pl.DataFrame:
+    """Without the rows after the last period of which any sales are known."""
+    when, what = schema.one("period").name, schema.one("number").name
+    last = frame.drop_nulls(what)[when].max()
+    return frame if last is None else frame.filter(pl.col(when) <= last)
 
 
 def held(price: np.ndarray) -> np.ndarray:
