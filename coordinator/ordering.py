@@ -19,8 +19,9 @@ from coordinator.office import Office
 from engine.bundle import bundle_digest
 from engine.evidence import Evidence, evidence, nearest
 from engine.table import TableSchema, read_schema
-from engine.task import load
+from engine.task import load, plan_for
 from privacy.curves import epsilon, rho_cap
+from privacy.plan import PlanError
 
 DELTA = "1e-6"
 LEAST_SHARE = 4  # a run of less than a quarter of the wanted budget is not worth the members' time
@@ -99,7 +100,23 @@ def draft(
             task=task,
         )
     releases = rounds or loaded.design(schema, family, rho_nano).releases
+    _must_fit(loaded, schema, family, releases, rho_nano, min_members)
     return Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
+
+
+def _must_fit(task: Any, schema: TableSchema, family: str, releases: int, rho_nano: int, members: int) -> None:
+    """Raise Refused (PLAN) where no plan has so many rounds on so small a budget."""
+    try:
+        plan_for(task, schema, family=family, releases=releases, rho_nano=rho_nano, delta=DELTA, members=members)
+    except PlanError as error:
+        raise Refused(
+            N_("no run of {task} can be planned so"),
+            why=N_("{error}"),
+            do=N_("order fewer rounds, or a larger epsilon"),
+            code="PLAN",
+            task=task.name,
+            error=error,
+        ) from error
 
 
 def sign(office: Office, made: Draft, now: datetime) -> str:

@@ -7,6 +7,7 @@ the next start; of two coordinators on one database only one takes an hour.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -23,14 +24,17 @@ from coordinator.office import Office
 from coordinator.tables import ScheduledRun
 
 ZONE = "Asia/Shanghai"
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # by number the scheduler begins with Monday
 Outcome = tuple[str, dict[str, str]]  # a sentence and its values: status says it in the reader's language
 log_event = structlog.get_logger()
 
 
 def hours(cron: str) -> CronTrigger:
-    """The hours of a cron line; Refused if it is none."""
+    """The hours of a cron line, whose weekday 0 or 7 is Sunday; Refused if it is none."""
+    *others, weekday = cron.split() or [""]
+    named = re.sub(r"(?<![/\w])[0-7](?!\w)", lambda found: _WEEKDAYS[int(found[0]) % 7], weekday)
     try:
-        return CronTrigger.from_crontab(cron, timezone=ZONE)
+        return CronTrigger.from_crontab(" ".join((*others, named)), timezone=ZONE)
     except ValueError as error:
         raise Refused(
             N_("{cron} is not a cron line"),
@@ -52,6 +56,8 @@ def put(office: Office, task: str, *, cron: str, epsilon: str, min_members: int,
     what cannot be ordered is refused here and not at night."""
     now = datetime.now(UTC)
     first = hours(cron).get_next_fire_time(None, now)
+    if first is None:
+        raise Refused(N_("{cron} never comes"), do=N_("name a day that there is"), cron=cron)
     made = ordering.draft(office, task, epsilon=epsilon, min_members=min_members)
     if not spend_anyway:
         ordering.must_pay(made)
@@ -65,8 +71,6 @@ def put(office: Office, task: str, *, cron: str, epsilon: str, min_members: int,
     )
     with office.database.write() as session:
         session.merge(row)
-    if first is None:
-        raise Refused(N_("{cron} never comes"), cron=cron)
     return first
 
 

@@ -226,6 +226,31 @@ def test_the_calendar_follows_the_table_and_takes_an_hour_that_was_missed(office
         schedules.drop(office, "risk")
 
 
+@pytest.mark.parametrize(
+    ("weekday", "named"),
+    [("0", "sun"), ("7", "sun"), ("1-5", "mon-fri"), ("1,3", "mon,wed"), ("*/2", "*/2"), ("sat", "sat")],
+)
+def test_the_weekdays_of_a_cron_line_are_those_of_cron(weekday, named):
+    assert str(schedules.hours(f"0 2 * * {weekday}")) == str(schedules.hours(f"0 2 * * {named}"))
+    days = {"0": 6, "7": 6, "1-5": range(5), "1,3": (0, 2)}.get(weekday)
+    first = schedules.hours(f"0 2 * * {weekday}").get_next_fire_time(None, datetime.now(UTC))
+    assert days is None or first.weekday() in ([days] if isinstance(days, int) else days)
+
+
+def test_a_day_that_never_comes_is_refused_and_what_was_scheduled_stays(office):
+    first = begin(office)
+    with pytest.raises(Refused, match="never comes"):
+        begin(office, cron="0 0 30 2 *")
+    [told] = schedules.listed(office)
+    assert told["cron"] == "0 2 * * *" and told["next"] == str(first)
+
+
+def test_a_budget_that_holds_no_plan_is_refused_before_anything_is_signed(office):
+    with pytest.raises(Refused, match="can be planned so") as refused:
+        ordering.draft(office, "risk", epsilon="0.001", min_members=3, rounds=1000)
+    assert refused.value.code == "PLAN" and all(refused.value.lines())
+
+
 @pytest.mark.parametrize("cron", ["often", "0 25 * * *", "* *"])
 def test_a_cron_line_that_is_none_is_refused(office, cron):
     with pytest.raises(Refused, match="not a cron line"):
