@@ -75,6 +75,7 @@ def _witness(mirror: Mirror) -> str:
 
 def _data(settings: Settings, mirror: Mirror, uplink: Uplink, budget: Budget, agreement: str) -> list[Outcome]:
     from client_node.sources import read_table
+    from client_node.validation import listed
     from engine.table import read_schema
 
     def rows(schema_digest: str) -> str:
@@ -83,10 +84,10 @@ def _data(settings: Settings, mirror: Mirror, uplink: Uplink, budget: Budget, ag
         if table.findings:
             raise Malformed(
                 N_("the data have {n} faults; these rows are left out"),
-                why="{faults}",
+                why=N_("{faults}"),
                 do=N_("client-node data check lists them all"),
                 n=len(table.findings),
-                faults="; ".join(finding.text() for finding in table.findings[:5]),
+                faults=listed(table.findings),
             )
         return str(table.training.height)
 

@@ -170,21 +170,24 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     told: list[dict[str, Any]] = []
     code = OK
     for schema in schemas:
+        findings: list[dict[str, Any]] = []
         try:
             table = _read(settings, schema)
+            findings = [
+                asdict(f) | {"what": terminal.translate(RULES[f.rule][0]), "do": terminal.translate(RULES[f.rule][1])}
+                for f in table.findings
+            ]
+            if not as_json:
+                _print(findings)
+            table.with_rows()
         except TrustError as error:
             code = COULD_NOT
-            told.append({"task": schema.task, "rows": 0, "findings": [], "error": str(error)})
+            told.append({"task": schema.task, "rows": 0, "findings": findings, "error": str(error)})
             _cannot(schema.task, error, as_json)
             continue
-        findings = [
-            asdict(f) | {"what": terminal.translate(RULES[f.rule][0]), "do": terminal.translate(RULES[f.rule][1])}
-            for f in table.findings
-        ]
         told.append({"task": schema.task, "rows": len(table.training), "findings": findings})
         code = max(code, FOUND if findings else OK)
         if not as_json:
-            _print(findings)
             _sum_up(schema.task, table)
     if as_json:
         terminal.json(told)
@@ -196,7 +199,7 @@ def before_joining(home: Path) -> None:
     settings, schemas = _schemas(home)
     for schema in schemas:
         try:
-            _sum_up(schema.task, _read(settings, schema))
+            _sum_up(schema.task, _read(settings, schema).with_rows())
         except TrustError as error:
             _cannot(schema.task, error, False)
 
@@ -205,8 +208,7 @@ def _read(settings: Any, schema: Any) -> Any:
     from client_node.sources import read_table
 
     with progress(_(N_("reading and checking"))) as tick:
-        read = read_table(settings.data, schema, key=_key(settings.home), home=settings.home, tick=tick)
-    return read.with_rows()
+        return read_table(settings.data, schema, key=_key(settings.home), home=settings.home, tick=tick)
 
 
 def _sum_up(task: str, table: Any) -> None:

@@ -9,12 +9,14 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import structlog
 
 from client_node.console import local
 from client_node.files import stamps
 from client_node.mapping import FILE
 from client_node.predict import Ready, Result, prepare
+from client_node.rows import unforeseen
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
 
@@ -76,7 +78,8 @@ class Desk:
         while not stop.wait(LOOK_S):
             try:
                 self.look_again()
-            except TrustError as error:
+            except (Exception, pl.exceptions.PanicException) as failure:  # such as a file that is just being written
+                error = failure if isinstance(failure, TrustError) else unforeseen(failure)
                 log_event.error("results stay as they were", code=error.code, what=str(error))
 
 

@@ -28,7 +28,20 @@ TEXT, SHEETS, COLUMNS, BOOKS = (
 )
 HEADING_ROWS = 8
 MOST_UNPACKED, MOST_CELLS, MOST_SHEET_ROWS, MOST_ROWS = 2**29, 2**25, 2**20, 2 * 10**7
-_BARE = {"编码", "代码", "编号", "名称", "号码", "code", "name", "number"}  # say nothing without the heading above them
+_BARE = {
+    "编码",
+    "代码",
+    "编号",
+    "名称",
+    "号码",
+    "号",
+    "含税",
+    "不含税",
+    "无税",
+    "code",
+    "name",
+    "number",
+}  # say nothing without the heading above them
 _WIDE, _ROWS = re.compile(rb"""r=["']([A-Z]{2,3})\d"""), re.compile(rb"""r=["'][A-Z]{1,3}(\d{1,7})["']""")
 
 
@@ -65,13 +78,17 @@ class Table:
             return body.slice(heading).select(chosen)
         names = self._known(columns, heading, self.headings())
         if suffix in COLUMNS:
-            return _parquet(self.path).select(pl.col(list(columns)).cast(pl.String)).collect()
+            return _as_text(self.path, columns)
         if suffix in BOOKS:
             wanted = ", ".join(_quoted(name) for name in columns)
             rows = _query(self.path, f"SELECT {wanted} FROM {_quoted(self.part)}")
-            texts = [[None if cell is None else str(cell) for cell in row] for row in rows]
+            texts = [[_text_of(cell) for cell in row] for row in rows]
             return pl.DataFrame(texts, schema=dict.fromkeys(columns, pl.String), orient="row")
         return read_cells(self.path, names, columns, heading, tick)
+
+    def is_hidden(self) -> bool:
+        """Is it a sheet that its workbook does not show?"""
+        return self.path.suffix.lower() in SHEETS and _loaded(self, 0).visible != "visible"
 
     def _known(self, columns: Sequence[str], heading: int, found: list[tuple[int, list[str]]]) -> list[str]:
         """The names in row `heading`, all of `columns` among them."""
@@ -207,8 +224,11 @@ def _number(letters: bytes) -> int:
 
 def _sheet(table: Table, rows: int | None) -> pl.DataFrame:
     """Cells from row 1 on, also where the first rows are empty: findings count as spreadsheets do."""
-    sheet = _workbook(table.path).load_sheet(table.part, header_row=None, skip_rows=0, n_rows=rows, dtypes="string")
-    return pl.DataFrame(sheet.to_polars())
+    return pl.DataFrame(_loaded(table, rows).to_polars())
+
+
+def _loaded(table: Table, rows: int | None):  # type: ignore[no-untyped-def]
+    return _workbook(table.path).load_sheet(table.part, header_row=None, skip_rows=0, n_rows=rows, dtypes="string")
 
 
 def _possible_headings(top: Sequence[Sequence[str | None]]) -> list[tuple[int, list[str]]]:
@@ -239,6 +259,18 @@ def _parquet(path: Path) -> pl.LazyFrame:
     return pl.scan_parquet(path)
 
 
+def _as_text(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    try:
+        return _parquet(path).select(pl.col(list(columns)).cast(pl.String)).collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise Malformed(
+            N_("{file} cannot be read as a table of texts, numbers and dates"),
+            why=N_("it is damaged, or a column holds lists or bytes"),
+            do=N_("export the table again"),
+            file=path,
+        ) from error
+
+
 def check_length(path: Path, most: int, rows: int = 0) -> None:
     """Malformed if a table has more than so many rows: `rows` that were read, or what a Parquet file holds, known
     without reading them."""
@@ -263,11 +295,20 @@ def check_length(path: Path, most: int, rows: int = 0) -> None:
 def _query(path: Path, sql: str) -> list[tuple[object, ...]]:
     try:
         with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True) as connection:
+            connection.text_factory = _decoded  # what cannot be decoded is a fault of its cell, and quoted nowhere
             return connection.execute(sql).fetchall()
     except sqlite3.Error as error:
         raise Malformed(
             N_("{file} is not a table: {error}"), do=N_("export the table again"), file=path, error=error
         ) from error
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _text_of(cell: object) -> str | None:
+    return None if cell is None else _decoded(cell) if isinstance(cell, bytes) else str(cell)
 
 
 def _quoted(name: str) -> str:

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +24,14 @@ from contracts.wording import N_
 from engine.table import Source, SourceColumn, TableSchema
 
 FILE = "data.toml"
-UNITS = {"元": Decimal(1), "千元": Decimal(1000), "万元": Decimal(10_000)}
+UNITS = {
+    "亿元": Decimal(10**8),
+    "百万元": Decimal(10**6),
+    "万元": Decimal(10**4),
+    "千元": Decimal(1000),
+    "元": Decimal(1),
+}
+_UNIT_OF_ALL = re.compile(rf"单位.{{0,6}}?({'|'.join(UNITS)})")  # in a title above the headings
 _NOTHING = {"refuse": "?", "absent": "没有也可以 / none is needed"}
 _FOREIGN = re.compile(r"[\s_\-()（）\[\]【】:：/、.]")
 
@@ -99,11 +106,36 @@ def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
             file=path,
             error=error,
         ) from error
-    closed = held.get("closed_on")
-    if not isinstance(closed, date):
-        raise _wrong(path, "closed_on", "2025-12-31")
+    closed = _closed(path, held.get("closed_on"))
     said = [source for source in schema.sources if source.missing == "refuse" or _names_a_file(held.get(source.name))]
-    return DataMap(closed, {source.name: _origin(path, folder, source, held.get(source.name)) for source in said})
+    origins = {source.name: _origin(path, folder, source, held.get(source.name)) for source in said}
+    for place, column in ((f"{name}.{k}", f) for name, origin in origins.items() for k, f in origin.fields.items()):
+        if _is_identifier(column.heading, schema):
+            raise Malformed(
+                N_("{file} names a direct identifier at {place}: {heading}"),
+                why=N_("names, telephone, tax and account numbers are never read"),
+                do=N_("name a column of codes; if there is none, add one to the export"),
+                file=path,
+                place=place,
+                heading=column.heading,
+                code="IDENTIFIER",
+            )
+    return DataMap(closed, origins)
+
+
+def _closed(path: Path, said: Any) -> date:
+    """The day up to which the books are complete; Malformed if it is none, or to come."""
+    if type(said) is not date:  # a time of day is a date, too
+        raise _wrong(path, "closed_on", "2025-12-31")
+    if not EARLIEST <= said <= datetime.now(UTC).date() + timedelta(days=1):  # it may be tomorrow elsewhere
+        raise Malformed(
+            N_("{file} says that the books are complete up to {day}"),
+            why=N_("that is to come, or before 1990; an invoice that is not paid by then counts as open"),
+            do=N_("write the last day whose documents are all in the exports: closed_on = 2025-12-31"),
+            file=path,
+            day=said,
+        )
+    return said
 
 
 def _names_a_file(held: Any) -> bool:
@@ -113,27 +145,26 @@ def _names_a_file(held: Any) -> bool:
 def suggest(folder: Path, schema: TableSchema) -> DataMap:
     """For each source the table whose headings fit best; fields that no heading fits are left out."""
     unread: list[Malformed] = []
-    tables = [(table, found) for table in tables_in(folder, unread) for found in _headings(table, unread)]
+    tables = [(table, *found) for table in tables_in(folder, unread) for found in _headings(table, unread)]
     origins: dict[str, Origin] = {}
     others: dict[str, str] = {}
     for source in schema.sources:
         fits = [
-            _Fit(len(fields), _is_called_like(table, source), -row, table, fields)
-            for table, (row, names) in tables
-            if (fields := _fields(source, names, schema))
+            _Fit(len(fields), not table.is_hidden(), _is_called_like(table, source), -row, table, fields)
+            for table, (row, names), unit in tables
+            if (fields := _fields(source, names, schema, unit))
             and (source.missing == "refuse" or source.needed() <= set(fields))
         ]
         if fits:
-            top = max((fit.fields_found, fit.is_called_like, fit.above) for fit in fits)
-            equal = [fit for fit in fits if (fit.fields_found, fit.is_called_like, fit.above) == top]
-            series = max((_series(fit, fits) for fit in equal), key=len)
-            origins[source.name] = Origin(tuple(fit.table for fit in series), -top[2], series[0].fields)
+            top = max(fit.rank() for fit in fits)
+            series = max((_series(fit, fits) for fit in fits if fit.rank() == top), key=len)
+            origins[source.name] = Origin(tuple(fit.table for fit in series), -series[0].above, series[0].fields)
             alike = {
                 fit.table.place for fit in fits if fit.fields_found == top[0] and source.needed() <= set(fit.fields)
             }
             alike -= {fit.table.place for fit in series}
             others |= {source.name: ", ".join(sorted(alike))} if alike else {}
-    return DataMap(_closing_day(origins, schema) or date.min, origins, others, tuple(unread))
+    return DataMap(_closing_day(origins, schema, unread) or date.min, origins, others, tuple(unread))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +172,15 @@ class _Fit:
     """A table under one row of headings as a source; `above` is less the further down that row is."""
 
     fields_found: int
+    is_shown: bool
     is_called_like: bool
     above: int
     table: Table
     fields: dict[str, Field]
+
+    def rank(self) -> tuple[int, bool, bool, int]:
+        """The larger, the better."""
+        return self.fields_found, self.is_shown, self.is_called_like, self.above
 
 
 def _is_called_like(table: Table, source: Source) -> bool:
@@ -154,7 +190,10 @@ def _is_called_like(table: Table, source: Source) -> bool:
 def _series(fit: _Fit, fits: list[_Fit]) -> list[_Fit]:
     """Those that `fit` is one of: exports of one table, period by period, in order of name."""
     return [
-        one for one in fits if (one.above, one.fields) == (fit.above, fit.fields) and _by_date(one.table, fit.table)
+        one
+        for one in fits
+        if (one.above, one.is_shown, one.fields) == (fit.above, fit.is_shown, fit.fields)
+        and _by_date(one.table, fit.table)
     ]
 
 
@@ -163,15 +202,18 @@ def _by_date(one: Table, other: Table) -> bool:
     return re.sub(r"[\d年月季度至_-]", "", one.place) == re.sub(r"[\d年月季度至_-]", "", other.place)
 
 
-def _headings(table: Table, unread: list[Malformed]) -> list[tuple[int, list[str]]]:
+def _headings(table: Table, unread: list[Malformed]) -> list[tuple[tuple[int, list[str]], str]]:
+    """Possible headings, each with the unit of amounts that a title above them names."""
     try:
-        return table.headings()
+        found = table.headings()
     except Malformed as error:
         unread.append(error)
         return []
+    said = [_UNIT_OF_ALL.search(" ".join(names)) for _row, names in found]
+    return [(one, next((s[1] for s in said[:at] if s), "元")) for at, one in enumerate(found)]
 
 
-def _closing_day(origins: Mapping[str, Origin], schema: TableSchema) -> date | None:
+def _closing_day(origins: Mapping[str, Origin], schema: TableSchema, unread: list[Malformed]) -> date | None:
     """The last day up to today that the exports name: one after today is a slip of the pen. A proposal: from then on the
     file says it, not the data."""
     today = datetime.now(UTC).date()
@@ -182,19 +224,28 @@ def _closing_day(origins: Mapping[str, Origin], schema: TableSchema) -> date | N
         if origin and dated:
             headings = [origin.fields[name].heading for name in dated]
             for table in origin.tables:
-                days = clean(table.read(headings, origin.heading).select(headings)).select(day(pl.all()))
+                try:
+                    texts = table.read(headings, origin.heading)
+                except Malformed as error:
+                    unread.append(error)
+                    continue
+                days = clean(texts.select(headings)).select(day(pl.all()))
                 within = days.select(pl.all().filter(pl.all().is_between(EARLIEST, today)).max())
                 found += [last for last in within.row(0) if last]
     return max(found, default=None)
 
 
-def _fields(source: Source, names: list[str], schema: TableSchema) -> dict[str, Field]:
-    allowed = [name for name in names if not _same(name, *schema.identifiers)]
+def _is_identifier(heading: str, schema: TableSchema) -> bool:
+    return _same(re.sub(r" \(\d+\)$", "", heading), *schema.identifiers)
+
+
+def _fields(source: Source, names: list[str], schema: TableSchema, unit: str) -> dict[str, Field]:
+    allowed = [name for name in names if not _is_identifier(name, schema)]
     found: dict[str, Field] = {}
     for column in source.columns:
         heading = _heading(column, [n for n in allowed if n not in {f.heading for f in found.values()}])
         if heading:
-            found[column.name] = _guess(column, heading)
+            found[column.name] = _guess(column, heading, unit)
     return found
 
 
@@ -207,12 +258,12 @@ def _heading(column: SourceColumn, names: list[str]) -> str | None:
     )
 
 
-def _guess(column: SourceColumn, heading: str) -> Field:
+def _guess(column: SourceColumn, heading: str, unit: str) -> Field:
     if column.kind not in ("amount", "net"):
         return Field(heading)
     taxed = ("含税" in heading and "不含税" not in heading) or "价税合计" in heading
-    unit = next((u for u in ("万元", "千元") if u in heading), "元")
-    return Field(heading, "13" if taxed and column.kind == "net" else "0", unit)
+    own = next((one for one in UNITS if one in heading), unit)
+    return Field(heading, "13" if taxed and column.kind == "net" else "0", own)
 
 
 def _same(text: str, *names: str) -> bool:
@@ -220,7 +271,7 @@ def _same(text: str, *names: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    bare = re.sub(r"[(（](元|千元|万元|含税|不含税)[)）]", "", text)
+    bare = re.sub(rf"[(（]({'|'.join(UNITS)}|含税|不含税)[)）]", "", text)
     return _FOREIGN.sub("", bare or text).lower()
 
 
@@ -241,6 +292,8 @@ def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
     if held["file"] and not file.is_file():
         raise absent(file)
     fields = {name: _field(path, f"{source.name}.{name}", said) for name, said in held["columns"].items()}
+    if unknown := sorted(set(fields) - {column.name for column in source.columns}):
+        raise _wrong(path, f"{source.name}.{unknown[0]}", " / ".join(column.name for column in source.columns))
     missing = [column.name for column in source.columns if column.name in source.needed() - set(fields)]
     if not held["file"] or missing:
         raise Malformed(
@@ -273,6 +326,8 @@ def _table(path: Path, source: Source, file: Path, part: str) -> Table:
 def _field(path: Path, place: str, said: Any) -> Field:
     try:
         made = Field(said) if isinstance(said, str) else Field(**said)
+        if not isinstance(made.heading, str):
+            raise TypeError(made.heading)
         made.factor()
         if not 1 <= Decimal(made.tax_percent) < 100 and Decimal(made.tax_percent) != 0:  # .13 was meant as 13
             raise KeyError(made.tax_percent)
@@ -302,7 +357,7 @@ def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
     """The file that `client-node data map` writes: every field, also those for which no heading fits."""
     lines = [
         "# 哪个文件的哪一列是什么。Which column of which file is which field. client-node data preview 可查看结果。",
-        "# tax_percent: 金额含税时的税率; unit: 元 / 千元 / 万元。",
+        "# tax_percent: 金额含税时的税率; unit: 元 / 千元 / 万元 / 百万元 / 亿元。",
         f"closed_on = {closing_day(found).isoformat()}  # 账目完整到哪一天 / the day up to which the books are complete",
     ]
     for one, source in ((m, s) for m, schema in zip(found, schemas, strict=True) for s in schema.sources):

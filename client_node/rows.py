@@ -25,7 +25,7 @@ from contracts.statements import RunOrder
 from contracts.wording import N_
 from engine.evaluation import holdout_counts
 from engine.table import TableSchema, read_schema
-from engine.task import Model, check_fit, load
+from engine.task import Model, Task, check_fit, load
 from privacy.plan import PlanError
 
 log_event = structlog.get_logger()
@@ -92,26 +92,28 @@ class OwnRows:
         place = order.task, order.schema_digest, stamps(self._settings.data, self._settings.home / FILE)
         if place not in self._cached:
             task, key = load(order.task), self._budget.unit_key()
-            self._cached = {place: task.split(task.prepare(self._read(schema, key), schema), key)}
+            self._cached = {place: task.split(self._prepared(task, schema, key), key)}
         return self._cached[place]
 
-    def _read(self, schema: TableSchema, key: bytes) -> pl.DataFrame:
-        """The member's training rows; none if its files cannot be read, for whatever reason. This member is in the round
+    def _prepared(self, task: Task, schema: TableSchema, key: bytes) -> Any:
+        """The member's training rows; none if its files cannot be used, for whatever reason. This member is in the round
         by then: to stay away because of what its files look like would tell something about them, so it sends noise alone."""
         try:
-            return read_table(self._settings.data, schema, key=key, home=self._settings.home).training
+            return task.prepare(
+                read_table(self._settings.data, schema, key=key, home=self._settings.home).training, schema
+            )
         except (Exception, pl.exceptions.PanicException) as failure:
-            error = failure if isinstance(failure, TrustError) else _unforeseen(failure)
+            error = failure if isinstance(failure, TrustError) else unforeseen(failure)
             log_event.error(
                 "this member's data cannot be read: only noise is sent", what=str(error), do=error.lines()[2]
             )
             self._budget.note_refused(time_text(datetime.now(UTC)), error)
             numbers = {c.name: pl.Float64 if c.kind in ("number", "label") else pl.String for c in schema.columns}
-            return pl.DataFrame(schema=numbers)
+            return task.prepare(pl.DataFrame(schema=numbers), schema)
 
 
-def _unforeseen(failure: BaseException) -> TrustError:
-    """By its kind alone: what a library says of a file may quote it."""
+def unforeseen(failure: BaseException) -> TrustError:
+    """A failure of a library by its kind alone: what it says of a file may quote it."""
     return Unavailable(
         N_("the files cannot be read: {kind}"), do=N_("client-node data check"), kind=type(failure).__name__
     )

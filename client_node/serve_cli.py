@@ -49,7 +49,7 @@ def score(
     _warn(ready, ready.drift(frame))
     code = _tell(ready, ready.score(frame), out, as_json)
     for finding in faults:
-        terminal.note(N_("left out: {finding}"), finding=finding.text())
+        terminal.note(N_("left out: {finding}"), finding=finding.text(_))
     return FOUND if faults else code
 
 

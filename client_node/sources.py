@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import polars as pl
 from client_node.files import Table, check_length, tables_of
 from client_node.mapping import DataMap, Field, Origin, data_map, is_given
 from client_node.text_files import BEYOND, Tick, absent
-from client_node.validation import Checked, Checker, Finding
+from client_node.validation import Checked, Checker, Finding, listed, period
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
 from contracts.wording import N_
@@ -37,6 +37,7 @@ _READERS = ("files", "mapping", "sources", "text_files", "validation")
 MOST_SCORED = 1 << 20  # rows of one file: a full sheet
 _NEXT = 1 << 32  # added to the rows of each further table of a source, so that each has a number of its own
 _FRESH, _DAY_S = "new-", 86_400  # a table that another process is just writing
+_PERIODS = {12: "month", 52: "week"}  # by the season of a schema
 _ROWS = 1 << 17  # checked at once: what bounds the memory of a long export
 
 
@@ -58,8 +59,11 @@ class MemberTable:
         if self.training.is_empty() and self.present.is_empty():
             raise Malformed(
                 N_("the data have no rows that can be used"),
-                why="; ".join(finding.text() for finding in self.findings[:5]),
+                why=N_("{faults}")
+                if self.findings
+                else N_("no fault was found: up to the closing day the files hold nothing, or too little"),
                 do=N_("mend these rows or export again, then: client-node data check"),
+                faults=listed(self.findings),
             )
         return self
 
@@ -133,8 +137,7 @@ def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick
 def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier: dict[str, Checked]) -> Checked:
     """Rules between rows and tables: no line and no document stands twice, it is due after it was issued, and exists when referred to."""
     document = next((name for name, kind in fields.items() if kind == "document"), None)
-    if "reference" not in fields.values():
-        checked = checker.mark(checked, _again(checked.frame, fields), document or next(iter(fields)), "repeated")
+    checked = checker.mark(checked, _again(checked.frame, fields), document or next(iter(fields)), "repeated")
     if document:
         checked = checker.mark(checked, ~pl.col(document).is_first_distinct(), document, "conflicting")
     if {"issued", "due"} <= set(fields):
@@ -150,11 +153,15 @@ def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier:
 
 
 def _again(frame: pl.DataFrame, fields: dict[str, Any]) -> pl.Expr:
-    """Rows that say the same as an earlier one. Compared in full only where hashes agree: whole rows of a long export,
-    side by side, would take more memory than all else."""
-    whole = pl.struct(list(fields))
+    """Rows that say the same as an earlier one; where rows name documents, as one of an earlier table: an invoice may be paid
+    in equal parts on one day. Compared in full only where hashes agree: whole rows of a long export, side by side, would
+    take more memory than all else."""
+    whole, table = pl.struct(list(fields)), pl.col("row") // _NEXT
+    again = ~whole.is_first_distinct()
+    if "reference" in fields.values():
+        again = table > table.min().over(list(fields))
     alike = frame.filter(whole.hash().is_duplicated())
-    return pl.col("row").is_in(alike.filter(~whole.is_first_distinct())["row"].implode())
+    return pl.col("row").is_in(alike.filter(again)["row"].implode())
 
 
 def _direct(table: Table, schema: TableSchema, columns: Sequence[Column]) -> DataMap:
@@ -169,13 +176,22 @@ def _direct(table: Table, schema: TableSchema, columns: Sequence[Column]) -> Dat
         raise Malformed(
             N_("{file} lacks the column {columns}"),
             why=N_("the task needs it; found: {found}"),
-            do=N_("export it too, under one of these names"),
+            do=N_("export it too, under one of these names")
+            if not schema.sources or columns is not schema.columns
+            else N_(
+                "export it too, under one of these names; if the rows are single lines, give the file another name"
+            ),
             file=table.path,
             columns=", ".join(missing),
             found=", ".join(names),
             code="COLUMN",
         )
-    return DataMap(date.max, {schema.dataset: Origin((table,), heading, found)})
+    return DataMap(_end_of_this_month(), {schema.dataset: Origin((table,), heading, found)})
+
+
+def _end_of_this_month() -> date:
+    """Until when a table without a closing day may know results; of tomorrow's, since it may be tomorrow elsewhere."""
+    return pl.Series([datetime.now(UTC).date() + timedelta(days=1)]).dt.month_end().item()
 
 
 def _headed(columns: Sequence[Column], names: Sequence[str]) -> dict[str, Field]:
@@ -212,11 +228,14 @@ def frame_of(rows: Sequence[Mapping[str, object]], schema: TableSchema) -> pl.Da
     frame = pl.DataFrame(texts, schema=dict.fromkeys(fields, pl.String), orient="row")
     checked = Checker(schema.dataset, 0, fields, {name: name for name in fields}, date.max).check(frame)
     unknown = sorted({name for row in rows for name in row} - {column.name for column in schema.columns})
-    if checked.findings or unknown:
+    if checked.findings or unknown or len(checked.frame) < len(rows):  # results are told in the order of the rows
+        why = N_("there is no such column: {unknown}") if unknown else N_("a row is empty")
         raise Malformed(
             N_("the rows cannot be scored"),
-            why="; ".join([*(finding.text() for finding in checked.findings[:5]), *unknown[:5]]),
+            why=N_("{faults}") if checked.findings else why,
             do=N_("columns of the table: {columns}"),
+            faults=listed(checked.findings),
+            unknown=", ".join(unknown[:5]),
             columns=", ".join(fields),
             code="ROW",
         )
@@ -228,14 +247,15 @@ def _scored(schema: TableSchema) -> list[Column]:
 
 
 def _kinds(schema: TableSchema) -> dict[str, str]:
-    return {column.name: _kind(column) for column in _scored(schema)}
+    return {column.name: _kind(column, schema) for column in _scored(schema)}
 
 
 def _without_repeats(found: DataMap, schema: TableSchema, tick: Tick) -> Checked:
     """One row an id and period; where one id may have several rows, only whole repeats are faults."""
     origin = found.origins[schema.dataset]
-    fields = {column.name: _kind(column) for column in schema.columns if column.name in origin.fields}
+    fields = {column.name: _kind(column, schema) for column in schema.columns if column.name in origin.fields}
     checker, checked = _checked(origin, fields, found.closed_on, tick)
+    checked = _without_foreseen(checker, checked, schema, found.closed_on)
     keys = [c.name for c in schema.columns if c.kind in ("id", "period")]
     if not keys:
         return checked
@@ -244,7 +264,19 @@ def _without_repeats(found: DataMap, schema: TableSchema, tick: Tick) -> Checked
     return checker.mark(checked, ~same.is_first_distinct(), keys[0], "repeated")
 
 
-def _kind(column: Column) -> str:
+def _without_foreseen(checker: Checker, checked: Checked, schema: TableSchema, closed_on: date) -> Checked:
+    """Results of a period to come are a slip of the pen, and would have forecasts begin after it."""
+    results = [c.name for c in schema.of_kind("number") if c.name in checked.frame.columns]
+    for column in schema.of_kind("period"):
+        known = pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in results))
+        late = (period(pl.col(column.name)) > closed_on) & known
+        checked = checker.mark(checked, late, column.name, "period-out-of-range")
+    return checked
+
+
+def _kind(column: Column, schema: TableSchema) -> str:
+    if column.kind == "period":
+        return _PERIODS.get(schema.options.get("season", 0), "period")
     return "optional" if column.kind == "number" and column.missing == "flag" else column.kind
 
 

@@ -25,6 +25,7 @@ _TOP_BYTES = 2**18
 _LONGEST_CELL = 20  # lines of one cell, where a quotation mark may be the fault
 _LOST_SHARE = 20
 _BOMS = (b"\xff\xfe", b"\xfe\xff")
+_PLAIN = ("utf-8", "strict", "")  # encoding, errors, newline of a file that needs no copy
 Tick = Callable[[int, int], None]
 
 
@@ -44,7 +45,13 @@ def _top(path: Path) -> bytes:
             data = file.read(_TOP_BYTES)
     except FileNotFoundError as error:
         raise absent(path) from error
-    return data if len(data) < _TOP_BYTES else data[: (data.rfind(b"\n") + 1) // 2 * 2]
+    end = b"\r" if _ends_in_cr(data) else b"\n"
+    return data if len(data) < _TOP_BYTES else data[: (data.rfind(end) + 1) // 2 * 2]
+
+
+def _ends_in_cr(top: bytes) -> bool:
+    """Do lines end in CR alone, as some spreadsheet programs still write them?"""
+    return b"\r" in top and b"\n" not in top
 
 
 def _encoding(data: bytes) -> str:
@@ -91,12 +98,13 @@ def _scanned(path: Path, separator: str, names: Sequence[str], columns: Sequence
 
 
 def _mend(path: Path, target: Path, separator: str, width: int) -> None:
-    """A copy in which each row stands for itself. A quotation mark that no later line closes belongs to its line alone."""
+    """A copy in which each row stands for itself, an empty one too: readers skip those that come first beside the rows
+    they are told to skip. A quotation mark that no later line closes belongs to its line alone."""
     with (
         path.open(encoding="utf-8-sig", newline="") as source,
         target.open("w", encoding="utf-8", newline="") as copy,
     ):
-        csv.writer(copy).writerows(_rows(source, separator, width))
+        csv.writer(copy).writerows(row or [""] for row in _rows(source, separator, width))
 
 
 def _rows(lines: Iterator[str], separator: str, width: int = 0) -> Iterator[list[str]]:
@@ -140,7 +148,9 @@ def _cells(text: str, separator: str) -> list[str] | None:
 
 
 def _separator(text: str) -> str:
-    return max(",;\t", key=text.count)
+    """What stands in most lines: amounts and remarks may be full of another one, headings are not."""
+    lines = text.splitlines()
+    return max(",;\t", key=lambda one: (sum(one in line for line in lines), text.count(one)))
 
 
 def _lost(text: str) -> int:
@@ -153,23 +163,24 @@ def _as_utf8(path: Path, target: Path, tick: Tick) -> tuple[Path, int]:
     if not path.is_file():
         raise absent(path)
     top = _top(path)
-    first = _encoding(top)
+    first, newline = _encoding(top), None if _ends_in_cr(top) else ""
     for encoding in (first, "gb18030") if top.isascii() else (first,):
         for errors in ("strict", "replace"):
             try:
-                lines, lost = _copy(path, target, tick, encoding, errors)
+                lines, lost = _copy(path, target, tick, (encoding, errors, newline))
             except UnicodeError:
                 continue
             if lost * _LOST_SHARE <= lines:
-                return (path if (encoding, errors) == ("utf-8", "strict") else target), lines
+                return (path if (encoding, errors, newline) == _PLAIN else target), lines
     raise _no_text(path)
 
 
-def _copy(path: Path, target: Path, tick: Tick, encoding: str, errors: str) -> tuple[int, int]:
-    """(lines, lost characters). Nothing is written for UTF-8 without a loss."""
+def _copy(path: Path, target: Path, tick: Tick, how: tuple[str, str, str | None]) -> tuple[int, int]:
+    """(lines, lost characters) of a file read by `how`: encoding, errors, newline. Nothing is written for what is plain."""
     size, lines, lost, end = path.stat().st_size, 0, 0, "\n"
+    encoding, errors, newline = how
     with (
-        path.open(encoding=encoding, errors=errors, newline="") as source,
+        path.open(encoding=encoding, errors=errors, newline=newline) as source,
         target.open("w", encoding="utf-8", newline="") as copy,
     ):
         while text := source.read(_CHUNK):
@@ -177,7 +188,7 @@ def _copy(path: Path, target: Path, tick: Tick, encoding: str, errors: str) -> t
                 raise _no_text(path)
             lines, end = lines + text.count("\n"), text[-1]
             lost += _lost(text) if errors == "replace" else 0
-            if (encoding, errors) != ("utf-8", "strict"):
+            if how != _PLAIN:
                 copy.write(text)
             tick(source.buffer.tell(), size)
     return lines + (end != "\n"), lost

@@ -5,7 +5,7 @@ A finding names file, row, column, rule and what kind of value stood there, neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,10 +14,12 @@ import polars as pl
 from client_node.text_files import BEYOND, UNCLOSED
 from contracts.wording import N_
 
-FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y.%m.%d", "%Y%m%d")
+FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y.%m.%d")
+_BARE = r"^\d{4} ?\d{2} ?\d{2}$"  # with fewer digits it may be two days: 2023111
 LARGEST = 1e12
 EARLIEST, FAR_OFF = date(1990, 1, 1), timedelta(days=3653)
 WHOLE_ROW = "*"
+PERIODS = {"period": (7, 10), "month": (7,), "week": (10,)}  # how many characters each is written with
 _NUMBERS = ("amount", "net", "number", "optional", "label", "promotion", "price")
 _TIME = r"[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
 _GROUPED = r"^[-+]?\d{1,3}([,，]\d{3})+(\.\d*)?$"
@@ -51,7 +53,14 @@ RULES: dict[str, tuple[str, str]] = {
         N_("due more than ten years after the books were closed"),
         N_("write the day that was agreed; a stand-in such as 9999-12-31 is none"),
     ),
-    "not-a-period": (N_("not a date YYYY-MM or YYYY-MM-DD"), N_("write it as 2025-01 or 2025-01-31")),
+    "not-a-period": (
+        N_("not a month YYYY-MM, or in a table by week not a day YYYY-MM-DD"),
+        N_("write it as 2025-01, or by week as 2025-01-06"),
+    ),
+    "period-out-of-range": (
+        N_("before 1990, or to come although its results are filled in"),
+        N_("mend the month or week; of those to come only promotions and prices are known"),
+    ),
     "not-a-share": (N_("not between 0 and 1"), N_("write the share of the period's days: 0.25, not 25")),
     "not-a-price": (N_("not above zero"), N_("write the price of a piece, or leave it empty where there was none")),
     "not-0-or-1": (N_("neither 0 nor 1"), N_("write 1 for yes and 0 for no")),
@@ -79,9 +88,15 @@ class Finding:
     rule: str
     value: str
 
-    def text(self) -> str:
+    def text(self, translate: Callable[[str], str] = str) -> str:
         """For a log or an error: no value of the member's data."""
-        return f"{self.place} row {self.row}, column {self.column}: {RULES[self.rule][0]}"
+        said = {"place": self.place, "row": self.row, "column": self.column, "fault": translate(RULES[self.rule][0])}
+        return translate(N_("{place} row {row}, column {column}: {fault}")).format_map(said)
+
+
+def listed(findings: Sequence[Finding], most: int = 5) -> Callable[[Callable[[str], str]], str]:
+    """The first findings as a value of an error, in the language of whoever reads it."""
+    return lambda translate: "; ".join(finding.text(translate) for finding in findings[:most])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +119,14 @@ def number(text: pl.Expr) -> pl.Expr:
 def day(text: pl.Expr) -> pl.Expr:
     """A date in one of the accepted spellings, a time of day after it or not; null if it is none."""
     alone = text.str.replace(_TIME, "")
-    return pl.coalesce(alone.str.to_date(spelling, strict=False, exact=True) for spelling in FORMATS)
+    whole = pl.when(alone.str.contains(_BARE)).then(alone).str.to_date("%Y%m%d", strict=False)
+    return pl.coalesce(*(alone.str.to_date(spelling, strict=False, exact=True) for spelling in FORMATS), whole)
+
+
+def period(text: pl.Expr) -> pl.Expr:
+    """The first day of a month YYYY-MM, or the day itself of a week; null if it is none."""
+    first = pl.when(text.str.contains(r"^\d{4}-\d{2}$")).then(text + "-01").otherwise(text)
+    return pl.when(first.str.contains(r"^\d{4}-\d{2}-\d{2}$")).then(first).str.to_date("%Y-%m-%d", strict=False)
 
 
 def _filled(text: pl.Expr) -> pl.Expr:
@@ -131,6 +153,7 @@ def kinds(closed_on: date) -> dict[str, Kind]:
     said = _or_empty(lambda text: ~text.str.to_lowercase().is_in(_NOTHING))
     whole = _or_empty(lambda text: ~text.str.contains(_UNSEEN) & ~text.str.contains(_SHORTENED))
     name = Kind({"empty": _filled, "placeholder": said, "damaged": whole}, lambda text: text)
+    lies_near = _or_empty(lambda text: period(text).is_null() | period(text).is_between(EARLIEST, last))
     return {
         "document": name,
         "reference": name,
@@ -145,11 +168,13 @@ def kinds(closed_on: date) -> dict[str, Kind]:
         "price": Kind({**numeric, "not-a-price": above}, number),
         "date": Kind({**dated, "date-out-of-range": in_range}, day),
         "deadline": Kind({**dated, "date-out-of-range": deadline, "deadline-far-off": near}, day),
-        "period": Kind(
-            {"empty": _filled, "not-a-period": _or_empty(lambda text: text.str.contains(r"^\d{4}-\d{2}(-\d{2})?$"))},
-            lambda text: text,
-        ),
+        **{kind: _of_periods(lies_near, lengths) for kind, lengths in PERIODS.items()},
     }
+
+
+def _of_periods(lies_near: Callable[[pl.Expr], pl.Expr], lengths: tuple[int, ...]) -> Kind:
+    spelled = _or_empty(lambda text: period(text).is_not_null() & text.str.len_chars().is_in(lengths))
+    return Kind({"empty": _filled, "not-a-period": spelled, "period-out-of-range": lies_near}, lambda text: text)
 
 
 @dataclass(frozen=True, slots=True)

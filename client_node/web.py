@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -54,6 +55,7 @@ def make_app(desk: Desk, token: str) -> FastAPI:
     app.middleware("http")(_by_token(token))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.add_exception_handler(TrustError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_wrong_request)
     _programs(app, desk)
     app.include_router(file_routes(desk))
     app.include_router(pages(desk))
@@ -136,6 +138,14 @@ def _answer_error(request: Request, error: Exception) -> Response:
         return problem(request, error, status)
     what, why, do = error.lines(str)
     return JSONResponse({"error": error.code, "what": what, "why": why, "do": do}, status)
+
+
+def _answer_wrong_request(_request: Request, error: Exception) -> Response:
+    """What does not fit, as /openapi.json describes it, without what was sent: that may be no text at all."""
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse(
+        {"detail": [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]}, 422
+    )
 
 
 def listen(port: int) -> socket.socket:

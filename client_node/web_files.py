@@ -13,7 +13,7 @@ from client_node.batch import write_result
 from client_node.desk import Desk
 from client_node.predict import Result
 from client_node.sources import read_rows
-from client_node.validation import Checked, Finding
+from client_node.validation import Checked, Finding, listed
 from contracts.errors import Malformed
 from contracts.wording import N_
 from engine.table import TableSchema
@@ -76,8 +76,9 @@ def _checked(rows: bytes, name: str, schema: TableSchema) -> Checked:
 def _faulty(findings: list[Finding]) -> Malformed:
     return Malformed(
         N_("{n} faults; no row was scored"),
-        why="; ".join(finding.text() for finding in findings[:100]),
+        why=N_("{faults}"),
         do=N_("mend these rows, or send leave_out=true to score the others"),
+        faults=listed(findings, 100),
         n=len(findings),
         code="ROWS",
     )

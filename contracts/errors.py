@@ -9,7 +9,8 @@ class TrustError(Exception):
     """A failure that a person must be able to act on.
 
     `what`, `why` and `do` are English sentences with `{name}` fields filled from `values`; they are
-    the keys of the translation catalogues. `code` is a stable name for programs and auditors.
+    the keys of the translation catalogues. `code` is a stable name for programs and auditors. A value that is itself
+    made of sentences is a function of the translation, and stands in `why` or `do`.
     """
 
     code = "ERROR"
@@ -21,8 +22,9 @@ class TrustError(Exception):
 
     def lines(self, translate: Callable[[str], str] = str) -> tuple[str, str, str]:
         """The three sentences in the reader's language; an absent one is the empty string."""
+        values = {name: value(translate) if callable(value) else value for name, value in self.values.items()}
         what, why, do = (
-            (translate(text) if text else "").format_map(self.values) for text in (self.what, self.why, self.do)
+            (translate(text) if text else "").format_map(values) for text in (self.what, self.why, self.do)
         )
         return what, why, do
 

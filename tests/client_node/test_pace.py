@@ -141,6 +141,13 @@ def test_a_share_that_is_not_mounted_is_a_reason_to_send_noise_alone(tmp_path, m
     assert len(payload) > 0 and [row[1] for row in made.rows._budget.refused()] == ["UNAVAILABLE"]
 
 
+def test_rows_that_cannot_be_prepared_are_a_reason_to_send_noise_alone(tmp_path, monkeypatch):
+    rows = ledger(10).drop("owed")
+    made = Round(tmp_path, lambda *_a, **_k: SimpleNamespace(training=rows), monkeypatch)
+    payload, _ = made.contribution()
+    assert len(payload) > 0 and [row[1] for row in made.rows._budget.refused()] == ["UNAVAILABLE"]
+
+
 def test_what_a_member_decides_about_its_files_counts_in_the_next_run(tmp_path, monkeypatch):
     read = []
     made = Round(tmp_path, lambda *_a, **_k: read.append(1) or SimpleNamespace(training=ledger(10)), monkeypatch)

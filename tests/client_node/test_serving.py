@@ -338,6 +338,18 @@ def test_a_file_that_cannot_be_read_is_named_as_its_sender_named_it_and_the_next
     assert served.post("/v1/tasks/risk/file?name=意向客户.csv", content=text).status_code == 200
 
 
+def test_what_is_no_text_or_says_nothing_is_refused_and_not_a_fault_of_the_node(served):
+    wrong = served.post("/v1/tasks/risk/score", content=b"\xff\xfe")
+    assert wrong.status_code == 422 and wrong.json()["detail"][0]["loc"][0] == "body"
+    for path, body in (
+        ("explain", {"row": {}}),
+        ("score", {"rows": [{"客户": "A"}]}),
+        ("score", {"rows": [{"{x}": 1}]}),
+    ):
+        refused = served.post(f"/v1/tasks/risk/{path}", json=body)
+        assert refused.status_code == 422 and refused.json()["error"] == "ROW" and refused.json()["why"]
+
+
 def test_without_the_token_or_under_another_name_nothing_is_answered(web):
     token = web.headers.pop("Authorization").removeprefix("Bearer ")
     for path in ("/", "/v1/tasks", "/tasks/risk"):
@@ -446,6 +458,23 @@ def test_results_are_made_anew_when_the_data_change_and_kept_when_nothing_does(n
     clients(900, seed=5).write_csv(node[0].data / "clients.csv")
     desk.look_again()
     assert len(desk.ready("risk").voted.lines) == 900 and desk.own("risk").receipt != receipt
+
+
+def test_files_that_cannot_be_read_for_a_moment_do_not_end_the_looking(node, monkeypatch):
+    monkeypatch.setattr(desks, "local", lambda home: node)
+    desk, looks = Desk(node[0].home), []
+
+    def look():
+        looks.append(1)
+        raise (PermissionError("/data/erp is locked"), pl.exceptions.ComputeError("could not parse `secret`"))[
+            len(looks) % 2
+        ]
+
+    monkeypatch.setattr(desk, "look_again", look)
+    told = []
+    monkeypatch.setattr(desks.log_event, "error", lambda *words, **values: told.append(values))
+    desk.watch(SimpleNamespace(wait=lambda seconds: len(looks) == 2))
+    assert len(looks) == len(told) == 2 and "secret" not in repr(told) and "ComputeError" in repr(told)
 
 
 def test_the_token_is_the_owners_alone(node):
