@@ -21,7 +21,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.tables import markdown
-from client_node.mapping import FILE, suggest, to_toml
+from client_node.mapping import FILE
+from client_node.suggestions import suggest, to_toml
 from engine.table import shipped
 
 _MEASURED = """

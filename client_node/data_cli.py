@@ -50,7 +50,8 @@ def map_columns(
 
 def write_map(settings: Any, schemas: list[Any]) -> None:
     """Write data.toml and say what was recognised."""
-    from client_node.mapping import FILE, closing_day, is_given, suggest, to_toml
+    from client_node.mapping import FILE, is_given
+    from client_node.suggestions import closing_day, suggest, to_toml
 
     mapped = [schema for schema in schemas if not is_given(settings.data, schema)]
     found = [suggest(settings.data, schema) for schema in mapped]

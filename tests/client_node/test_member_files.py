@@ -9,8 +9,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from client_node.files import Table, tables_in
-from client_node.mapping import FILE, data_map, suggest, to_toml
+from client_node.mapping import FILE, data_map
 from client_node.sources import read_table
+from client_node.suggestions import suggest, to_toml
 from client_node.validation import RULES
 from contracts.errors import Malformed, Unavailable
 from demo.world import write

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from client_node.mapping import FILE, data_map, suggest, to_toml
+from client_node.mapping import FILE, data_map
 from client_node.sources import frame_of, read_table
+from client_node.suggestions import suggest, to_toml
 from client_node.validation import Finding
 from contracts.errors import Malformed
 from contracts.wording import translator

@@ -12,9 +12,10 @@ import xlsxwriter
 
 from client_node import data_cli, files
 from client_node.files import tables_in, tables_of
-from client_node.mapping import FILE, closing_day, data_map, suggest, to_toml
+from client_node.mapping import FILE, data_map
 from client_node.settings import create_home
 from client_node.sources import read_rows, read_table
+from client_node.suggestions import closing_day, suggest, to_toml
 from client_node.text_files import BEYOND, UNCLOSED
 from contracts.errors import Malformed, Unavailable
 from engine.table import Column, TableSchema, shipped
