@@ -191,7 +191,8 @@ def _direct(table: Table, schema: TableSchema, columns: Sequence[Column]) -> Dat
 
 def _end_of_this_month() -> date:
     """Until when a table without a closing day may know results; of tomorrow's, since it may be tomorrow elsewhere."""
-    return pl.Series([datetime.now(UTC).date() + timedelta(days=1)]).dt.month_end().item()
+    end: date = pl.Series([datetime.now(UTC).date() + timedelta(days=1)]).dt.month_end().item()
+    return end
 
 
 def _headed(columns: Sequence[Column], names: Sequence[str]) -> dict[str, Field]:
