@@ -11,6 +11,7 @@ import sqlite3
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -154,10 +155,19 @@ def _workbook(path: Path):  # type: ignore[no-untyped-def]
 
     if not path.is_file():
         raise absent(path)
-    try:
+    with _as_workbook(path):
         if zipfile.is_zipfile(path):
             _check_unpacked(path, path.stat().st_mtime_ns, path.stat().st_size)
         return fastexcel.read_excel(path)
+
+
+@contextmanager
+def _as_workbook(path: Path) -> Iterator[None]:
+    """What a reader says of a damaged workbook, or of one of its sheets, as Malformed."""
+    import fastexcel
+
+    try:
+        yield
     except (
         fastexcel.FastExcelError,
         OSError,
@@ -228,7 +238,9 @@ def _sheet(table: Table, rows: int | None) -> pl.DataFrame:
 
 
 def _loaded(table: Table, rows: int | None):  # type: ignore[no-untyped-def]
-    return _workbook(table.path).load_sheet(table.part, header_row=None, skip_rows=0, n_rows=rows, dtypes="string")
+    book = _workbook(table.path)
+    with _as_workbook(table.path):
+        return book.load_sheet(table.part, header_row=None, skip_rows=0, n_rows=rows, dtypes="string")
 
 
 def _possible_headings(top: Sequence[Sequence[str | None]]) -> list[tuple[int, list[str]]]:
@@ -297,7 +309,7 @@ def _query(path: Path, sql: str) -> list[tuple[object, ...]]:
         with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True) as connection:
             connection.text_factory = _decoded  # what cannot be decoded is a fault of its cell, and quoted nowhere
             return connection.execute(sql).fetchall()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # of a damaged file, what is wrong may be no text itself
         raise Malformed(
             N_("{file} is not a table: {error}"), do=N_("export the table again"), file=path, error=error
         ) from error

@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
+import zipfile
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 import xlsxwriter
 
+from client_node.files import Table
 from client_node.mapping import FILE, data_map
 from client_node.sources import frame_of, read_table
 from client_node.suggestions import suggest, to_toml
@@ -164,6 +166,27 @@ def test_a_parquet_file_that_cannot_be_read_is_refused_in_words(home, data, brok
     with pytest.raises(Malformed, match="cannot be read as a table") as caught:
         read(home, data)
     assert all(caught.value.lines())
+
+
+@pytest.mark.parametrize("name", ["出库明细.xlsx", "业务.db"])
+def test_a_damaged_sheet_or_database_is_left_aside_by_name(home, data, name):
+    path = data / name
+    if name.endswith(".db"):
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE 出库明细 (单据号, 产品编码, 出库日期, 无税金额)")
+        path.write_bytes(path.read_bytes().replace("CREATE TABLE 出".encode(), b"CREATE TABLE \xe5\xff\xff"))
+    else:
+        with xlsxwriter.Workbook(path) as book:
+            book.add_worksheet("出库明细").write_row(0, 0, HEAD)
+        with zipfile.ZipFile(path) as whole:
+            held = {part: whole.read(part) for part in whole.namelist()}
+        with zipfile.ZipFile(path, "w") as torn:
+            for part, content in held.items():
+                torn.writestr(part, content[: len(content) // 2] if "sheet1" in part else content)
+    found = decide(home, data)
+    assert [error.code for error in found.unread] == ["MALFORMED"] and name in str(found.unread[0])
+    with pytest.raises(Malformed):
+        Table(path, "出库明细").read(HEAD, 1)
 
 
 @pytest.mark.parametrize(
