@@ -174,7 +174,8 @@ def test_a_damaged_sheet_or_database_is_left_aside_by_name(home, data, name):
     if name.endswith(".db"):
         with sqlite3.connect(path) as connection:
             connection.execute("CREATE TABLE 出库明细 (单据号, 产品编码, 出库日期, 无税金额)")
-        path.write_bytes(path.read_bytes().replace("CREATE TABLE 出".encode(), b"CREATE TABLE \xe5\xff\xff"))
+        content = path.read_bytes().replace("出库明细".encode(), b"\xe5" * 12)
+        path.write_bytes(content.replace(b"CREATE", b"CREATX"))
     else:
         with xlsxwriter.Workbook(path) as book:
             book.add_worksheet("出库明细").write_row(0, 0, HEAD)
