@@ -30,14 +30,14 @@ from benchmarks.tables import publish
 from contracts.envelope import digest
 from contracts.gate import judge, verdict_of
 from contracts.sums import limit_steps
+from engine.binary.ballot import SHARED
+from engine.binary.models import Rows
 from engine.demand.task import TASK as DEMAND
 from engine.demand.task import Rows as Windows
 from engine.demand.task import rows_of
 from engine.demand.windows import windows
 from engine.evaluation import holdout_counts
 from engine.evaluation import plan_for as evaluation_plan
-from engine.risk.ballot import SHARED
-from engine.risk.models import Rows
 from engine.risk.task import TASK as RISK
 from engine.risk.task import auroc
 from engine.table import TableSchema

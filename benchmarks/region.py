@@ -31,9 +31,9 @@ from benchmarks.risk_methods import (
 from benchmarks.risk_protocol import Chances, Member, Table, against, score
 from benchmarks.tables import publish
 from demo.world import CLOSED, MemberData, build
-from engine.risk.ballot import SHARED
+from engine.binary.ballot import SHARED
+from engine.binary.own import OWN
 from engine.risk.books import HORIZON_DAYS, present, training
-from engine.risk.own import OWN
 from engine.risk.task import TASK
 from engine.table import shipped
 

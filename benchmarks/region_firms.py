@@ -23,8 +23,8 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.region import calibration
 from benchmarks.tables import publish
-from engine.risk.models import Rows, probability
-from engine.risk.own import fit_own
+from engine.binary.models import Rows, probability
+from engine.binary.own import fit_own
 from engine.risk.task import auroc
 from engine.task import Model, plan_for
 from engine.warning.firms import simulate

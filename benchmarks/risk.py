@@ -43,8 +43,8 @@ from benchmarks.risk_methods import (
 )
 from benchmarks.risk_protocol import TABLES, Against, Chances, Score, Table, against, score, uci
 from benchmarks.tables import publish
-from engine.risk.ballot import PUBLIC, SHARED
-from engine.risk.own import OWN
+from engine.binary.ballot import PUBLIC, SHARED
+from engine.binary.own import OWN
 from engine.risk.task import TASK, auroc
 from engine.task import Model
 from privacy.curves import epsilon, rho_cap

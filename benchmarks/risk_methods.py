@@ -17,11 +17,11 @@ from torch.nn import functional
 from benchmarks import local_rounds
 from benchmarks.local_rounds import KEY, Side, play
 from benchmarks.risk_protocol import Chances, Member, Table, join
+from engine.binary.ballot import PUBLIC, SHARED, OwnSide, choose, decide
+from engine.binary.models import Forest, Scorer, lightgbm, probability
+from engine.binary.own import OWN, fit_own, out_of_fold
+from engine.binary.panel import logit
 from engine.risk import public
-from engine.risk.ballot import PUBLIC, SHARED, OwnSide, choose, decide
-from engine.risk.models import Forest, Scorer, lightgbm, probability
-from engine.risk.own import OWN, fit_own, out_of_fold
-from engine.risk.panel import logit
 from engine.risk.task import TASK, Rows
 from engine.task import Model, plan_for
 from privacy.curves import rho_cap

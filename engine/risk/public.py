@@ -15,8 +15,8 @@ from contracts.envelope import canonical
 from contracts.errors import Malformed
 from contracts.fields import Count, Digest, Index, Name, Strict
 from contracts.wording import N_
-from engine.risk.models import Forest, Rows, lightgbm
-from engine.risk.own import BOOSTING
+from engine.binary.models import Forest, Rows, lightgbm
+from engine.binary.own import BOOSTING
 from engine.table import TableSchema
 
 LARGEST = 5_000_000  # bytes

@@ -16,12 +16,12 @@ from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.statements import GateDecision
 from contracts.wording import N_
+from engine.binary.ballot import PUBLIC, SHARED, Ballot, choose, decide
+from engine.binary.models import Rows, Scorer, cross_entropy, logistic, name_of, probability
+from engine.binary.own import OWN, fit_own, out_of_fold
+from engine.binary.panel import Panel, logit
 from engine.risk import public
-from engine.risk.ballot import PUBLIC, SHARED, Ballot, choose, decide
 from engine.risk.books import RULE, present, training
-from engine.risk.models import Rows, Scorer, cross_entropy, logistic, name_of, probability
-from engine.risk.own import OWN, fit_own, out_of_fold
-from engine.risk.panel import Panel, logit
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import holdout
 from engine.table import TableSchema, shipped
@@ -34,6 +34,8 @@ from privacy.trees import leaf_sums
 from privacy.units import blocks, row_names
 
 _WHOSE: dict[str, Literal["public", "shared"]] = {PUBLIC: "public", SHARED: "shared"}
+# what a seller lowers by collecting sooner, or by delivering less on credit
+ACTIONABLE = ("owed", "overdue_share", "mean_delay_days", "delay_trend")
 _UNITS, _POSITIVES = 20, 5  # held out, below which a comparison says nothing
 _FOREST = (  # (least nano-rho of a run, (rounds, trees a round, depth)): with less noise, more and deeper trees
     (2_000_000_000, (40, 20, 4)),
@@ -149,7 +151,7 @@ class Risk:
         odds = {name: logit(probability(model, held)) for name, model in models.items()}
         ballot = decide(odds, held.y, choose(apart, rows.y))
         models[ballot.own] = fit_own(ballot.own, rows) or models[ballot.own]  # what serves learns from all rows
-        panel = Panel({name: models[name] for name in ballot.weights}, ballot, schema)
+        panel = Panel({name: models[name] for name in ballot.weights}, ballot, schema, ACTIONABLE)
         return Voted(
             _vote_set(schema, ballot, models, held),
             panel.score(frame if home.present is None else home.present),

@@ -13,8 +13,8 @@ import numpy as np
 
 from contracts.artefact import Artefact
 from contracts.envelope import digest
-from engine.risk.models import Rows
-from engine.risk.own import fit_own
+from engine.binary.models import Rows
+from engine.binary.own import fit_own
 from engine.task import Model
 from engine.warning.firms import simulate
 from engine.warning.task import TASK

@@ -15,9 +15,9 @@ from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.statements import GateDecision
 from contracts.wording import N_
-from engine.risk.ballot import SHARED, unweighed
-from engine.risk.models import Rows, cross_entropy, logistic, name_of, probability
-from engine.risk.panel import Panel
+from engine.binary.ballot import SHARED, unweighed
+from engine.binary.models import Rows, cross_entropy, logistic, name_of, probability
+from engine.binary.panel import Panel
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Model

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from benchmarks.poisoned import Case, sent
-from engine.risk.models import probability
+from engine.binary.models import probability
 from engine.risk.task import TASK, auroc
 from engine.table import Column, TableSchema
 from engine.task import plan_for

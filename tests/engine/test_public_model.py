@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from contracts.errors import Malformed
+from engine.binary.models import by_column, lightgbm, log_odds
 from engine.risk import public
-from engine.risk.models import by_column, lightgbm, log_odds
 from engine.task import load
 from engine.votes import AtHome
 from receivables import ledger

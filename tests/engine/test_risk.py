@@ -10,10 +10,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from contracts.errors import Malformed
+from engine.binary.models import Rows, by_column, log_odds
+from engine.binary.own import fit_own
 from engine.bundle import bundle_digest
 from engine.drift import drift
-from engine.risk.models import Rows, by_column, log_odds
-from engine.risk.own import fit_own
 from engine.rounds import Asked, LocalGrid, client_app, invitation, pack, read_values, unpack
 from engine.table import read_schema
 from engine.task import Model, check_fit, load, names, plan_for

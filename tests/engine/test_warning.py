@@ -8,8 +8,8 @@ import pytest
 
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed
+from engine.binary.models import by_column, probability
 from engine.evidence import evidence, nearest
-from engine.risk.models import by_column, probability
 from engine.risk.task import auroc
 from engine.table import Column, read_schema
 from engine.task import Model, check_fit, load, names, plan_for, usual

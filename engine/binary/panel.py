@@ -8,15 +8,13 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from engine.risk.ballot import Ballot
-from engine.risk.models import Rows, Scorer, by_column, probability
+from engine.binary.ballot import Ballot
+from engine.binary.models import Rows, Scorer, by_column, probability
 from engine.scaling import columns, cut_points, inputs, way_down
 from engine.table import Column, TableSchema
 from engine.task import Served
 from engine.votes import Change
 
-# what a seller lowers by collecting sooner, or by delivering less on credit
-ACTIONABLE = ("owed", "overdue_share", "mean_delay_days", "delay_trend")
 _TOLD = 3
 _STEPS, _PAIR_STEPS = 129, 17
 
@@ -28,10 +26,10 @@ class Panel:
     models: dict[str, Scorer]
     ballot: Ballot
     schema: TableSchema
-    actionable: tuple[str, ...] = ACTIONABLE
+    actionable: tuple[str, ...]
 
     def chance(self, frame: pl.DataFrame) -> np.ndarray:
-        """`(rows,)` probability of default."""
+        """`(rows,)` probability of the outcome."""
         return self._chance(_unlabelled(frame, self.schema))
 
     def _chance(self, rows: Rows) -> np.ndarray:

@@ -12,7 +12,7 @@ from array import array
 import numpy as np
 
 from contracts.wording import N_
-from engine.risk.models import Forest, Rows, Scorer, lightgbm, probability
+from engine.binary.models import Forest, Rows, Scorer, lightgbm, probability
 from engine.task import Model
 from privacy.plan import Gradients
 

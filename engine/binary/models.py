@@ -1,4 +1,4 @@
-"""What scores a counterparty: the shared families, the member's logistic, boosted trees; each explains its scores."""
+"""What scores a row: the shared families, the member's logistic, boosted trees; each explains its scores."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def log_odds(model: Scorer, rows: Rows) -> np.ndarray:
 
 
 def probability(model: Scorer, rows: Rows) -> np.ndarray:
-    """`(rows,)` chance of default; least squares says it directly and is held within (0, 1)."""
+    """`(rows,)` chance of the outcome; least squares says it directly and is held within (0, 1)."""
     said = log_odds(model, rows)
     if isinstance(model, Model) and isinstance(model.shape, Moments):
         return np.clip(said, 0.001, 0.999)
