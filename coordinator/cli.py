@@ -214,6 +214,7 @@ def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
 @app.command(help=_("Who is here, what runs, how long the log is.\n\nExample: coordinator status --json"))
 def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     """The status page in the terminal."""
+    from coordinator.cards import WORDS
     from coordinator.pages import overview
 
     seen: dict[str, Any] = overview(office_of(home), _)
@@ -222,9 +223,12 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
         return OK
     terminal.say(N_("log: {size} entries, cosigned up to {cosigned}; waiting for approval: {waiting}"), **seen)
     for member in seen["members"]:
-        (terminal.ok if member["online"] else terminal.note)(N_("{name}  {member}  consent: {consent}"), **member)
+        said = member | {"consent": _(member["consent"])}
+        (terminal.ok if member["online"] else terminal.note)(N_("{name}  {member}  consent: {consent}"), **said)
     for run in seen["runs"]:
-        terminal.say(N_("run {task}: round {rounds}/{of}, aborted {aborted}, released: {released}"), **run)
+        gate = WORDS[run["gate"]["verdict"]] if run["gate"] else N_("none yet")
+        said = run | {"gate": _(gate), "standing": _(N_("released") if run["released"] else N_("not released"))}
+        terminal.say(N_("run {task}: round {rounds}/{of}, aborted {aborted}, gate: {gate}, {standing}"), **said)
         for one in run["malformed"]:
             terminal.note(N_("round {round}: a reply of {name} was malformed and left out (step {step})"), **one)
     for one in seen["schedules"]:
