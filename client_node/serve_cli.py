@@ -308,7 +308,7 @@ def _warn(ready: Ready, columns: Any) -> None:
 def _compared(votes: Any) -> None:
     """Three columns: mine alone, shared, what is used; no number where there is too little to tell."""
     record = votes.record
-    weights = ", ".join(f"{_(vote.name)} {vote.weight:g}" for vote in votes.votes if vote.weight)
+    weights = ", ".join(f"{_(name)} {share:.0%}" for name, share in votes.shares())
     if record.alone is None:
         terminal.note(N_("validation units: {units}; too little to tell"), units=record.units)
     else:

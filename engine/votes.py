@@ -64,6 +64,11 @@ class VoteSet(Strict):
         """Name of these bytes."""
         return digest(self.to_bytes())
 
+    def shares(self) -> list[tuple[str, float]]:
+        """(name, part of the average) of each vote that has one."""
+        whole = sum(vote.weight for vote in self.votes)
+        return [(vote.name, vote.weight / whole) for vote in self.votes if vote.weight]
+
     def uses_shared(self) -> bool:
         """Does the shared model have a vote?"""
         return any(vote.whose == "shared" and vote.weight > 0 for vote in self.votes)

@@ -1,4 +1,5 @@
-"""How a member's own score and the shared one become one probability: recalibrate each at home, average the log-odds."""
+"""How a member's own score, a public one and the shared one become one probability: recalibrate each at home, average the
+log-odds by weights that held-out rows give."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from engine.votes import excess, keeps_shared
 SHARED, PUBLIC = "shared", N_("public model")
 _SHRINK = 40.0  # held-out rows at which slope and intercept are believed half
 _STEPS = 25
+_BEFORE, _BELIEF = 0.25, 10.0  # weight of a further vote before any row is seen, and how firmly: decision 46
 
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """The member's `own` best; (slope, intercept) of each candidate and the weight of each vote; Brier score of each
+    """The member's `own` best; (slope, intercept) of each candidate and the weight of each vote, one in sum; Brier score of each
     held-out row `alone`, `shared` and as `used`; the `chance` that is used, of each of them; and how the shared vote
     compared."""
 
@@ -30,11 +32,11 @@ class Ballot:
 
     def share(self, name: str) -> float:
         """What a vote's log-odds are multiplied with in the average, before intercepts."""
-        return self.weights.get(name, 0.0) / sum(self.weights.values()) * self.lines[name][0]
+        return self.weights.get(name, 0.0) * self.lines[name][0]
 
     def combine(self, odds: dict[str, np.ndarray]) -> np.ndarray:
         """Probabilities `(rows,)` from the log-odds of each vote."""
-        return _chance(_average(odds, self.lines, self.weights))
+        return _chance(np.sum([w * _line(odds[name], self.lines[name]) for name, w in self.weights.items()], 0))
 
 
 def unweighed(name: str) -> Ballot:
@@ -64,16 +66,32 @@ def decide(odds: dict[str, np.ndarray], y: np.ndarray, side: OwnSide) -> Ballot:
     lines = {name: recalibrate(values, y) for name, values in odds.items()} | {own: side.line}
     each = {name: (_chance(_line(values, lines[name])) - y) ** 2 for name, values in odds.items()}
     losses = {"alone": each[own]} | {name: each[name] for name in odds if name == SHARED}
-    kept, added, error = {own: 1.0}, 0.0, 0.0
+    kept, average, added, error = {own: 1.0}, _line(odds[own], lines[own]), 0.0, 0.0
     for name in (PUBLIC, SHARED):
         if name in odds:
-            without, more = ((_chance(_average(odds, lines, votes)) - y) ** 2 for votes in (kept, kept | {name: 1.0}))
-            worse, by = excess(more, without)
-            kept = kept | {name: 1.0} if keeps_shared(worse, by) else kept
+            towards = _line(odds[name], lines[name]) - average
+            weight = _weight(average, towards, y)
+            more = average + weight * towards
+            worse, by = excess((_chance(more) - y) ** 2, (_chance(average) - y) ** 2)
+            if weight > 0 and keeps_shared(worse, by):
+                kept = {other: (1 - weight) * share for other, share in kept.items()} | {name: weight}
+                average = more
             added, error = (worse, by) if name == SHARED else (0.0, 0.0)
-    chance = _chance(_average(odds, lines, kept))
+    chance = _chance(average)
     losses["used"] = (chance - y) ** 2
     return Ballot(own, lines, kept, losses, chance, added, error)
+
+
+def _weight(average: np.ndarray, towards: np.ndarray, y: np.ndarray) -> float:
+    """How far, 0 to 1, the average goes towards a further vote: a logistic of held-out rows on both (stacking, Wolpert 1992),
+    drawn towards `_BEFORE`."""
+    weight = _BEFORE
+    for _ in range(_STEPS):
+        p = _chance(average + weight * towards)
+        slope = towards @ (p - y) + _BELIEF * (weight - _BEFORE)
+        curve = towards**2 @ (p * (1 - p)) + _BELIEF
+        weight = float(np.clip(weight - slope / curve, 0.0, 1.0))
+    return weight
 
 
 def recalibrate(odds: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -92,14 +110,6 @@ def recalibrate(odds: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 def _line(odds: np.ndarray, line: tuple[float, float]) -> np.ndarray:
     return line[0] * odds + line[1]
-
-
-def _average(
-    odds: dict[str, np.ndarray], lines: dict[str, tuple[float, float]], weights: dict[str, float]
-) -> np.ndarray:
-    parts = [weight * _line(odds[name], lines[name]) for name, weight in weights.items()]
-    total: np.ndarray = np.sum(parts, 0) / sum(weights.values())
-    return total
 
 
 def _chance(odds: np.ndarray) -> np.ndarray:

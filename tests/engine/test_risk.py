@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
 from contracts.errors import Malformed
+from engine.binary.ballot import SHARED, OwnSide, decide
 from engine.binary.models import Rows, by_column, log_odds
 from engine.binary.own import fit_own
 from engine.bundle import bundle_digest
@@ -136,6 +138,36 @@ def test_the_best_own_model_on_rows_that_it_has_not_seen_has_the_members_vote(tm
     votes = TASK.vote(None, frame, SCHEMA, at_home(tmp_path)).votes
     assert [vote.name for vote in votes.votes] == ["base rate", "logistic", "boosted trees"]
     assert {vote.name for vote in votes.votes if vote.weight} == {own} and votes.record.alone == votes.record.used
+
+
+def drawn(rows, seed, told):
+    """Labels, and log-odds of a member's own model and of a shared one that knows a share `told` of what the own one does not."""
+    r = np.random.default_rng(seed)
+    own, hidden = r.normal(0, 1, rows), r.normal(0, 1, rows)
+    y = (r.random(rows) < 1 / (1 + np.exp(1.5 - own - hidden))).astype(float)
+    return y, {"logistic": own - 1.2, SHARED: own - 1.2 + told * hidden + (1 - told) * r.normal(0, 1, rows)}
+
+
+def test_a_vote_weighs_what_held_out_rows_say_of_it_and_a_quarter_before():
+    side = OwnSide("logistic", (1.0, 0.0))
+    weights = {}
+    for told in (0.3, 0.5, 1.0):
+        y, odds = drawn(4000, 1, told)
+        ballot = decide(odds, y, side)
+        weights[told] = ballot.weights[SHARED]
+        assert sum(ballot.weights.values()) == pytest.approx(1)
+        own, shared = (ballot.lines[name][0] * odds[name] + ballot.lines[name][1] for name in odds)
+
+        def loss(weight, own=own, shared=shared, y=y):
+            at = (1 - weight) * own + weight * shared
+            return (np.logaddexp(0, at) - y * at).sum() + 5 * (weight - 0.25) ** 2
+
+        assert weights[told] == pytest.approx(minimize_scalar(loss, bounds=(0, 1), method="bounded").x, abs=1e-4)
+        mixed = (1 - weights[told]) * own + weights[told] * shared
+        assert ballot.combine(odds) == pytest.approx(1 / (1 + np.exp(-mixed)))
+    assert weights[0.3] < weights[0.5] < weights[1.0] and weights[1.0] > 0.9
+    y, odds = drawn(12, 3, 0.5)
+    assert decide(odds, y, side).weights.get(SHARED, 0.25) == pytest.approx(0.25, abs=0.1), "twelve rows say little"
 
 
 def test_trees_are_not_grown_on_a_handful_of_defaults(tmp_path):

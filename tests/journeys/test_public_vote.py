@@ -56,7 +56,9 @@ def test_an_office_makes_one_a_member_keeps_its_vote_and_nothing_is_spent(tmp_pa
         forest = public.forest(public.read(model.read_bytes(), CLIENTS), CLIENTS)
         assert votes["public"]["model"] == digest(forest.text.encode())
         said = (
-            "public model 1" if votes["public"]["weight"] else "the public one has no vote"
+            f"public model {votes['public']['weight']:.0%}"
+            if votes["public"]["weight"]
+            else "the public one has no vote"
         )  # the member's split is its own
         assert said in chamber.command("client_node", "score", home=home)
         chamber.stop("coordinator")
