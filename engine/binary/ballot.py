@@ -13,7 +13,7 @@ from engine.votes import excess, keeps_shared
 SHARED, PUBLIC = "shared", N_("public model")
 _SHRINK = 40.0  # held-out rows at which slope and intercept are believed half
 _STEPS = 25
-_BEFORE, _BELIEF = 0.25, 10.0  # weight of a further vote before any row is seen, and how firmly: decision 46
+_BEFORE, _BELIEF = 1 / 3, 10.0  # weight of a further vote before any row is seen, and how firmly: decision 46
 
 
 @dataclass(frozen=True, slots=True)
