@@ -149,8 +149,7 @@ class Cluster:
         return home
 
     def order(self, task: str, *words: object) -> bool:
-        """Order a run and wait for its end; False if its gate kept what served before, as noise alone makes it do now and
-        then."""
+        """Order a run and wait for its end; False if its gate kept what served before."""
         try:
             self.command("coordinator", "order", task, *words, "--yes", "--spend-anyway", "--wait", home="chamber")
         except StepFailed:

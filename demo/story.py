@@ -20,7 +20,7 @@ TEXT = {
         "join": "会员加入并授权 {i}/{n}：{name}",
         "nodes": "启动 {n} 个节点",
         "order": "联合训练 {task}：{rounds} 轮，每家 ε ≤ {epsilon}",
-        "kept": "{task} 的发布关口判为更差，新模型不发布（会员很少时噪声偶尔也会造成这样的结果），此前使用的继续使用",
+        "kept": "{task} 的新模型没有通过发布关口（会员少、额度小时常会如此）：此前使用的继续使用",
         "serve": "各会员在本机得到结果与收据",
         "audit": "审计方镜像并核验",
         "head": "会员           任务    仅自己   共享     采用     说明",
@@ -42,7 +42,7 @@ TEXT = {
         "join": "members join and consent {i}/{n}: {name}",
         "nodes": "starting {n} nodes",
         "order": "training {task}: {rounds} rounds, epsilon at most {epsilon} a member",
-        "kept": "the gate judged the model of {task} worse and did not release it (with few members noise alone does so now and then): what served before serves on",
+        "kept": "the new model of {task} did not pass its gate, as often with few members and a small budget: what served before serves on",
         "serve": "members get results and receipts at home",
         "audit": "an auditor mirrors and verifies",
         "head": "member         task    alone    shared   used     in words",
@@ -89,8 +89,7 @@ class Story:
             cluster.run_node(home)
         for task in TASKS:
             self.say("order", task=task, rounds=ROUNDS, epsilon=EPSILON)
-            # six members are too few for a gate, and the story is to be told to its end
-            if not cluster.order(task, "--rounds", ROUNDS, "--epsilon", EPSILON, "--untold", "release"):
+            if not cluster.order(task, "--rounds", ROUNDS, "--epsilon", EPSILON):
                 self.say("kept", task=task)
         self.say("serve")
         asked = [(name, task, home, word) for name, home in homes for task, word in zip(TASKS, COMMANDS, strict=True)]
