@@ -223,7 +223,8 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
         return OK
     terminal.say(N_("log: {size} entries, cosigned up to {cosigned}; waiting for approval: {waiting}"), **seen)
     for member in seen["members"]:
-        said = member | {"consent": _(member["consent"])}
+        consent = member["consent"]
+        said = member | {"consent": _(consent)}
         (terminal.ok if member["online"] else terminal.note)(N_("{name}  {member}  consent: {consent}"), **said)
     for run in seen["runs"]:
         gate = WORDS[run["gate"]["verdict"]] if run["gate"] else N_("none yet")
