@@ -39,7 +39,11 @@ NOTE = (
     "by one standard error. A weight maximises the likelihood of held-out rows with a normal prior around 0 (variance 1/3), 1/4, 1/3, 1/2 (each 1/10) "
     "or 1/2 (1/3)."
 )
-READING = ""
+READING = (
+    "Read: from 1/3 no line is worse than with one vote each. Poor models of noise cost small members less (Polish firms: 4 and 6 % of the Brier "
+    "score), good votes bring more (up to 4 %). From 0 and from 1/4 a good shared model brings members of a few dozen rows less than one vote each "
+    "did (region); from 1/2 good votes bring a little more still, and poor ones cost half as much again as from 1/3."
+)
 
 
 def inside(table: Table, seed: int) -> Table:
