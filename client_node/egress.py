@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from client_node.budget import Budget
 from contracts.closed_list import parse
-from contracts.envelope import digest, from_base64, open_entry
+from contracts.envelope import digest, from_base64, open_entry, strict_json
 from contracts.errors import Refused, TrustError
 from contracts.fields import time_text
+from contracts.off_log import SumKeys, SumSurvivors
 from contracts.wording import N_
+from privacy.secure_sum import SEALED, SHARE_DIGITS
 
 # Inside epsilon, charged in the ledger · exact, outside epsilon, with a consent and a cohort rule of its own · nothing of the data
 # · a word about the data that a person gives away, outside epsilon.
@@ -35,6 +37,7 @@ class Kind:
 
 
 _NAME = r"[0-9a-f]{64}"
+_MEMBER, _SHOWN = r"urn:uuid:[0-9a-f-]{36}", rf"[0-9a-f]{{{SHARE_DIGITS}}}"
 ALLOWED: dict[str, Kind] = {
     "contribution": Kind(
         "PUT",
@@ -52,7 +55,8 @@ ALLOWED: dict[str, Kind] = {
         frozenset({"line", "payload"}),
         "no data",
         "A step of the secure sum: fresh random keys, sealed shares of them, a signed list of who is there, shares shown. "
-        "Written down in the ledger before it leaves, and never said otherwise (client_node/masking.py).",
+        "Written down in the ledger before it leaves, and never said otherwise (client_node/masking.py). Only signed words about a sum, or "
+        "one share of fixed size for each of some members, pass.",
         journalled=True,
     ),
     "join": Kind(
@@ -129,6 +133,10 @@ class Egress:
             raise _no(kind, N_("its address is not the one of its kind"))
         if kind == "contribution" and not self._is_published(body or {}):
             raise _no(kind, N_("the ledger has not published these bytes"))
+        if kind == "sum-step" and not _is_step(body or {}):
+            raise _no(kind, N_("it is no step of a secure sum"))
+        if kind == "task" and not _is_question(body or {}):
+            raise _no(kind, N_("it asks for work in other words"))
         if kind in SAID and _kind_of(body or {}) not in SAID[kind]:
             raise _no(kind, N_("it is not a statement that a member makes on the log"))
 
@@ -143,6 +151,27 @@ class Egress:
         """Write down what carries words or numbers of this member."""
         if ALLOWED[kind].journalled:
             self._budget.note_gone(time_text(datetime.now(UTC)), kind, data)
+
+
+def _is_step(body: dict[str, Any]) -> bool:
+    """Signed words about a sum alone; or, of some members, a sealed share each or a share shown each, alone; or nothing."""
+    try:
+        line, data = (from_base64(str(body[name])) for name in ("line", "payload"))
+        if line:
+            return not data and isinstance(parse(open_entry(line).payload), SumKeys | SumSurvivors)
+        told = strict_json(data) if data else {}
+        if not isinstance(told, dict) or not all(re.fullmatch(_MEMBER, name) for name in told):
+            return False
+        texts = [str(text) for text in told.values()]
+        return all(re.fullmatch(_SHOWN, text) for text in texts) or {len(from_base64(text)) for text in texts} == {SEALED}
+    except TrustError:
+        return False
+
+
+def _is_question(body: dict[str, Any]) -> bool:
+    """How long to wait, and names of messages."""
+    wait, done = body["wait"], body["done"]
+    return type(wait) in (int, float) and type(done) is list and all(re.fullmatch(_NAME, str(name)) for name in done)
 
 
 def _kind_of(body: dict[str, Any]) -> str:

@@ -85,6 +85,16 @@ def check_reply(permit: Permit, content: Any) -> tuple[array[int], bytes]:
     return values, line
 
 
+def check_step_reply(content: Any) -> tuple[bytes, bytes]:
+    """(payload, line) of what the app gave back for a step of the secure sum; Refused (REPLY) unless that is all."""
+    if set(content) != {"config"} or set(content["config"]) != {"line", "payload"}:
+        raise _not_a_release(N_("it carries more than the words and shares of a step of the secure sum"))
+    payload, line = content["config"]["payload"], content["config"]["line"]
+    if not isinstance(payload, bytes) or not isinstance(line, bytes):
+        raise _not_a_release(N_("it carries more than the words and shares of a step of the secure sum"))
+    return payload, line
+
+
 def _not_the_round(what: str) -> Refused:
     return Refused(
         what,

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Context, Message, RecordDict
 
 from client_node.budget import Budget
-from client_node.exchange import check_invitation, check_reply
+from client_node.exchange import check_invitation, check_reply, check_step_reply
 from client_node.guard import Permit
 from client_node.masking import Masking, SumRound
 from client_node.rows import OwnRows
@@ -52,8 +52,7 @@ class NodeSide:
                 content = unpack(message)
             except Malformed as error:
                 raise _not_agreed() from error
-            config = self._run(permit, seen, content, step, about)["config"]
-            return config["payload"], config["line"]  # type: ignore[return-value]
+            return check_step_reply(self._run(permit, seen, content, step, about))
         check_invitation(permit, message)
         content = unpack(message)
         if about is None and asked(content).parts:

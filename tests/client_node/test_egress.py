@@ -19,17 +19,19 @@ from client_node.book import Caps
 from client_node.budget import Budget
 from client_node.comparison import verdict
 from client_node.egress import ALLOWED, STATEMENTS, Egress
-from client_node.exchange import check_invitation, check_reply, read_question
+from client_node.exchange import check_invitation, check_reply, check_step_reply, read_question
 from client_node.guard import authorise
 from contracts.artefact import model as model_artefact
 from contracts.closed_list import LOGGED, payload
-from contracts.envelope import digest, seal, to_base64
+from contracts.envelope import canonical, digest, seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import new_id
-from contracts.off_log import Contribution, Receipt
+from contracts.off_log import Contribution, Receipt, SumKeys, SumSurvivors
 from contracts.statements import Comparison, LedgerHead, Refusal, Seen
-from engine.rounds import Asked, invitation, pack
+from engine.rounds import Asked, invitation, pack, step_reply
 from engine.votes import Record
+from privacy.secure_sum import SEALED, SHARE_DIGITS, Group, new_secrets, split
+from privacy.secure_sum import seal as seal_shares
 from privacy.spend import Spend, Unit
 from simulator import NOTHING, plan
 
@@ -81,10 +83,65 @@ def test_only_bytes_that_the_ledger_has_published_leave_as_a_contribution(budget
         ("head", "GET", "/v1/head?after=1&wait=0&rows=7", None),
         ("tile", "GET", "/tile/0/000?rows=7", None),
         ("statement", "POST", "/v1/statements", {"entry": "no base64"}),
+        ("task", "POST", "/v1/task", {"wait": 0, "done": ["customer 7"]}),
+        ("task", "POST", "/v1/task", {"wait": "customer 7", "done": []}),
     ],
 )
 def test_what_is_not_on_the_list_does_not_leave(budget, message):
     refused(budget, *message)
+
+
+MEMBERS = sorted(new_id() for _ in range(3))
+SECRETS = {name: new_secrets() for name in MEMBERS}
+GROUP = Group(b"a round", tuple(MEMBERS))
+
+
+def steps():
+    """(line, payload) of each step that a member takes in a sum."""
+    me, *others = MEMBERS
+    shown, parts = SECRETS[me].public(), split(GROUP, SECRETS[me])
+    keys = {"mask": to_base64(shown.mask), "share": to_base64(shown.share), "seed": "sha256:" + shown.seed.hex()}
+    sealed = {p: to_base64(seal_shares(GROUP, me, SECRETS[me], p, SECRETS[p].public(), parts[p])) for p in others}
+    alive = {"masked": tuple(MEMBERS), "survivors": tuple(MEMBERS), "open": 9, "round": 1, "cutoff": 10}
+    return {
+        "keys": (seal(payload(SumKeys(**STAMP, **keys, agreement=NOTHING, round=1)), [KEY]), b""),
+        "shares": (b"", canonical(sealed)),
+        "survivors": (seal(payload(SumSurvivors(**STAMP, **alive)), [KEY]), b""),
+        "reveal": (b"", canonical({name: f"{parts[name].seed:0{SHARE_DIGITS}x}" for name in MEMBERS})),
+        "nobody's shares": (b"", canonical({})),
+    }
+
+
+def sum_step(line, data):
+    return "sum-step", "PUT", f"/v1/replies/{NAME}", {"line": to_base64(line), "payload": to_base64(data)}
+
+
+@pytest.mark.parametrize("step", steps())
+def test_a_step_of_the_secure_sum_leaves_and_nothing_beside_it(budget, step):
+    line, data = steps()[step]
+    Egress(budget).check(*sum_step(line, data))
+    refused(budget, *sum_step(line, b"5000 rows"))
+    refused(budget, *sum_step(line, canonical({"rows": 5000})))
+    refused(budget, *sum_step(line, canonical({MEMBERS[0]: "customer 7"})))
+    refused(budget, *sum_step(line, canonical({"customer 7": to_base64(bytes(SEALED))})))
+    refused(budget, *sum_step(line, canonical({MEMBERS[0]: to_base64(bytes(8 * 1000))})))
+    refused(budget, *sum_step(b"text", data))
+    refused(budget, *sum_step(seal(payload(Refusal(**STAMP, **SHOWN, reason="budget")), [KEY]), data))
+
+
+def test_an_apps_reply_to_a_step_with_anything_else_is_refused():
+    assert check_step_reply(step_reply(b"line", b"shares")) == (b"shares", b"line")
+    config = {"line": b"line", "payload": b"shares"}
+    for bad in (
+        {"config": ConfigRecord({**config, "rows": 5000})},
+        {"config": ConfigRecord({**config, "payload": "customer 7"})},
+        {"config": ConfigRecord({"line": b"line"})},
+        {"config": ConfigRecord(config), "metrics": MetricRecord({"loss": 0.5})},
+        {"config": ConfigRecord(config), "values": ArrayRecord({"flat": Array(np.array([1]))})},
+    ):
+        with pytest.raises(Refused, match="may not leave") as caught:
+            check_step_reply(RecordDict(bad))
+        assert caught.value.code == "REPLY" and all(caught.value.lines())
 
 
 def test_a_member_says_on_the_log_what_is_listed_and_never_what_it_predicted(budget):
