@@ -5,8 +5,8 @@ linear loss, so that its clipped gradient is exactly one clip norm on coordinate
 toss. Crowds are many units on one input, some with more rows than a unit may have. All go through the very
 code that members' rows go through: units, clip, sum, grid, noise, server step. Two readings of the releases:
 
-* *conformance* (white box, parametric): coordinates without a unit are Gaussian noise of the planned size,
-  fresh each time, and a crowd moves the sum by one clip norm a unit;
+* *conformance* (white box, parametric): what was added to each number of the exact sum is Gaussian noise of the planned
+  size, fresh each time, also where units are, and a crowd moves the sum by one clip norm a unit;
 * *certificate* (no assumption about the noise): a lower bound on epsilon from guessing who is present
   (Steinke, Nasr, Jagielski 2023, one run). A lower bound near zero is what a correct path shows.
 """
@@ -33,7 +33,7 @@ class Trial:
 
     The first columns are the canaries' own (`present` says whose are filled), the next `crowds` columns hold
     `crowd` units each; `unit` is what one unit must add there, in grid steps, and `sigma` the planned noise. `noise`
-    `(rounds, columns)` is what no unit touches, in units of sigma and in the order of the vector.
+    `(rounds, length)` is what was added to the exact sums, number for number, in units of sigma.
     """
 
     releases: np.ndarray
@@ -92,8 +92,8 @@ def coins(count: int) -> np.ndarray:
 
 def conformance(trial: Trial, alpha: float = ALPHA) -> tuple[Fault, ...]:
     """Every departure of the releases from the plan; a correct path shows one with probability below `alpha`."""
-    checks = [*_scale_and_shape(trial.noise, alpha / 6), *_likeness(trial.noise, alpha / 6)]
-    checks += _strength(trial, alpha / 6)
+    checks = [*_scale_and_shape(trial.noise, alpha / 7), *_everywhere(trial.noise, alpha / 7)]
+    checks += [*_likeness(trial.noise, alpha / 7), *_strength(trial, alpha / 7)]
     return tuple(fault for fault in checks if abs(fault.measured) > fault.allowed)
 
 
@@ -109,6 +109,15 @@ def _scale_and_shape(noise: np.ndarray, alpha: float) -> list[Fault]:
         Fault("noise-scale", variance - 1, float(high - 1 if variance > 1 else 1 - low)),
         Fault("noise-shape", surprise, float(stats.chi2.isf(alpha, bins - 1))),
     ]
+
+
+def _everywhere(noise: np.ndarray, alpha: float) -> list[Fault]:
+    """Variance of each number over the releases: noise that is absent from a few numbers hardly shows in that of all."""
+    releases, length = noise.shape
+    low, high = stats.chi2.ppf([alpha / (2 * length), 1 - alpha / (2 * length)], releases) / releases
+    each = np.mean(noise**2, 0)
+    told = (each.max() - 1, high - 1), (1 - each.min(), 1 - low)
+    return [Fault("noise-scale", float(measured), float(allowed)) for measured, allowed in told]
 
 
 def _likeness(noise: np.ndarray, alpha: float) -> list[Fault]:

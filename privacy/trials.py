@@ -64,6 +64,12 @@ def _blocks(plan: ReleasePlan, units: list[str]) -> Blocks:
     return blocks(units, b"canaries", max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
 
 
+def _added(plan: ReleasePlan, gone: list[array[int]], sums: list[np.ndarray]) -> np.ndarray:
+    """`(releases, length)`: by how much each release differs from the exact sum behind it, in units of sigma."""
+    noise: np.ndarray = (np.array(gone, dtype=np.int64) - np.array(sums)) / plan.sigma_steps
+    return noise
+
+
 def _planted_units(present: np.ndarray) -> list[str]:
     """A unit for each canary that is present, a crowd of one-row units, a crowd of units with a row too many."""
     many = _MAX_ROWS + 1
@@ -78,7 +84,7 @@ def gradient_trial(present: np.ndarray, releases: int = 50) -> Trial:
     shape = Gradients("gradients", ((length - 1, 1),), "1")
     plan = _plan(shape, Adam("adam", "0.1", 1), len(y), releases=releases)
     model = array("d", bytes(8 * length))
-    noise, state, gone = LatticeGaussian(plan), start_state(plan, model), []
+    noise, state, gone, sums = LatticeGaussian(plan), start_state(plan, model), [], []
     grouped = _blocks(plan, units)
     for number in range(1, releases + 1):
         net = nn.Linear(length - 1, 1, dtype=torch.float64)
@@ -89,9 +95,9 @@ def gradient_trial(present: np.ndarray, releases: int = 50) -> Trial:
         released = noise.release(total)
         model, state = advance(plan, state, released, number)
         gone.append(released)
-    left = np.array(gone, dtype=np.float64)
-    untouched = left[:, : len(present)][:, ~present] / plan.sigma_steps
-    return Trial(left, present, 2, _CROWD, float(1 << plan.grid_bits), float(plan.sigma_steps), untouched)
+        sums.append(total)
+    left, unit = np.array(gone, dtype=np.float64), float(1 << plan.grid_bits)
+    return Trial(left, present, 2, _CROWD, unit, float(plan.sigma_steps), _added(plan, gone, sums))
 
 
 def _rows(present: np.ndarray) -> tuple[Tensor, Tensor, list[str]]:
@@ -121,30 +127,32 @@ def tree_trial(present: np.ndarray, releases: int = 50) -> Trial:
     """The path of trees: one tree a round asks all eight columns of 0 and 1, so that each of 256 patterns has a leaf.
 
     From a start that is sure of the opposite, a unit adds exactly minus one to the gradient of its leaf. Canary i has
-    pattern i; the two crowds have the last two patterns. The rate is so small that the start's certainty stays.
+    pattern i; the two crowds have the last two patterns, as have two units whose label is none. The rate is so small that the
+    start's certainty stays.
     """
     first, many = len(present), _MAX_ROWS + 1
     if first + 2 > 1 << _COLUMNS:
         raise ValueError(f"at most {(1 << _COLUMNS) - 2} canaries fit into a tree")
-    pattern = [*np.flatnonzero(present), *[first] * _CROWD, *[first + 1] * (_CROWD * many)]
-    units = _planted_units(present)
+    pattern = [*np.flatnonzero(present), *[first] * _CROWD, *[first + 1] * (_CROWD * many), first, first + 1]
+    units = [*_planted_units(present), "nan", "huge"]
     bits = ((np.arange(first + 2)[:, None] >> np.arange(_COLUMNS)) & 1).astype(np.float64)
     x, y, cuts = bits[pattern], np.ones(len(pattern)), [np.array([0.5])] * _COLUMNS
+    y[-2:] = np.nan, _HUGE
     shape = Trees("trees", secrets.token_hex(16), 1, _COLUMNS)
     plan = _plan(shape, Boost("boost", "0.000001", "1000000"), len(y), releases=releases)
     noise, model = LatticeGaussian(plan), array("d", [-40.0])
-    state, gone, untouched = start_state(plan, model), [], []
+    state, shown, gone, sums = start_state(plan, model), [], [], []
     grouped = _blocks(plan, units)
     for number in range(1, releases + 1):
         told = np.array(model)
         total = leaf_sums(shape, told, x, y, grouped, round=number, cuts=cuts, grid_bits=plan.grid_bits)
         released = noise.release(total)
         model, state = advance(plan, state, released, number)
-        left = np.array(released, dtype=np.float64)
-        gone.append(-left[2 * leaves(splits(shape, number, cuts), bits)[:, 0]])
-        untouched.append(left[1::2] / plan.sigma_steps)  # Hessians, which are zero where all are certain
+        shown.append(-np.array(released, dtype=np.float64)[2 * leaves(splits(shape, number, cuts), bits)[:, 0]])
+        gone.append(released)
+        sums.append(total)
     unit, sigma = float(1 << plan.grid_bits), float(plan.sigma_steps)
-    return Trial(np.array(gone), present, 2, _CROWD, unit, sigma, np.array(untouched))
+    return Trial(np.array(shown), present, 2, _CROWD, unit, sigma, _added(plan, gone, sums))
 
 
 def moment_trial(present: np.ndarray, releases: int = 20) -> Trial:
@@ -159,16 +167,18 @@ def moment_trial(present: np.ndarray, releases: int = 20) -> Trial:
     y, width = np.zeros(len(x)), x.shape[1]
     shape = Moments("moments", width, "1")
     plan = _plan(shape, Ridge("ridge", "1000"), len(x), releases=1, runs=releases)
-    noise, grouped, gone = LatticeGaussian(plan), _blocks(plan, units), []
+    noise, grouped, gone, sums = LatticeGaussian(plan), _blocks(plan, units), [], []
     for _ in range(releases):
-        released = noise.release(moment_sums(shape, x, y, grouped, grid_bits=plan.grid_bits))
+        total = moment_sums(shape, x, y, grouped, grid_bits=plan.grid_bits)
+        released = noise.release(total)
         advance(plan, start_state(plan, array("d", bytes(8 * (width + 1)))), released, 1)
         gone.append(released)
+        sums.append(total)
     left, place = np.array(gone, dtype=np.float64), np.zeros((width + 2, width + 2), dtype=np.int64)
     place[np.triu_indices(width + 2)] = np.arange(shape.length())
     shown = [*place[pairs[:, 0], pairs[:, 1]], place[paired, paired], place[paired + 1, paired + 1]]
-    untouched = left[:, shown[: len(present)]][:, ~present] / plan.sigma_steps
-    return Trial(left[:, shown], present, 2, _CROWD, float(1 << plan.grid_bits), float(plan.sigma_steps), untouched)
+    unit, sigma = float(1 << plan.grid_bits), float(plan.sigma_steps)
+    return Trial(left[:, shown], present, 2, _CROWD, unit, sigma, _added(plan, gone, sums))
 
 
 def _paired_rows(present: np.ndarray, pairs: np.ndarray, paired: int) -> tuple[np.ndarray, list[str]]:
@@ -184,24 +194,29 @@ def _paired_rows(present: np.ndarray, pairs: np.ndarray, paired: int) -> tuple[n
 
 
 def histogram_trial(present: np.ndarray, releases: int = 20) -> Trial:
-    """The path of holdout counts: each canary has a bin of its own, the crowds the last two, beside one other model."""
+    """The path of holdout counts: each canary has a bin of its own, the crowds the last two, beside one other model.
+
+    To the crowds that model is hugely better, to all others it is the same: without the halves that everybody adds, the two
+    crowds together add half a unit each to what is counted as worse, which is a third crowd.
+    """
     first, many = len(present), _MAX_ROWS + 1
     cells = [*np.flatnonzero(present), *[first] * _CROWD, *[first + 1] * (_CROWD * many), first, first + 1]
     shape = Histogram("histogram", 2, 2, -(-(first + 2) // 2))
     cell = np.array(cells)
     score = ((cell % shape.bins + 0.5) / shape.bins) ** 2
     score[-2:] = np.nan, np.inf
-    lost = np.sin(np.arange(len(cell)))
+    lost = np.where(cell < first, 0.0, _HUGE)
     plan = _plan(shape, Tally("tally"), len(cell), releases=1, runs=releases)
-    noise, grouped, gone = LatticeGaussian(plan), _blocks(plan, [*_planted_units(present), "nan", "inf"]), []
+    grouped = _blocks(plan, [*_planted_units(present), "nan", "inf"])
+    noise, gone, sums = LatticeGaussian(plan), [], []
     for _ in range(releases):
         total = histogram_sums(shape, score, cell // shape.bins, [lost], grouped, grid_bits=plan.grid_bits)
         gone.append(noise.release(total))
-    left = np.array(gone, dtype=np.float64)
-    untouched = left[:, :first][:, ~present] / plan.sigma_steps
-    return Trial(
-        left[:, : first + 2], present, 2, _CROWD, float(1 << plan.grid_bits), float(plan.sigma_steps), untouched
-    )
+        sums.append(total)
+    left, unit = np.array(gone, dtype=np.float64), float(1 << plan.grid_bits)
+    worse = left[:, -2] - unit * (int(present.sum()) + 2 * _CROWD) / 2
+    shown = np.column_stack([left[:, : first + 2], worse])
+    return Trial(shown, present, 3, _CROWD, unit, float(plan.sigma_steps), _added(plan, gone, sums))
 
 
 TRIALS = {

@@ -13,11 +13,11 @@ from privacy.gradients import Clipped
 from privacy.histogram import histogram_sums
 from privacy.mechanisms import LatticeGaussian
 from privacy.moments import moment_sums
-from privacy.trees import leaf_sums
+from privacy.trees import leaf_sums, leaves, splits
 from privacy.trials import TRIALS, gradient_trial, histogram_trial, moment_trial, tree_trial
 from privacy.units import Blocks
 
-DRAW, SUM = LatticeGaussian._draw, Clipped.sum
+DRAW, SUM, RELEASE = LatticeGaussian._draw, Clipped.sum, LatticeGaussian.release
 
 
 def small(present):
@@ -51,6 +51,14 @@ def bounded(noise):
     """Uniform noise of the right variance: it has the scale, and gives no privacy at all where it ends."""
     sigma = noise._plan.sigma_steps
     return array("q", (round(sigma * sqrt(12) * (stats.norm.cdf(x / sigma) - 0.5)) for x in DRAW(noise)))
+
+
+def none_on_the_last_number(noise):
+    return array("q", [*DRAW(noise)[:-1], 0])
+
+
+def none_where_units_are(noise, total):
+    return array("q", np.where(total == 0, np.array(RELEASE(noise, total)), total).tolist())
 
 
 def with_clip(factor):
@@ -89,6 +97,15 @@ def last_leaf_twice(*arguments, **named):
     return total
 
 
+def whatever_the_label(shape, model, x, y, grouped, **named):
+    """A label that is none is taken as a number."""
+    total = leaf_sums(shape, model, x, y, grouped, **named).reshape(-1, 2)
+    place = leaves(splits(shape, named["round"], named["cuts"]), x)[:, 0]
+    odd = np.isfinite(y) & (y != 0) & (y != 1)
+    np.add.at(total[:, 0], place[odd], (-y[odd] * 2**20).astype(np.int64))
+    return total.ravel()
+
+
 def every_row_once(grouped):
     return np.ones(len(grouped.unit))
 
@@ -106,6 +123,15 @@ def moments_by_row(shape, x, y, grouped, *, grid_bits):
     return moment_sums(shape, x, y, single, grid_bits=grid_bits)
 
 
+def compared_without_bounds(shape, score, label, lost, grouped, **named):
+    """How much worse a unit is, is a share of it only because it is held to [-1, 1]."""
+    total = histogram_sums(shape, score, label, [np.zeros(len(score))], grouped, **named)
+    sound = np.isfinite(score[grouped.rows])
+    more = (grouped.weights() * np.where(sound, lost[0][grouped.rows], 0.0)).sum() * 2**19
+    total[-2:] += np.array([more, -more]).astype(np.int64)
+    return total
+
+
 def counted_twice(*arguments, **named):
     return 2 * histogram_sums(*arguments, **named)
 
@@ -120,6 +146,7 @@ NOISE = {
     "same noise every second round": every(2),
     "one draw for all coordinates": same_everywhere,
     "bounded noise of the right variance": bounded,
+    "no noise on the last number": none_on_the_last_number,
 }
 SUMS = {
     "gradients": {
@@ -132,6 +159,7 @@ SUMS = {
         "sums doubled": (trials, "leaf_sums", doubled),
         "one leaf counted twice": (trials, "leaf_sums", last_leaf_twice),
         "rows counted, not units": (Blocks, "weights", every_row_once),
+        "labels that are none counted": (trials, "leaf_sums", whatever_the_label),
     },
     "moments": {
         "clipping off": (moments, "_clipped", clipped_to(1000.0)),
@@ -141,6 +169,7 @@ SUMS = {
     },
     "histogram": {
         "counted twice": (trials, "histogram_sums", counted_twice),
+        "comparison not held to bounds": (trials, "histogram_sums", compared_without_bounds),
         "rows counted, not units": (Blocks, "weights", every_row_once),
     },
 }
@@ -157,6 +186,12 @@ SMALL = {
 def test_a_bug_planted_in_the_noise_turns_the_check_red(monkeypatch, family, bug):
     monkeypatch.setattr(LatticeGaussian, "_draw", NOISE[bug])
     assert measure(family, *SMALL[family]).faults != ()
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_noise_that_is_absent_where_units_are_turns_the_check_red(monkeypatch, family):
+    monkeypatch.setattr(LatticeGaussian, "release", none_where_units_are)
+    assert "noise-scale" in {fault.code for fault in measure(family, *SMALL[family]).faults}
 
 
 @pytest.mark.parametrize("family, bug", [(family, bug) for family, bugs in SUMS.items() for bug in bugs])
