@@ -163,7 +163,9 @@ def _is_step(body: dict[str, Any]) -> bool:
         if not isinstance(told, dict) or not all(re.fullmatch(_MEMBER, name) for name in told):
             return False
         texts = [str(text) for text in told.values()]
-        return all(re.fullmatch(_SHOWN, text) for text in texts) or {len(from_base64(text)) for text in texts} == {SEALED}
+        return all(re.fullmatch(_SHOWN, text) for text in texts) or {len(from_base64(text)) for text in texts} == {
+            SEALED
+        }
     except TrustError:
         return False
 

@@ -135,11 +135,13 @@ def _checked(origin: Origin, fields: dict[str, Any], closed_on: date, tick: Tick
 
 
 def _linked(checker: Checker, checked: Checked, fields: dict[str, Any], earlier: dict[str, Checked]) -> Checked:
-    """Rules between rows and tables: no line and no document stands twice, it is due after it was issued, and exists when referred to."""
+    """Rules between rows and tables: no line stands twice, and no document of one customer; it is due after it was issued, and
+    exists when referred to. What becomes of a customer's rows depends on that customer's rows alone."""
     document = next((name for name, kind in fields.items() if kind == "document"), None)
     checked = checker.mark(checked, _again(checked.frame, fields), document or next(iter(fields)), "repeated")
     if document:
-        checked = checker.mark(checked, ~pl.col(document).is_first_distinct(), document, "conflicting")
+        whose = [name for name, kind in fields.items() if kind == "id"]
+        checked = checker.mark(checked, ~pl.struct(document, *whose).is_first_distinct(), document, "conflicting")
     if {"issued", "due"} <= set(fields):
         checked = checker.mark(checked, pl.col("due") < pl.col("issued"), "due", "due-before-issued")
     if {"begins", "ends"} <= set(fields):
@@ -252,13 +254,14 @@ def _kinds(schema: TableSchema) -> dict[str, str]:
 
 
 def _without_repeats(found: DataMap, schema: TableSchema, tick: Tick) -> Checked:
-    """One row an id and period; where one id may have several rows, only whole repeats are faults."""
+    """One row an id and period; where one id may have several rows, only whole repeats are faults, and where each row is a
+    unit of its own, nothing is: what becomes of a row may not depend on others."""
     origin = found.origins[schema.dataset]
     fields = {column.name: _kind(column, schema) for column in schema.columns if column.name in origin.fields}
     checker, checked = _checked(origin, fields, found.closed_on, tick)
     checked = _without_foreseen(checker, checked, schema, found.closed_on)
     keys = [c.name for c in schema.columns if c.kind in ("id", "period")]
-    if not keys:
+    if not keys or schema.unit == "row":
         return checked
     several = schema.max_rows_per_unit > 1 and not schema.of_kind("period")
     same = pl.struct(list(fields) if several else keys)

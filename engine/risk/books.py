@@ -18,7 +18,7 @@ from engine.table import TableSchema
 RULE = "receivable-unpaid-90-days/1"
 GRACE_DAYS, HORIZON_DAYS, LEAST_INVOICES = 90, 180, 3
 _PAID = 0.99  # rounding of partial payments
-_MONTH = 365.25 / 12
+_MONTHS = 12 / 365.25  # of a day; to divide by a constant gives other bits in a table of one row
 
 
 def training(tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: date) -> pl.DataFrame:
@@ -36,14 +36,15 @@ def present(tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: 
 
 def _settled(invoices: pl.DataFrame, payments: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Invoices without the reversed ones, each with the day it was `paid` and the day it counts as a default. What is taken
-    back later, such as a cheque that was not honoured, did not pay."""
-    whole = _without_reversed(invoices)
+    back later, such as a cheque that was not honoured, did not pay. A payment of a number that invoices of two customers have
+    counts for both, so that what one teaches does not depend on the other."""
+    whole, of = _without_reversed(invoices), ["counterparty", "invoice"]
     by_day = payments.group_by("invoice", "paid").agg(pl.col("amount").sum()).sort("paid")
     running = by_day.with_columns(least=pl.col("amount").cum_sum().reverse().cum_min().reverse().over("invoice"))
-    known = running.join(whole.select("invoice", owed="amount"), on="invoice")
-    paid = known.filter(pl.col("least") >= _PAID * pl.col("owed")).group_by("invoice").agg(pl.col("paid").min())
+    known = running.join(whole.select(*of, owed="amount"), on="invoice")
+    paid = known.filter(pl.col("least") >= _PAID * pl.col("owed")).group_by(of).agg(pl.col("paid").min())
     limit = pl.col("due") + timedelta(days=GRACE_DAYS)
-    settled = whole.join(paid, on="invoice", how="left").with_columns(
+    settled = whole.join(paid, on=of, how="left").with_columns(
         failed=pl.when(pl.col("paid").is_null() | (pl.col("paid") > limit)).then(limit)
     )
     return settled, payments
@@ -74,13 +75,13 @@ def _on(day: date, invoices: pl.DataFrame, payments: pl.DataFrame, schema: Table
     booked, earlier = pl.col("amount").filter(lately).sum(), pl.col("amount").filter(before).sum()
     rows = marked.group_by("counterparty").agg(
         n=pl.len(),
-        months_known=_days(pl.lit(day), pl.col("issued").min()) / _MONTH,
+        months_known=_days(pl.lit(day), pl.col("issued").min()) * _MONTHS,
         owed=pl.col("left").sum(),
         overdue=pl.col("left").filter(pl.col("due") < day).sum(),
         mean_delay_days=pl.col("delay").mean().fill_null(0.0),
         delay_trend=pl.col("delay").filter(lately).mean() - pl.col("delay").filter(~lately).mean(),
         order_trend=pl.when(earlier > 0).then((booked - earlier) / (booked + earlier)),
-        order_gap_months=_days(pl.lit(day), pl.col("issued").max()) / _MONTH,
+        order_gap_months=_days(pl.lit(day), pl.col("issued").max()) * _MONTHS,
     )
     fails = invoices.group_by("counterparty").agg(first=pl.col("failed").min())  # also on invoices of a later day
     rows = rows.join(fails, on="counterparty").filter(pl.col("n") >= LEAST_INVOICES).sort("counterparty")

@@ -163,6 +163,25 @@ def test_a_fault_of_an_invoice_is_no_fault_of_its_payments(books, wrong):
     assert [(f.place, f.row) for f in table.findings] == [("销售发票.csv", 7)]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_customer_teaches_does_not_depend_on_another_whose_documents_have_the_same_numbers(books, first):
+    theirs = "".join(invoice(f"A{i}", "K2", f"2024-0{i}-07", f"2025-0{i + 1}-20", "1.2") for i in range(1, 6))
+    alone, both = books(SOUND, PAID), books(theirs + SOUND if first else SOUND + theirs, PAID)
+    assert both.findings == ()
+    for one, two in ((alone.training, both.training), (alone.present, both.present)):
+        assert len(one) and one.rows() == [row for row in two.rows() if both.names[row[0]] == "K1"]
+    assert set(both.names.values()) == {"K1", "K2"}
+
+
+def test_where_a_row_is_the_unit_no_row_is_left_out_because_of_another(tmp_path):
+    """Such a table may have a period: a row more in the same month must not take another one's place."""
+    columns = (Column(name="month", kind="period"), *DIRECT.columns[1:])
+    schema = DIRECT.model_copy(update={"unit": "row", "columns": columns})
+    (tmp_path / "clients.csv").write_text("month,share,trend,defaulted\n" + "2025-01,0.5,,1\n2025-01,0.2,1,0\n" * 2)
+    table = read_table(tmp_path, schema, key=KEY, home=tmp_path)
+    assert table.training["share"].to_list() == [0.5, 0.2] * 2 and table.findings == ()
+
+
 def test_a_payment_for_an_unknown_document_is_a_finding(books):
     table = books(SOUND, PAID + "Z99,2025-05-01,5\n")
     assert [(f.place, f.row, f.rule) for f in table.findings] == [("收款.csv", 7, "unknown-document")]
