@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help=_("Say which column is which field; look at it; check every row.")
 )
 _MANY, _FIRST = 50, 5
+_EARLY_DAYS = 31
 
 
 @app.command(
@@ -89,6 +90,7 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
                 others=one.others[source.name],
                 file=settings.home / FILE,
             )
+    _say_ends(settings, found)
     terminal.note(
         N_(
             "closed_on {day}: the last day in these files; change it in {file} if the books are complete up to another day"
@@ -96,6 +98,26 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
         day=closing_day(found),
         file=settings.home / FILE,
     )
+
+
+def _say_ends(settings: Any, found: list[Any]) -> None:
+    """Which exports stop long before the others: what they leave out would count as nothing sold, or not paid."""
+    from client_node.mapping import FILE
+    from client_node.suggestions import closing_day
+
+    closed = closing_day(found)
+    for source, last in ((name, last) for one in found for name, last in one.ends.items()):
+        if (closed - last).days > _EARLY_DAYS:
+            terminal.note(
+                N_(
+                    "{source} ends on {last}: what is missing up to {closed} counts as nothing; export it too, or set "
+                    "closed_on back in {file}"
+                ),
+                source=source,
+                last=last,
+                closed=closed,
+                file=settings.home / FILE,
+            )
 
 
 @app.command(help=_("Show the first rows that each task would learn from.\n\nExample: client-node data preview"))

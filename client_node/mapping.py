@@ -60,6 +60,7 @@ class DataMap:
     closed_on: date
     origins: Mapping[str, Origin] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)  # suggested: a source, and the places that fit as well
+    ends: Mapping[str, date] = field(default_factory=dict)  # the last day of each source
     unread: tuple[Malformed, ...] = ()  # files that were left aside
 
     def digest(self) -> str:

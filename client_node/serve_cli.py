@@ -93,12 +93,15 @@ def explain(
     lang: Lang = "",
 ) -> int:
     """Reasons are exact shares of the log-odds; a change moves only what a seller can lower."""
+    if line is not None and not 0 < line < 1:
+        raise Malformed(N_("{line} is no probability"), do=N_("say one between 0 and 1: --line 0.2"), line=line)
     ready = _ready(home, task)
+    panel = ready.panel
     _warn(ready, ready.drift())
     row, limit = ready.row(name), ready.line() if line is None else line
     result = ready.score(ready.named(row))
     told = result.lines[0]
-    change = ready.panel.change(row, limit) if told.outcome["probability"] >= limit else None
+    change = panel.change(row, limit) if told.outcome["probability"] >= limit else None
     if as_json:
         said = {"line": limit, "values": row.to_dicts()[0], "change": asdict(change) if change else None}
         terminal.json(asdict(told) | said | {"receipt": str(result.receipt), "note": result.note})

@@ -45,7 +45,8 @@ def suggest(folder: Path, schema: TableSchema) -> DataMap:
             }
             alike -= {fit.table.place for fit in series}
             others |= {source.name: ", ".join(sorted(alike))} if alike else {}
-    return DataMap(_closing_day(origins, schema, unread) or date.min, origins, others, tuple(unread))
+    ends = _last_days(origins, schema, unread)
+    return DataMap(max(ends.values(), default=date.min), origins, others, ends, tuple(unread))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,11 @@ def _headings(table: Table, unread: list[Malformed]) -> list[tuple[tuple[int, li
     return [(one, next((s[1] for s in said[:at] if s), "元")) for at, one in enumerate(found)]
 
 
-def _closing_day(origins: Mapping[str, Origin], schema: TableSchema, unread: list[Malformed]) -> date | None:
-    """The last day up to today that the exports name: one after today is a slip of the pen. A proposal: from then on the
+def _last_days(origins: Mapping[str, Origin], schema: TableSchema, unread: list[Malformed]) -> dict[str, date]:
+    """The last day up to today that each export names: one after today is a slip of the pen. A proposal: from then on the
     file says it, not the data."""
     today = datetime.now(UTC).date()
-    found = []
+    found: dict[str, date] = {}
     for source in schema.sources:
         origin = origins.get(source.name)
         dated = [c.name for c in source.columns if c.kind == "date" and origin and c.name in origin.fields]
@@ -112,8 +113,8 @@ def _closing_day(origins: Mapping[str, Origin], schema: TableSchema, unread: lis
                     continue
                 days = clean(texts.select(headings)).select(day(pl.all()))
                 within = days.select(pl.all().filter(pl.all().is_between(EARLIEST, today)).max())
-                found += [last for last in within.row(0) if last]
-    return max(found, default=None)
+                found |= {source.name: max([found.get(source.name, date.min), *filter(None, within.row(0))])}
+    return {name: last for name, last in found.items() if last > date.min}
 
 
 def _fields(source: Source, names: list[str], schema: TableSchema, unit: str) -> dict[str, Field]:

@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 import xlsxwriter
 
+from client_node import data_cli
 from client_node.files import Table
 from client_node.mapping import FILE, data_map
+from client_node.settings import create_home
 from client_node.sources import frame_of, read_table
 from client_node.suggestions import suggest, to_toml
 from client_node.validation import Finding
@@ -354,3 +356,12 @@ def test_what_is_taken_back_later_was_paid_in_the_eyes_of_the_day_before(home, d
     assert (owed, table.training["defaulted"].to_list()) == (0.0, [1.0]) and delay == pytest.approx(
         (5 * -5 + 2) / 6, abs=1
     )
+
+
+def test_an_export_that_ends_long_before_the_others_is_named(tmp_path, data, capsys):
+    receivables(data, [HALF])
+    (data / "出库明细.csv").write_text(text([HEAD, *LINES]), encoding="utf-8")
+    settings = create_home(tmp_path / "node", data)
+    data_cli.write_map(settings, [RISK, DEMAND])
+    said = capsys.readouterr().out
+    assert "sales 只到 2025-02-28：到 2025-06-25" in said and said.count("只到") == 1

@@ -338,6 +338,16 @@ def test_a_file_that_cannot_be_read_is_named_as_its_sender_named_it_and_the_next
     assert served.post("/v1/tasks/risk/file?name=意向客户.csv", content=text).status_code == 200
 
 
+def test_a_product_is_not_explained_and_a_line_is_a_probability(node, monkeypatch):
+    sales().filter(RECENT).write_csv(node[0].data / "sales.csv")
+    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
+    with pytest.raises(Refused, match="not single rows"):
+        serve_cli.explain("P01", task="demand", home=node[0].home)
+    for line in (float("nan"), 0.0, 1.0, 20.0):
+        with pytest.raises(Malformed, match="no probability"):
+            serve_cli.explain("K0001", line=line, home=node[0].home)
+
+
 def test_what_is_no_text_or_says_nothing_is_refused_and_not_a_fault_of_the_node(served):
     wrong = served.post("/v1/tasks/risk/score", content=b"\xff\xfe")
     assert wrong.status_code == 422 and wrong.json()["detail"][0]["loc"][0] == "body"
