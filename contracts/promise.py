@@ -56,6 +56,10 @@ _TOTALS = {
         "estimate those."
     ),
 }
+_BESIDE = N_(
+    "{dataset} is also released by {beside}. That is not in these numbers: it hides less than one {unit}, and what it tells "
+    "of one has no bound."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Promise:
     """Of one account in one period, or of one run or round of it.
 
     `seen_by_sum` and `honest` are None where no secure sum was in force throughout, 0 where one was and no sum was made.
+    `beside` are units by which the dataset was released too, and which do not hide this one.
     """
 
     dataset: str
@@ -75,9 +80,11 @@ class Promise:
     seen_by_sum: float | None = None
     honest: int | None = None
     of: Literal["year", "run", "round"] = "year"
+    beside: tuple[str, ...] = ()
 
     def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
-        """If everybody else conspires; if enough are honest; who recognises an insider; what is not protected."""
+        """If everybody else conspires; if enough are honest; who recognises an insider; what is not protected; and what is not
+        counted, if anything."""
         told = [_EVERYBODY[self.of]]
         if self.honest == 0:
             told.append(N_("Whoever sees only the sums has seen nothing: no sum was made."))
@@ -88,7 +95,8 @@ class Promise:
                     "for whoever sees only the sums."
                 )
             )
-        return _filled(self, [*told, _INSIDERS, _TOTALS["none" if self.seen_by_sum is None else "required"]], translate)
+        told += [_INSIDERS, _TOTALS["none" if self.seen_by_sum is None else "required"]]
+        return _filled(self, told, translate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,7 @@ class Limit:
     epsilon: float
     recognised: float
     secure_sum: Literal["required", "none"]
+    beside: tuple[str, ...] = ()
 
     def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
         """The four of a `Promise`, of what is yet to come."""
@@ -129,6 +138,8 @@ class Limit:
 
 def _filled(of: Promise | Limit, told: list[str], translate: Callable[[str], str]) -> list[str]:
     values = {name: getattr(of, name) for name in of.__slots__} | {"unit": translate(UNITS[of.unit])}
+    values["beside"] = ", ".join(translate(UNITS[unit]) for unit in of.beside)
+    told = [*told, _BESIDE] if of.beside else told
     if isinstance(of, Promise):
         values["partition"] = translate(_PARTITIONS.get(of.partition, of.partition))
     return [translate(text).format_map(values) for text in told]
@@ -144,9 +155,28 @@ def promises(state: TrustState, year: str, curve: Curve, member: str | None = No
             key = dataset, partition, unit
             most[key] = max(most.get(key, (0, account)), (rho_nano, account))
     return [
-        _promise(account, rho_nano, deltas[account[1]], sum_view(state, account), curve)
+        replace(
+            _promise(account, rho_nano, deltas[account[1]], sum_view(state, account), curve),
+            beside=_not_hiding(account[2], _released_by(state, account)),
+        )
         for _, (rho_nano, account) in sorted(most.items())
     ]
+
+
+def _released_by(state: TrustState, account: Account) -> set[str]:
+    """Units by which a member's dataset was released in the year of an account."""
+    member, dataset, _, _, year = account
+    return {
+        str(run.order.plan.unit)
+        for run in state.runs_in_order()
+        if run.order.dataset == dataset
+        and any(r.opened.issued_at[:4] == year and member in dict(r.opened.members) for r in run.rounds)
+    }
+
+
+def _not_hiding(unit: str, released_by: Iterable[str]) -> tuple[str, ...]:
+    """Those of the units whose releases are not charged to `unit`: finer ones, and others that it does not lie in."""
+    return tuple(sorted(one for one in released_by if unit not in charged_to(one)))
 
 
 def of_run(
@@ -183,7 +213,11 @@ def of_receipt(receipt: Logged, curve: Curve) -> list[Promise] | list[Limit] | N
 def _limits(scope: Scope, terms: Terms, curve: Curve) -> list[Limit]:
     rho_nano, delta = scope.rho_year_max_nano, scope.delta
     told = curve(rho_nano, delta), insider_recognition(rho_nano)
-    return [Limit(one.id, one.unit, delta, *told, terms.secure_sum) for one in scope.datasets]
+    units = {one.id: {other.unit for other in scope.datasets if other.id == one.id} for one in scope.datasets}
+    return [
+        Limit(one.id, one.unit, delta, *told, terms.secure_sum, _not_hiding(one.unit, units[one.id]))
+        for one in scope.datasets
+    ]
 
 
 def _of_round(said: Round, receipt: Logged, terms: dict[str, Terms], curve: Curve) -> list[Promise] | None:

@@ -23,7 +23,7 @@ from engine.binary.panel import Panel, logit
 from engine.risk import public
 from engine.risk.books import RULE, present, training
 from engine.scaling import columns, cut_points, input_names, inputs
-from engine.split import holdout
+from engine.split import MEMBER, holdout
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Model
 from engine.votes import AtHome, Record, Vote, Voted, VoteSet, reliability
@@ -84,7 +84,7 @@ class Risk:
         """Scaled columns and labels; without an id column each row is a unit, named by its content, or all are one."""
         scaled, ids = columns(frame, schema), schema.of_kind("id")
         label = frame[schema.one("label").name].to_numpy().astype(np.float64)
-        alone = ("member",) * len(frame) if schema.unit == "member" else row_names(scaled, label)
+        alone = (MEMBER,) * len(frame) if schema.unit == "member" else row_names(scaled, label)
         unit = tuple(map(str, frame[ids[0].name].to_list())) if ids else alone
         return Rows(scaled, inputs(scaled, schema), label, unit, cut_points(schema))
 

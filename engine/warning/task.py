@@ -19,6 +19,7 @@ from engine.binary.ballot import SHARED, unweighed
 from engine.binary.models import Rows, cross_entropy, logistic, name_of, probability
 from engine.binary.panel import Panel
 from engine.scaling import columns, cut_points, input_names, inputs
+from engine.split import MEMBER
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Model
 from engine.votes import AtHome, Record, Vote, Voted, VoteSet
@@ -32,7 +33,6 @@ START = N_("prior made from simulated firms, not checked on real ones")
 NOTE = N_("this score comes from a prior made from simulated firms, not checked on real ones")
 ACTIONABLE = ("receivable_days", "overdue_share", "debt_months")  # what a firm lowers by collecting sooner or repaying
 _CLIP, _ROUNDS, _RATE = "0.1", 10, "0.05"  # chosen on simulated firms of seeds that no benchmark uses
-_MEMBER = "member"  # the one unit, whatever the rows
 
 
 class EarlyWarning:
@@ -66,7 +66,7 @@ class EarlyWarning:
         """The months that teach, with what came; see engine.warning.months."""
         seen, taught = ratios(schema), teaching(frame, schema)
         scaled, label = columns(taught, seen), taught["distressed"].to_numpy(writable=True)
-        return Rows(scaled, inputs(scaled, seen), label, (_MEMBER,) * len(taught), cut_points(seen))
+        return Rows(scaled, inputs(scaled, seen), label, (MEMBER,) * len(taught), cut_points(seen))
 
     def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
         """See engine.task.Task: one gradient, that of the mean loss over the member's months, clipped."""

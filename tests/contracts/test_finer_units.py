@@ -1,10 +1,14 @@
 """A release that hides a coarser unit costs every finer one too: in the fold, in the audit, in the second opinion."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from auditor.budgets import accounts, charged, check_budgets
 from contracts.agreement import TaskTerms
-from contracts.promise import sum_view
+from contracts.closed_list import parse
+from contracts.envelope import open_entry
+from contracts.promise import of_receipt, promises, sum_view
 from contracts.rules.budgets import left_of_year
 from contracts.statements import DatasetScope
 from privacy.plan import stated
@@ -133,6 +137,32 @@ def test_whoever_sees_the_sums_sees_a_row_move_them_twice_as_far(trust):
     trust.close()
     view = sum_view(trust.state, (trust.firms[0].member, "receivables", "row", "train", "2026"))
     assert view == (seen_by_sum([(2 * CUSTOMERS.sensitivity_steps(), [CUSTOMERS.sigma_steps] * 2)]), 2)
+
+
+def test_a_promise_about_customers_says_that_releases_by_rows_are_not_in_it(trust):
+    """One customer may have many rows: what a release by rows tells of it is charged to no account."""
+    consent(trust, "row", "counterparty")
+    rounds(trust, CUSTOMERS, 1)
+    trust.close()
+
+    def beside():
+        held = promises(trust.state, "2026", lambda rho_nano, delta: rho_nano / 1e9, trust.firms[0].member)
+        return {one.unit: one.sentences()[-1] for one in held}
+
+    assert not any("also released" in text for text in beside().values()), "customers hide rows"
+    rounds(trust, plan(), 1)
+    told = beside()
+    assert "receivables is also released by row. " in told["counterparty"] and "no bound" in told["counterparty"]
+    assert "also released" not in told["row"]
+    [rows, customers] = of_receipt(_shown(trust), lambda rho_nano, delta: 1.0)
+    assert (rows.beside, customers.beside) == ((), ("row",)), "and so does the receipt of the consent"
+
+
+def _shown(trust):
+    """A receipt of the newest consent, as a member keeps it."""
+    index = next(i for i, entry in enumerate(trust.entries) if parse(open_entry(entry).payload).kind == "consent")
+    held = [SimpleNamespace(index=i, data=trust.entries[i]) for i in range(len(trust.entries))]
+    return SimpleNamespace(entry=held[index], beside=held[:index], line=None)
 
 
 def test_the_audit_has_a_table_of_its_own_that_says_the_same():

@@ -116,6 +116,8 @@ def test_where_the_member_is_the_unit_its_whole_table_moves_the_sum_by_no_more_t
     for _ in range(10):
         frame = customers(rng, 30)
         model = a_model(rng, plan)
+        taught, held = RISK.split(RISK.prepare(frame, schema), rng.bytes(32))
+        assert len(taught.unit) == len(frame) and not held.unit, "all of it teaches, whatever the key"
         whole, none = (
             RISK.contribute(plan, model, RISK.prepare(rows, schema), round=1, key=KEY)
             for rows in (frame, frame.clear())
