@@ -19,7 +19,7 @@ from client_node.mirror import Mirror, fetch_needed
 from client_node.pace import Pace
 from client_node.rows import OwnRows
 from client_node.settings import Settings, read_home
-from client_node.uplink import WAIT_S, Uplink
+from client_node.uplink import WAIT_S, Told, Uplink
 from contracts.envelope import key_id, to_base64
 from contracts.errors import Refused, TrustError, Unavailable
 from contracts.fields import time_text
@@ -144,6 +144,10 @@ class Node:
         try:
             self._answer(question)
             return
+        except Told as error:
+            if error.code != "LATE":
+                raise
+            log_event.warning("too late", round=question.round, what=str(error))
         except Refused as error:
             self._budget.note_refused(time_text(datetime.now(UTC)), error)
             if error.code in ("GUARD", "OVER_BUDGET", "REPLY", "EGRESS"):
@@ -152,7 +156,7 @@ class Node:
                 self._refuse(question, "secure-sum")
             elif error.code == "BURNT":
                 self._refuse(question, "restarted")
-            elif error.code != "LATE":
+            else:
                 raise
             log_event.warning("round refused", round=question.round, code=error.code, what=str(error))
         self._done.add(question.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import ssl
 from datetime import UTC, datetime
@@ -21,7 +22,14 @@ from contracts.wording import N_
 
 WAIT_S = 25.0
 GRAIN = 4096
-_CLASSES = {422: Malformed, 401: Invalid, 403: Refused}
+_CODE = re.compile(r"[A-Z][A-Z_]{0,60}")
+
+
+class Told(Refused):
+    """A refusal by the coordinator: its word about a message, and no reason for this node to refuse anything itself."""
+
+
+_CLASSES = {422: Malformed, 401: Invalid, 403: Told}
 
 
 class Uplink:
@@ -61,7 +69,7 @@ def answered(answer: httpx.Response, field: str) -> Any:
     """One field of the coordinator's JSON; Unavailable if the answer is something else."""
     try:
         return answer.json()[field]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unavailable(N_("the coordinator answered something that cannot be read")) from error
 
 
@@ -107,9 +115,14 @@ def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
 
 
 def _error_of(answer: httpx.Response) -> TrustError:
+    """The error that an answer tells, if it is one that can be told on."""
     try:
         told = answer.json()
         kind = _CLASSES.get(answer.status_code, Unavailable)
-        return kind(told["what"], why=told["why"], do=told["do"], code=told["code"], **told.get("values", {}))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        error = kind(told["what"], why=told["why"], do=told["do"], code=told["code"], **told.get("values", {}))
+        error.lines()
+        if not _CODE.fullmatch(error.code):
+            raise ValueError("this is no code")
+        return error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Unavailable(N_("the coordinator answered {status}"), status=answer.status_code)

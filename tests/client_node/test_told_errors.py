@@ -1,0 +1,82 @@
+"""What the coordinator says of a message is its word: it puts none into this node's mouth, and ends nothing by its form."""
+
+import json
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from client_node import app as node_app
+from client_node.app import Node
+from client_node.uplink import Told, _error_of, answered
+from contracts.envelope import to_base64
+from contracts.errors import Refused, TrustError, Unavailable
+from simulator import NOTHING
+
+SAID = {"what": "no", "why": "", "do": "", "code": "GUARD", "values": {"reason": "budget"}}
+QUESTION = {"id": "0" * 64, "run": NOTHING, "round": 1, "open": 9, "step": "train", "size": 10}
+
+
+def node(monkeypatch, answer):
+    """A node that was asked to contribute, and what it said on the log."""
+    asked = json.dumps(QUESTION | {"message": to_base64(b"x")}).encode()
+    noted, said, made = [], [], object.__new__(Node)
+    made._budget = SimpleNamespace(note_refused=lambda at, error: noted.append(error.code))
+    made._uplink = SimpleNamespace(ask=lambda *_message: SimpleNamespace(status_code=200, content=asked))
+    made._settings = made._mirror = None
+    made._done, made._answer = set(), answer
+    monkeypatch.setattr(node_app.refusals, "say", lambda *_given, order, reason, open: said.append(reason))
+    return made, said
+
+
+def raising(error):
+    def answer(_question):
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize("code", ["GUARD", "OVER_BUDGET", "EGRESS", "REPLY", "SUM_TWICE", "BURNT", "SIZE"])
+def test_a_refusal_of_the_coordinators_is_never_said_on_the_log_as_this_nodes_own(monkeypatch, code):
+    told = _error_of(httpx.Response(403, json=SAID | {"code": code}))
+    made, said = node(monkeypatch, raising(told))
+    with pytest.raises(Refused):
+        made._take_task()
+    assert isinstance(told, Told) and said == [] and made._done == set()
+
+
+def test_this_nodes_own_refusal_is_and_a_round_that_is_over_is_only_done(monkeypatch):
+    made, said = node(monkeypatch, raising(Refused("no", code="GUARD", reason="plan")))
+    made._take_task()
+    assert said == ["plan"] and made._done == {QUESTION["id"]}
+    made, said = node(monkeypatch, raising(_error_of(httpx.Response(403, json=SAID | {"code": "LATE"}))))
+    made._take_task()
+    assert said == [] and made._done == {QUESTION["id"]}
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize("status", [403, 422, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(SAID | {"code": 7}).encode(),
+        json.dumps(SAID | {"code": "customer 7"}).encode(),
+        json.dumps(SAID | {"what": "{who}"}).encode(),
+        json.dumps(SAID | {"what": "{reason[9]}"}).encode(),
+        json.dumps(SAID | {"why": "{who}"}).encode(),
+        json.dumps(SAID | {"do": ["{who}"]}).encode(),
+        json.dumps(SAID | {"values": {"code": "LATE"}}).encode(),
+        json.dumps(SAID | {"values": 7}).encode(),
+        b"[]",
+        b"no",
+        DEEP,
+    ],
+    ids=["code", "words", "value", "item", "why", "list", "twice", "values", "array", "text", "deep"],
+)
+def test_an_error_that_cannot_be_told_on_is_an_answer_that_cannot_be_read(status, body):
+    error = _error_of(httpx.Response(status, content=body))
+    assert type(error) is Unavailable and all(isinstance(line, str) for line in error.lines())
+    with pytest.raises(TrustError):
+        answered(httpx.Response(200, content=body), "proof")
