@@ -147,9 +147,11 @@ def check_fit(task: Task, schema: TableSchema, plan: ReleasePlan) -> None:
     if plan.shape.family not in (*task.families, "histogram"):
         raise PlanError(f"{task.name} is not learned by {plan.shape.family}")
     if plan.shape.family in ("gradients", "moments"):
-        length = task.design(schema, plan.shape.family, plan.rho_total_nano).shape.length()
-        if plan.length() != length:
-            raise PlanError(f"the plan releases {plan.length()} numbers, the model of this table has {length}")
+        shape = task.design(schema, plan.shape.family, plan.rho_total_nano).shape
+        if plan.length() != shape.length():
+            raise PlanError(f"the plan releases {plan.length()} numbers, the model of this table has {shape.length()}")
+        if plan.shape != shape:
+            raise PlanError(f"the plan clips to {plan.shape.clip}, the task to {shape.clip}")
 
 
 def names() -> list[str]:

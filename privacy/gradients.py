@@ -20,6 +20,8 @@ from privacy.passes import Passes
 from privacy.plan import Gradients
 from privacy.units import Blocks
 
+_LOST = 2.0**-50  # eight times what float64 rounds off, for each of the numbers that a product of two rows adds up
+
 
 class Clipped:
     """Grid sums of clipped per-unit gradients of a model of float64 Linear layers, ReLU, tanh and sums.
@@ -98,14 +100,19 @@ class _Grouped:
         return values if self._single else values[self._unit]
 
     def squares(self, inputs: list[Tensor], backs: list[Tensor]) -> Tensor:
-        """Squared norm of each unit's gradient, `(count,)`: over layers |sum_i b_i a_i^T|^2 + |sum_i b_i|^2."""
+        """Squared norm of each unit's gradient, `(count,)`: over layers |sum_i b_i a_i^T|^2 + |sum_i b_i|^2. Never too small: where
+        rows cancel, little is left beside what float64 loses of them, which is added."""
         layers, held = len(inputs), {id(t): t for t in (*inputs, *backs)}  # layers of a residual block share tensors
         products = self._products(list(held.values()))
         if len(held) < 2 * layers:
             place = {known: i for i, known in enumerate(held)}
             products = products[[place[id(t)] for t in (*inputs, *backs)]]
-        total = ((products[:layers] + 1.0) * products[layers:]).sum(0)
-        return total if self._single else total.sum((1, 2)).clamp(min=0.0)
+        terms = (products[:layers] + 1.0) * products[layers:]
+        if self._single:
+            return terms.sum(0)
+        each = terms.diagonal(dim1=2, dim2=3).clamp(min=0.0).sqrt().sum(2)  # of a layer, the norms of all rows together
+        lost = _LOST * (terms.shape[-1] + max(t.shape[1] for t in held.values())) * each.square().sum(0)
+        return terms.sum((0, 2, 3)).clamp(min=0.0) + lost
 
     def _products(self, tensors: list[Tensor]) -> Tensor:
         """Inner products of the rows of each unit in each tensor, `(tensors, count, longest, longest)`; with one row

@@ -92,6 +92,7 @@ def test_a_plan_for_another_table_or_family_does_not_fit():
         replace(plan, unit=Unit.ROW),
         replace(plan, shape=Gradients("gradients", ((3, 1),), "3")),
         replace(plan, shape=replace(plan.shape, layers=((400, 400),))),
+        replace(plan, shape=replace(plan.shape, clip="0.000001")),
     ):
         with pytest.raises(PlanError):
             check_fit(TASK, SCHEMA, wrong)

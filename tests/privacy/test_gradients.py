@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from privacy.gradients import Clipped, flat_parameters, layers_of, load_flat
-from privacy.plan import Gradients
+from privacy.plan import Gradients, sensitivity_steps
 from privacy.units import blocks
 
 
@@ -89,6 +89,20 @@ def test_one_unit_more_moves_the_sum_by_at_most_the_clip_at_any_scale():
             less = query(x[keep], y[keep], grouped([unit[i] for i in keep], 3))
             worst = max(worst, float(np.linalg.norm(whole - less)))
     assert 0.9 < worst <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("clip", ["3", "0.05", "0.000001"])
+def test_a_unit_whose_rows_cancel_is_clipped_all_the_same(clip):
+    """What is left of large rows that cancel may be far less than what float64 loses of their products."""
+    rng, shape, rows = np.random.default_rng(6), Gradients("gradients", ((160, 1),), clip), 24
+    for _ in range(100):
+        x = torch.from_numpy(np.tile(rng.uniform(-1, 1, 160), (rows, 1)))
+        slope = np.array([50.0, -50.0] * (rows // 2)) * rng.uniform(0.5, 1, rows)
+        left = rng.uniform(1, 3) * float(clip) * rows / np.sqrt(float((x[0] ** 2).sum()) + 1)
+        slope[-1] = left - slope[:-1].sum()
+        query = Clipped(nn.Linear(160, 1, dtype=torch.float64), shape, 20)
+        moved = query.sum(lambda z, y: z[:, 0] * y, x, torch.from_numpy(slope), grouped([7] * rows, rows))
+        assert np.linalg.norm(moved.astype(float)) <= sensitivity_steps(shape, 20, 1000)
 
 
 def test_a_unit_with_nan_or_inf_contributes_nothing():
