@@ -94,6 +94,10 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
     terminal.note(
         N_(
             "closed_on {day}: the last day in these files; change it in {file} if the books are complete up to another day"
+        )
+        if any(one.ends for one in found)
+        else N_(
+            "closed_on {day}: no file names a day, this is today; write into {file} up to when the books are complete"
         ),
         day=closing_day(found),
         file=settings.home / FILE,

@@ -175,7 +175,11 @@ def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
             source=source.name,
         )
     heading, more = held.get("heading", 1), held.get("more", [])
-    if type(heading) is not int or heading < 1 or not (isinstance(more, list) and all(type(t) is str for t in more)):
+    if (
+        type(heading) is not int
+        or not 1 <= heading < 1 << 20
+        or not (isinstance(more, list) and all(type(t) is str for t in more))
+    ):
         raise _wrong(path, source.name, 'heading = 1, more = ["2024.xlsx:Sheet1"]')
     places = [(file, part), *((folder / name, rest) for name, _, rest in (text.partition(":") for text in more))]
     return Origin(tuple(_table(path, source, *place) for place in places), heading, fields)

@@ -217,6 +217,7 @@ def test_a_direct_identifier_is_not_read_whoever_names_it_and_no_field_is_made_u
         ("closed_on = 2025-02-28", "closed_on = 9999-12-31"),
         ("closed_on = 2025-02-28", f"closed_on = {datetime.now(UTC).date() + timedelta(days=9)}"),
         ("closed_on = 2025-02-28", "closed_on = 1900-01-01"),
+        ("heading = 1", "heading = 99999999999999999999"),
         ('heading = "无税金额"', "heading = 5"),
         ('heading = "无税金额"', 'heading = ["无税金额"]'),
     ],
@@ -364,4 +365,11 @@ def test_an_export_that_ends_long_before_the_others_is_named(tmp_path, data, cap
     settings = create_home(tmp_path / "node", data)
     data_cli.write_map(settings, [RISK, DEMAND])
     said = capsys.readouterr().out
-    assert "sales 只到 2025-02-28：到 2025-06-25" in said and said.count("只到") == 1
+    assert "sales 只到 2025-02-28：到 2025-06-25" in said and said.count("只到") == 1 and "最后一天" in said
+
+
+def test_where_no_file_names_a_day_the_map_says_that_the_closing_day_is_none_of_theirs(tmp_path, data, capsys):
+    (data / "出库明细.csv").write_text(text([HEAD]), encoding="utf-8")
+    data_cli.write_map(create_home(tmp_path / "node", data), [DEMAND])
+    said = capsys.readouterr().out
+    assert "文件中没有日期，这是今天" in said and "最后一天" not in said
