@@ -41,14 +41,14 @@ class OwnRows:
 
     def ready(self, order: RunOrder) -> None:
         """Read all that the order needs, so that a missing model or a plan that the installed code cannot compute
-        costs no budget. Faults in the data stop nothing: see `_read`."""
+        costs no budget. Faults in the data stop nothing: see `_prepared`."""
         try:
             check_fit(load(order.task), schema_of(self._settings, self._uplink, order.schema_digest), order.plan)
+            self._split(order)
         except (PlanError, Malformed) as error:
             raise Refused(
                 N_("the plan of this run does not fit the table"), why=str(error), code="GUARD", reason="plan"
             ) from error
-        self._split(order)
         if order.evaluates:
             self._others(order)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from math import isfinite
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -31,6 +32,14 @@ class Column(Strict):
     high: Name = "1"
     missing: Literal["refuse", "flag", "absent"] = "refuse"
     cuts: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _bounds_are_numbers(self) -> Column:
+        """A table that no member can prepare is no table: a node would end at it."""
+        low, high, *cuts = (float(text) for text in (self.low, self.high, *self.cuts))
+        if not (low < high and all(map(isfinite, (low, high, *cuts)))):
+            raise ValueError("bounds and cuts are finite numbers, the low bound below the high one")
+        return self
 
 
 class SourceColumn(Strict):

@@ -9,6 +9,7 @@ clipped as a whole: its gradient is that of the *mean* loss over its rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from math import isfinite
 
 import numpy as np
@@ -88,11 +89,20 @@ class _Grouped:
         self._single = len(unit) == count
         self._count, self._unit = count, torch.from_numpy(unit - unit[0])
 
+    @cached_property
+    def _sizes(self) -> Tensor:
+        """Rows of each unit, `(count,)`."""
+        return torch.bincount(self._unit, minlength=self._count)
+
+    @cached_property
+    def _longest(self) -> int:
+        return int(self._sizes.max())
+
     def weighted(self, backs: list[Tensor]) -> list[Tensor]:
         """Each row by 1 / (rows of its unit), so that a unit's sum is the gradient of its mean loss."""
         if self._single:
             return backs
-        weight = self.spread(1.0 / torch.bincount(self._unit, minlength=self._count))[:, None]
+        weight = self.spread(1.0 / self._sizes)[:, None]
         return [b * weight for b in backs]
 
     def spread(self, values: Tensor) -> Tensor:
@@ -102,6 +112,10 @@ class _Grouped:
     def squares(self, inputs: list[Tensor], backs: list[Tensor]) -> Tensor:
         """Squared norm of each unit's gradient, `(count,)`: over layers |sum_i b_i a_i^T|^2 + |sum_i b_i|^2. Never too small: where
         rows cancel, little is left beside what float64 loses of them, which is added."""
+        if not self._single and self._longest**2 > max(
+            a.shape[1] * b.shape[1] for a, b in zip(inputs, backs, strict=True)
+        ):
+            return self._of_gradients(inputs, backs)
         layers, held = len(inputs), {id(t): t for t in (*inputs, *backs)}  # layers of a residual block share tensors
         products = self._products(list(held.values()))
         if len(held) < 2 * layers:
@@ -114,6 +128,15 @@ class _Grouped:
         lost = _LOST * (terms.shape[-1] + max(t.shape[1] for t in held.values())) * each.square().sum(0)
         return terms.sum((0, 2, 3)).clamp(min=0.0) + lost
 
+    def _of_gradients(self, inputs: list[Tensor], backs: list[Tensor]) -> Tensor:
+        """`squares` by the gradients of units, where those are smaller than the products of all rows of a unit."""
+        total = inputs[0].new_zeros(self._count)
+        for a, b in zip(map(self._padded, inputs), map(self._padded, backs), strict=True):
+            square = torch.bmm(b.transpose(1, 2), a).square().sum((1, 2)) + b.sum(1).square().sum(1)
+            each = ((a.square().sum(2) + 1.0) * b.square().sum(2)).sqrt().sum(1)  # the norms of all rows together
+            total += (square.sqrt() + _LOST * self._longest * each).square()
+        return total
+
     def _products(self, tensors: list[Tensor]) -> Tensor:
         """Inner products of the rows of each unit in each tensor, `(tensors, count, longest, longest)`; with one row
         each, squares `(tensors, count)`.
@@ -125,20 +148,18 @@ class _Grouped:
             for norm, rows in zip(norms, tensors, strict=True):
                 torch.linalg.vector_norm(rows, dim=1, out=norm)
             return norms.square_()
-        sizes = torch.bincount(self._unit, minlength=self._count)
-        longest = int(sizes.max())
-        out = tensors[0].new_empty(len(tensors), self._count, longest, longest)
+        out = tensors[0].new_empty(len(tensors), self._count, self._longest, self._longest)
         for grams, rows in zip(out, tensors, strict=True):
-            padded = self._padded(rows, sizes, longest)
+            padded = self._padded(rows)
             torch.bmm(padded, padded.transpose(1, 2), out=grams)
         return out
 
-    def _padded(self, rows: Tensor, sizes: Tensor, longest: int) -> Tensor:
+    def _padded(self, rows: Tensor) -> Tensor:
         """`(rows, width)` -> `(count, longest, width)`, zero where a unit has fewer rows."""
-        if len(rows) == self._count * longest:
-            return rows.view(self._count, longest, -1)
-        first = torch.cumsum(sizes, 0) - sizes
-        padded = rows.new_zeros(self._count, longest, rows.shape[1])
+        if len(rows) == self._count * self._longest:
+            return rows.view(self._count, self._longest, -1)
+        first = torch.cumsum(self._sizes, 0) - self._sizes
+        padded = rows.new_zeros(self._count, self._longest, rows.shape[1])
         padded[self._unit, torch.arange(len(rows)) - first[self._unit]] = rows
         return padded
 

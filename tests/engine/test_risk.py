@@ -119,6 +119,11 @@ def test_tasks_are_found_and_the_bundle_has_a_digest():
     assert "risk" in names() and bundle_digest().startswith("sha256:")
     with pytest.raises(Malformed, match="no task"):
         load("nothing")
+    told = json.loads(SCHEMA.to_bytes())
+    for wrong in ({"low": "much"}, {"low": "1", "high": "1"}, {"high": "inf"}, {"cuts": ["0", "nan"]}):
+        columns = [one | wrong if one["kind"] == "number" else one for one in told["columns"]]
+        with pytest.raises(Malformed, match="wrong field"):
+            read_schema(json.dumps(told | {"columns": columns}).encode())
     with pytest.raises(Malformed, match="wrong field"):
         read_schema(b'{"format": "mengbang-table/2"}')
 

@@ -1,5 +1,7 @@
 """Clipped sums against per-row autograd in float64, and against neighbours."""
 
+import resource
+
 import numpy as np
 import pytest
 import torch
@@ -68,7 +70,7 @@ def reference(model, x, y, unit, clip):
 
 
 @pytest.mark.parametrize("network", [Residual, Dense])
-@pytest.mark.parametrize("per_unit", [1, 4, 16])
+@pytest.mark.parametrize("per_unit", [1, 4, 7, 16, 160])
 def test_sums_equal_per_unit_autograd(per_unit, network):
     torch.manual_seed(1)
     x, y = torch.randn(160, 5, dtype=torch.float64) * 3, torch.randn(160, dtype=torch.float64)
@@ -91,10 +93,11 @@ def test_one_unit_more_moves_the_sum_by_at_most_the_clip_at_any_scale():
     assert 0.9 < worst <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("rows", [4, 24])  # one way to a norm, and the other
 @pytest.mark.parametrize("clip", ["3", "0.05", "0.000001"])
-def test_a_unit_whose_rows_cancel_is_clipped_all_the_same(clip):
+def test_a_unit_whose_rows_cancel_is_clipped_all_the_same(clip, rows):
     """What is left of large rows that cancel may be far less than what float64 loses of their products."""
-    rng, shape, rows = np.random.default_rng(6), Gradients("gradients", ((160, 1),), clip), 24
+    rng, shape = np.random.default_rng(6), Gradients("gradients", ((160, 1),), clip)
     for _ in range(100):
         x = torch.from_numpy(np.tile(rng.uniform(-1, 1, 160), (rows, 1)))
         slope = np.array([50.0, -50.0] * (rows // 2)) * rng.uniform(0.5, 1, rows)
@@ -103,6 +106,16 @@ def test_a_unit_whose_rows_cancel_is_clipped_all_the_same(clip):
         query = Clipped(nn.Linear(160, 1, dtype=torch.float64), shape, 20)
         moved = query.sum(lambda z, y: z[:, 0] * y, x, torch.from_numpy(slope), grouped([7] * rows, rows))
         assert np.linalg.norm(moved.astype(float)) <= sensitivity_steps(shape, 20, 1000)
+
+
+def test_a_unit_of_ten_thousand_rows_takes_no_more_memory_than_its_rows():
+    """Products of all its rows with each other would be 800 MB a layer: a small machine would end the node because of them."""
+    rows, width = 10_000, 12
+    x, y = torch.rand(rows, width, dtype=torch.float64), torch.rand(rows, dtype=torch.float64)
+    query = clipped(nn.Linear(width, 1, dtype=torch.float64))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert np.linalg.norm(query(x, y, grouped([1] * rows, rows))) <= 1 + 1e-5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
 
 
 def test_a_unit_with_nan_or_inf_contributes_nothing():

@@ -42,7 +42,7 @@ def customers(rng, units):
 
 
 def products(rng, units):
-    """A sales table of any scale, with gaps and jumps."""
+    """A sales table of any scale, with gaps and jumps; often with promotions and prices, also of months to come."""
     scale, rows = 10 ** rng.uniform(-2, 3), []
     for unit in range(min(units, 12)):
         first = int(rng.integers(0, 24))
@@ -50,7 +50,17 @@ def products(rng, units):
             value = rng.gamma(1.0, scale) * (rng.choice(WILD) if rng.random() < 0.02 else 1.0)
             if rng.random() > 0.05:
                 rows.append((f"C{unit}", f"{2020 + month // 12}-{month % 12 + 1:02d}", float(value)))
-    return pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row")
+        for month in range(month + 1, month + 1 + int(rng.integers(0, 5))):
+            rows.append((f"C{unit}", f"{2020 + month // 12}-{month % 12 + 1:02d}", None))
+    sales = {"series": pl.String, "period": pl.String, "sales": pl.Float64}
+    frame = pl.DataFrame(rows, schema=sales, orient="row")
+    if rng.random() < 0.5:
+        return frame.drop_nulls("sales")
+    promotion = np.where(rng.random(len(frame)) < 0.7, np.nan, rng.random(len(frame)))
+    price = np.where(rng.random(len(frame)) < 0.7, np.nan, 10 ** rng.uniform(-2, 3, len(frame)))
+    return frame.with_columns(promotion=promotion, price=price).with_columns(
+        pl.col("promotion", "price").fill_nan(None)
+    )
 
 
 def months(rng, count):
