@@ -16,6 +16,7 @@ from contracts.fields import Count, Digest, Index, Strict
 from contracts.off_log import Contribution
 from contracts.wording import N_
 from engine.rounds import STEPS, read_values, unpack
+from privacy.step import fits
 
 
 class Question(Strict):
@@ -67,6 +68,8 @@ def check_invitation(permit: Permit, message: bytes) -> None:
         raise _not_the_round(N_("the message is not for the round that was permitted"))
     if digest(model_artefact(order.task, model).to_bytes()) != opened.model_in:
         raise _not_the_round(N_("the model in the message is not the one in the log"))
+    if not fits(order.plan, len(model)):
+        raise _not_the_round(N_("the model in the message has another length than the plan"))
 
 
 def check_reply(permit: Permit, content: Any) -> tuple[array[int], bytes]:

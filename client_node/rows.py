@@ -53,7 +53,19 @@ class OwnRows:
             self._others(order)
 
     def sum(self, order: RunOrder, model: array[float], round: int) -> np.ndarray:
-        """The exact grid sum of one round, flat int64."""
+        """The exact grid sum of one round, flat int64; zeros if it cannot be formed, for whatever reason: the round is paid for, and
+        what made the task fail may be a row."""
+        try:
+            return self._summed(order, model, round)
+        except TrustError:
+            raise
+        except (Exception, pl.exceptions.PanicException) as failure:
+            error = unforeseen(failure)
+            log_event.error("this member's rows cannot be summed: only noise is sent", what=str(error))
+            self._budget.note_refused(time_text(datetime.now(UTC)), error)
+            return np.zeros(order.plan.length(), dtype=np.int64)
+
+    def _summed(self, order: RunOrder, model: array[float], round: int) -> np.ndarray:
         train, held = self._split(order)
         task, key = load(order.task), self._budget.unit_key()
         if order.evaluates is None:

@@ -34,6 +34,19 @@ def start_state(plan: ReleasePlan, model: array[float]) -> array[float]:
             return model
 
 
+def fits(plan: ReleasePlan, length: int) -> bool:
+    """Is a model of so many numbers one that a round of this plan may begin with? A histogram judges the model of another plan."""
+    match plan.shape:
+        case Gradients():
+            return length == plan.length()
+        case Trees() as shape:
+            return length in (1, 1 + plan.releases * shape.leaves())
+        case Moments() as shape:
+            return length == shape.inputs + 1
+        case Histogram():
+            return True
+
+
 def advance(plan: ReleasePlan, state: array[float], total: array[int], round: int) -> tuple[array[float], array[float]]:
     """(model of this round, next state) from the sum of contributions in grid steps, `(length,)`.
 

@@ -281,6 +281,11 @@ def test_a_question_with_another_field_or_for_another_step_is_refused_and_ends_n
 def test_a_message_that_asks_for_anything_else_than_the_logged_round_is_refused(permit):
     good = pack(invitation(Asked(NOTHING, 1, 9), array("d", [0.0] * 4)))
     check_invitation(permit, good)
+    five = array("d", [0.0] * 5)
+    permit.record.opened.model_in = digest(model_artefact("risk", five).to_bytes())
+    with pytest.raises(Refused, match="another length than the plan"):
+        check_invitation(permit, pack(invitation(Asked(NOTHING, 1, 9), five)))
+    permit.record.opened.model_in = digest(model_artefact("risk", array("d", [0.0] * 4)).to_bytes())
     for bad in (
         pack(invitation(Asked(NOTHING, 2, 9), array("d", [0.0] * 4))),
         pack(invitation(Asked("sha256:" + "1" * 64, 1, 9), array("d", [0.0] * 4))),

@@ -148,6 +148,21 @@ def test_rows_that_cannot_be_prepared_are_a_reason_to_send_noise_alone(tmp_path,
     assert len(payload) > 0 and [row[1] for row in made.rows._budget.refused()] == ["UNAVAILABLE"]
 
 
+@pytest.mark.parametrize("error", [ValueError("secret"), MemoryError(), IndexError("secret")], ids=repr)
+def test_rows_that_cannot_be_summed_are_a_reason_to_send_noise_alone(tmp_path, monkeypatch, error):
+    """The round is reserved by then: an end of the node would tell something about the row that caused it."""
+    ten = ledger(10)
+    made = Round(tmp_path, lambda *_a, **_k: SimpleNamespace(training=ten), monkeypatch)
+
+    def broken(*_given, **_more):
+        raise error
+
+    monkeypatch.setattr(type(TASK), "contribute", broken)
+    payload, _ = made.contribution()
+    told = made.rows._budget.refused()
+    assert len(payload) > 0 and [row[1] for row in told] == ["UNAVAILABLE"] and "secret" not in repr(told)
+
+
 def test_what_a_member_decides_about_its_files_counts_in_the_next_run(tmp_path, monkeypatch):
     read = []
     made = Round(tmp_path, lambda *_a, **_k: read.append(1) or SimpleNamespace(training=ledger(10)), monkeypatch)
