@@ -46,11 +46,12 @@ def products(rng, units):
     scale, rows = 10 ** rng.uniform(-2, 3), []
     for unit in range(min(units, 12)):
         first = int(rng.integers(0, 24))
-        for month in range(first, first + int(rng.integers(10, 40))):
+        last = first + int(rng.integers(10, 40))
+        for month in range(first, last):
             value = rng.gamma(1.0, scale) * (rng.choice(WILD) if rng.random() < 0.02 else 1.0)
             if rng.random() > 0.05:
                 rows.append((f"C{unit}", f"{2020 + month // 12}-{month % 12 + 1:02d}", float(value)))
-        for month in range(month + 1, month + 1 + int(rng.integers(0, 5))):
+        for month in range(last, last + int(rng.integers(0, 5))):
             rows.append((f"C{unit}", f"{2020 + month // 12}-{month % 12 + 1:02d}", None))
     sales = {"series": pl.String, "period": pl.String, "sales": pl.Float64}
     frame = pl.DataFrame(rows, schema=sales, orient="row")
