@@ -62,34 +62,7 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
     for what, _why, do in {error.lines(terminal.translate): None for one in found for error in one.unread}:
         terminal.note(N_("left aside: {what}; {do}"), what=what, do=do)
     for one, source in ((one, s) for one, schema in zip(found, mapped, strict=True) for s in schema.sources):
-        if (origin := one.origins.get(source.name)) is None and source.missing == "absent":
-            continue
-        missing = [c.name for c in source.columns if c.name in source.needed() - set(origin.fields if origin else ())]
-        place = ", ".join(table.place for table in origin.tables) if origin else "?"
-        if missing:
-            terminal.note(
-                N_("{source}: {place}; no heading fits {columns}: write it into {file}"),
-                source=source.name,
-                place=place,
-                columns=", ".join(missing),
-                file=settings.home / FILE,
-            )
-        else:
-            terminal.ok(
-                N_("{source}: {place}, {n} fields"),
-                source=source.name,
-                place=place,
-                n=len(origin.fields) if origin else 0,
-            )
-        if source.name in one.others:
-            terminal.note(
-                N_(
-                    "{source}: {others} would fit as well and is not read; name it in {file} as more = [...], or instead"
-                ),
-                source=source.name,
-                others=one.others[source.name],
-                file=settings.home / FILE,
-            )
+        _say_source(settings.home / FILE, one, source)
     _say_ends(settings, found)
     terminal.note(
         N_(
@@ -102,6 +75,36 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
         day=closing_day(found),
         file=settings.home / FILE,
     )
+
+
+def _say_source(file: Path, one: Any, source: Any) -> None:
+    """Where a source was found, and what `file` has still to say of it."""
+    if (origin := one.origins.get(source.name)) is None and source.missing == "absent":
+        return
+    missing = [c.name for c in source.columns if c.name in source.needed() - set(origin.fields if origin else ())]
+    place = ", ".join(table.place for table in origin.tables) if origin else "?"
+    if missing:
+        terminal.note(
+            N_("{source}: {place}; no heading fits {columns}: write it into {file}"),
+            source=source.name,
+            place=place,
+            columns=", ".join(missing),
+            file=file,
+        )
+    else:
+        terminal.ok(
+            N_("{source}: {place}, {n} fields"),
+            source=source.name,
+            place=place,
+            n=len(origin.fields) if origin else 0,
+        )
+    if source.name in one.others:
+        terminal.note(
+            N_("{source}: {others} would fit as well and is not read; name it in {file} as more = [...], or instead"),
+            source=source.name,
+            others=one.others[source.name],
+            file=file,
+        )
 
 
 def _say_ends(settings: Any, found: list[Any]) -> None:

@@ -27,17 +27,6 @@ HEAD = ("单据号", "产品编码", "出库日期", "无税金额")
 LINES = [("1", "P1", "2025-01-02", "5"), ("2", "P1", "2025-02-05", "6"), ("3", "P2", "2025-02-28", "7")]
 
 
-@pytest.fixture
-def home(tmp_path):
-    (tmp_path / "home").mkdir(), (tmp_path / "data").mkdir()
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def data(home):
-    return home.parent / "data"
-
-
 def decide(home, data, schema=DEMAND):
     found = suggest(data, schema)
     (home / FILE).write_text(to_toml([found], [schema]), encoding="utf-8")

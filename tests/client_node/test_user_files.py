@@ -31,17 +31,6 @@ def decide(home, folder, schemas=(RISK, DEMAND)):
     return found
 
 
-@pytest.fixture
-def home(tmp_path):
-    (tmp_path / "home").mkdir(), (tmp_path / "data").mkdir()
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def data(home):
-    return home.parent / "data"
-
-
 class Planted:
     """A table under construction: rows, and for each planted fault (place, row, column, rule)."""
 
