@@ -53,3 +53,15 @@ def database_url(request):
     if request.param == "sqlite":
         return ""
     return request.getfixturevalue("postgres").url(f"log{uuid4().hex}")
+
+
+@pytest.fixture
+def home(tmp_path):
+    """An empty home of a node, beside the empty folder `data` of its owner's files."""
+    (tmp_path / "home").mkdir(), (tmp_path / "data").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def data(home):
+    return home.parent / "data"
