@@ -112,7 +112,7 @@ class Limit:
     beside: tuple[str, ...] = ()
 
     def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
-        """The four of a `Promise`, of what is yet to come."""
+        """Those of a `Promise`, of what is yet to come."""
         told = [
             N_(
                 "If everybody else conspires: epsilon at most {epsilon:.2f} at delta {delta}, for adding or removing one "
