@@ -1,19 +1,21 @@
-"""Before an order is signed: what it will be in full, what it buys, and whether every member's budget holds it."""
+"""An order: what it will be in full, what it buys, whether every member's budget holds it; then its signature."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from contracts.artefact import model
+from contracts.closed_list import payload
+from contracts.envelope import digest, seal
 from contracts.errors import Refused
-from contracts.fields import time_text
+from contracts.fields import new_id, time_text
 from contracts.rules.budgets import left_of_year
 from contracts.rules.state import Asked, TrustState, is_live
-from contracts.statements import GateTerms
+from contracts.statements import GateTerms, RunOrder, Terms
 from contracts.wording import N_
-from coordinator import runs
 from coordinator.console import document_of
 from coordinator.office import Office
 from engine.bundle import bundle_digest
@@ -21,7 +23,7 @@ from engine.evidence import Evidence, evidence, nearest
 from engine.table import TableSchema, read_schema
 from engine.task import load, plan_for
 from privacy.curves import epsilon, rho_cap
-from privacy.plan import PlanError
+from privacy.plan import PlanError, ReleasePlan
 
 DELTA = "1e-6"
 LEAST_SHARE = 4  # a run of less than a quarter of the wanted budget is not worth the members' time
@@ -100,41 +102,56 @@ def draft(
             task=task,
         )
     releases = rounds or loaded.design(schema, family, rho_nano).releases
-    _must_fit(loaded, schema, family, releases, rho_nano, min_members)
-    return Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
+    made = Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
+    _planned(made, agreed)
+    return made
 
 
-def _must_fit(task: Any, schema: TableSchema, family: str, releases: int, rho_nano: int, members: int) -> None:
-    """Raise Refused (PLAN) where no plan has so many rounds on so small a budget."""
+def _planned(made: Draft, terms: Terms) -> ReleasePlan:
+    """The plan of an order; Refused (PLAN) where none has so many rounds on so small a budget."""
     try:
-        plan_for(task, schema, family=family, releases=releases, rho_nano=rho_nano, delta=DELTA, members=members)
+        return plan_for(
+            made.task,
+            made.schema,
+            family=made.family,
+            releases=made.releases,
+            rho_nano=made.rho_nano,
+            delta=terms.privacy.delta,
+            members=made.min_members,
+        )
     except PlanError as error:
         raise Refused(
             N_("no run of {task} can be planned so"),
             why=N_("{error}"),
             do=N_("order fewer rounds, or a larger epsilon"),
             code="PLAN",
-            task=task.name,
+            task=made.task.name,
             error=error,
         ) from error
 
 
 def sign(office: Office, made: Draft, now: datetime) -> str:
     """Log the order; the run's name."""
-    return runs.order(
-        office.log,
-        office.settings,
-        made.task,
-        made.schema,
-        family=made.family,
-        releases=made.releases,
-        rho_nano=made.rho_nano,
+    terms = office.log.state().agreements[made.agreement].terms
+    statement = RunOrder(
+        record_id=new_id(),
+        issued_at=time_text(now),
+        agreement=made.agreement,
+        task=made.task.name,
+        dataset=made.schema.dataset,
+        schema_digest=made.schema.digest(),
         bundle=bundle_digest(),
+        model_start=digest(model(made.task.name, made.task.start(made.schema, made.family)).to_bytes()),
+        plan=_planned(made, terms),
         min_members=made.min_members,
+        window_s=terms.rounds.window_max_s,
         deadline_s=made.deadline_s,
-        now=now,
+        expires_at=min(time_text(now + timedelta(seconds=terms.rounds.window_max_s)), terms.valid_to),
         gate=made.gate,
     )
+    entry = seal(payload(statement), [office.settings.office_key])
+    office.log.append(entry)
+    return digest(entry)
 
 
 def must_pay(made: Draft) -> None:

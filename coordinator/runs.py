@@ -1,11 +1,11 @@
-"""Runs: ordering one, and the journal of its rounds in log and database."""
+"""The journal of a run: its rounds in log and database."""
 
 from __future__ import annotations
 
 import time
 from array import array
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -13,15 +13,13 @@ from sqlmodel import col, select
 
 from contracts.artefact import Artefact, model, of_round, read_artefact
 from contracts.closed_list import parse, payload
-from contracts.envelope import canonical, digest, open_entry, seal, to_base64
-from contracts.errors import Refused
+from contracts.envelope import canonical, open_entry, seal, to_base64
 from contracts.fields import moment, new_id, time_text
 from contracts.merkle import leaf_hash, root
 from contracts.off_log import Contribution
 from contracts.rules.budgets import consenting_members
 from contracts.rules.state import RunRecord, TrustState
-from contracts.statements import GateTerms, Predicate, Round, RoundOpen, RunOrder
-from contracts.wording import N_
+from contracts.statements import Predicate, Round, RoundOpen
 from coordinator import registry
 from coordinator.database import Database
 from coordinator.grid import node_id
@@ -30,68 +28,11 @@ from coordinator.settings import Settings
 from coordinator.strategy import Summed
 from coordinator.sums import Opened, Reply
 from coordinator.tables import CutOff, LastSeen, TaskMessage
-from engine.task import plan_for
 from privacy.step import start_state
 
 log_event = structlog.get_logger()
 ONLINE_S = 40.0
 GATHER_S = 5.0
-
-
-def order(
-    log: Log,
-    settings: Settings,
-    task: Any,
-    schema: Any,
-    *,
-    family: str,
-    releases: int,
-    rho_nano: int,
-    bundle: str,
-    min_members: int,
-    deadline_s: int,
-    now: datetime,
-    gate: GateTerms | None = None,
-) -> str:
-    """Log a run-order under the newest active agreement; the run's name."""
-    state = log.state()
-    agreement = state.active_agreement()
-    if agreement is None:
-        raise Refused(
-            N_("no agreement is active"),
-            why=N_("every run stands on one"),
-            do=N_("coordinator agreement publish FILE"),
-            code="AGREEMENT_INACTIVE",
-        )
-    terms = state.agreements[agreement].terms
-    plan = plan_for(
-        task,
-        schema,
-        family=family,
-        releases=releases,
-        rho_nano=rho_nano,
-        delta=terms.privacy.delta,
-        members=min_members,
-    )
-    statement = RunOrder(
-        record_id=new_id(),
-        issued_at=time_text(now),
-        agreement=agreement,
-        task=task.name,
-        dataset=schema.dataset,
-        schema_digest=schema.digest(),
-        bundle=bundle,
-        model_start=digest(model(task.name, task.start(schema, family)).to_bytes()),
-        plan=plan,
-        min_members=min_members,
-        window_s=terms.rounds.window_max_s,
-        deadline_s=deadline_s,
-        expires_at=min(time_text(now + timedelta(seconds=terms.rounds.window_max_s)), terms.valid_to),
-        gate=gate,
-    )
-    entry = seal(payload(statement), [settings.office_key])
-    log.append(entry)
-    return digest(entry)
 
 
 class RunJournal:
