@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from auditor.look import look
-from auditor.opening import open_source, read_file, read_pins
-from auditor.reporting import load_reports, write_report
-from auditor.signing import signing
-from auditor.terminal import Identity, Json, Lang, PinsFile, _, terminal
-from auditor.watching import watching
+from auditor.commands.console import Identity, Json, Lang, PinsFile, _, terminal
+from auditor.commands.inspect import look
+from auditor.commands.open_evidence import open_source, read_file, read_pins
+from auditor.commands.report import load_reports, write_report
+from auditor.commands.sign import signing
+from auditor.commands.watch import watching
 from contracts.errors import Malformed, Refused, Unavailable
-from contracts.terminal import COULD_NOT, FOUND, OK
 from contracts.wording import N_
+from shell.terminal import COULD_NOT, FOUND, OK
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +45,7 @@ def verify(
     lang: Lang = "",
 ) -> int:
     """Run the eight steps and print the verdict."""
-    from auditor.show import as_dict, print_progress, print_verdict
+    from auditor.reading.verdict import as_dict, print_progress, print_verdict
     from auditor.verify import verify as whole
     from auditor.verify import verify_structure
     from contracts.wording import translator
@@ -95,8 +95,8 @@ def check_report(file: Path, as_json: Json = False, lang: Lang = "") -> int:
 )
 def mirror(url: str, folder: Path, pins: PinsFile = None, identity: Identity = None, lang: Lang = "") -> int:
     """Fetch everything that a later check needs."""
-    from auditor.mirror import mirror as copy
-    from auditor.show import print_progress
+    from auditor.evidence.mirror import mirror as copy
+    from auditor.reading.verdict import print_progress
 
     evidence = open_source(url, read_pins(pins) if pins else None, identity)
     size, documents, absent = copy(evidence, folder, print_progress(False))
@@ -122,9 +122,9 @@ def pack(
     lang: Lang = "",
 ) -> int:
     """One file that can be checked years later without the coordinator."""
-    from auditor.evidence import Folder
-    from auditor.pack import pack_digest, write_pack
-    from auditor.show import print_progress
+    from auditor.evidence.pack import pack_digest, write_pack
+    from auditor.evidence.reader import Folder
+    from auditor.reading.verdict import print_progress
 
     found = [file for given in receipts for file in sorted(given.glob("*.tlog-proof"))]
     n, left_out = write_pack(Folder(folder), found, out, print_progress(False))
@@ -143,7 +143,7 @@ def pack(
 )
 def verify_receipt(file: Path, pins: PinsFile = None, as_json: Json = False, lang: Lang = "") -> int:
     """Needs the file and the pins, nothing else."""
-    from auditor.receipts import judge
+    from auditor.steps.step4_receipts import judge
 
     if pins is None:
         raise Unavailable(
@@ -174,7 +174,7 @@ def init(
     lang: Lang = "",
 ) -> int:
     """Write `identity.key` (keep it) and `admission.json` (hand it to the office)."""
-    from auditor.identity import make_identity, read_key
+    from auditor.evidence.identity import make_identity, read_key
 
     request = make_identity(folder, datetime.now(UTC), read_key(replaces) if replaces else None)
     terminal.ok(N_("key in {folder}; hand {request} to the office"), folder=folder, request=request)
@@ -190,9 +190,9 @@ def init(
 )
 def sign_code(file: Path, identity: Identity = None, pins: PinsFile = None, lang: Lang = "") -> int:
     """Members' nodes know the key from the log: client-node check --release FILE."""
-    from auditor.identity import read_key
-    from contracts.checkpoint import auditor_name
+    from auditor.evidence.identity import read_key
     from contracts.envelope import key_id
+    from contracts.log.checkpoint import auditor_name
     from contracts.release_file import read_release_file, sign_release_file
 
     if identity is None or pins is None:
@@ -252,11 +252,11 @@ app.add_typer(signing)
 
 
 def _without_pins(source: str) -> int:
-    from auditor.evidence import read_bundles, read_note
-    from contracts.closed_list import parse
+    from auditor.evidence.reader import read_bundles, read_note
     from contracts.envelope import digest, open_entry
-    from contracts.pins import fingerprint
-    from contracts.statements import Genesis
+    from contracts.log.pins import fingerprint
+    from contracts.statements.closed_list import parse
+    from contracts.statements.statements import Genesis
 
     evidence = open_source(source)
     _name, entries = next(read_bundles(evidence, read_note(evidence, "checkpoint").checkpoint.size))

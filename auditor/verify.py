@@ -12,24 +12,24 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from auditor.budgets import check_budgets
-from auditor.cosigned import Cosignatures
-from auditor.evidence import Evidence, read_bundles, read_note
-from auditor.files import TileFiles, other_files
+from auditor.evidence.reader import Evidence, read_bundles, read_note
+from auditor.evidence.tile_files import TileFiles, other_files
 from auditor.findings import Step, Verdict
-from auditor.matters import Suspects, check_answers
-from auditor.models import check_models
-from auditor.receipts import Receipts
-from auditor.times import Clock
-from auditor.tree import Rebuild, TiledTree
-from auditor.views import compare, compare_seen, kept_checkpoints, pinned_view
-from contracts.checkpoint import Note, verify_log_signature
+from auditor.steps.step2_cosignatures import Cosignatures
+from auditor.steps.step3_tree import Rebuild, TiledTree
+from auditor.steps.step4_receipts import Receipts
+from auditor.steps.step4_views import compare, compare_seen, kept_checkpoints, pinned_view
+from auditor.steps.step6_open_matters import Suspects, check_answers
+from auditor.steps.step6_times import Clock
+from auditor.steps.step7_budgets import check_budgets
+from auditor.steps.step8_models import check_models
 from contracts.envelope import digest, from_base64
 from contracts.errors import Invalid, Malformed
-from contracts.pins import Pins
+from contracts.log.checkpoint import Note, verify_log_signature
+from contracts.log.pins import Pins
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
-from contracts.statements import Seen
+from contracts.statements.statements import Seen
 from contracts.wording import N_
 
 Tick = Callable[[int, int], None]

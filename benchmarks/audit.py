@@ -20,10 +20,10 @@ from statistics import median
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from auditor.tree import Rebuild
-from contracts import tiles
-from contracts.agreement import RoundTerms
-from contracts.checkpoint import (
+from auditor.steps.step3_tree import Rebuild
+from contracts.envelope import digest
+from contracts.log import tiles
+from contracts.log.checkpoint import (
     LOG_KEY,
     Checkpoint,
     Note,
@@ -33,8 +33,8 @@ from contracts.checkpoint import (
     sign_checkpoint,
     witness_name,
 )
-from contracts.envelope import digest
-from contracts.merkle import Frontier, leaf_hash
+from contracts.log.merkle import Frontier, leaf_hash
+from contracts.terms.agreement import RoundTerms
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

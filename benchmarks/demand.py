@@ -28,7 +28,7 @@ from benchmarks.tables import publish
 from engine.demand import start
 from engine.demand.quantiles import pinball
 from engine.demand.task import TASK
-from privacy.curves import epsilon, rho_cap
+from privacy.accounting import epsilon, rho_cap
 
 DRAWS, ALPHA, MARGIN = 2000, 0.01, 0.01  # a member is worse: one-sided 1 % over its series, and above 1 % WQL
 BAR = {"Texas, chain": 0.0724, "Texas, county": 0.1192, "Retail, normal": 0.5718, "Retail, peak": 0.5097}

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.demand_protocol import Setting
-from engine.demand.ballot import SHARED, decide
 from engine.demand.home import names, simple
 from engine.demand.quantiles import average, spread_factor, widen
 from engine.demand.task import with_launches, zero_shot
+from engine.demand.weights import SHARED, decide
 from engine.demand.windows import MONTHLY, WEEKLY, Frequency, Series
 
 CACHE = Path.home() / ".cache" / "mengbang-benchmarks"

@@ -14,7 +14,7 @@ from engine.demand.task import TASK, Rows, rows_of
 from engine.demand.windows import period_text, windows
 from engine.table import TableSchema
 from engine.task import plan_for
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 
 NO_NOISE = "8"  # epsilon of the plan whose noise is left out
 

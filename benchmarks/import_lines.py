@@ -21,8 +21,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.tables import markdown
-from client_node.mapping import FILE
-from client_node.suggestions import suggest, to_toml
+from client_node.data.mapping import FILE
+from client_node.data.suggestions import suggest, to_toml
 from engine.table import shipped
 
 _MEASURED = """
@@ -35,7 +35,7 @@ print(json.dumps({{"seconds": round(time.perf_counter() - begun, 1), "CPU second
                   "peak MB": round(peak), "rows out": len(made), "faults": faults}}))
 """
 _PLAIN = "import polars as pl\nmade, faults = pl.read_csv(r'{plain}', columns={columns}, infer_schema=False), 0"
-_NODE = """from client_node.sources import read_table
+_NODE = """from client_node.data.member_table import read_table
 from engine.table import shipped
 table = read_table(Path(r'{data}'), shipped('engine.demand'), key=b'k', home=Path(r'{home}'))
 made, faults = table.training, len(table.findings)"""

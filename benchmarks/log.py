@@ -22,18 +22,18 @@ from sqlmodel import insert
 
 from benchmarks.tables import publish
 from benchmarks.witnessed import NOTHING, privacy_check, receipts
-from contracts.closed_list import payload
 from contracts.envelope import digest, public_text, seal
 from contracts.fields import new_id
-from contracts.merkle import Tree, leaf_hash, verify_inclusion
+from contracts.log.merkle import Tree, leaf_hash, verify_inclusion
 from contracts.rules.fold import apply
-from contracts.statements import Genesis, Key
-from coordinator.app import open_office
-from coordinator.database import Database, migrate
-from coordinator.log import Log, _Waiting
+from contracts.statements.closed_list import payload
+from contracts.statements.statements import Genesis, Key
 from coordinator.settings import create_home
-from coordinator.static import write_static
-from coordinator.tables import LogEntry
+from coordinator.store.database import Database, migrate
+from coordinator.store.log import Log, _Waiting
+from coordinator.store.static_log import write_static
+from coordinator.store.tables import LogEntry
+from coordinator.web.server import open_office
 
 SUBMITTERS, EACH, BATCHES = 200, 100, 20
 STAMP = {"issued_at": "2026-01-01T00:00:00Z"}

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import polars as pl
 
-from client_node.console import local
-from client_node.mirror import document
-from contracts.artefact import read_artefact
+from client_node.commands.console import local
+from client_node.link.mirror import document
+from contracts.statements.artefact import read_artefact
 from demo.cluster import Cluster
 from engine.table import TableSchema
 from engine.task import Model, load, plan_for
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 from privacy.plan import ReleasePlan
 
 

@@ -28,10 +28,10 @@ from benchmarks.risk_methods import Home, at_home, served, shared_chances
 from benchmarks.risk_protocol import Table, uci
 from benchmarks.tables import publish
 from contracts.envelope import digest
-from contracts.gate import judge, verdict_of
-from contracts.sums import limit_steps
-from engine.binary.ballot import SHARED
+from contracts.statements.gate import judge, verdict_of
+from contracts.statements.sums import limit_steps
 from engine.binary.models import Rows
+from engine.binary.weights import SHARED
 from engine.demand.task import TASK as DEMAND
 from engine.demand.task import Rows as Windows
 from engine.demand.task import rows_of
@@ -42,7 +42,7 @@ from engine.risk.task import TASK as RISK
 from engine.risk.task import auroc
 from engine.table import TableSchema
 from engine.task import Model, Task, plan_for
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import ReleasePlan
 from privacy.step import start_state
@@ -93,11 +93,11 @@ class Case:
         return values if values is None else Model(self.plan.shape, values)
 
     def accepts(self, values: array[int], members: int) -> bool:
-        """As coordinator/round_api.py checks a contribution to a plain sum."""
+        """As coordinator/web/round_api.py checks a contribution to a plain sum."""
         return max(max(values), -min(values)) <= members * limit_steps(self.plan)
 
     def accepts_sum(self, values: array[int], members: int) -> bool:
-        """As coordinator/sums.py checks a secure sum; what is masked cannot be looked at."""
+        """As coordinator/learning/secure_sums.py checks a secure sum; what is masked cannot be looked at."""
         return members == 1 or self.accepts(values, members)
 
     def verdict(self, model: Model, serves: Model, fault: str, wrong: Wrong) -> str:

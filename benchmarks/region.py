@@ -31,8 +31,8 @@ from benchmarks.risk_methods import (
 from benchmarks.risk_protocol import Chances, Member, Table, against, score
 from benchmarks.tables import publish
 from demo.world import CLOSED, MemberData, build
-from engine.binary.ballot import SHARED
 from engine.binary.own import OWN
+from engine.binary.weights import SHARED
 from engine.risk.books import HORIZON_DAYS, present, training
 from engine.risk.task import TASK
 from engine.table import shipped

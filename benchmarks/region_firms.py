@@ -30,7 +30,7 @@ from engine.task import Model, plan_for
 from engine.warning.firms import simulate
 from engine.warning.pretrain import MONTHS, fitted, together
 from engine.warning.task import TASK
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import stated
 from privacy.step import advance, start_state

@@ -28,10 +28,10 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from benchmarks.tables import publish
-from client_node.book import Caps
-from client_node.budget import Budget
-from contracts.artefact import of_round
+from client_node.ledger.chain import Caps
+from client_node.ledger.ledger import Budget
 from contracts.envelope import open_entry, seal
+from contracts.statements.artefact import of_round
 from privacy.gradients import Clipped, layers_of
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import Adam, Gradients, ReleasePlan, planned

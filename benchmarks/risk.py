@@ -43,11 +43,11 @@ from benchmarks.risk_methods import (
 )
 from benchmarks.risk_protocol import TABLES, Against, Chances, Score, Table, against, score, uci
 from benchmarks.tables import publish
-from engine.binary.ballot import PUBLIC, SHARED
 from engine.binary.own import OWN
+from engine.binary.weights import PUBLIC, SHARED
 from engine.risk.task import TASK, auroc
 from engine.task import Model
-from privacy.curves import epsilon, rho_cap
+from privacy.accounting import epsilon, rho_cap
 
 OWN_BEST, FEDAVG = "own best by validation", "FedAvg network, no privacy"
 NODES = 8

@@ -17,14 +17,14 @@ from torch.nn import functional
 from benchmarks import local_rounds
 from benchmarks.local_rounds import KEY, Side, play
 from benchmarks.risk_protocol import Chances, Member, Table, join
-from engine.binary.ballot import PUBLIC, SHARED, OwnSide, choose, decide
 from engine.binary.models import Forest, Scorer, lightgbm, probability
 from engine.binary.own import OWN, fit_own, out_of_fold
-from engine.binary.panel import logit
+from engine.binary.scorer import logit
+from engine.binary.weights import PUBLIC, SHARED, OwnSide, choose, decide
 from engine.risk import public
 from engine.risk.task import TASK, Rows
 from engine.task import Model, plan_for
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import Boost, ReleasePlan, Trees
 from privacy.step import advance, start_state

@@ -19,11 +19,11 @@ from benchmarks.region import counterparties
 from benchmarks.risk_methods import Home, at_home, federated, plan_of, public_model, served, shared_chances
 from benchmarks.risk_protocol import TABLES, Member, Table, score
 from benchmarks.tables import publish
-from engine.binary import ballot
-from engine.binary.ballot import PUBLIC, SHARED
+from engine.binary import weights
 from engine.binary.models import Scorer
+from engine.binary.weights import PUBLIC, SHARED
 
-SERVED = (ballot._BEFORE, ballot._BELIEF)
+SERVED = (weights._BEFORE, weights._BELIEF)
 RULES = {  # name -> (weight before a row is seen, how firmly); None: one half whatever rows say
     "one vote each": None,
     "from 0": (0.0, 3.0),
@@ -82,8 +82,8 @@ def judged(table: Table, homes: list[Home], whose: str, model: Scorer) -> dict[s
     both, found = shared_chances(table, model), {"own alone": score(table, served(table, homes, {})[0]).brier}
     for rule, prior in RULES.items():
         before, belief = prior or SERVED
-        weight = ballot._weight if prior else lambda *_rows: 0.5
-        with patch.multiple(ballot, _BEFORE=before, _BELIEF=belief, _weight=weight):
+        weight = weights._weight if prior else lambda *_rows: 0.5
+        with patch.multiple(weights, _BEFORE=before, _BELIEF=belief, _weight=weight):
             found[rule] = score(table, served(table, homes, {whose: both})[0]).brier
     return found
 

@@ -23,10 +23,10 @@ import polars as pl
 
 from benchmarks.local_rounds import Side, play
 from benchmarks.nodes import chamber
-from contracts.checkpoint import parse_note
+from contracts.log.checkpoint import parse_note
 from engine.table import TableSchema
 from engine.task import Task, load, plan_for
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import ReleasePlan
 from privacy.step import start_state

@@ -27,7 +27,7 @@ from benchmarks.risk_protocol import Table, join, polish, sba, uci
 from benchmarks.tables import publish
 from engine.risk.task import Rows, auroc, probability
 from engine.task import load, plan_for
-from privacy.curves import epsilon, rho_cap
+from privacy.accounting import epsilon, rho_cap
 from privacy.plan import ReleasePlan
 
 NO_NOISE_NANO = 10**13

@@ -15,18 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from client_node import consents
-from client_node.book import EMPTY
-from client_node.budget import Budget
-from client_node.egress import Egress
-from client_node.joining import ask_admission
-from client_node.mirror import Mirror
+from client_node.ledger.chain import EMPTY
+from client_node.ledger.ledger import Budget
+from client_node.link.egress import Egress
+from client_node.link.mirror import Mirror
+from client_node.link.uplink import Uplink
+from client_node.membership import consents
+from client_node.membership.joining import ask_admission
 from client_node.settings import create_home, read_home
-from client_node.uplink import Uplink
-from contracts.checkpoint import parse_note
 from contracts.errors import Unavailable
 from contracts.fields import new_id, time_text
-from contracts.statements import PrivacyCheck
+from contracts.log.checkpoint import parse_note
+from contracts.statements.statements import PrivacyCheck
 from demo.cluster import Cluster, company_code
 
 MEMBERS = 5

@@ -9,15 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from client_node import data_cli, refusals
-from client_node.consent_cli import consent, sign
-from client_node.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal
-from client_node.key_cli import keys, sign_sheet
-from client_node.receipt_cli import proofs
-from client_node.serve_cli import serving
+from client_node.commands.consent import consent, sign
+from client_node.commands.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal
+from client_node.commands.data import app as data_commands
+from client_node.commands.data import before_joining, write_map
+from client_node.commands.key import keys, sign_sheet
+from client_node.commands.receipts import proofs
+from client_node.commands.results import serving
+from client_node.membership import refusals
 from contracts.errors import Refused, Unavailable
-from contracts.terminal import FOUND, OK
 from contracts.wording import N_
+from shell.terminal import FOUND, OK
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -35,7 +37,7 @@ app = typer.Typer(
     help=_("A member's node: data stay here, limits are kept here, results are served here."),
 )
 app.add_typer(consent, name="consent")
-app.add_typer(data_cli.app, name="data")
+app.add_typer(data_commands, name="data")
 app.add_typer(keys, name="key")
 app.command(
     "sign",
@@ -66,7 +68,7 @@ def init(
         N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23]
     )
     terminal.ok(N_("configuration {path}: limits of this member"), path=home / "config.toml")
-    data_cli.write_map(settings, [shipped(f"engine.{name}") for name in names()])
+    write_map(settings, [shipped(f"engine.{name}") for name in names()])
     terminal.say(N_("Next: client-node data check, then client-node join INVITE"))
     return OK
 
@@ -83,7 +85,7 @@ def join(
     """Signed request; the office approves; the log is verified from its first entry."""
     import time
 
-    from client_node.joining import ask_admission, read_invite
+    from client_node.membership.joining import ask_admission, read_invite
     from client_node.settings import read_home
 
     settings = read_home(home)
@@ -93,7 +95,7 @@ def join(
         chamber=held["chamber"],
         print=held["ca_fingerprint"][7:23],
     )
-    data_cli.before_joining(home)
+    before_joining(home)
     state = ask_admission(settings, held)
     while state == "pending":
         terminal.note(N_("waiting for the chamber's approval (Ctrl-C and join again later is fine)"))
@@ -122,7 +124,7 @@ def check(
     lang: Lang = "",
 ) -> int:
     """Every line says what is wrong and what to do."""
-    from client_node.checks import run_checks
+    from client_node.commands.checks import run_checks
 
     if privacy:
         return _check_privacy(home, as_json)
@@ -146,13 +148,14 @@ def check(
 
 def _check_privacy(home: Path, as_json: bool) -> int:
     """Canaries on synthetic rows through the code that this member's rows go through."""
-    from client_node import consents, measured
+    from client_node.membership import consents
+    from client_node.rounds import privacy_check
 
     settings, mirror, _budget, uplink = connected(home)
-    made, index = measured.check(settings), None
+    made, index = privacy_check.check(settings), None
     try:
         follow(mirror, uplink)
-        if measured.is_news(mirror.state, made):
+        if privacy_check.is_news(mirror.state, made):
             index = consents.send(settings, mirror, uplink, made)
     except Unavailable:
         terminal.note(N_("the coordinator is away; the node tells the log when it runs next"))
@@ -160,7 +163,7 @@ def _check_privacy(home: Path, as_json: bool) -> int:
         terminal.json(made.model_dump(mode="json") | {"index": index})
         return FOUND if made.faults else OK
     for fault in made.faults:
-        terminal.bad(measured.SENTENCES[fault])
+        terminal.bad(privacy_check.SENTENCES[fault])
     if not made.faults:
         terminal.ok(N_("conformance: passed on this machine, today"))
     _say_measured(made)
@@ -198,7 +201,7 @@ def run(
     from client_node.settings import claim
 
     with claim(home):
-        from client_node.app import Node
+        from client_node.rounds.node import Node
 
         settings, mirror, budget, uplink = connected(home)
         node = Node(settings, uplink, mirror, budget)
@@ -215,7 +218,7 @@ def run(
 
 
 def _serve_witness(mirror: Any, address: str) -> Any:
-    from client_node.witness_server import listen, make_app, serve
+    from client_node.link.witness_server import listen, make_app, serve
 
     stop = serve(make_app(lambda: mirror.witness, mirror.log, lambda: mirror.tree), listen(address))
     terminal.ok(N_("witness at http://{address}: add-checkpoint, and its newest checkpoint"), address=address)
@@ -226,7 +229,7 @@ def _serve_witness(mirror: Any, address: str) -> Any:
 def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From this node's own copy of the log and its own ledger."""
     from contracts.promise import promises as promised
-    from privacy.curves import epsilon
+    from privacy.accounting import epsilon
 
     settings, mirror, budget = local(home)
     year = str(datetime.now(UTC).year)

@@ -14,7 +14,7 @@ from typing import IO, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from client_node.witness import begin_memory
+from client_node.link.witness import begin_memory
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from privacy.plan import PlanError, decimal

@@ -1,14 +1,14 @@
 """An agreement in the words of data spaces: ODRL 2.2 policies as Dataspace Protocol 2025-1 wants them.
 
-Export only. Nothing here is ever parsed for a decision: the closed fields of `contracts.agreement` decide.
+Export only. Nothing here is ever parsed for a decision: the closed fields of `contracts.terms.agreement` decide.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from contracts.agreement import TaskTerms, Terms
-from contracts.statements import Consent, Scope
+from contracts.statements.statements import Consent, Scope
+from contracts.terms.agreement import TaskTerms, Terms
 
 CONTEXT = "https://w3id.org/dspace/2025/1/context.jsonld"
 PROFILE = "urn:mengbang:odrl-profile:1"

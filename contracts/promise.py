@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
 
-from contracts.agreement import Terms
-from contracts.closed_list import parse
 from contracts.envelope import digest, open_entry
-from contracts.off_log import Contribution
-from contracts.receipts import Logged
+from contracts.log.receipts import Logged
 from contracts.rules.state import Account, TrustState
-from contracts.statements import AgreementPublished, Consent, Predicate, Round, RoundOpen, RunOrder, Scope
+from contracts.statements.closed_list import parse
+from contracts.statements.off_log import Contribution
+from contracts.statements.statements import AgreementPublished, Consent, Predicate, Round, RoundOpen, RunOrder, Scope
+from contracts.terms.agreement import Terms
 from contracts.wording import N_
 from privacy.spend import charged_to, insider_recognition, seen_by_sum
 

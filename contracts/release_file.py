@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.checkpoint import LOG_KEY, NoteKey, NoteSignature, parse_line
 from contracts.envelope import verifies
 from contracts.errors import Invalid, Malformed, TrustError
+from contracts.log.checkpoint import LOG_KEY, NoteKey, NoteSignature, parse_line
 from contracts.wording import N_
 
 _HEAD = re.compile(r"mengbang-release/1\nversion (\S+)\nwheel (sha256:[0-9a-f]{64}) (\S+)\n")

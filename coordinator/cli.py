@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from contracts.errors import Malformed
-from contracts.terminal import OK
 from contracts.wording import N_
-from coordinator import matters_cli, sheets_cli
-from coordinator.agreement_cli import agreement
-from coordinator.console import HOME, Home, Json, Lang, _, office_of, terminal
-from coordinator.learning_cli import learning
+from coordinator.commands import cosigned, duties
+from coordinator.commands.agreement import agreement
+from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal
+from coordinator.commands.models import learning
+from shell.terminal import OK
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -33,8 +33,8 @@ app = typer.Typer(
     help=_("Run a chamber's data trust: admit members, publish agreements, order runs."),
 )
 app.add_typer(agreement, name="agreement")
-matters_cli.add_commands(app)
-sheets_cli.add_commands(app)
+duties.add_commands(app)
+cosigned.add_commands(app)
 app.add_typer(learning)
 
 
@@ -55,14 +55,14 @@ def init(
     """Everything that exists once."""
     import secrets
 
-    from contracts.checkpoint import LOG_KEY, NoteKey
-    from contracts.closed_list import payload
     from contracts.envelope import digest, public_text, seal
     from contracts.fields import new_id, time_text
-    from contracts.statements import Genesis
-    from coordinator.app import open_office
-    from coordinator.certificates import ca_digest, make_certificates
+    from contracts.log.checkpoint import LOG_KEY, NoteKey
+    from contracts.statements.closed_list import payload
+    from contracts.statements.statements import Genesis
     from coordinator.settings import create_home
+    from coordinator.trust.certificates import ca_digest, make_certificates
+    from coordinator.web.server import open_office
 
     salted = digest(secrets.token_bytes(16) + code.encode())
     settings = create_home(home, name=name, code_digest=salted, domain=domain, url=url or f"https://{domain}")
@@ -101,7 +101,7 @@ def invite(
 ) -> int:
     """One file, handed to one member."""
     from contracts.envelope import digest
-    from coordinator import members
+    from coordinator.trust import members
 
     office = office_of(home)
     genesis = digest(_first_entry(office))
@@ -121,7 +121,7 @@ def approve(
     lang: Lang = "",
 ) -> int:
     """Sign the keys of new members."""
-    from coordinator import members
+    from coordinator.trust import members
 
     office = office_of(home)
     chosen = [row.member for row in members.waiting(office.database)] if everyone else [member]
@@ -136,7 +136,7 @@ def approve(
 @app.command("admit-auditor", help=_("Admit an auditor's key.\n\nExample: coordinator admit-auditor admission.json"))
 def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
     """Let an auditor read documents."""
-    from coordinator import members
+    from coordinator.trust import members
 
     office = office_of(home)
     try:
@@ -165,8 +165,8 @@ def serve(
     lang: Lang = "",
 ) -> int:
     """Everything it knows is in the database, so that several processes may serve one."""
-    from coordinator.app import serve as run
     from coordinator.settings import read_home
+    from coordinator.web.server import serve as run
 
     settings = read_home(home)
     certificate, key = tls if tls != (Path(), Path()) else (home / "tls" / "server.pem", home / "tls" / "server.key")
@@ -180,7 +180,7 @@ def serve(
 )
 def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
     """A copy of the folder is a full mirror."""
-    from coordinator.static import write_static
+    from coordinator.store.static_log import write_static
 
     office = office_of(home)
     office.log.publish()
@@ -214,8 +214,8 @@ def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
 @app.command(help=_("Who is here, what runs, how long the log is.\n\nExample: coordinator status --json"))
 def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     """The status page in the terminal."""
-    from coordinator.cards import WORDS
-    from coordinator.pages import overview
+    from coordinator.learning.model_cards import WORDS
+    from coordinator.web.pages import overview
 
     seen: dict[str, Any] = overview(office_of(home), _)
     if as_json:
@@ -241,7 +241,7 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
 
 
 def _first_entry(office: Any) -> bytes:
-    from contracts.tiles import TileName, parse_bundle
+    from contracts.log.tiles import TileName, parse_bundle
 
     return parse_bundle(office.log.tile(TileName(None, 0, 1).path()), 1)[0]
 

@@ -11,9 +11,9 @@ from typing import TypeVar
 from contracts.errors import Refused
 from contracts.rules.state import RegisteredKey
 from contracts.wording import N_
-from coordinator.database import Database
-from coordinator.log import Log
 from coordinator.settings import Settings
+from coordinator.store.database import Database
+from coordinator.store.log import Log
 
 LONG_POLL_S = 25.0
 T = TypeVar("T")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from client_node.egress import ALLOWED, SAID, STATEMENTS
-from client_node.pace import FIRST_S, STEADY_S
-from client_node.uplink import GRAIN
-from contracts.statements import Refusal
+from client_node.link.egress import ALLOWED, SAID, STATEMENTS
+from client_node.link.uplink import GRAIN
+from client_node.rounds.send_delay import FIRST_S, STEADY_S
+from contracts.statements.statements import Refusal
 
 PAGE = Path(__file__).resolve().parent / "reference" / "egress.md"
 HEAD = """# Everything that ever leaves a node
 
-Written by `make docs` from the list in `client_node/egress.py`; a test compares the two, and another one looks for
+Written by `make docs` from the list in `client_node/link/egress.py`; a test compares the two, and another one looks for
 messages that are sent without being on the list. All of it goes to the one coordinator of the invite, over TLS that
 trusts its CA alone, signed by the node's key. What is not on the list, or has another field, is refused, written down
 and shown by `client-node status`.
@@ -34,12 +34,12 @@ one size; all that could still move a field across a multiple are numbers that t
 cost so far).
 
 Times: a contribution leaves {first:g} s after the first question of a run and {steady:g} s after each later one, whatever the
-rows; what takes longer leaves after twice, four times ... as long, and the run keeps that slot (`client_node/pace.py`).
+rows; what takes longer leaves after twice, four times ... as long, and the run keeps that slot (`client_node/rounds/send_delay.py`).
 Its noise was drawn before the question came wherever there was time. Left as a side channel: the power of two in which a very
 large table or a slow machine falls, and whatever a busy processor does to the times of other messages.
 
 Whether a member joins is decided before a round opens, by its consent, its own limits and a person who runs the node;
-the guard (`client_node/guard.py`) is not given a row. Once a round is open, rows with faults are left out, and a member
+the guard (`client_node/rounds/guard.py`) is not given a row. Once a round is open, rows with faults are left out, and a member
 whose files cannot be read at all sends noise alone: a contribution leaves whatever the data look like. A refusal has
 one of these reasons, none of which depends on the data: {reasons}.
 

@@ -24,7 +24,7 @@ Integers without a name lie within -2^53 ... 2^53; the rules narrow them.
 def page() -> str:
     """The whole page."""
     from contracts import fields as kinds
-    from contracts.closed_list import LOGGED, OFF_LOG
+    from contracts.statements.closed_list import LOGGED, OFF_LOG
 
     names = {str(getattr(kinds, name)): word for name, word in _WORDS.items()}
     parts: dict[str, Any] = {}

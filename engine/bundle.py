@@ -10,7 +10,7 @@ from pathlib import Path
 from contracts.envelope import canonical, digest
 
 PACKAGES = ("contracts", "engine", "privacy")
-ALONE = ("client_node/flower_app.py", "client_node/rows.py")
+ALONE = ("client_node/rounds/flower_app.py", "client_node/rounds/training_data.py")
 
 
 @cache

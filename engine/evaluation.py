@@ -7,7 +7,7 @@ from math import sqrt
 
 import numpy as np
 
-from contracts.gate import MARGIN, SPREAD
+from contracts.statements.gate import MARGIN, SPREAD
 from engine.table import TableSchema
 from engine.task import Judged, Task
 from privacy.histogram import histogram_sums

@@ -25,7 +25,7 @@ _MAGIC = b"mengbang-message/1\n"
 _TYPES = {"d": "<f8", "q": "<i8"}
 
 
-# Message types. A secure sum takes all five in this order (contracts/sums.py); a plain one only TRAIN.
+# Message types. A secure sum takes all five in this order (contracts/statements/sums.py); a plain one only TRAIN.
 KEYS, SHARES, TRAIN, SURVIVORS, UNMASK = (
     "query.secagg_keys",
     "query.secagg_shares",

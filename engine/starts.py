@@ -5,9 +5,9 @@ from __future__ import annotations
 from array import array
 from importlib.resources import files
 
-from contracts.artefact import read_artefact
 from contracts.envelope import digest
 from contracts.errors import Invalid
+from contracts.statements.artefact import read_artefact
 from contracts.wording import N_
 
 

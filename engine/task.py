@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import engine
 from contracts.errors import Malformed
-from contracts.statements import GateDecision
+from contracts.statements.statements import GateDecision
 from contracts.wording import N_
 from engine.table import TableSchema, shipped
 from privacy.plan import GRID_BITS, Adam, PlanError, ReleasePlan, Shape, Step, planned, sigma_for
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from engine.votes import AtHome, Voted
+    from engine.ensemble import AtHome, Voted
 
 
 Level = Literal["row", "series", "family", "member"]

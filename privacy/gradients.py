@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from privacy.backprop import Passes
 from privacy.encoding import step_size
-from privacy.passes import Passes
 from privacy.plan import Gradients
 from privacy.units import Blocks
 

@@ -5,7 +5,7 @@ Double masking after Bonawitz et al., "Practical Secure Aggregation for Privacy-
 every other member, a pairwise mask that the other one subtracts. Both secrets behind the masks are split
 (Shamir 1979) among all: of a member in the sum `threshold` others reveal the seed of the self-mask, of a
 member that dropped out the key of its pairwise masks; of nobody both. Who may be shown what, and how often,
-is not decided here: see client_node/masking.py.
+is not decided here: see client_node/rounds/masking.py.
 
 Beyond the paper, a member shows a commitment to its seed together with its keys, so that a recovered secret
 is checked before it is used: the sum is exact or there is none. Everything is arithmetic modulo 2**64 on

@@ -1,6 +1,6 @@
 """A real `coordinator serve` over a log that begins in memory, and members of this process that talk to it by HTTP.
 
-The members keep the node's own rules (client_node.masking) over numbers that the test knows.
+The members keep the node's own rules (client_node.rounds.masking) over numbers that the test knows.
 """
 
 import json
@@ -17,21 +17,21 @@ import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlmodel import select
 
-from client_node.masking import sum_round
-from contracts.artefact import model, of_round
-from contracts.checkpoint import cosign_note, parse_note, witness_name
-from contracts.closed_list import payload
+from client_node.rounds.masking import sum_round
 from contracts.envelope import digest, from_base64, seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import new_id, time_text
-from contracts.off_log import Contribution
-from contracts.requests import sign_request
-from contracts.statements import Seen
-from coordinator import registry
-from coordinator.app import open_office
-from coordinator.certificates import make_certificates
+from contracts.log.checkpoint import cosign_note, parse_note, witness_name
+from contracts.statements.artefact import model, of_round
+from contracts.statements.closed_list import payload
+from contracts.statements.off_log import Contribution
+from contracts.statements.requests import sign_request
+from contracts.statements.statements import Seen
 from coordinator.settings import KEYS, create_home, read_home
-from coordinator.tables import LastSeen
+from coordinator.store import documents
+from coordinator.store.tables import LastSeen
+from coordinator.trust.certificates import make_certificates
+from coordinator.web.server import open_office
 from demo.cluster import free_port
 from engine.rounds import TRAIN, asked, unpack
 from privacy.plan import Gradients
@@ -55,7 +55,7 @@ class Chamber:
         make_certificates(self.home / "tls", name="商会", domain="localhost")
         office = open_office(read_home(self.home))
         with office.database.write() as session:
-            registry.keep(session, "model", model("risk", START).to_bytes())
+            documents.keep(session, "model", model("risk", START).to_bytes())
         *agreed, self._order = self.trust.entries
         for entry in agreed:
             office.log.append(entry)

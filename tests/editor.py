@@ -14,9 +14,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts import tiles
-from contracts.agreement import Terms, with_prose
-from contracts.checkpoint import (
+from contracts.envelope import canonical, digest, open_entry, seal
+from contracts.log import tiles
+from contracts.log.checkpoint import (
     LOG_KEY,
     Checkpoint,
     Note,
@@ -26,8 +26,8 @@ from contracts.checkpoint import (
     sign_checkpoint,
     witness_name,
 )
-from contracts.envelope import canonical, digest, open_entry, seal
-from contracts.merkle import leaf_hash, root
+from contracts.log.merkle import leaf_hash, root
+from contracts.terms.agreement import Terms, with_prose
 from golden import GOLDEN, name_of, read_entries, read_keys
 
 _INDEX_FIELDS = {"round-open": ("log_size",), "round": ("open", "cutoff"), "audit-report": ("size",)}

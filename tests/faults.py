@@ -17,13 +17,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import TypeAdapter
 
-from auditor.evidence import Folder
+from auditor.evidence.reader import Folder
 from auditor.verify import verify
-from contracts import tiles
-from contracts.checkpoint import Checkpoint, Note, sign_checkpoint
 from contracts.envelope import canonical, digest, open_entry, public_text, seal, strict_json
-from contracts.merkle import leaf_hash, root
-from contracts.pins import Pins
+from contracts.log import tiles
+from contracts.log.checkpoint import Checkpoint, Note, sign_checkpoint
+from contracts.log.merkle import leaf_hash, root
+from contracts.log.pins import Pins
 from editor import Editor, Line, Mirror, agreement_of, new_terms, put
 from golden import GOLDEN, name_of
 from privacy.plan import ReleasePlan

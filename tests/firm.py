@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.closed_list import payload
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.fields import new_id, time_text
-from contracts.requests import sign_request
-from contracts.statements import Key
-from coordinator import members
+from contracts.statements.closed_list import payload
+from contracts.statements.requests import sign_request
+from contracts.statements.statements import Key
+from coordinator.trust import members
 from demo.cluster import company_code
 
 

@@ -18,21 +18,21 @@ from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
-import auditor.models
+import auditor.steps.step8_models
 import contracts.envelope
-import contracts.receipts
+import contracts.log.receipts
 import contracts.rules.fold
 import simulator
-from auditor.evidence import Evidence, Folder
+from auditor.evidence.reader import Evidence, Folder
 from auditor.verify import verify
-from contracts import tiles
-from contracts.closed_list import parse, payload
 from contracts.envelope import canonical, key_id, open_entry, seal, verifies
-from contracts.merkle import leaf_hash
-from contracts.off_log import Receipt
-from contracts.pins import Pins
-from contracts.receipts import Logged, Served, Shown, output_commitment, places, salted_lines
-from contracts.statements import Incident, Seen
+from contracts.log import tiles
+from contracts.log.merkle import leaf_hash
+from contracts.log.pins import Pins
+from contracts.log.receipts import Logged, Served, Shown, output_commitment, places, salted_lines
+from contracts.statements.closed_list import parse, payload
+from contracts.statements.off_log import Receipt
+from contracts.statements.statements import Incident, Seen
 from golden import Documents, Fixed, told
 from simulator import NOTHING, Firm
 
@@ -141,8 +141,8 @@ def remembering() -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(contracts.envelope, "verifies", checked))
-        stack.enter_context(patch("contracts.checkpoint.verifies", checked))
-        for module in (contracts.rules.fold, contracts.receipts, auditor.models):
+        stack.enter_context(patch("contracts.log.checkpoint.verifies", checked))
+        for module in (contracts.rules.fold, contracts.log.receipts, auditor.steps.step8_models):
             stack.enter_context(patch.object(module, "open_entry", opened))
             stack.enter_context(patch.object(module, "parse", parsed))
         yield

@@ -14,13 +14,13 @@ from unittest.mock import patch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import simulator
-from contracts import tiles
-from contracts.artefact import model, of_round
-from contracts.closed_list import payload
 from contracts.envelope import canonical, digest, key_id, seal, to_base64
-from contracts.merkle import leaf_hash, root
-from contracts.off_log import Contribution
-from contracts.statements import Incident, Seen
+from contracts.log import tiles
+from contracts.log.merkle import leaf_hash, root
+from contracts.statements.artefact import model, of_round
+from contracts.statements.closed_list import payload
+from contracts.statements.off_log import Contribution
+from contracts.statements.statements import Incident, Seen
 from privacy.encoding import add
 from privacy.step import advance, start_state
 from simulator import NOTHING, Firm, Trust, plan

@@ -16,8 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from contracts.artefact import model
 from contracts.envelope import canonical, digest, strict_json
+from contracts.statements.artefact import model
 from demo.cluster import Cluster
 from demo.world import write
 from engine.rounds import KEYS, SHARES, SURVIVORS, UNMASK
@@ -284,21 +284,21 @@ def incoming(sealed, member, senders):
 
 def believe_everything():
     """A node without its guard: whatever is asked is permitted."""
-    import client_node.app
-    from client_node.book import Caps
-    from client_node.guard import Permit
+    import client_node.rounds.node
+    from client_node.ledger.chain import Caps
+    from client_node.rounds.guard import Permit
 
     def authorise(state, member, *, run, open_index, now, **_ignored):
         ordered = state.runs[run]
         return Permit(ordered, ordered.rounds[-1], Caps(10**12, 10**12, 10**12, now[:4], now))
 
-    client_node.app.authorise = authorise
+    client_node.rounds.node.authorise = authorise
 
 
 def forget_everything():
     """A node whose secure sum has no memory: it says another thing each time it is asked."""
-    from client_node.budget import Budget
-    from client_node.masking import Masking
+    from client_node.ledger.ledger import Budget
+    from client_node.rounds.masking import Masking
 
     Budget.pledge = lambda self, run, round, said: None
     Masking._once = lambda self, held, step, asked, answer: answer(held.secrets)

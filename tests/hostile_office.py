@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 
 import uvicorn
 
-from contracts.artefact import model
-from contracts.closed_list import parse, payload
 from contracts.envelope import digest, from_base64, open_entry, seal, to_base64
 from contracts.fields import new_id, time_text
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY
-from contracts.statements import GateTerms, Refusal, Round, RoundOpen, RunOrder
-from coordinator import registry
-from coordinator.app import Office, make_app
-from coordinator.database import Database, migrate
-from coordinator.log import Log
+from contracts.statements.artefact import model
+from contracts.statements.closed_list import parse, payload
+from contracts.statements.statements import GateTerms, Refusal, Round, RoundOpen, RunOrder
 from coordinator.settings import read_home
+from coordinator.store import documents
+from coordinator.store.database import Database, migrate
+from coordinator.store.log import Log
+from coordinator.web.server import Office, make_app
 from engine.bundle import bundle_digest
 from engine.rounds import TRAIN, Asked, invitation, pack
 from engine.task import load, plan_for
@@ -168,7 +168,7 @@ class Coordinator:
         agreement, terms = self.terms()
         start = TASK.start(TASK.schema(), "gradients")
         with self.office.database.write() as session:
-            registry.keep(session, "model", model("risk", start).to_bytes())
+            documents.keep(session, "model", model("risk", start).to_bytes())
         fields = {
             **self.stamp(),
             "agreement": agreement,

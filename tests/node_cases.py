@@ -9,10 +9,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import racer
-from client_node.app import limits_of
-from client_node.book import Caps
-from client_node.budget import Budget
-from client_node.console import uplink_of
+from client_node.commands.console import uplink_of
+from client_node.ledger.chain import Caps
+from client_node.ledger.ledger import Budget
+from client_node.rounds.node import limits_of
 from contracts.errors import Invalid, Refused, Unavailable
 from contracts.fields import time_text
 from node_storm import Ledger, order, verdict
@@ -21,7 +21,7 @@ from tapped import environment
 
 YEAR = str(datetime.now(UTC).year)
 BACK = """
-import datetime as real, client_node.app as app
+import datetime as real, client_node.rounds.node as app
 class Back(real.datetime):
     @classmethod
     def now(cls, zone=None): return real.datetime.now(zone) - real.timedelta(days=2)

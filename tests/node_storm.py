@@ -23,12 +23,12 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
 # ruff: noqa: E402 (a script that must find the project first)
 
-from client_node.app import limits_of
-from client_node.book import Book
+from client_node.ledger.chain import Book
+from client_node.rounds.node import limits_of
 from client_node.settings import read_home
-from contracts.closed_list import parse
 from contracts.envelope import digest, key_id, open_entry
-from contracts.sums import list_of
+from contracts.statements.closed_list import parse
+from contracts.statements.sums import list_of
 from demo.cluster import StepFailed
 from demo.world import write
 from engine import rounds
@@ -73,9 +73,9 @@ class Trust:
 
     def log(self):
         """The chamber's log as its database has it."""
-        from coordinator.database import Database
-        from coordinator.log import Log
         from coordinator.settings import read_home as read_chamber
+        from coordinator.store.database import Database
+        from coordinator.store.log import Log
 
         settings = read_chamber(self.cluster.home("chamber"))
         return Log(Database(settings.database_url), settings)

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def race(ledger, sent, run, cap):
     """Reserve, publish, say so, again."""
-    from client_node.book import Caps
-    from client_node.budget import Budget
+    from client_node.ledger.chain import Caps
+    from client_node.ledger.ledger import Budget
     from contracts.errors import Refused
     from contracts.fields import time_text
     from privacy.spend import Spend, Unit

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts import tiles
-from contracts.agreement import Chamber, PrivacyTerms, Prose, RoundTerms, TaskTerms, Terms, with_prose
-from contracts.checkpoint import (
+from contracts.envelope import digest, key_id, public_text, seal
+from contracts.fields import new_id, time_text
+from contracts.log import tiles
+from contracts.log.checkpoint import (
     LOG_KEY,
     Checkpoint,
     Note,
@@ -20,16 +21,14 @@ from contracts.checkpoint import (
     sign_checkpoint,
     witness_name,
 )
-from contracts.closed_list import payload
-from contracts.envelope import digest, key_id, public_text, seal
-from contracts.fields import new_id, time_text
-from contracts.merkle import leaf_hash, root
+from contracts.log.merkle import leaf_hash, root
 from contracts.rules.budgets import consenting_members
 from contracts.rules.findings import Finding
 from contracts.rules.fold import apply
 from contracts.rules.releases import participants
 from contracts.rules.state import EMPTY, RunRecord, TrustState
-from contracts.statements import (
+from contracts.statements.closed_list import payload
+from contracts.statements.statements import (
     AgreementPublished,
     Consent,
     DatasetScope,
@@ -46,6 +45,7 @@ from contracts.statements import (
     Scope,
     Seen,
 )
+from contracts.terms.agreement import Chamber, PrivacyTerms, Prose, RoundTerms, TaskTerms, Terms, with_prose
 from privacy.plan import Adam, Gradients, ReleasePlan, stated
 from privacy.spend import Unit
 

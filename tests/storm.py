@@ -30,18 +30,18 @@ sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests")) if path not in
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: E402
 
 from benchmarks.witnessed import privacy_check  # noqa: E402
-from contracts.checkpoint import verify_proof  # noqa: E402
-from contracts.closed_list import payload  # noqa: E402
 from contracts.envelope import digest, public_text, seal, to_base64  # noqa: E402
 from contracts.fields import new_id, time_text  # noqa: E402
-from contracts.merkle import Tree, leaf_hash  # noqa: E402
-from contracts.requests import sign_request  # noqa: E402
-from contracts.statements import Genesis, Key  # noqa: E402
+from contracts.log.checkpoint import verify_proof  # noqa: E402
+from contracts.log.merkle import Tree, leaf_hash  # noqa: E402
+from contracts.statements.closed_list import payload  # noqa: E402
+from contracts.statements.requests import sign_request  # noqa: E402
+from contracts.statements.statements import Genesis, Key  # noqa: E402
 
 NOTHING = digest(b"")
 processes = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
 if os.name == "posix":
-    processes.set_forkserver_preload(["storm", "coordinator.app", "coordinator.pages"])
+    processes.set_forkserver_preload(["storm", "coordinator.web.server", "coordinator.web.pages"])
 
 
 def stamp():
@@ -51,9 +51,9 @@ def stamp():
 
 def open_log(home, **rules):
     """The log of a home, without the web server around it."""
-    from coordinator.database import Database, migrate
-    from coordinator.log import Log
     from coordinator.settings import read_home
+    from coordinator.store.database import Database, migrate
+    from coordinator.store.log import Log
 
     settings = read_home(home)
     migrate(settings.database_url)
@@ -62,8 +62,8 @@ def open_log(home, **rules):
 
 def begin(home):
     """A new home whose log holds its genesis and one member; that member's node key."""
-    from coordinator.certificates import make_certificates
     from coordinator.settings import create_home
+    from coordinator.trust.certificates import make_certificates
 
     settings = create_home(home, name="商会", code_digest="", domain="localhost", url="https://localhost")
     make_certificates(home / "tls", name="商会", domain="localhost")
@@ -89,8 +89,8 @@ def begin(home):
 def serve(home, port, database_url):
     """What is killed: the coordinator as `coordinator serve` runs it."""
     os.environ["DATABASE_URL"] = database_url
-    from coordinator.app import serve as run
     from coordinator.settings import read_home
+    from coordinator.web.server import serve as run
 
     run(read_home(home), "127.0.0.1", port, home / "tls" / "server.pem", home / "tls" / "server.key")
 

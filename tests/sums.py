@@ -3,10 +3,10 @@
 import random
 from array import array
 
-from client_node.budget import Budget
-from client_node.masking import Masking, sum_round
+from client_node.ledger.ledger import Budget
+from client_node.rounds.masking import Masking, sum_round
 from contracts.errors import Unavailable
-from coordinator.sums import Opened, SecureSum
+from coordinator.learning.secure_sums import Opened, SecureSum
 from engine.rounds import STEPS, TRAIN, Asked, LocalGrid, client_app
 from simulator import Trust
 
@@ -106,7 +106,7 @@ class Sum:
         return Weather({place: client_app(self.sides[name]) for place, name in enumerate(self.names)}, seed)
 
     def accepted(self, opened, replies):
-        """See coordinator.sums.Cut."""
+        """See coordinator.learning.secure_sums.Cut."""
         replies = [reply for reply in replies if reply.member not in self.withdrawn]
         return sorted(replies, key=lambda reply: reply.member), len(self.trust.entries)
 

@@ -50,13 +50,13 @@ class Tap:
 
 def serve(home, port, heard, lose):
     """What the tapped process does: `coordinator serve` with the tap before its application."""
-    from coordinator import app
     from coordinator.settings import read_home
+    from coordinator.web import server
 
-    make, tls = app.make_app, Path(home) / "tls"
+    make, tls = server.make_app, Path(home) / "tls"
     with Path(heard).open("a", encoding="ascii") as file:
-        app.make_app = lambda office: Tap(make(office), file, float(lose))
-        app.serve(read_home(Path(home)), "127.0.0.1", int(port), tls / "server.pem", tls / "server.key")
+        server.make_app = lambda office: Tap(make(office), file, float(lose))
+        server.serve(read_home(Path(home)), "127.0.0.1", int(port), tls / "server.pem", tls / "server.key")
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ def test_an_auditor_installs_nothing_heavy():
 NEEDS = {  # package -> extras with which it is installed
     "privacy": ("learn",),
     "contracts": (),
+    "shell": (),
     "engine": ("learn",),
     "coordinator": ("learn", "coordinator"),
     "client_node": ("learn", "node"),

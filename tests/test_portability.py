@@ -11,7 +11,7 @@ import pytest
 from commandline import commands, help_of
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("privacy", "contracts", "engine", "coordinator", "client_node", "auditor", "demo")
+PACKAGES = ("privacy", "contracts", "shell", "engine", "coordinator", "client_node", "auditor", "demo")
 PARTIES = ("coordinator", "client_node", "auditor")
 UNIX = {"fcntl", "resource", "pwd", "termios"}
 UNIX_CALLS = {"fork", "chmod", "fchmod", "mkfifo", "setsid", "getuid"}
@@ -90,7 +90,7 @@ def test_help_of_every_command_is_quick_light_and_shows_an_example(package):
 
 WINDOWS = """
 import sys
-import babel.dates, cryptography.hazmat.primitives.serialization, httpx, typer, contracts.statements  # libraries test this themselves
+import babel.dates, cryptography.hazmat.primitives.serialization, httpx, typer, contracts.statements.statements  # libraries test this themselves
 sys.modules["fcntl"] = sys.modules["resource"] = None
 sys.modules["msvcrt"] = type(sys)("msvcrt")
 sys.platform = "win32"
@@ -101,7 +101,11 @@ print("imported")
 
 @pytest.mark.parametrize(
     "modules",
-    ["client_node.settings, client_node.cli", "coordinator.settings, coordinator.cli", "auditor.identity, auditor.cli"],
+    [
+        "client_node.settings, client_node.cli",
+        "coordinator.settings, coordinator.cli",
+        "auditor.evidence.identity, auditor.cli",
+    ],
 )
 def test_a_party_imports_without_unix_modules(modules):
     done = subprocess.run(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from contracts.rules.findings import Finding
 from contracts.rules.state import Account, Asked, Entry, Opening, RunRecord, TrustState, covers, is_live
-from contracts.statements import LedgerHead, RoundOpen, RunOrder, Scope
+from contracts.statements.statements import LedgerHead, RoundOpen, RunOrder, Scope
 from contracts.wording import N_
 from privacy.spend import Unit, charged_to
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from contracts.agreement import Terms, check_prose
 from contracts.errors import Invalid
 from contracts.rules.budgets import check_ledger, note_ledger
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import AgreementRecord, ConsentEvent, Document, Entry, TrustState
-from contracts.statements import AgreementPublished, AgreementState, Consent, Scope
+from contracts.statements.statements import AgreementPublished, AgreementState, Consent, Scope
+from contracts.terms.agreement import Terms, check_prose
 from contracts.wording import N_
 
 MIN_MEMBERS = 3

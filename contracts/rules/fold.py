@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from contracts.closed_list import parse
 from contracts.envelope import digest, open_entry
 from contracts.errors import TrustError
-from contracts.off_log import Contribution, Receipt, SumKeys, SumSurvivors
 from contracts.rules import consents, gates, incidents, members, releases, rounds, times
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import EMPTY, Entry, TrustState
-from contracts.statements import (
+from contracts.statements.closed_list import parse
+from contracts.statements.off_log import Contribution, Receipt, SumKeys, SumSurvivors
+from contracts.statements.statements import (
     AgreementPublished,
     AgreementState,
     AuditReport,

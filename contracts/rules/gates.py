@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from contracts.gate import verdict_of
 from contracts.rules.findings import Finding
 from contracts.rules.state import Entry, RunRecord, TrustState
-from contracts.statements import Gate, Rollback, RunOrder
+from contracts.statements.gate import verdict_of
+from contracts.statements.statements import Gate, Rollback, RunOrder
 from contracts.wording import N_
 from privacy.plan import Histogram
 

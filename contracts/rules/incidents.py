@@ -10,7 +10,7 @@ from contracts.fields import moment, time_text
 from contracts.rules.consents import FOR_EVER, kept_until
 from contracts.rules.findings import Finding
 from contracts.rules.state import Document, Entry, Matter, TrustState
-from contracts.statements import AuditReport, Erasure, Incident
+from contracts.statements.statements import AuditReport, Erasure, Incident
 from contracts.wording import N_
 
 FOLLOW_UP_DAYS = 30

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from contracts.checkpoint import parse_vkey
 from contracts.envelope import Opened, digest, from_base64, key_id, load_public, public_text
 from contracts.errors import Invalid
-from contracts.quorum import quorum_of
+from contracts.log.checkpoint import parse_vkey
+from contracts.log.quorum import quorum_of
 from contracts.rules.budgets import note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.state import Document, Entry, Matter, RegisteredKey, Role, TrustState
-from contracts.statements import (
+from contracts.statements.statements import (
     AgreementPublished,
     AuditReport,
     Comparison,

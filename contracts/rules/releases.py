@@ -8,7 +8,7 @@ from dataclasses import replace
 from contracts.rules.budgets import give_back, note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.state import Entry, Matter, RoundRecord, RunRecord, TrustState
-from contracts.statements import Comparison, Refusal, Release
+from contracts.statements.statements import Comparison, Refusal, Release
 from contracts.wording import N_
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from rpds import HashTrieMap
 
-from contracts.agreement import TaskTerms, Terms
 from contracts.fields import moment
 from contracts.rules.budgets import charge, check_asked, check_ledger, count_aborted, note_ledger
 from contracts.rules.findings import Finding
 from contracts.rules.gates import check_evaluation, note_evaluation
 from contracts.rules.state import Closing, Document, Entry, Opening, RoundRecord, RunRecord, TrustState, books
-from contracts.statements import Round, RoundOpen, RunOrder
+from contracts.statements.statements import Round, RoundOpen, RunOrder
+from contracts.terms.agreement import TaskTerms, Terms
 from contracts.wording import N_
 from privacy.plan import PlanError
 

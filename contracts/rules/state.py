@@ -9,11 +9,10 @@ from typing import Literal
 
 from rpds import HashTrieMap, HashTrieSet
 
-from contracts.agreement import Terms
-from contracts.checkpoint import WITNESS_KEY, NoteKey, auditor_name, witness_name
 from contracts.envelope import load_public
-from contracts.quorum import Quorum
-from contracts.statements import (
+from contracts.log.checkpoint import WITNESS_KEY, NoteKey, auditor_name, witness_name
+from contracts.log.quorum import Quorum
+from contracts.statements.statements import (
     AgreementPhase,
     ComparisonVerdict,
     Consent,
@@ -26,6 +25,7 @@ from contracts.statements import (
     Release,
     RunOrder,
 )
+from contracts.terms.agreement import Terms
 
 Role = Literal["office", "agreement", "log", "node", "witness", "auditor"]
 Account = tuple[str, str, str, str, str]  # member, dataset, unit, partition, calendar year

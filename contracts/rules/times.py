@@ -9,7 +9,7 @@ from datetime import timedelta
 from contracts.fields import moment, time_text
 from contracts.rules.findings import Finding
 from contracts.rules.state import Entry, TrustState
-from contracts.statements import (
+from contracts.statements.statements import (
     AgreementPublished,
     AgreementState,
     Consent,

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from contracts.artefact import Artefact
 from contracts.envelope import digest
+from contracts.statements.artefact import Artefact
 from engine.demand import synthetic
 from engine.demand.network import Body, Head, pinball
 from engine.demand.windows import FREQUENCIES, Frequency, inputs

@@ -15,15 +15,15 @@ import torch
 
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
-from contracts.statements import GateDecision
+from contracts.statements.statements import GateDecision
 from contracts.wording import N_
 from engine.demand import offers, start
-from engine.demand.ballot import SHARED, Ballot, decide
 from engine.demand.drift import drift
 from engine.demand.home import moving_average, names, simple
 from engine.demand.lines import RULE, by_period, with_offers
 from engine.demand.network import WIDTH, Head, layer_loss, pinball
 from engine.demand.totals import correlation, total
+from engine.demand.weights import SHARED, Ballot, decide
 from engine.demand.windows import (
     Frequency,
     Series,
@@ -34,10 +34,10 @@ from engine.demand.windows import (
     training_origins,
     windows,
 )
+from engine.ensemble import AtHome, Record, Vote, Voted, VoteSet
 from engine.split import holdout
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Level, Model, Served
-from engine.votes import AtHome, Record, Vote, Voted, VoteSet
 from privacy.gradients import Clipped, layers_of
 from privacy.plan import Adam, Gradients, ReleasePlan
 from privacy.units import blocks

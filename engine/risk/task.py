@@ -14,19 +14,19 @@ import torch
 
 from contracts.envelope import digest
 from contracts.errors import Malformed
-from contracts.statements import GateDecision
+from contracts.statements.statements import GateDecision
 from contracts.wording import N_
-from engine.binary.ballot import PUBLIC, SHARED, Ballot, choose, decide
 from engine.binary.models import Rows, Scorer, cross_entropy, logistic, name_of, probability
 from engine.binary.own import OWN, fit_own, out_of_fold
-from engine.binary.panel import Panel, logit
+from engine.binary.scorer import Panel, logit
+from engine.binary.weights import PUBLIC, SHARED, Ballot, choose, decide
+from engine.ensemble import AtHome, Record, Vote, Voted, VoteSet, reliability
 from engine.risk import public
 from engine.risk.books import RULE, present, training
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import MEMBER, holdout
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Model
-from engine.votes import AtHome, Record, Vote, Voted, VoteSet, reliability
 from privacy.gradients import Clipped
 from privacy.moments import moment_sums
 from privacy.plan import Adam, Boost, Gradients, Moments, ReleasePlan, Ridge, Trees

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts.artefact import Artefact
 from contracts.envelope import digest
+from contracts.statements.artefact import Artefact
 from engine.binary.models import Rows
 from engine.binary.own import fit_own
 from engine.task import Model

@@ -13,16 +13,16 @@ import torch
 
 from contracts.envelope import digest
 from contracts.errors import Malformed
-from contracts.statements import GateDecision
+from contracts.statements.statements import GateDecision
 from contracts.wording import N_
-from engine.binary.ballot import SHARED, unweighed
 from engine.binary.models import Rows, cross_entropy, logistic, name_of, probability
-from engine.binary.panel import Panel
+from engine.binary.scorer import Panel
+from engine.binary.weights import SHARED, unweighed
+from engine.ensemble import AtHome, Record, Vote, Voted, VoteSet
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import MEMBER
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Model
-from engine.votes import AtHome, Record, Vote, Voted, VoteSet
 from engine.warning.months import present, ratios, teaching
 from engine.warning.start import prior
 from privacy.gradients import Clipped

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from auditor.evidence import Folder
+from auditor.evidence.reader import Folder
 from auditor.verify import verify
 from contracts.envelope import from_base64, open_entry, strict_json
-from contracts.pins import Pins
+from contracts.log.pins import Pins
 from editor import Editor, Mirror
 
 

@@ -5,11 +5,11 @@ from array import array
 import pytest
 
 from auditor.findings import Step
-from auditor.gates import check_gates
-from contracts.artefact import of_round
+from auditor.steps.step8_gates import check_gates
 from contracts.envelope import digest
-from contracts.gate import judge, verdict_of
-from contracts.statements import Evaluates, Gate, GateTerms
+from contracts.statements.artefact import of_round
+from contracts.statements.gate import judge, verdict_of
+from contracts.statements.statements import Evaluates, Gate, GateTerms
 from privacy.plan import Histogram, Tally
 from simulator import Trust, plan
 

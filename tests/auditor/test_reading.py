@@ -5,12 +5,12 @@ import tarfile
 
 import pytest
 
-from auditor.evidence import Folder
-from auditor.pack import Pack, pack_digest, write_pack
+from auditor.evidence.pack import Pack, pack_digest, write_pack
+from auditor.evidence.reader import Folder
 from auditor.verify import verify
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
-from contracts.pins import Pins
+from contracts.log.pins import Pins
 from simulator import Firm, Trust
 
 

@@ -5,18 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.budgets import curve
-from auditor.evidence import Folder
-from auditor.receipts import judge, read_receipt
+from auditor.evidence.reader import Folder
+from auditor.steps.step4_receipts import judge, read_receipt
+from auditor.steps.step7_budgets import curve
 from auditor.verify import verify
-from contracts.checkpoint import Note
-from contracts.closed_list import parse, payload
 from contracts.envelope import open_entry, seal
 from contracts.errors import Malformed
-from contracts.merkle import Tree, leaf_hash
-from contracts.off_log import Contribution, Receipt
-from contracts.pins import Pins
-from contracts.receipts import (
+from contracts.log.checkpoint import Note
+from contracts.log.merkle import Tree, leaf_hash
+from contracts.log.pins import Pins
+from contracts.log.receipts import (
     Logged,
     Place,
     Served,
@@ -27,7 +25,9 @@ from contracts.receipts import (
     read_served,
     salted_lines,
 )
-from contracts.statements import KeyState, LedgerHead, Rollback, Seen
+from contracts.statements.closed_list import parse, payload
+from contracts.statements.off_log import Contribution, Receipt
+from contracts.statements.statements import KeyState, LedgerHead, Rollback, Seen
 from simulator import NOTHING, Trust, keyid, plan
 
 SALT = b"s" * 16

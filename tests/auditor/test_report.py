@@ -8,17 +8,17 @@ from io import BytesIO
 import pytest
 from pypdf import PdfReader
 
-from auditor import reporting
-from auditor.evidence import Folder
-from auditor.identity import make_identity, read_key
-from auditor.pack import pack_digest, write_pack
-from auditor.report import as_text, make_report, read_report, sign_report
-from auditor.show import as_dict
+from auditor.commands import report
+from auditor.evidence.identity import make_identity, read_key
+from auditor.evidence.pack import pack_digest, write_pack
+from auditor.evidence.reader import Folder
+from auditor.reading.pdf_report import as_text, make_report, read_report, sign_report
+from auditor.reading.verdict import as_dict
 from auditor.verify import verify
 from contracts.envelope import canonical, digest, key_id
 from contracts.errors import Invalid, Unavailable
 from contracts.fields import moment
-from contracts.pins import Pins
+from contracts.log.pins import Pins
 from contracts.wording import translator
 from simulator import Firm, Trust
 
@@ -150,10 +150,10 @@ def test_the_commands_write_and_check_a_report(told, tmp_path, run_command):
 
 
 def test_without_the_extra_three_lines_name_the_command(monkeypatch):
-    monkeypatch.delitem(sys.modules, "auditor.report")
+    monkeypatch.delitem(sys.modules, "auditor.reading.pdf_report")
     monkeypatch.setitem(sys.modules, "typst", None)
-    monkeypatch.delattr("auditor.report")
+    monkeypatch.delattr("auditor.reading.pdf_report")
     with pytest.raises(Unavailable) as caught:
-        reporting.load_reports()
+        report.load_reports()
     what, why, do = caught.value.lines()
     assert what and "typst" in why and do == "install them with: pip install 'mengbang[auditor-report]'"

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.models import check_models
-from contracts.artefact import model, of_round
-from contracts.closed_list import parse, payload
+from auditor.steps.step8_models import check_models
 from contracts.envelope import canonical, digest, open_entry, seal, to_base64
-from contracts.merkle import leaf_hash, root
-from contracts.off_log import Contribution
-from contracts.statements import Seen
-from contracts.sums import read_unmasking
+from contracts.log.merkle import leaf_hash, root
+from contracts.statements.artefact import model, of_round
+from contracts.statements.closed_list import parse, payload
+from contracts.statements.off_log import Contribution
+from contracts.statements.statements import Seen
+from contracts.statements.sums import read_unmasking
 from engine.rounds import TRAIN
 from privacy.secure_sum import new_secrets
 from privacy.step import advance, start_state

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from auditor.evidence import Folder
+from auditor.evidence.reader import Folder
 from auditor.verify import verify
-from contracts.closed_list import parse
 from contracts.envelope import open_entry
 from contracts.errors import Unavailable
-from contracts.pins import Pins
+from contracts.log.pins import Pins
+from contracts.statements.closed_list import parse
 from simulator import Trust
 
 

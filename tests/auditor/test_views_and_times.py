@@ -2,15 +2,15 @@
 
 import pytest
 
-from auditor.evidence import Folder
-from auditor.tree import Rebuild, TiledTree
+from auditor.evidence.reader import Folder
+from auditor.steps.step3_tree import Rebuild, TiledTree
 from auditor.verify import verify
-from contracts import tiles
-from contracts.checkpoint import Checkpoint, Note, cosign_note, parse_line, sign_checkpoint, witness_name
 from contracts.fields import time_text
-from contracts.merkle import Tree, leaf_hash, root
-from contracts.pins import Pins
-from contracts.statements import KeyState, Seen
+from contracts.log import tiles
+from contracts.log.checkpoint import Checkpoint, Note, cosign_note, parse_line, sign_checkpoint, witness_name
+from contracts.log.merkle import Tree, leaf_hash, root
+from contracts.log.pins import Pins
+from contracts.statements.statements import KeyState, Seen
 from simulator import ORIGIN, Trust, keyid
 
 

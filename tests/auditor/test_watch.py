@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from auditor.evidence import Folder
-from auditor.watch import Watch, log_name
-from contracts import tiles
-from contracts.checkpoint import Checkpoint, sign_checkpoint
-from contracts.merkle import Tree, leaf_hash
-from contracts.pins import Pins
+from auditor.evidence.reader import Folder
+from auditor.monitor import Watch, log_name
+from contracts.log import tiles
+from contracts.log.checkpoint import Checkpoint, sign_checkpoint
+from contracts.log.merkle import Tree, leaf_hash
+from contracts.log.pins import Pins
 from simulator import ORIGIN, Trust
 
 

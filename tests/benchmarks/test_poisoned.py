@@ -11,7 +11,7 @@ from engine.binary.models import probability
 from engine.risk.task import TASK, auroc
 from engine.table import Column, TableSchema
 from engine.task import plan_for
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 
 MEMBERS = 12
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client_node.charts import fan, number, reliability, ticks
-from engine.votes import Bin
+from client_node.serving.charts import fan, number, reliability, ticks
+from engine.ensemble import Bin
 
 
 def words(svg):

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from client_node import consents
-from client_node.budget import Budget
+from client_node.ledger.ledger import Budget
+from client_node.membership import consents
 from contracts.errors import Refused, Unavailable
-from contracts.statements import Seen
+from contracts.statements.statements import Seen
 from simulator import NOTHING, Trust
 
 ALONE = consents.GivenBy(role="legal-representative", delegation=None)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-import client_node.app as app
-from client_node.flower_app import NodeSide
-from client_node.guard import Limits, awaited
+import client_node.rounds.node as app
+from client_node.rounds.flower_app import NodeSide
+from client_node.rounds.guard import Limits, awaited
 from privacy.mechanisms import LatticeGaussian
 from simulator import Trust
 

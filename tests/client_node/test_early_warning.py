@@ -7,17 +7,17 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
-from client_node import desk as desks
-from client_node import serve_cli
-from client_node.budget import Budget
-from client_node.desk import Desk, own_token
-from client_node.mirror import read_documents
-from client_node.predict import prepare
+from client_node.commands import results
+from client_node.ledger.ledger import Budget
+from client_node.link.mirror import read_documents
+from client_node.serving import prepared as desks
+from client_node.serving.predict import prepare
+from client_node.serving.prepared import Desk, own_token
 from client_node.settings import create_home
-from client_node.web import make_app
-from contracts.agreement import TaskTerms
+from client_node.web.server import make_app
 from contracts.errors import Malformed, Refused
-from contracts.statements import Seen
+from contracts.statements.statements import Seen
+from contracts.terms.agreement import TaskTerms
 from engine.task import load
 from engine.warning.firms import simulate
 from simulator import NOTHING, Trust
@@ -67,10 +67,10 @@ def web(node, monkeypatch):
 def test_command_programs_and_files_serve_the_newest_month_first_and_say_that_the_prior_is_simulated(
     node, web, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
+    monkeypatch.setattr(results, "_ready", lambda home, task: prepare(*node, None, task))
     newest = firm()[0]["月份"][firm()[1] - 1]
     out = tmp_path / "months.csv"
-    assert serve_cli.warn(out=out, home=node[0].home) == 0
+    assert results.warn(out=out, home=node[0].home) == 0
     said = capsys.readouterr()
     lines = [line for line in said.out.splitlines() if "probability" in line]
     assert lines[0].split()[0] == newest and len(lines) == 10

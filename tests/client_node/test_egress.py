@@ -14,22 +14,22 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from client_node import app as node_app
-from client_node.book import Caps
-from client_node.budget import Budget
-from client_node.comparison import verdict
-from client_node.egress import ALLOWED, STATEMENTS, Egress
-from client_node.exchange import check_invitation, check_reply, check_step_reply, read_question
-from client_node.guard import authorise
-from contracts.artefact import model as model_artefact
-from contracts.closed_list import LOGGED, payload
+from client_node.ledger.chain import Caps
+from client_node.ledger.ledger import Budget
+from client_node.link.egress import ALLOWED, STATEMENTS, Egress
+from client_node.membership.comparison import verdict
+from client_node.rounds import node as node_app
+from client_node.rounds.guard import authorise
+from client_node.rounds.messages import check_invitation, check_reply, check_step_reply, read_question
 from contracts.envelope import canonical, digest, seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import new_id
-from contracts.off_log import Contribution, Receipt, SumKeys, SumSurvivors
-from contracts.statements import Comparison, LedgerHead, Refusal, Seen
+from contracts.statements.artefact import model as model_artefact
+from contracts.statements.closed_list import LOGGED, payload
+from contracts.statements.off_log import Contribution, Receipt, SumKeys, SumSurvivors
+from contracts.statements.statements import Comparison, LedgerHead, Refusal, Seen
+from engine.ensemble import Record
 from engine.rounds import Asked, invitation, pack, step_reply
-from engine.votes import Record
 from privacy.secure_sum import SEALED, SHARE_DIGITS, Group, new_secrets, split
 from privacy.secure_sum import seal as seal_shares
 from privacy.spend import Spend, Unit
@@ -160,8 +160,8 @@ def test_a_word_about_the_rows_leaves_by_a_kind_of_its_own_that_only_a_command_u
     refused(
         budget, "declaration", "POST", "/v1/statements", {"entry": sealed(Refusal(**STAMP, **SHOWN, reason="budget"))}
     )
-    callers = [p.name for p in (ROOT / "client_node").glob("*.py") if ".declare(" in p.read_text(encoding="utf-8")]
-    assert callers == ["serve_cli.py"], "a person's command; no running node"
+    callers = [p.name for p in (ROOT / "client_node").rglob("*.py") if ".declare(" in p.read_text(encoding="utf-8")]
+    assert callers == ["results.py"], "a person's command; no running node"
 
 
 def record(excess, error, alone=0.2, shared=0.1):
@@ -186,12 +186,12 @@ def test_the_word_is_a_tie_within_two_standard_errors_and_nothing_where_rows_are
 
 def test_every_message_in_the_code_is_on_the_list_and_every_one_on_the_list_is_sent():
     sent = set()
-    for path in (ROOT / "client_node").glob("*.py"):
+    for path in (ROOT / "client_node").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "ask":
                 sent.add(node.args[0].value)
     assert sent == set(ALLOWED)
-    clients = [p.name for p in (ROOT / "client_node").glob("*.py") if "httpx.Client(" in p.read_text(encoding="utf-8")]
+    clients = [p.name for p in (ROOT / "client_node").rglob("*.py") if "httpx.Client(" in p.read_text(encoding="utf-8")]
     assert clients == ["uplink.py"], "one way out"
 
 
@@ -208,7 +208,7 @@ def test_every_kind_has_its_class_and_its_reason_and_the_documented_table_is_thi
 def test_a_refusal_has_a_reason_from_the_closed_list_whoever_refuses():
     """No reason is made up where a node says no, and the guard, which decides before anything is read, sees no row."""
     allowed, used = set(get_args(Refusal.model_fields["reason"].annotation)), set(node_app._REASONS.values())
-    for path in (ROOT / "client_node").glob("*.py"):
+    for path in (ROOT / "client_node").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.keyword) and node.arg == "reason" and isinstance(node.value, ast.Constant):
                 used.add(node.value.value)

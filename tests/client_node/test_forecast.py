@@ -7,16 +7,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from client_node.budget import Budget
-from client_node.mirror import read_documents
-from client_node.predict import prepare
+from client_node.ledger.ledger import Budget
+from client_node.link.mirror import read_documents
+from client_node.serving.predict import prepare
 from client_node.settings import create_home
-from contracts.agreement import TaskTerms
 from contracts.envelope import digest, from_base64
 from contracts.errors import Refused
-from contracts.statements import Seen
+from contracts.statements.statements import Seen
+from contracts.terms.agreement import TaskTerms
+from engine.ensemble import read_votes
 from engine.task import load
-from engine.votes import read_votes
 from simulator import NOTHING, Trust
 
 SCHEMA = load("demand").schema()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from client_node.budget import Budget
-from client_node.guard import Limits, authorise
+from client_node.ledger.ledger import Budget
+from client_node.rounds.guard import Limits, authorise
 from contracts.errors import Refused
-from contracts.statements import LedgerHead
+from contracts.statements.statements import LedgerHead
 from privacy.spend import Spend, Unit
 from simulator import NOTHING, Trust, plan
 

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client_node import installed
-from contracts.checkpoint import auditor_name
+from client_node.rounds import installed_code
 from contracts.envelope import digest
 from contracts.errors import Invalid
+from contracts.log.checkpoint import auditor_name
 from contracts.release_file import ReleaseFile, office_name, read_release_file, sign_release_file
 from demo.release import ROOT, build, release_file
 from engine.bundle import bundle_digest, bundle_of
@@ -22,7 +22,7 @@ from simulator import ORIGIN, Trust, keyid
 
 @pytest.fixture(autouse=True)
 def english(monkeypatch):
-    monkeypatch.setattr(installed, "_", str)
+    monkeypatch.setattr(installed_code, "_", str)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,10 @@ def settings(tmp_path):
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder that stands for an installation of three files."""
-    for name in ("contracts/agreement.py", "contracts/locale/zh_CN.po", "engine/bundle.py"):
+    for name in ("contracts/terms/agreement.py", "contracts/locale/zh_CN.po", "engine/bundle.py"):
         (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "site" / name).write_text(name, encoding="utf-8")
-    monkeypatch.setattr(installed, "form", lambda: ("a wheel", tmp_path / "site", None))
+    monkeypatch.setattr(installed_code, "form", lambda: ("a wheel", tmp_path / "site", None))
     return tmp_path / "site"
 
 
@@ -61,8 +61,8 @@ def listed(place):
 def check(settings, trust, release, folder):
     file = folder / "signed.release"
     file.write_text(release.text(), encoding="utf-8")
-    installed.accept(settings, trust.state, ORIGIN, file)
-    return installed.check_code(settings, trust.state, ORIGIN)
+    installed_code.accept(settings, trust.state, ORIGIN, file)
+    return installed_code.check_code(settings, trust.state, ORIGIN)
 
 
 def test_the_check_says_whose_signature_it_trusted(settings, trust, place, tmp_path):
@@ -76,7 +76,7 @@ def test_the_check_says_whose_signature_it_trusted(settings, trust, place, tmp_p
 @pytest.mark.parametrize(
     "name, change",
     [
-        ("contracts/agreement.py", lambda path: path.write_text("altered", encoding="utf-8")),
+        ("contracts/terms/agreement.py", lambda path: path.write_text("altered", encoding="utf-8")),
         ("contracts/locale/zh_CN.po", lambda path: path.unlink()),
         ("engine/added.py", lambda path: path.write_text("", encoding="utf-8")),
     ],
@@ -85,25 +85,25 @@ def test_an_altered_a_missing_and_an_added_file_are_named(settings, trust, place
     check(settings, trust, sign_release_file(listed(place), trust.office, office_name(ORIGIN)), tmp_path)
     change(place / name)
     with pytest.raises(Invalid) as refused:
-        installed.check_code(settings, trust.state, ORIGIN)
+        installed_code.check_code(settings, trust.state, ORIGIN)
     assert refused.value.code == "CODE_ALTERED" and refused.value.lines()[1] == name
 
 
 def test_the_checkout_that_runs_these_tests_is_said_to_be_one(settings, trust):
-    how, folder, held = installed.form()
+    how, folder, held = installed_code.form()
     assert str(ROOT) in how and "checkout" in how and (folder, held) == (ROOT, None)
-    assert "nobody vouches" in installed.check_code(settings, trust.state, ORIGIN)
+    assert "nobody vouches" in installed_code.check_code(settings, trust.state, ORIGIN)
 
 
 def test_a_release_file_that_nobody_signed_is_not_kept(settings, trust, place, tmp_path):
     with pytest.raises(Invalid, match="nobody"):
         check(settings, trust, listed(place), tmp_path)
-    assert not installed.kept(settings).exists()
+    assert not installed_code.kept(settings).exists()
 
 
 def test_the_code_that_was_agreed_is_compared_with_what_is_installed(trust):
     with pytest.raises(Invalid, match="other code"):
-        installed.check_agreed(trust.state)  # the simulator's agreements name a bundle of their own
+        installed_code.check_agreed(trust.state)  # the simulator's agreements name a bundle of their own
 
 
 def run(folder, program, *arguments):
@@ -119,7 +119,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from types import SimpleNamespace
-from client_node.installed import accept, check_code
+from client_node.rounds.installed_code import accept, check_code
 from contracts.errors import TrustError
 from contracts.rules.fold import replay
 told = json.load(open("told.json"))
@@ -167,18 +167,20 @@ def test_two_builds_are_one_and_an_altered_file_in_a_fresh_environment_is_named(
     assert run(env, "client-node", "init", "--data", str(tmp_path), *home).returncode == 0
     first = code_line(run(env, "client-node", "check", "--json", *home))
     assert first["ok"] and "a wheel in" in first["detail"]
-    guard = site / "client_node" / "guard.py"
+    guard = site / "client_node" / "rounds" / "guard.py"
     guard.write_text(guard.read_text(encoding="utf-8") + "\n# altered\n", encoding="utf-8")
     told = code_line(run(env, "client-node", "check", "--json", *home))
-    assert not told["ok"] and "client_node/guard.py" in told["why"]
+    assert not told["ok"] and "client_node/rounds/guard.py" in told["why"]
     record = site / "mengbang-0.1.0.dist-info" / "RECORD"  # whoever alters a file can alter pip's list too
     held = record.read_text(encoding="utf-8").splitlines()
-    lines = [line for line in held if not line.startswith("client_node/guard.py,")]
+    lines = [line for line in held if not line.startswith("client_node/rounds/guard.py,")]
     assert len(lines) == len(held) - 1
     record.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert code_line(run(env, "client-node", "check", "--json", *home))["ok"]
     done = run(env, "python", "-c", SCRIPT)
-    assert done.stdout.split("\n")[0::2][:2] == ["CODE_ALTERED", "client_node/guard.py"], done.stdout + done.stderr
+    assert done.stdout.split("\n")[0::2][:2] == ["CODE_ALTERED", "client_node/rounds/guard.py"], (
+        done.stdout + done.stderr
+    )
 
 
 def code_line(done):

@@ -9,10 +9,10 @@ import time
 import pytest
 
 import racer
-from client_node.book import EMPTY, Caps
-from client_node.budget import Budget
+from client_node.ledger.chain import EMPTY, Caps
+from client_node.ledger.ledger import Budget
 from contracts.errors import Invalid, Refused, Unavailable
-from contracts.statements import LedgerHead
+from contracts.statements.statements import LedgerHead
 from privacy.spend import Spend, Unit
 
 

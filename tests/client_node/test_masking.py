@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from client_node.budget import Budget
+from client_node.ledger.ledger import Budget
 from contracts.envelope import canonical, from_base64, to_base64
 from contracts.errors import Refused, Unavailable
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
@@ -231,7 +231,7 @@ def test_what_was_said_is_on_disk_before_it_leaves_and_is_never_said_otherwise(h
 
 
 def test_numbers_beyond_the_range_of_the_sum_are_refused_whatever_the_data_are(hostile, monkeypatch):
-    monkeypatch.setattr("client_node.masking.limit_steps", lambda plan: 2**61)
+    monkeypatch.setattr("client_node.rounds.masking.limit_steps", lambda plan: 2**61)
     refused("SUM_RANGE", lambda: hostile.ask(hostile.victim, KEYS))
 
 

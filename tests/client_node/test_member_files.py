@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from client_node.files import Table, tables_in
-from client_node.mapping import FILE, data_map
-from client_node.sources import read_table
-from client_node.suggestions import suggest, to_toml
-from client_node.validation import RULES
+from client_node.data.mapping import FILE, data_map
+from client_node.data.member_table import read_table
+from client_node.data.suggestions import suggest, to_toml
+from client_node.data.tables import Table, tables_in
+from client_node.data.validation import RULES
 from contracts.errors import Malformed, Unavailable
 from demo.world import write
 from engine.risk.books import present, training

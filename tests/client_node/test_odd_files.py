@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from client_node import data_cli
-from client_node.files import Table
-from client_node.mapping import FILE, data_map
+from client_node.commands.data import write_map
+from client_node.data.mapping import FILE, data_map
+from client_node.data.member_table import frame_of, read_table
+from client_node.data.suggestions import suggest, to_toml
+from client_node.data.tables import Table
+from client_node.data.validation import Finding
 from client_node.settings import create_home
-from client_node.sources import frame_of, read_table
-from client_node.suggestions import suggest, to_toml
-from client_node.validation import Finding
 from contracts.errors import Malformed
 from contracts.wording import translator
 from engine.demand.offers import read as read_offers
@@ -352,13 +352,13 @@ def test_an_export_that_ends_long_before_the_others_is_named(tmp_path, data, cap
     receivables(data, [HALF])
     (data / "出库明细.csv").write_text(text([HEAD, *LINES]), encoding="utf-8")
     settings = create_home(tmp_path / "node", data)
-    data_cli.write_map(settings, [RISK, DEMAND])
+    write_map(settings, [RISK, DEMAND])
     said = capsys.readouterr().out
     assert "sales 只到 2025-02-28：到 2025-06-25" in said and said.count("只到") == 1 and "最后一天" in said
 
 
 def test_where_no_file_names_a_day_the_map_says_that_the_closing_day_is_none_of_theirs(tmp_path, data, capsys):
     (data / "出库明细.csv").write_text(text([HEAD]), encoding="utf-8")
-    data_cli.write_map(create_home(tmp_path / "node", data), [DEMAND])
+    write_map(create_home(tmp_path / "node", data), [DEMAND])
     said = capsys.readouterr().out
     assert "文件中没有日期，这是今天" in said and "最后一天" not in said

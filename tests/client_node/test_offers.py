@@ -6,9 +6,9 @@ from datetime import date
 import polars as pl
 import pytest
 
-from client_node.mapping import FILE
-from client_node.sources import read_table
-from client_node.suggestions import suggest, to_toml
+from client_node.data.mapping import FILE
+from client_node.data.member_table import read_table
+from client_node.data.suggestions import suggest, to_toml
 from engine.demand.lines import with_offers
 from engine.table import read_schema, shipped
 

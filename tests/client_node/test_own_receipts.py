@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from client_node.receipts import keep_served, keep_up, relied_on, show, write_all
+from client_node.membership.receipts import keep_served, keep_up, relied_on, show, write_all
 from contracts.errors import Invalid, Malformed, Refused, Unavailable
-from contracts.off_log import Receipt
-from contracts.pins import Pins
+from contracts.log.pins import Pins
+from contracts.log.receipts import check_logged, check_served, output_commitment, read_logged, read_served
 from contracts.promise import of_receipt
-from contracts.receipts import check_logged, check_served, output_commitment, read_logged, read_served
-from contracts.statements import Seen
+from contracts.statements.off_log import Receipt
+from contracts.statements.statements import Seen
 from simulator import NOTHING, Trust
 
 SALT = b"s" * 16

@@ -8,19 +8,19 @@ import polars as pl
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client_node import app as node_app
-from client_node.book import Caps
-from client_node.budget import Budget
-from client_node.flower_app import NodeSide
-from client_node.guard import Permit
-from client_node.pace import FIRST_S, STEADY_S, Pace
-from client_node.rows import OwnRows
-from client_node.sources import read_table
-from client_node.uplink import GRAIN, padded
-from contracts.artefact import model
+from client_node.data.member_table import read_table
+from client_node.ledger.chain import Caps
+from client_node.ledger.ledger import Budget
+from client_node.link.uplink import GRAIN, padded
+from client_node.rounds import node as node_app
+from client_node.rounds.flower_app import NodeSide
+from client_node.rounds.guard import Permit
+from client_node.rounds.send_delay import FIRST_S, STEADY_S, Pace
+from client_node.rounds.training_data import OwnRows
 from contracts.envelope import digest, to_base64
 from contracts.errors import Malformed
-from contracts.statements import Seen
+from contracts.statements.artefact import model
+from contracts.statements.statements import Seen
 from engine.rounds import TRAIN, Asked, invitation, pack
 from engine.task import load, plan_for
 from simulator import NOTHING, Trust
@@ -61,9 +61,9 @@ class Round:
     def __init__(self, folder, frame, monkeypatch, release=1):
         schema = TASK.schema()
         self.plan = plan_for(TASK, schema, family="trees", releases=12, rho_nano=24_000_000, delta="1e-6", members=3)
-        monkeypatch.setattr("client_node.rows.schema_of", lambda *_given: schema)
-        monkeypatch.setattr("client_node.rows.read_table", frame)
-        monkeypatch.setattr("client_node.flower_app.bundle_digest", lambda: NOTHING)
+        monkeypatch.setattr("client_node.rounds.training_data.schema_of", lambda *_given: schema)
+        monkeypatch.setattr("client_node.rounds.training_data.read_table", frame)
+        monkeypatch.setattr("client_node.rounds.flower_app.bundle_digest", lambda: NOTHING)
         (folder / "data").mkdir()
         budget, settings = Budget(folder / "ledger.db"), SimpleNamespace(data=folder / "data", home=folder)
         self.rows = OwnRows(settings, None, None, budget)

@@ -17,24 +17,24 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client_node import desk as desks
-from client_node import serve_cli
-from client_node.batch import write_result
-from client_node.budget import Budget
-from client_node.desk import Desk, own_token
-from client_node.files import MOST_UNPACKED
-from client_node.mirror import read_documents
-from client_node.predict import canonical_line, prepare
+from client_node.commands import results
+from client_node.data.member_table import frame_of, read_rows
+from client_node.data.tables import MOST_UNPACKED
+from client_node.ledger.ledger import Budget
+from client_node.link.mirror import read_documents
+from client_node.serving import prepared as desks
+from client_node.serving.predict import canonical_line, prepare
+from client_node.serving.prepared import Desk, own_token
+from client_node.serving.result_files import write_result
 from client_node.settings import create_home
-from client_node.sources import frame_of, read_rows
-from client_node.web import listen, make_app
-from client_node.web_files import MOST_BYTES
-from contracts.agreement import TaskTerms
-from contracts.closed_list import parse
+from client_node.web.server import listen, make_app
+from client_node.web.uploads import MOST_BYTES
 from contracts.envelope import canonical, digest, from_base64, open_entry
 from contracts.errors import Malformed, Refused
-from contracts.receipts import output_commitment
-from contracts.statements import Seen
+from contracts.log.receipts import output_commitment
+from contracts.statements.closed_list import parse
+from contracts.statements.statements import Seen
+from contracts.terms.agreement import TaskTerms
 from engine.task import Served, load
 from receivables import CLIENTS, clients
 from simulator import NOTHING, Trust
@@ -222,8 +222,8 @@ def test_the_total_is_the_same_in_command_page_and_file_and_its_median_that_of_a
     node, web, tmp_path, monkeypatch, capsys, kind
 ):
     out = tmp_path / f"forecast.{kind}"
-    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
-    assert serve_cli.forecast(out=out, home=node[0].home, as_json=True) == 0
+    monkeypatch.setattr(results, "_ready", lambda home, task: prepare(*node, None, task))
+    assert results.forecast(out=out, home=node[0].home, as_json=True) == 0
     told = json.loads(capsys.readouterr().out)
     read = {"csv": pl.read_csv, "xlsx": pl.read_excel, "parquet": pl.read_parquet}[kind](out)
     series, [total] = read.filter(level="series"), read.filter(level="member").to_dicts()
@@ -291,9 +291,9 @@ def test_page_command_file_and_programs_say_what_planned_offers_move(node, monke
     for lang, word, moves in (("en", "promotion", "What is planned moves"), ("zh", "促销", "计划对本预测的影响")):
         page, other = (web.get(f"/tasks/demand?lang={lang}&id=series/{name}").text for name in ("P03", "P04"))
         assert moves in page and f"{word} {100 * share:+.0f} %" in page and moves not in other
-    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
-    monkeypatch.setattr(serve_cli, "_SHOWN", 24)
-    assert serve_cli.forecast(home=node[0].home) == 0
+    monkeypatch.setattr(results, "_ready", lambda home, task: prepare(*node, None, task))
+    monkeypatch.setattr(results, "_SHOWN", 24)
+    assert results.forecast(home=node[0].home) == 0
     said = capsys.readouterr().out
     assert f"促销 {share:+.0%}" in said and "今后的促销和价格以表中所列为准" in said
 
@@ -340,12 +340,12 @@ def test_a_file_that_cannot_be_read_is_named_as_its_sender_named_it_and_the_next
 
 def test_a_product_is_not_explained_and_a_line_is_a_probability(node, monkeypatch):
     sales().filter(RECENT).write_csv(node[0].data / "sales.csv")
-    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
+    monkeypatch.setattr(results, "_ready", lambda home, task: prepare(*node, None, task))
     with pytest.raises(Refused, match="not single rows"):
-        serve_cli.explain("P01", task="demand", home=node[0].home)
+        results.explain("P01", task="demand", home=node[0].home)
     for line in (float("nan"), 0.0, 1.0, 20.0):
         with pytest.raises(Malformed, match="no probability"):
-            serve_cli.explain("K0001", line=line, home=node[0].home)
+            results.explain("K0001", line=line, home=node[0].home)
 
 
 def test_what_is_no_text_or_says_nothing_is_refused_and_not_a_fault_of_the_node(served):
@@ -435,14 +435,14 @@ def test_the_page_of_demand_says_the_months_to_come_and_what_is_no_input(web, la
 def test_page_programs_and_command_of_demand_warn_where_sales_are_not_what_was_learned_from(
     node, web, monkeypatch, capsys
 ):
-    monkeypatch.setattr(serve_cli, "_ready", lambda home, task: prepare(*node, None, task))
+    monkeypatch.setattr(results, "_ready", lambda home, task: prepare(*node, None, task))
     assert 'role="alert"' not in web.get("/tasks/demand?lang=en").text, "nothing moved yet"
-    assert serve_cli.forecast(home=node[0].home) == 0 and "▲" not in capsys.readouterr().err
+    assert results.forecast(home=node[0].home) == 0 and "▲" not in capsys.readouterr().err
     random = np.random.default_rng(1)
     sold = pl.Series(random.random(24 * 30) < 0.3)
     late = (pl.col("period") >= "2024-07") & ~sold
     sales().with_columns(sales=pl.when(late).then(0.0).otherwise("sales")).write_csv(node[0].data / "sales.csv")
-    assert serve_cli.forecast(home=node[0].home, as_json=True) == 0
+    assert results.forecast(home=node[0].home, as_json=True) == 0
     told = capsys.readouterr()
     assert "▲ 无销售期间的占比 与模型学习时不同：当时中位数 0，" in told.err
     assert json.loads(told.out)["total"], "the warning stands beside JSON, not in it"

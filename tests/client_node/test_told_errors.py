@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from client_node import app as node_app
-from client_node.app import Node
-from client_node.uplink import Told, _error_of, answered
+from client_node.link.uplink import Told, _error_of, answered
+from client_node.rounds import node as node_app
+from client_node.rounds.node import Node
 from contracts.envelope import to_base64
 from contracts.errors import Refused, TrustError, Unavailable
 from simulator import NOTHING

@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from client_node.mirror import Mirror
+from client_node.link.mirror import Mirror
 from client_node.settings import create_home
-from contracts import tiles
 from contracts.envelope import digest
 from contracts.errors import Invalid
-from contracts.merkle import leaf_hash, root
+from contracts.log import tiles
+from contracts.log.merkle import leaf_hash, root
 from editor import Editor
 from editor import Mirror as Log
 

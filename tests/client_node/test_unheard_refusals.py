@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from client_node import refusals
-from client_node.budget import Budget
+from client_node.ledger.ledger import Budget
+from client_node.membership import refusals
 from contracts.envelope import from_base64
 from contracts.errors import Unavailable
-from contracts.statements import Seen
+from contracts.statements.statements import Seen
 from simulator import NOTHING, Trust
 
 

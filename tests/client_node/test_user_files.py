@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from client_node import data_cli, files
-from client_node.files import tables_in, tables_of
-from client_node.mapping import FILE, data_map
+from client_node.commands.data import before_joining, write_map
+from client_node.data import tables
+from client_node.data.mapping import FILE, data_map
+from client_node.data.member_table import read_rows, read_table
+from client_node.data.suggestions import closing_day, suggest, to_toml
+from client_node.data.tables import tables_in, tables_of
+from client_node.data.text import BEYOND, UNCLOSED
 from client_node.settings import create_home
-from client_node.sources import read_rows, read_table
-from client_node.suggestions import closing_day, suggest, to_toml
-from client_node.text_files import BEYOND, UNCLOSED
 from contracts.errors import Malformed, Unavailable
 from engine.table import Column, TableSchema, shipped
 
@@ -136,8 +137,8 @@ def test_thirty_eight_faults_of_three_files_are_each_named_and_nothing_of_them_i
 def test_before_a_member_joins_it_is_told_what_it_would_join_with(tmp_path, data, capsys):
     invoices(data / "应收.xlsx"), payments(data / "收款单.csv")
     settings = create_home(tmp_path / "node", data)
-    data_cli.write_map(settings, [RISK])
-    data_cli.before_joining(settings.home)
+    write_map(settings, [RISK])
+    before_joining(settings.home)
     said = capsys.readouterr().out
     assert "demand" in said and "sales" in said, "what is missing is said, and stops nothing"
     assert "32 " in said and SECRET not in said
@@ -249,7 +250,7 @@ def test_a_workbook_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(da
 
 
 def test_what_a_workbook_says_of_its_own_size_is_not_believed(data, monkeypatch):
-    monkeypatch.setattr(files, "MOST_UNPACKED", 2**16)
+    monkeypatch.setattr(tables, "MOST_UNPACKED", 2**16)
     path = data / "a.xlsx"
     bomb(path, bytes(2**20))
     content = path.read_bytes().replace((2**20).to_bytes(4, "little"), (5).to_bytes(4, "little"))
@@ -263,11 +264,11 @@ def test_a_table_of_too_many_rows_is_refused_before_it_is_unpacked(data, monkeyp
     pl.DataFrame(rows).write_parquet(data / "a.parquet"), pl.DataFrame(rows).write_csv(data / "b.csv")
     for name in ("a.parquet", "b.csv"):
         assert read_rows(data / name, RISK).frame.height == 3
-    monkeypatch.setattr("client_node.sources.MOST_SCORED", 2)
+    monkeypatch.setattr("client_node.data.member_table.MOST_SCORED", 2)
     for name in ("a.parquet", "b.csv"):
         with pytest.raises(Malformed, match=f"{name} is too long"):
             read_rows(data / name, RISK)
-    monkeypatch.setattr(files, "MOST_ROWS", 2)
+    monkeypatch.setattr(tables, "MOST_ROWS", 2)
     with pytest.raises(Malformed, match=r"a\.parquet is too long"):
         tables_of(data / "a.parquet")[0].headings()
 
@@ -412,7 +413,7 @@ def test_a_kept_table_is_made_anew_by_newer_code(home, data, monkeypatch):
     about = json.loads((kept / "about.json").read_text(encoding="utf-8"))
     (kept / "about.json").write_text(json.dumps(about | {"names": {"old": "old"}}), encoding="utf-8")
     assert read_table(data, DEMAND, key=KEY, home=home).names == {"old": "old"}
-    monkeypatch.setattr("client_node.sources._readers", lambda: "another")
+    monkeypatch.setattr("client_node.data.member_table._readers", lambda: "another")
     assert read_table(data, DEMAND, key=KEY, home=home).names != {"old": "old"}
 
 

@@ -7,10 +7,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 
+from client_node.link.witness import Witness, begin_memory
+from client_node.link.witness_server import listen, log_name, make_app, serve
 from client_node.settings import create_home
-from client_node.witness import Witness, begin_memory
-from client_node.witness_server import listen, log_name, make_app, serve
-from contracts.checkpoint import (
+from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.log.checkpoint import (
     WITNESS_KEY,
     Checkpoint,
     Note,
@@ -22,9 +23,8 @@ from contracts.checkpoint import (
     sign_checkpoint,
     verify_cosignature,
 )
-from contracts.contradiction import fork, judge, truncation
-from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
-from contracts.merkle import Tree, leaf_hash
+from contracts.log.contradiction import fork, judge, truncation
+from contracts.log.merkle import Tree, leaf_hash
 from simulator import ORIGIN, Trust
 
 

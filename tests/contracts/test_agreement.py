@@ -9,9 +9,9 @@ import pytest
 from referencing import Registry
 
 from contracts import dsp
-from contracts.agreement import Terms, check_prose, prose, with_prose
 from contracts.errors import Invalid
-from contracts.reading import TASK_TERMS, TERMS, differences, page
+from contracts.terms.agreement import Terms, check_prose, prose, with_prose
+from contracts.terms.reading import TASK_TERMS, TERMS, differences, page
 from simulator import Trust
 
 VECTORS = Path(__file__).parent.parent / "vectors"

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from contracts.statements import Comparison, Seen
+from contracts.statements.statements import Comparison, Seen
 from simulator import NOTHING, Trust, plan
 
 

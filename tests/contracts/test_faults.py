@@ -40,7 +40,7 @@ def test_rule_code_and_test_carry_one_number(fault):
     said = [
         path.read_text(encoding="utf-8")
         for place in ("contracts/rules", "auditor")
-        for path in (ROOT / place).glob("*.py")
+        for path in (ROOT / place).rglob("*.py")
     ]
     for rule in fault.rule.split():
         assert any(re.search(rf'"""[^"]*\b{rule}\b', text) for text in said), f"no docstring says that it is {rule}"

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from auditor.budgets import accounts, charged, check_budgets
-from contracts.agreement import TaskTerms
-from contracts.closed_list import parse
+from auditor.steps.step7_budgets import accounts, charged, check_budgets
 from contracts.envelope import open_entry
 from contracts.promise import of_receipt, promises, sum_view
 from contracts.rules.budgets import left_of_year
-from contracts.statements import DatasetScope
+from contracts.statements.closed_list import parse
+from contracts.statements.statements import DatasetScope
+from contracts.terms.agreement import TaskTerms
 from privacy.plan import stated
 from privacy.spend import Unit, charged_to, seen_by_sum
 from second_opinion import Opinion

@@ -5,11 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from contracts.closed_list import parse, payload
 from contracts.envelope import canonical, digest, loose_json, open_entry
 from contracts.errors import Malformed
-from contracts.gate import MARGIN, SPREAD, judge, verdict_of
-from contracts.statements import Compared, Evaluates, Gate, GateTerms, Rollback
+from contracts.statements.closed_list import parse, payload
+from contracts.statements.gate import MARGIN, SPREAD, judge, verdict_of
+from contracts.statements.statements import Compared, Evaluates, Gate, GateTerms, Rollback
 from privacy.plan import Histogram, Tally
 from simulator import NOTHING, START, Trust, plan
 

@@ -9,13 +9,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import tiles
-from contracts.artefact import read_artefact
-from contracts.checkpoint import NoteKey, parse_body, parse_line, parse_note, parse_vkey, verify_proof
-from contracts.closed_list import parse
 from contracts.envelope import canonical, load_public, open_entry, seal, strict_json, to_base64, verifies
 from contracts.errors import Invalid, Malformed, TrustError
+from contracts.log import tiles
+from contracts.log.checkpoint import NoteKey, parse_body, parse_line, parse_note, parse_vkey, verify_proof
 from contracts.rules.fold import apply, replay
+from contracts.statements.artefact import read_artefact
+from contracts.statements.closed_list import parse
 from editor import Editor
 from golden import read_entries, read_keys
 

@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import merkle, tiles
-from contracts.artefact import Artefact, read_artefact
-from contracts.checkpoint import (
+from contracts.envelope import canonical, load_public, open_entry, public_text, seal, strict_json, to_base64
+from contracts.errors import Invalid, Malformed, TrustError
+from contracts.log import merkle, tiles
+from contracts.log.checkpoint import (
     WITNESS_KEY,
     Checkpoint,
     NoteKey,
@@ -25,10 +26,9 @@ from contracts.checkpoint import (
     verify_cosignature,
     verify_proof,
 )
-from contracts.envelope import canonical, load_public, open_entry, public_text, seal, strict_json, to_base64
-from contracts.errors import Invalid, Malformed, TrustError
-from contracts.quorum import Quorum, quorum_of
-from contracts.statements import Key, Policy, QuorumRule
+from contracts.log.quorum import Quorum, quorum_of
+from contracts.statements.artefact import Artefact, read_artefact
+from contracts.statements.statements import Key, Policy, QuorumRule
 from simulator import Trust
 
 # RFC 6962 reference inputs as used by the public test suites of the tree, with their roots.

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from auditor.budgets import check_budgets
-from contracts.statements import PrivacyCheck
+from auditor.steps.step7_budgets import check_budgets
+from contracts.statements.statements import PrivacyCheck
 from simulator import NOTHING, Trust
 
 

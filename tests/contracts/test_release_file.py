@@ -5,9 +5,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.checkpoint import LOG_KEY, NoteKey
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed
+from contracts.log.checkpoint import LOG_KEY, NoteKey
 from contracts.release_file import ReleaseFile, office_name, read_release_file, sign_release_file, signers
 
 OFFICE, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -16,7 +16,7 @@ KEYS = {NAME: NoteKey(NAME, LOG_KEY, OFFICE.public_key())}
 PLAIN = ReleaseFile(
     "0.1.0",
     ("mengbang-0.1.0-py3-none-any.whl", digest(b"wheel")),
-    {"contracts/agreement.py": digest(b"a"), "contracts/locale/zh_CN.po": digest(b"b")},
+    {"contracts/locale/zh_CN.po": digest(b"b"), "contracts/terms/agreement.py": digest(b"a")},
 )
 SIGNED = sign_release_file(PLAIN, OFFICE, NAME)
 

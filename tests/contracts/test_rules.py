@@ -7,13 +7,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.agreement import RoundTerms, prose
-from contracts.closed_list import payload
 from contracts.envelope import digest, public_text, seal, to_base64
 from contracts.rules.fold import apply, replay
 from contracts.rules.incidents import late_matters
 from contracts.rules.state import EMPTY
-from contracts.statements import (
+from contracts.statements.closed_list import payload
+from contracts.statements.statements import (
     AgreementPublished,
     AgreementState,
     Erased,
@@ -25,6 +24,7 @@ from contracts.statements import (
     Policy,
     Seen,
 )
+from contracts.terms.agreement import RoundTerms, prose
 from simulator import NOTHING, Firm, Trust, keyid, plan
 
 
@@ -276,8 +276,8 @@ _TRUST.whole_run()
 
 
 def test_payloads_parse_back(trust):
-    from contracts.closed_list import parse
     from contracts.envelope import open_entry
+    from contracts.statements.closed_list import parse
 
     trust.whole_run()
     for entry in trust.entries:

@@ -12,7 +12,7 @@ from contracts.fields import new_id, time_text
 from contracts.rules.fold import replay
 from contracts.rules.incidents import late_matters
 from contracts.rules.releases import participants
-from contracts.statements import (
+from contracts.statements.statements import (
     AgreementState,
     AuditReport,
     Comparison,

@@ -5,11 +5,11 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts import sheets
-from contracts.closed_list import payload
 from contracts.envelope import cosign, key_id, seal
 from contracts.errors import Malformed
-from contracts.statements import KeyState, Policy
+from contracts.statements import to_cosign
+from contracts.statements.closed_list import payload
+from contracts.statements.statements import KeyState, Policy
 from simulator import Trust
 
 
@@ -19,7 +19,7 @@ def trust():
 
 
 def said(entry):
-    return sheets.write(entry).encode()
+    return to_cosign.write(entry).encode()
 
 
 def policy(trust):
@@ -31,9 +31,9 @@ def test_copies_signed_apart_are_one_sheet_and_the_rules_count(trust):
     sheet = policy(trust)
     one, other = (cosign(sheet, firm.node) for firm in trust.firms[:2])
     assert [finding.code for finding in trust.append(one)] == ["POLICY"], "two of three members are the quorum"
-    merged, what = sheets.read([said(one), said(other), said(other)])
+    merged, what = to_cosign.read([said(one), said(other), said(other)])
     assert trust.append(merged) == () and trust.state.quorum == what.quorum
-    assert "members n, auditors 1" in sheets.words(what)
+    assert "members n, auditors 1" in to_cosign.words(what)
     assert cosign(merged, trust.office) == merged, "who has signed already changes nothing"
 
 
@@ -41,7 +41,7 @@ def test_a_live_key_signs_for_its_successor_and_an_ended_one_cannot(trust):
     firm, new = trust.firms[0], Ed25519PrivateKey.generate()
 
     def follows(old):
-        entry = sheets.successor(old, new, member=firm.member, role="node", issued_at=trust.stamp()["issued_at"])
+        entry = to_cosign.successor(old, new, member=firm.member, role="node", issued_at=trust.stamp()["issued_at"])
         return trust.append(cosign(entry, trust.office))
 
     assert [finding.code for finding in follows(key_id(firm.node.public_key()))] == ["KEY_ROTATION"]
@@ -54,11 +54,11 @@ def test_a_live_key_signs_for_its_successor_and_an_ended_one_cannot(trust):
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"entries": []}', b'{"entries": [1]}', b'{"entries": ["AAAA"]}'])
 def test_anything_else_is_not_a_sheet(text):
     with pytest.raises(Malformed):
-        sheets.read([text])
+        to_cosign.read([text])
 
 
 def test_two_statements_are_not_one_sheet_and_a_consent_is_none(trust):
     with pytest.raises(Malformed, match="one and the same"):
-        sheets.read([said(policy(trust)), said(policy(trust))])
+        to_cosign.read([said(policy(trust)), said(policy(trust))])
     with pytest.raises(Malformed, match="not a sheet"):
-        sheets.read([json.dumps({"entries": []}).encode(), said(trust.entries[-1])])
+        to_cosign.read([json.dumps({"entries": []}).encode(), said(trust.entries[-1])])

@@ -3,9 +3,9 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts import snapshot
-from contracts.merkle import Tree, leaf_hash
-from contracts.snapshot import Snapshot
+from contracts.log.merkle import Tree, leaf_hash
+from shell import snapshot
+from shell.snapshot import Snapshot
 from simulator import Trust
 
 KEY = Ed25519PrivateKey.generate()

@@ -9,14 +9,14 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from contracts.closed_list import payload
 from contracts.envelope import public_text, seal, to_base64
 from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
-from contracts.statements import Key
-from coordinator import members
-from coordinator.app import make_app, open_office
+from contracts.statements.closed_list import payload
+from contracts.statements.statements import Key
 from coordinator.settings import read_home
+from coordinator.trust import members
+from coordinator.web.server import make_app, open_office
 from demo.cluster import company_code
 from firm import Firm
 
@@ -101,11 +101,11 @@ def test_a_node_speaks_only_with_its_own_key_and_for_itself(office, firm):
 
 
 def test_documents_are_for_admitted_keys_and_contributions_for_their_author(office, firm):
-    from coordinator import registry
+    from coordinator.store import documents
 
     with office.database.write() as session:
-        mine = registry.keep(session, "contribution", b"mine", firm.invite["member"])
-        theirs = registry.keep(session, "contribution", b"theirs", "someone")
+        mine = documents.keep(session, "contribution", b"mine", firm.invite["member"])
+        theirs = documents.keep(session, "contribution", b"theirs", "someone")
     assert firm.ask("GET", f"/documents/{mine[7:]}").content == b"mine"
     assert firm.ask("GET", f"/documents/{theirs[7:]}").status_code == 404
     assert code(firm.client.get(f"/documents/{mine[7:]}")) == "UNKNOWN_KEY"

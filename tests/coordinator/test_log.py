@@ -8,20 +8,20 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from auditor.evidence import Folder
+from auditor.evidence.reader import Folder
 from auditor.verify import verify
-from contracts import tiles
-from contracts.checkpoint import cosign_note, verify_log_signature, verify_proof, witness_name
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, Unavailable
-from contracts.merkle import leaf_hash, root
-from contracts.pins import Pins
+from contracts.log import tiles
+from contracts.log.checkpoint import cosign_note, verify_log_signature, verify_proof, witness_name
+from contracts.log.merkle import leaf_hash, root
+from contracts.log.pins import Pins
 from contracts.rules.findings import Finding
-from coordinator.database import Database, migrate
-from coordinator.log import Log
 from coordinator.settings import create_home
-from coordinator.static import write_static
-from coordinator.tables import LogEntry
+from coordinator.store.database import Database, migrate
+from coordinator.store.log import Log
+from coordinator.store.static_log import write_static
+from coordinator.store.tables import LogEntry
 from simulator import Trust
 from storm import Storm
 

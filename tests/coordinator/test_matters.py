@@ -6,10 +6,10 @@ import pytest
 
 from contracts.envelope import key_id
 from contracts.errors import Refused
-from coordinator import registry
-from coordinator.app import open_office
-from coordinator.matters import end_key, erase, note_incident, open_matters
 from coordinator.settings import read_home
+from coordinator.store import documents
+from coordinator.trust.duties import end_key, erase, note_incident, open_matters
+from coordinator.web.server import open_office
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def test_a_document_goes_only_when_it_may_and_its_digest_stays(office):
     now = datetime.now(UTC)
     index = note_incident(office, "the line was down", about=None, category="availability", phase="open", now=now)
     [name] = [n for n, d in office.log.state().documents.items() if d.index == index]
-    assert b"the line was down" in registry.read(office.database, name).data
+    assert b"the line was down" in documents.read(office.database, name).data
     with pytest.raises(Refused, match="must still be kept"):
         erase(office, name, contributions=False, ground="retention-ended", now=now)
-    assert registry.read(office.database, name) is not None, "a refused erasure deletes nothing"
+    assert documents.read(office.database, name) is not None, "a refused erasure deletes nothing"
     assert erase(office, name, contributions=False, ground="authority", now=now) == 1
-    assert registry.read(office.database, name) is None
+    assert documents.read(office.database, name) is None
     assert (name, "document") in office.log.state().erased and name in office.log.state().documents

@@ -9,14 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts.errors import Refused
-from coordinator import ordering, schedules
-from coordinator.app import open_office
-from coordinator.learning_cli import learning
-from coordinator.ordering import Draft, must_reach, within_budgets
+from coordinator.commands.models import learning
+from coordinator.learning import orders, schedules
+from coordinator.learning.orders import Draft, must_reach, within_budgets
 from coordinator.settings import read_home
+from coordinator.web.server import open_office
 from engine.evidence import Evidence
 from engine.task import load
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 from simulator import Trust
 
 FULL = rho_cap("1", "1e-6")
@@ -85,19 +85,19 @@ def test_a_run_is_not_ordered_where_one_member_has_next_to_nothing_left_or_too_f
 
 
 def test_an_order_without_units_to_hold_out_is_not_made_where_a_gate_is_agreed(monkeypatch):
-    monkeypatch.setattr(ordering, "document_of", lambda office, name: b"")
-    monkeypatch.setattr(ordering, "read_schema", lambda data: SimpleNamespace(of_kind=lambda kind: []))
+    monkeypatch.setattr(orders, "document_of", lambda office, name: b"")
+    monkeypatch.setattr(orders, "read_schema", lambda data: SimpleNamespace(of_kind=lambda kind: []))
     gated = Trust(gate="required")
     with pytest.raises(Refused, match="demands a gate") as error:
         office = SimpleNamespace(log=SimpleNamespace(state=lambda: gated.state))
-        ordering.draft(office, "risk", epsilon="1", min_members=3)
+        orders.draft(office, "risk", epsilon="1", min_members=3)
     assert error.value.code == "GATE"
 
 
 def test_the_budget_of_held_out_units_counts_as_well(trust):
     year = trust.terms.privacy.rho_year_max_nano
     state = charged(trust, trust.firms[0], year - FULL // 2, "holdout")
-    gate = ordering.GateTerms(rho_nano=FULL, untold="release")
+    gate = orders.GateTerms(rho_nano=FULL, untold="release")
     assert within_budgets(state, risk_order(trust), time(trust)).rho_nano == FULL
     smaller = within_budgets(state, risk_order(trust, gate=gate), time(trust))
     assert smaller.rho_nano == smaller.gate.rho_nano == FULL // 2
@@ -129,7 +129,7 @@ def office(chamber, tmp_path):
 def useless(monkeypatch):
     """Public figures by which spending gains nothing."""
     known = Evidence(data="public", members=9, measure="WQL", alone=0.5, unspent=0.4, spent={"1": 0.4})
-    monkeypatch.setattr(ordering, "evidence", lambda task: (known,))
+    monkeypatch.setattr(orders, "evidence", lambda task: (known,))
 
 
 def test_an_order_that_too_few_consents_hold_is_refused_and_says_what_they_hold(trust):
@@ -150,7 +150,7 @@ def test_yes_alone_does_not_order_what_gained_nothing_on_public_data(office, use
     refused = order("--yes").exception
     assert isinstance(refused, Refused) and refused.code == "NOT_WORTH" and not office.log.state().runs
     assert order("--dry-run").exit_code == 0 and not office.log.state().runs
-    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    monkeypatch.setattr(orders, "affordable", lambda state, made, now: [FULL] * 3)
     assert order("--yes", "--spend-anyway").exit_code == 0 and len(office.log.state().runs) == 1
 
 
@@ -160,7 +160,7 @@ def begin(office, **changes):
 
 
 def test_at_its_hour_a_run_is_ordered_once_and_status_says_what_became_of_it(office, monkeypatch):
-    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    monkeypatch.setattr(orders, "affordable", lambda state, made, now: [FULL] * 3)
     first = begin(office)
     assert first.utcoffset() == timedelta(hours=8) and first.hour == 2
     assert schedules.take(office, "risk", first - timedelta(seconds=1)) is None, "not yet"
@@ -173,7 +173,7 @@ def test_at_its_hour_a_run_is_ordered_once_and_status_says_what_became_of_it(off
 
 
 def test_of_two_coordinators_one_takes_the_hour(office, monkeypatch):
-    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    monkeypatch.setattr(orders, "affordable", lambda state, made, now: [FULL] * 3)
     now, held = begin(office) + timedelta(hours=1), []
     other = open_office(read_home(office.settings.home))
     monkeypatch.setattr(
@@ -188,7 +188,7 @@ def test_of_two_coordinators_one_takes_the_hour(office, monkeypatch):
 def test_a_scheduled_run_is_smaller_or_none_and_says_why(office, monkeypatch):
     first = begin(office)
     assert "0 members consent, 3 are needed" in schedules.take(office, "risk", first + timedelta(hours=1))
-    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL, FULL, FULL // 2])
+    monkeypatch.setattr(orders, "affordable", lambda state, made, now: [FULL, FULL, FULL // 2])
     told = schedules.take(office, "risk", first + timedelta(days=1, hours=1))
     assert told.startswith("ordered smaller, epsilon 0.")
     [run] = office.log.state().runs.values()
@@ -199,12 +199,12 @@ def test_what_gains_nothing_is_not_scheduled_and_what_stopped_to_gain_is_not_ord
     with pytest.raises(Refused, match="did not beat"):
         begin(office, spend_anyway=False)
     first = begin(office)
-    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    monkeypatch.setattr(orders, "affordable", lambda state, made, now: [FULL] * 3)
     assert schedules.take(office, "risk", first + timedelta(hours=1)) == "ordered"
 
 
 def test_the_calendar_follows_the_table_and_takes_an_hour_that_was_missed(office, monkeypatch):
-    monkeypatch.setattr(ordering, "affordable", lambda state, made, now: [FULL] * 3)
+    monkeypatch.setattr(orders, "affordable", lambda state, made, now: [FULL] * 3)
     begin(office)
     with office.database.write() as session:
         row = session.get(schedules.ScheduledRun, "risk")
@@ -247,7 +247,7 @@ def test_a_day_that_never_comes_is_refused_and_what_was_scheduled_stays(office):
 
 def test_a_budget_that_holds_no_plan_is_refused_before_anything_is_signed(office):
     with pytest.raises(Refused, match="can be planned so") as refused:
-        ordering.draft(office, "risk", epsilon="0.001", min_members=3, rounds=1000)
+        orders.draft(office, "risk", epsilon="0.001", min_members=3, rounds=1000)
     assert refused.value.code == "PLAN" and all(refused.value.lines())
 
 

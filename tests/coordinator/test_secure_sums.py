@@ -6,7 +6,7 @@ import random
 import pytest
 
 from contracts.envelope import canonical
-from contracts.sums import read_unmasking
+from contracts.statements.sums import read_unmasking
 from engine.rounds import KEYS, SHARES, STEPS, SURVIVORS, TRAIN, UNMASK
 from privacy.secure_sum import LEAST, Group, SumError
 from sums import Sum

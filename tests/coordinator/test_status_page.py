@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from coordinator.app import make_app, open_office
 from coordinator.settings import read_home
+from coordinator.web.server import make_app, open_office
 from simulator import Trust
 
 

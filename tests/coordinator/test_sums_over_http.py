@@ -4,14 +4,14 @@ that answer twice, late and out of order."""
 import pytest
 
 from chamber import START, Chamber, Members, gone_at
-from contracts.artefact import model, of_round
-from contracts.closed_list import parse
 from contracts.envelope import canonical, digest, open_entry, to_base64
 from contracts.errors import Refused
-from contracts.statements import Round
-from coordinator.app import open_office
-from coordinator.pages import overview
+from contracts.statements.artefact import model, of_round
+from contracts.statements.closed_list import parse
+from contracts.statements.statements import Round
 from coordinator.settings import read_home
+from coordinator.web.pages import overview
+from coordinator.web.server import open_office
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 
 

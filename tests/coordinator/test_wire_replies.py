@@ -11,19 +11,19 @@ import httpx
 import pytest
 import uvicorn
 
-from client_node.uplink import padded
-from contracts.artefact import model, of_round
-from contracts.checkpoint import cosign_note, witness_name
-from contracts.closed_list import parse, payload
+from client_node.link.uplink import padded
 from contracts.envelope import digest, open_entry, seal, to_base64
 from contracts.fields import new_id, time_text
-from contracts.off_log import Contribution
-from contracts.requests import sign_request
-from contracts.statements import LedgerHead, Round, RunOrder, Seen
-from coordinator import registry
-from coordinator.app import Serving, make_app, open_office
-from coordinator.certificates import make_certificates
+from contracts.log.checkpoint import cosign_note, witness_name
+from contracts.statements.artefact import model, of_round
+from contracts.statements.closed_list import parse, payload
+from contracts.statements.off_log import Contribution
+from contracts.statements.requests import sign_request
+from contracts.statements.statements import LedgerHead, Round, RunOrder, Seen
 from coordinator.settings import Settings
+from coordinator.store import documents
+from coordinator.trust.certificates import make_certificates
+from coordinator.web.server import Serving, make_app, open_office
 from demo.cluster import free_port
 from simulator import NOTHING, ORIGIN, Trust, plan
 
@@ -107,7 +107,7 @@ class Office:
         for entry in trust.entries:
             self.made.log.append(entry)
         with self.made.database.write() as session:
-            registry.keep(session, "model", START)
+            documents.keep(session, "model", START)
         self.ca = ssl.create_default_context(cadata=(folder / "tls" / "ca.pem").read_text())
         tls = {"ssl_certfile": str(folder / "tls" / "server.pem"), "ssl_keyfile": str(folder / "tls" / "server.key")}
         config = uvicorn.Config(make_app(self.made), port=self.port, log_level="critical", ws="none", **tls)
@@ -247,5 +247,5 @@ def test_a_broken_reply_is_refused_typed_and_in_the_record_of_its_round(outcome,
     assert member.told[number] == CASES[name][1]
     closed = rounds[number]
     assert closed.outcome == "recorded" and closed.dropped == ((member.firm.member, "malformed"),)
-    total = registry.read(office.made.database, closed.aggregate).data
+    total = documents.read(office.made.database, closed.aggregate).data
     assert total == of_round("aggregate", closed.order, number, array("q", [3 * number, 6, 9, 12])).to_bytes()

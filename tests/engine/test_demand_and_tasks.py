@@ -12,8 +12,8 @@ import engine
 from contracts.errors import Malformed
 from demo.world import build
 from engine.demand.windows import families, period_number
+from engine.ensemble import AtHome, read_votes
 from engine.task import Model, load, names, plan_for
-from engine.votes import AtHome, read_votes
 
 TASK = load("demand")
 SCHEMA = TASK.schema()

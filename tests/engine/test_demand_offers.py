@@ -8,8 +8,8 @@ import pytest
 
 from engine.demand import offers
 from engine.demand.windows import FREQUENCIES, MONTHLY, Series, period_text, read_series
+from engine.ensemble import AtHome
 from engine.task import load
-from engine.votes import AtHome
 
 TASK = load("demand")
 SCHEMA = TASK.schema()

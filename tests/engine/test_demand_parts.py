@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from engine.demand import calendar, home, synthetic
-from engine.demand.ballot import SHARED, SHARED_WEIGHT, decide
 from engine.demand.drift import drift
 from engine.demand.quantiles import LEVELS, average, band_factor, pinball, spread_factor, stretch, widen, wql
 from engine.demand.task import validation_origins, with_launches
 from engine.demand.totals import correlation, total
+from engine.demand.weights import SHARED, SHARED_WEIGHT, decide
 from engine.demand.windows import FREQUENCIES, MONTHLY, WEEKLY, Series, period_number, period_text, windows
 
 KINDS = pytest.mark.parametrize("kind", FREQUENCIES, ids=lambda k: k.name)

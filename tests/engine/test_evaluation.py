@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from contracts.gate import SPREAD, judge
+from contracts.statements.gate import SPREAD, judge
 from engine.evaluation import BINS, holdout_counts, plan_for, units_needed
 from engine.task import Judged, Model, load
-from privacy.curves import rho_cap
+from privacy.accounting import rho_cap
 from privacy.mechanisms import LatticeGaussian
 
 RISK = load("risk")

@@ -9,9 +9,9 @@ import pytest
 from flwr.app import RecordDict
 from flwr.serverapp import ServerApp
 
-from contracts.sums import read_unmasking
-from coordinator.strategy import TrustStrategy
-from coordinator.sums import Opened
+from contracts.statements.sums import read_unmasking
+from coordinator.learning.secure_sums import Opened
+from coordinator.learning.strategy import TrustStrategy
 from fleet import fleet_app, write, write_log
 from privacy.step import start_state
 from simulator import Trust, plan

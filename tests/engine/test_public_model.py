@@ -8,9 +8,9 @@ import pytest
 
 from contracts.errors import Malformed
 from engine.binary.models import by_column, lightgbm, log_odds
+from engine.ensemble import AtHome
 from engine.risk import public
 from engine.task import load
-from engine.votes import AtHome
 from receivables import ledger
 
 TASK = load("risk")

@@ -11,15 +11,15 @@ from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
 from contracts.errors import Malformed
-from engine.binary.ballot import SHARED, OwnSide, decide
 from engine.binary.models import Rows, by_column, log_odds
 from engine.binary.own import fit_own
+from engine.binary.weights import SHARED, OwnSide, decide
 from engine.bundle import bundle_digest
 from engine.drift import drift
+from engine.ensemble import AtHome
 from engine.rounds import Asked, LocalGrid, client_app, invitation, pack, read_values, unpack
 from engine.table import read_schema
 from engine.task import Model, check_fit, load, names, plan_for
-from engine.votes import AtHome
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import Gradients, PlanError
 from privacy.spend import Unit

@@ -9,11 +9,11 @@ import pytest
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed
 from engine.binary.models import by_column, probability
+from engine.ensemble import AtHome, read_votes
 from engine.evidence import evidence, nearest
 from engine.risk.task import auroc
 from engine.table import Column, read_schema
 from engine.task import Model, check_fit, load, names, plan_for, usual
-from engine.votes import AtHome, read_votes
 from engine.warning import start
 from engine.warning.firms import RATIOS, simulate
 from engine.warning.months import ratios

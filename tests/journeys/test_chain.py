@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from auditor.evidence import Folder
+from auditor.evidence.reader import Folder
 from auditor.verify import verify
 from contracts.envelope import digest
-from contracts.pins import Pins
+from contracts.log.pins import Pins
 from contracts.release_file import ReleaseFile
 from demo.cluster import Cluster, StepFailed
 from demo.world import write
@@ -337,7 +337,7 @@ def test_one_fingerprint_stands_on_the_agreement_in_the_pins_and_before_the_audi
 
 def test_a_node_compares_its_code_with_what_office_and_auditor_signed(cluster, tmp_path):
     verdict(cluster, "code")  # which admits the auditor, if nobody did yet
-    packages = ("auditor", "client_node", "contracts", "coordinator", "engine", "privacy")
+    packages = ("auditor", "client_node", "contracts", "coordinator", "engine", "privacy", "shell")
     paths = sorted(path for name in packages for path in (ROOT / name).rglob("*.py"))
     files = {path.relative_to(ROOT).as_posix(): digest(path.read_bytes()) for path in paths}
 
@@ -356,8 +356,8 @@ def test_a_node_compares_its_code_with_what_office_and_auditor_signed(cluster, t
     assert signed["ok"] and all(
         words in signed["detail"] for words in (f"all {len(files)} files", "/office", "/auditor/")
     )
-    other = check("other", files | {"client_node/guard.py": digest(b"weaker limits")}, office)
-    assert not other["ok"] and other["why"] == "client_node/guard.py"
+    other = check("other", files | {"client_node/rounds/guard.py": digest(b"weaker limits")}, office)
+    assert not other["ok"] and other["why"] == "client_node/rounds/guard.py"
     assert check("right-again", files, office)["ok"], "the node keeps the file that it was shown last"
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from client_node.mirror import read_documents
+from client_node.link.mirror import read_documents
 from contracts.envelope import digest
 from demo.cluster import Cluster, StepFailed
 from engine.risk import public

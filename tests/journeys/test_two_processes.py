@@ -7,9 +7,9 @@ import pytest
 
 from client_node.settings import read_home
 from contracts.envelope import key_id
-from coordinator.database import Database
-from coordinator.log import Log
 from coordinator.settings import read_home as read_chamber
+from coordinator.store.database import Database
+from coordinator.store.log import Log
 from demo.world import write
 from tapped import TappedCluster
 

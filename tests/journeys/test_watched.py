@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from contracts.fields import moment
-from contracts.statements import Refusal
+from contracts.statements.statements import Refusal
 from demo.cluster import Cluster, StepFailed, _environment, free_port
 from demo.world import write
 from storm import open_log
@@ -23,10 +23,10 @@ TWO_THIRDS = "members 2n//3+1, auditors 1"
 # A coordinator that never hears a withdrawal; all else is the real one.
 DEAF = """
 import sys
-from contracts.closed_list import parse
+from contracts.statements.closed_list import parse
 from contracts.envelope import open_entry
 from contracts.errors import Unavailable
-from coordinator.log import Log
+from coordinator.store.log import Log
 append = Log.append
 def deaf(self, entry):
     if getattr(parse(open_entry(entry).payload), "event", None) == "withdraw":
@@ -294,8 +294,8 @@ def test_a_coordinator_that_never_heard_a_withdrawal_gets_nothing_and_the_log_sa
     assert "does not know yet" in running.command("client_node", "consent", "withdraw", home=home)
 
     def refusal():
-        from contracts.closed_list import parse
         from contracts.envelope import open_entry
+        from contracts.statements.closed_list import parse
 
         log = log_of(running)
         said = [parse(open_entry(entry).payload) for entry in log.entries(size, log.state().size)]

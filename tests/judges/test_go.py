@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from contracts.envelope import to_base64
-from contracts.merkle import Tree, leaf_hash
+from contracts.log.merkle import Tree, leaf_hash
 from judges.tools import HERE, absent, need, run
 from simulator import Trust
 

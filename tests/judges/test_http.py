@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 
-from contracts.requests import sign_request
-from coordinator.app import make_app, open_office
+from contracts.statements.requests import sign_request
 from coordinator.settings import read_home
+from coordinator.web.server import make_app, open_office
 from firm import Firm
 
 FIELDS = {  # of the bodies that the routes read, so that what is asked gets past the first door

@@ -9,9 +9,9 @@ from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
-from auditor.budgets import cost
-from auditor.epsilon import epsilon as auditors
-from privacy.curves import epsilon
+from auditor.steps.epsilon import epsilon as auditors
+from auditor.steps.step7_budgets import cost
+from privacy.accounting import epsilon
 from privacy.plan import stated
 from simulator import plan
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from privacy import canaries, moments, trials
+from privacy import canaries, canary_trials, moments
 from privacy.canaries import chance, coins, conformance, measure, one_run_bound
+from privacy.canary_trials import TRIALS, gradient_trial, histogram_trial, moment_trial, tree_trial
 from privacy.gradients import Clipped
 from privacy.histogram import histogram_sums
 from privacy.mechanisms import LatticeGaussian
 from privacy.moments import moment_sums
 from privacy.trees import leaf_sums, leaves, splits
-from privacy.trials import TRIALS, gradient_trial, histogram_trial, moment_trial, tree_trial
 from privacy.units import Blocks
 
 DRAW, SUM, RELEASE = LatticeGaussian._draw, Clipped.sum, LatticeGaussian.release
@@ -156,20 +156,20 @@ SUMS = {
         "rows clipped, not units": (Clipped, "sum", by_row),
     },
     "trees": {
-        "sums doubled": (trials, "leaf_sums", doubled),
-        "one leaf counted twice": (trials, "leaf_sums", last_leaf_twice),
+        "sums doubled": (canary_trials, "leaf_sums", doubled),
+        "one leaf counted twice": (canary_trials, "leaf_sums", last_leaf_twice),
         "rows counted, not units": (Blocks, "weights", every_row_once),
-        "labels that are none counted": (trials, "leaf_sums", whatever_the_label),
+        "labels that are none counted": (canary_trials, "leaf_sums", whatever_the_label),
     },
     "moments": {
         "clipping off": (moments, "_clipped", clipped_to(1000.0)),
         "clip norm doubled": (moments, "_clipped", clipped_to(2.0)),
-        "rows clipped, not units": (trials, "moment_sums", moments_by_row),
+        "rows clipped, not units": (canary_trials, "moment_sums", moments_by_row),
         "units lost": (moments, "_clipped", clipped_to(0.5)),
     },
     "histogram": {
-        "counted twice": (trials, "histogram_sums", counted_twice),
-        "comparison not held to bounds": (trials, "histogram_sums", compared_without_bounds),
+        "counted twice": (canary_trials, "histogram_sums", counted_twice),
+        "comparison not held to bounds": (canary_trials, "histogram_sums", compared_without_bounds),
         "rows counted, not units": (Blocks, "weights", every_row_once),
     },
 }
@@ -247,9 +247,9 @@ def test_conformance_blames_a_correct_path_no_more_often_than_it_says():
         present = rng.random(200) < 0.5
         releases = rng.normal(0, 30.0, (20, 202))
         releases[:, :200] += present
-        releases[:, 200:] += trials._CROWD
+        releases[:, 200:] += canary_trials._CROWD
         noise = releases[:, :200][:, ~present] / 30.0
-        trial = canaries.Trial(releases, present, 2, trials._CROWD, 1.0, 30.0, noise)
+        trial = canaries.Trial(releases, present, 2, canary_trials._CROWD, 1.0, 30.0, noise)
         blamed += bool(conformance(trial, alpha=0.1))
     assert 5 <= blamed <= 45
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from privacy import mechanisms
-from privacy.curves import epsilon, rho_cap
+from privacy.accounting import epsilon, rho_cap
 from privacy.encoding import EncodingError, add, from_grid, to_grid
 from privacy.mechanisms import LatticeGaussian, self_test
 from privacy.plan import (
@@ -217,7 +217,7 @@ def test_the_sampler_of_this_machine_passes_its_self_test():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 10**9))
 def test_the_auditors_own_curve_agrees_with_the_proven_one(rho):
-    from auditor.epsilon import epsilon as own
+    from auditor.steps.epsilon import epsilon as own
 
     assert own(rho / 1e9, 1e-6) == pytest.approx(epsilon(rho, "1e-6"), rel=1e-6)
 

@@ -1,0 +1,1 @@
+"""The auditor's commands, a file for each group."""

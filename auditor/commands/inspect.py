@@ -1,0 +1,202 @@
+"""Commands that read a log for people: one entry, one member's time line, the budgets, what is new."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditor.commands.console import Json, Lang, _, terminal
+from auditor.commands.open_evidence import open_source
+from contracts.errors import Invalid, Unavailable
+from contracts.wording import N_
+from shell.terminal import FOUND, OK
+
+if TYPE_CHECKING:
+    from auditor.evidence.reader import Evidence
+    from auditor.reading.history import Names
+    from contracts.rules.state import TrustState
+
+look = typer.Typer(rich_markup_mode=None)
+
+
+@look.command(
+    help=_("Show one entry: a sentence, its fields, who signed, its proof.\n\nExample: auditor entry ./mirror 17")
+)
+def entry(source: str, index: int, as_json: Json = False, lang: Lang = "") -> int:
+    """What is said, by whom, and that it is in the log."""
+    from auditor.evidence.member_register import read_register
+    from auditor.evidence.reader import read_note
+    from auditor.reading.history import namer, replayed, sentence
+    from auditor.steps.step3_tree import TiledTree
+    from contracts.envelope import digest, open_entry, strict_json, to_base64
+
+    evidence = open_source(source)
+    note = read_note(evidence, "checkpoint")
+    data = _entry(evidence, index, note.checkpoint.size)
+    state, _broken = replayed(evidence)
+    names = namer(read_register(state, evidence))
+    opened = open_entry(data)
+    shown = {
+        "index": index,
+        "digest": digest(data),
+        "sentence": sentence(data, names).text(terminal.translate),
+        "statement": strict_json(opened.payload),
+        "signed_by": {s.keyid: _whose(state, s.keyid, names) for s in opened.signatures},
+        "path": [to_base64(h) for h in TiledTree(evidence, state.size).audit_path(index, state.size)],
+        "checkpoint": note.text(),
+    }
+    if as_json:
+        terminal.json(shown)
+        return OK
+    print(f"#{index}  {shown['sentence']}")
+    terminal.json(shown["statement"])
+    for keyid, whose in shown["signed_by"].items():
+        terminal.say(N_("signed by {whose}, key {key}"), whose=whose, key=keyid)
+    terminal.say(
+        N_("entry digest {digest}; {n} hashes prove it under size {size}"),
+        digest=shown["digest"],
+        n=len(shown["path"]),
+        size=state.size,
+    )
+    return OK
+
+
+def _entry(evidence: Evidence, index: int, size: int) -> bytes:
+    from auditor.reading.history import entries_from
+
+    if not 0 <= index < size:
+        raise Unavailable(
+            N_("there is no entry {index}"),
+            why=N_("the log has {size} entries, counted from 0"),
+            index=index,
+            size=size,
+        )
+    return next(entries_from(evidence, index, size))[1]
+
+
+def _whose(state: TrustState, keyid: str, names: Names) -> str:
+    held = state.keys.get(keyid)
+    if held is None:
+        return terminal.translate(N_("a key that was never admitted"))
+    return f"{held.role} {names(held.member)}" if held.member else held.role
+
+
+@look.command(
+    help=_(
+        "A member's consents as bars, rounds as dots.\n\n"
+        "Example: auditor timeline ./mirror urn:uuid:... --svg member.svg"
+    )
+)
+def timeline(
+    source: str,
+    member: Annotated[str, typer.Argument(help=_("member id, the start of it, or the company name"))],
+    svg: Annotated[Path | None, typer.Option(help=_("also write a picture to this file"))] = None,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
+    """Was it allowed then?"""
+    from dataclasses import asdict
+
+    from auditor.evidence.member_register import read_register
+    from auditor.reading.history import replayed
+    from auditor.reading.timeline import lines, timeline_of
+    from auditor.reading.timeline import svg as draw
+
+    evidence = open_source(source)
+    state, _broken = replayed(evidence)
+    register = read_register(state, evidence)
+    asked = [
+        r
+        for r in register.values()
+        if member in (r.name, r.code) or r.member.removeprefix("urn:uuid:").startswith(member.removeprefix("urn:uuid:"))
+    ]
+    if len(asked) != 1:
+        raise Unavailable(
+            N_("{member} names {n} members of this log"),
+            do=N_("give the whole id; known are: {known}"),
+            member=member,
+            n=len(asked),
+            known=", ".join(r.member for r in register.values()),
+        )
+    found = timeline_of(state, asked[0].member)
+    title = f"{asked[0].label()}  {asked[0].member}"
+    if svg:
+        svg.write_text(draw(found, title), encoding="utf-8")
+    if as_json:
+        terminal.json(asdict(found))
+    else:
+        print(title, *lines(found, 60, terminal.translate), sep="\n")
+    return FOUND if any(dot.used and not dot.allowed for dot in found.dots) else OK
+
+
+@look.command(help=_("Every member's privacy budget, recomputed.\n\nExample: auditor budget ./mirror"))
+def budget(source: str, as_json: Json = False, lang: Lang = "") -> int:
+    """Spend and cap side by side; nano-rho is the truth, epsilon is for reading."""
+    from dataclasses import asdict
+
+    from auditor.evidence.member_register import read_register
+    from auditor.reading.history import namer, replayed
+    from auditor.steps.step7_budgets import accounts, curve
+    from contracts.promise import MOST, promises
+
+    evidence = open_source(source)
+    state, _broken = replayed(evidence)
+    names = namer(read_register(state, evidence))
+    held = accounts(state)
+    told = [p.sentences(_) for year in sorted({a.year for a in held}) for p in promises(state, year, curve)]
+    if as_json:
+        terminal.json({"accounts": [asdict(account) for account in held], "promises": told})
+        return FOUND if any(account.is_over() for account in held) else OK
+    for account in held:
+        said = _("{member}  {dataset}/{unit} {year}: {rho_nano} nano-rho, no cap of its own, epsilon {epsilon:.3f}")
+        if account.cap_nano is not None:
+            said = _("{member}  {dataset}/{unit} {year}: {rho_nano} of {cap_nano} nano-rho, epsilon {epsilon:.3f}")
+        mark = terminal.marks.bad if account.is_over() else terminal.marks.ok
+        print(mark, said.format_map(asdict(account) | {"member": names(account.member), "epsilon": account.epsilon()}))
+    if told:
+        print(_(MOST))
+    for sentences in told:
+        print("", *sentences, sep="\n  ")
+    return FOUND if any(account.is_over() for account in held) else OK
+
+
+@look.command(
+    help=_("What a newer copy of the log adds to an older one.\n\nExample: auditor diff ./march.pack ./april.pack")
+)
+def diff(old: str, new: str, as_json: Json = False, lang: Lang = "") -> int:
+    """Refuses to compare two different histories, and shows both signed notes."""
+    from auditor.evidence.member_register import read_register
+    from auditor.evidence.reader import read_bundles, read_note
+    from auditor.reading.history import entries_from, namer, replayed, sentence
+    from auditor.steps.step3_tree import Rebuild
+
+    before, after = open_source(old), open_source(new)
+    one, two = read_note(before, "checkpoint"), read_note(after, "checkpoint")
+    tree = Rebuild({one.checkpoint.size})
+    for _name, bundle in read_bundles(after, two.checkpoint.size):
+        deque(tree.take(bundle), maxlen=0)
+    if tree.roots.get(one.checkpoint.size) != one.checkpoint.root:
+        raise Invalid(
+            N_("the newer log does not extend the older one"),
+            why=N_("both signed notes are the proof:\n{one}\n{two}"),
+            do=N_("keep both copies and show them to the members"),
+            code="EQUIVOCATION",
+            one=one.text(),
+            two=two.text(),
+        )
+    state, broken = replayed(after)
+    names = namer(read_register(state, after))
+    added = [
+        {"index": index, "sentence": sentence(data, names).text(terminal.translate), "broken": index in broken}
+        for index, data in entries_from(after, one.checkpoint.size, two.checkpoint.size)
+    ]
+    if as_json:
+        terminal.json({"old": one.checkpoint.size, "new": two.checkpoint.size, "added": added})
+    for said in () if as_json else added:
+        print(terminal.marks.bad if said["broken"] else " ", f"#{said['index']}  {said['sentence']}")
+    if not as_json:
+        terminal.ok(N_("{n} entries added, the older ones unchanged"), n=len(added))
+    return FOUND if any(said["broken"] for said in added) else OK

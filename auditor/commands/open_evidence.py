@@ -1,0 +1,59 @@
+"""What the commands begin with: the pins, and the evidence at an address, in a folder or in a pack."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.errors import Malformed, TrustError, Unavailable
+from contracts.wording import N_
+
+if TYPE_CHECKING:
+    from auditor.evidence.reader import Evidence
+    from contracts.log.pins import Pins
+
+
+def read_pins(path: Path) -> Pins:
+    """A member's pins; three lines if the file is absent or is something else."""
+    from pydantic import ValidationError
+
+    from contracts.log.pins import Pins
+
+    try:
+        return Pins.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise Unavailable(
+            N_("there is no file {path}"), do=N_("a member writes it with: client-node pins"), path=path
+        ) from error
+    except ValidationError as error:
+        raise Malformed(
+            N_("{path} is not a file of pins"), do=N_("a member writes it with: client-node pins"), path=path
+        ) from error
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file that somebody handed over; three lines if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise Unavailable(N_("there is no file {path}"), path=path) from error
+
+
+def open_source(source: str, pins: Pins | None = None, identity: Path | None = None) -> Evidence:
+    """Evidence at `source`: an address (trusted by the pinned CA, read under an auditor's key), a folder or a pack."""
+    if "://" not in source:
+        from auditor.evidence.pack import open_evidence
+
+        return open_evidence(Path(source))
+    import httpx
+
+    from auditor.evidence.identity import SignedBy
+    from auditor.evidence.reader import Served
+
+    try:
+        trusted = ssl.create_default_context(cadata=(pins.ca_pem if pins else "") or None)
+    except ssl.SSLError as error:
+        raise TrustError(N_("the CA certificate in the pins cannot be read"), code="MALFORMED") from error
+    signer = SignedBy.of_file(identity) if identity else None
+    return Served(source, httpx.Client(verify=trusted, auth=signer, timeout=30))

@@ -1,0 +1,42 @@
+"""`auditor sign`: the auditors' word on a change of the quorum or on the successor of a key that has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditor.commands.console import Lang, _, terminal
+from contracts.wording import N_
+from shell.terminal import OK
+
+signing = typer.Typer(rich_markup_mode=None)
+
+
+@signing.command(
+    help=_(
+        "Sign a sheet: a change of the quorum, or a key that follows one that has ended.\n\n"
+        "Example: auditor sign quorum.json --identity auditor/identity.key"
+    )
+)
+def sign(
+    sheet: Path,
+    identity: Annotated[Path, typer.Option("--identity", help=_("key file of an admitted auditor"))],
+    yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
+    lang: Lang = "",
+) -> int:
+    """Says in words what is signed, then adds the signature to the file."""
+    from auditor.commands.open_evidence import read_file
+    from auditor.evidence.identity import read_key
+    from contracts.envelope import cosign
+    from contracts.statements import to_cosign
+
+    key = read_key(identity)
+    entry, said = to_cosign.read([read_file(sheet)])
+    print(to_cosign.words(said, _))
+    if not yes and not typer.confirm(_(N_("Sign?"))):
+        return OK
+    sheet.write_text(to_cosign.write(cosign(entry, key)), encoding="ascii")
+    terminal.ok(N_("signed; hand {path} to the office"), path=sheet)
+    return OK

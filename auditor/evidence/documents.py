@@ -1,0 +1,69 @@
+"""Off-log documents among the evidence, and what it means when one is absent: erased by a statement, not given, or lost."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from auditor.evidence.reader import Evidence
+from auditor.findings import Step
+from contracts.envelope import digest
+from contracts.errors import Invalid
+from contracts.rules.state import TrustState
+from contracts.wording import N_
+
+_ELSEWHERE = ("delegation", "report")  # stay with their authors; the office holds all the others
+
+
+class Documents:
+    """Reads documents by their digest and remembers which were absent; `conclude` says so in `step`."""
+
+    def __init__(self, state: TrustState, evidence: Evidence, step: Step):
+        self._state, self._evidence, self._step = state, evidence, step
+        self._erased: set[str] = set()
+        self._missing: dict[str, None] = {}
+        self._complete = False
+
+    def read(self, name: str) -> bytes | None:
+        """The document of this digest, None if it is absent; Invalid if other bytes lie in its place."""
+        return self._read(name, erased=(name, "document"))
+
+    def contribution(self, name: str, of_list: str) -> bytes | None:
+        """A contribution that a list names. Only auditors are given any, and they are given all: such a copy is complete."""
+        data = self._read(name, erased=(of_list, "contributions"))
+        self._complete |= data is not None
+        return data
+
+    def _read(self, name: str, erased: tuple[str, str]) -> bytes | None:
+        path = _path(name)
+        data = self._evidence.read(path)
+        if data is None and erased in self._state.erased:
+            self._erased.add(name)
+        elif data is None:
+            self._missing[name] = None
+        elif digest(data) != name:
+            raise Invalid(N_("{file} is not what the log says"), code="TREE_MISMATCH", file=path)
+        return data
+
+    def conclude(self) -> None:
+        """I24: an erasure is told; what is absent without one is a finding in a complete copy, else not checked."""
+        for name, held in self._state.documents.items():
+            if held.kind not in _ELSEWHERE:
+                with suppress(Invalid):  # other bytes in its place: step 3 has found that
+                    self.read(name)
+        if self._erased:
+            self._step.say(
+                N_("{n} documents were erased, as statements in the log say: what they held cannot be checked again"),
+                n=len(self._erased),
+            )
+        if self._missing and not self._complete:
+            first = _path(next(iter(self._missing)))
+            self._step.skip(N_("{n} documents are not at hand, the first is {path}"), n=len(self._missing), path=first)
+        for name in self._missing if self._complete else ():
+            path = _path(name)
+            self._step.add(
+                "ERASURE", N_("{file} is missing, and no statement says that it was erased"), path, file=path
+            )
+
+
+def _path(name: str) -> str:
+    return f"documents/{name.removeprefix('sha256:')}"

@@ -1,0 +1,50 @@
+"""The member register: name and company code of each member, from salted documents that the log names by digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auditor.evidence.reader import Evidence
+from contracts.envelope import digest, strict_json
+from contracts.errors import TrustError
+from contracts.rules.state import TrustState
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Who stands behind a member id. `name` and `code` are empty where the document is not at hand."""
+
+    member: str
+    name: str
+    code: str
+    key: str
+    index: int
+
+    def label(self) -> str:
+        """The name, or the short id of a member whose document is not at hand."""
+        return self.name or self.member.removeprefix("urn:uuid:")[:8]
+
+
+def read_register(state: TrustState, evidence: Evidence) -> dict[str, Registered]:
+    """Member id -> entry, by the node key that brought the document; a document with another digest is not read."""
+    found: dict[str, Registered] = {}
+    documents = {held.index: name for name, held in state.documents.items() if held.kind == "register"}
+    nodes = [(keyid, key) for keyid, key in state.keys.items() if key.role == "node" and key.member]
+    for keyid, key in sorted(nodes, key=lambda one: one[1].index):
+        name, code = _read(evidence, documents.get(key.index))
+        held = found.get(str(key.member))
+        found[str(key.member)] = Registered(
+            str(key.member), name or (held.name if held else ""), code or (held.code if held else ""), keyid, key.index
+        )
+    return found
+
+
+def _read(evidence: Evidence, document: str | None) -> tuple[str, str]:
+    data = evidence.read(f"documents/{document.removeprefix('sha256:')}") if document else None
+    if data is None or digest(data) != document:
+        return "", ""
+    try:
+        held = strict_json(data)
+        return str(held["name"]), str(held["code"])
+    except (TrustError, KeyError, TypeError):
+        return "", ""

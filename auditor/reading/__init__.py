@@ -1,0 +1,1 @@
+"""What an auditor reads: histories, timelines, the verdict and its report."""

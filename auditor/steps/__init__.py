@@ -1,0 +1,1 @@
+"""The steps of an audit by their numbers."""

@@ -1,0 +1,152 @@
+"""`client-node key` and `client-node policy`: this node's keys after admission, and a word on the chamber's quorum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from client_node.commands.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal, uplink_of
+from contracts.errors import Malformed, Refused, Unavailable
+from contracts.wording import N_
+from shell.terminal import OK
+
+if TYPE_CHECKING:
+    from client_node.ledger.ledger import Budget
+    from client_node.link.mirror import Mirror
+    from client_node.settings import Settings
+
+keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Show, replace or end this node's keys."))
+Yes = Annotated[bool, typer.Option("--yes", help=_("do not ask"))]
+
+
+class Role(StrEnum):
+    """What a key of a node is for."""
+
+    node = "node"
+    witness = "witness"
+
+
+@keys.command("show", help=_("This member's keys on the log.\n\nExample: client-node key show"))
+def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+    """From this node's own copy of the log."""
+    settings, mirror, _budget = local(home)
+    state = mirror.state
+    held = sorted(
+        ((k, r) for k, r in state.keys.items() if r.member == settings.member), key=lambda pair: pair[1].index
+    )
+    if as_json:
+        terminal.json([{"key": k, "role": r.role, "index": r.index, "ended": r.ended} for k, r in held])
+        return OK
+    for name, key in held:
+        if key.ended is None:
+            terminal.ok(N_("{role} key {key}, entry {index}"), role=key.role, key=name, index=key.index)
+        else:
+            terminal.note(N_("{role} key {key} ended with entry {ended}"), role=key.role, key=name, ended=key.ended)
+    return OK
+
+
+@keys.command(
+    "rotate",
+    help=_(
+        "Make a new key, let it take the place of the one in use, and use it. Ends the old key.\n\n"
+        "Example: client-node key rotate witness"
+    ),
+)
+def rotate(role: Role, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+    """The running node must be stopped first; an interrupted rotation goes on with the same command."""
+    from client_node.membership import keys as own
+    from client_node.settings import claim
+
+    with claim(home):
+        if not yes and not typer.confirm(_(N_("Replace this node's {role} key?")).format(role=role.value)):
+            return OK
+        settings, mirror, budget = local(home)
+        _follow(settings, mirror, budget)
+        own.rotate(settings, mirror, uplink_of(settings, budget), role.value, lambda: _follow(settings, mirror, budget))
+    terminal.ok(N_("the new {role} key counts and is in use"), role=role.value)
+    terminal.say(N_("Hand new pins to auditors: client-node pins"))
+    return OK
+
+
+def _follow(settings: Settings, mirror: Mirror, budget: Budget) -> None:
+    """Follow the log. Once the next node key has taken its place, only that key may still ask."""
+    from client_node.settings import read_key
+
+    try:
+        follow(mirror, uplink_of(settings, budget))
+    except Refused as error:
+        path = settings.home / "keys" / "node.next.pem"
+        if error.code != "UNKNOWN_KEY" or not path.exists():
+            raise
+        follow(mirror, uplink_of(replace(settings, node_key=read_key(path)), budget))
+
+
+@keys.command(
+    "request",
+    help=_(
+        "Write the sheet by which a new key follows one that has ended: a majority of the auditors signs it, then the office.\n\n"
+        "Example: client-node key request node --out node-key.json"
+    ),
+)
+def request(
+    role: Role, out: Annotated[Path, typer.Option(help=_("file to hand round"))], home: Home = HOME, lang: Lang = ""
+) -> int:
+    """Works without the coordinator, which would not listen to a key that has ended."""
+    from client_node.membership import keys as own
+    from contracts.statements import to_cosign
+
+    settings, mirror, _budget = local(home)
+    entry = own.successor(settings, mirror, role.value, has_ended=True)
+    out.write_text(to_cosign.write(entry), encoding="ascii")
+    print(to_cosign.words(to_cosign.read([out.read_bytes()])[1], _))
+    terminal.ok(N_("sheet in {path}"), path=out)
+    terminal.say(N_("Next: auditors run auditor sign {path}, the office runs coordinator record {path}"), path=out)
+    return OK
+
+
+@keys.command(
+    "end", help=_("End this node's key, by its own signature.\n\nExample: client-node key end witness --compromised")
+)
+def end(
+    role: Role,
+    compromised: Annotated[bool, typer.Option("--compromised", help=_("somebody else may hold it"))] = False,
+    yes: Yes = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """Counts from its entry on."""
+    from client_node.membership import keys as own
+
+    settings, mirror, _budget, uplink = connected(home)
+    follow(mirror, uplink)
+    if not yes and not typer.confirm(_(N_("End this key for good?"))):
+        return OK
+    index = own.end(settings, mirror, uplink, role.value, compromised=compromised)
+    terminal.ok(N_("in the log as entry {index}"), index=index)
+    terminal.say(N_("Next: client-node key request {role}; auditors must sign for its successor"), role=role.value)
+    return OK
+
+
+def sign_sheet(sheet: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+    """A member's word on the quorum. Keys are the office's and the auditors' matter."""
+    from contracts.envelope import cosign
+    from contracts.statements import to_cosign
+    from contracts.statements.statements import Policy
+
+    settings, _mirror, _budget = local(home)
+    try:
+        entry, said = to_cosign.read([sheet.read_bytes()])
+    except OSError as error:
+        raise Unavailable(N_("there is no file {path}"), path=sheet) from error
+    if not isinstance(said, Policy):
+        raise Malformed(N_("members sign changes of the quorum only"), do=N_("hand the sheet to the office"))
+    print(to_cosign.words(said, _))
+    if not yes and not typer.confirm(_(N_("Sign?"))):
+        return OK
+    sheet.write_text(to_cosign.write(cosign(entry, settings.node_key)), encoding="ascii")
+    terminal.ok(N_("signed; hand {path} back to the office"), path=sheet)
+    return OK

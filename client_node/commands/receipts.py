@@ -1,0 +1,96 @@
+"""`client-node receipts` and `client-node show`: files that prove themselves to whoever holds pins."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from shutil import copy
+from typing import Annotated
+
+import typer
+
+from client_node.commands.console import HOME, Home, Json, Lang, _, follow, local, terminal, uplink_of
+from contracts.errors import TrustError, Unavailable
+from contracts.wording import N_
+from shell.terminal import OK
+
+proofs = typer.Typer(rich_markup_mode=None)
+
+
+@proofs.command(
+    help=_(
+        "List this member's receipts: consents, rounds and releases, each a file that proves itself, with what it allows "
+        "or cost. The running node writes them; what is missing is written now.\n\nExample: client-node receipts --out ./for-the-auditor"
+    )
+)
+def receipts(
+    out: Annotated[Path | None, typer.Option(help=_("folder to copy them to"))] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
+    """Works with the coordinator switched off: then the ones that are there are listed."""
+    from client_node.membership.receipts import folder_of, write_all
+
+    settings, mirror, budget = local(home)
+    try:
+        uplink = uplink_of(settings, budget)
+        follow(mirror, uplink)
+        write_all(settings, mirror, uplink)
+    except Unavailable:
+        terminal.note(N_("the coordinator is away; using what this node has"))
+    held = sorted(folder_of(settings).glob("*.tlog-proof"))
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        held = [Path(copy(path, out)) for path in held]
+    promised = [(path, _promised(path)) for path in sorted(held, key=_place)]
+    if as_json:
+        terminal.json([{"file": str(path), "promise": told} for path, told in promised])
+        return OK
+    for told, alike in groupby(promised, key=lambda one: one[1]):
+        print(*(f"  {path}" for path, _told in alike), *(f"      {sentence}" for sentence in told), sep="\n")
+    terminal.say(N_("{n} receipts; anyone with pins checks one with: auditor verify-receipt FILE"), n=len(held))
+    return OK
+
+
+def _place(path: Path) -> tuple[str, int, str]:
+    kind, _dash, index = path.stem.rpartition("-")
+    return kind, len(index), index
+
+
+def _promised(path: Path) -> list[str]:
+    """What a receipt allows or cost, in sentences; where to read it if the receipt does not show that."""
+    from contracts.log.receipts import read_logged
+    from contracts.promise import of_receipt
+    from privacy.accounting import epsilon
+
+    try:
+        promises = of_receipt(read_logged(path.read_text(encoding="utf-8")), epsilon)
+    except TrustError:
+        return [_("this file is damaged; delete it, and it will be written anew")]
+    if promises is None:
+        return [_("written without its agreement and order; what it costs says: client-node status")]
+    return [sentence for one in promises for sentence in one.sentences(_)]
+
+
+@proofs.command(
+    help=_(
+        "Make a receipt for one line of a result, to hand over with the number.\n\n"
+        "Example: client-node show RESULT.result.json LINE --out number.receipt.json"
+    )
+)
+def show(
+    result: Path,
+    line: Annotated[str, typer.Argument(help=_("id of the line, as score or forecast prints it"))],
+    out: Annotated[Path, typer.Option(help=_("file to write"))],
+    level: Annotated[str, typer.Option(help=_("which of several lines of this id: series, family or member"))] = "",
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """Proves this number and tells nothing about the others. Works with the coordinator switched off."""
+    from client_node.membership.receipts import show as make
+
+    settings, mirror, budget = local(home)
+    out.write_text(make(settings, mirror, result, line, uplink_of(settings, budget), level=level), encoding="utf-8")
+    terminal.ok(N_("receipt: {path}"), path=out)
+    return OK

@@ -1,0 +1,1 @@
+"""From the member's files to checked tables."""

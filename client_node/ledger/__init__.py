@@ -1,0 +1,1 @@
+"""What this member's data has cost so far."""

@@ -1,0 +1,1 @@
+"""The only way out, and the member's own copy of the log."""

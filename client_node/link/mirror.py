@@ -1,0 +1,259 @@
+"""The member's own copy of the log: every entry on this disk, folded by this node, under a root that it rebuilt itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from client_node.link.uplink import Uplink, answered
+from client_node.link.witness import Witness
+from client_node.settings import Settings
+from contracts.envelope import digest
+from contracts.errors import Invalid
+from contracts.log import tiles
+from contracts.log.checkpoint import (
+    Note,
+    NoteKey,
+    parse_note,
+    parse_vkey,
+    verify_log_signature,
+    witness_name,
+)
+from contracts.log.contradiction import Contradiction, fork, truncation
+from contracts.log.merkle import Tree, leaf_hash
+from contracts.log.pins import Pins
+from contracts.rules.fold import apply
+from contracts.rules.state import TrustState
+from contracts.statements.statements import Seen
+from contracts.wording import N_
+from shell.snapshot import Snapshot
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, entry BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS seen (size INTEGER PRIMARY KEY, note TEXT NOT NULL);
+"""
+
+
+class Mirror:
+    """Entries, state and newest checkpoint as this node has verified them."""
+
+    def __init__(self, settings: Settings, invite: dict[str, Any]):
+        self._settings, self._invite = settings, invite
+        self._path = settings.home / "mirror.db"
+        self._witness_key, self._is_compared = settings.witness_key, False
+        self.note: Note | None = None
+        with self._open() as connection:
+            connection.executescript(_TABLES)
+            snapshot = Snapshot(settings.home / "mirror.snapshot", settings.node_key)
+            self.state, self.tree = snapshot.resume(partial(_stream, connection))
+            row = connection.execute("SELECT note FROM seen ORDER BY size DESC LIMIT 1").fetchone()
+            self.note = parse_note(row[0]) if row else None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=30)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    @property
+    def log(self) -> NoteKey:
+        """The log's key, as the invite names it."""
+        return parse_vkey(self._invite["log_vkey"])
+
+    def entries(self) -> list[bytes]:
+        """Every entry of this copy, in order."""
+        with self._open() as connection:
+            return [entry for (entry,) in connection.execute("SELECT entry FROM entry ORDER BY idx")]
+
+    def seen(self) -> Seen:
+        """The newest verified state, for signed statements."""
+        return Seen(size=self.tree.size, root="sha256:" + self.tree.root().hex())
+
+    @property
+    def witness(self) -> Witness:
+        """This member's witness key, watching this log."""
+        name = witness_name(self.log.name, self._settings.member)
+        return Witness(self._settings.home, self._witness_key, name=name, log=self.log)
+
+    def use_witness(self, key: Ed25519PrivateKey) -> None:
+        """From now on another key is this member's witness."""
+        self._witness_key = key
+
+    def follow(self, uplink: Uplink, wait_s: float) -> Note | None:
+        """Wait for another checkpoint, verify and store what it adds, cosign it. None if there is none.
+
+        Invalid if it shows another history (EQUIVOCATION) or less than was seen before (TRUNCATED); what proves it
+        is then in the folder `evidence`.
+        """
+        text = answered(uplink.ask("head", "GET", f"/v1/head?after={self.tree.size}&wait={wait_s}"), "checkpoint")
+        if text is None:
+            return None
+        note = parse_note(str(text))
+        verify_log_signature(note, self.log)
+        if note.checkpoint.size < self.tree.size:
+            raise self._truncated(note)
+        self._extend(uplink, note)
+        self._cosign(uplink, note)
+        return note
+
+    def _cosign(self, uplink: Uplink, note: Note) -> None:
+        """Pull mode: this node fetched the checkpoint itself and hands its cosignature back."""
+        key = self.state.witnesses().get(self.witness.name)
+        if key is None or key.public != self._witness_key.public_key():
+            return
+        self.witness.compare(note)
+        if not self._is_compared:
+            self.witness.compare(parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text))
+            self._is_compared = True
+        if not self.witness.has_memory():
+            return
+        line = self.witness.follow(note, self.tree)
+        if line is not None:
+            uplink.ask("cosignature", "POST", "/v1/cosignatures", {"size": note.checkpoint.size, "line": line})
+
+    def _extend(self, uplink: Uplink, note: Note) -> None:
+        """Fetch the new entries; Invalid (EQUIVOCATION) unless they extend this copy to exactly the signed root."""
+        start = self.tree.size
+        added = fetch_entries(uplink, start, note.checkpoint.size)
+        frontier, state = self.tree.frontier(), self.state
+        for entry in added:
+            state, _ = apply(state, entry, state.size)
+            frontier.append(leaf_hash(entry))
+        if (frontier.size, frontier.root()) != (note.checkpoint.size, note.checkpoint.root):
+            raise self._forked(uplink, note, frontier.root())
+        if added and start == 0 and digest(added[0]) != self._invite["genesis"]:
+            raise Invalid(N_("the log begins with another entry than the invite says"), code="GENESIS")
+        self._store(uplink, start, added, note)
+        self.tree.extend(map(leaf_hash, added))
+        self.state, self.note = state, note
+
+    def _store(self, uplink: Uplink, start: int, added: list[bytes], note: Note) -> None:
+        """Keep what was verified. Another command of this home may have been shown the same entries meanwhile: if others
+        stand there, the log has shown two histories."""
+        with self._open() as connection:
+            connection.executemany("INSERT OR IGNORE INTO entry VALUES (?, ?)", list(enumerate(added, start)))
+            if list(_stream(connection, start, start + len(added))) == added:
+                connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (note.checkpoint.size, note.text()))
+                return
+            connection.rollback()
+        fresh = Mirror(self._settings, self._invite)
+        self.note = fresh.note
+        raise self._forked(uplink, note, fresh.tree.root())
+
+    def _truncated(self, note: Note) -> Invalid:
+        if self.note is not None:
+            self._keep(truncation(note, self.note))
+        return Invalid(
+            N_("the log has become shorter: it shows {size} entries, this node holds {held}"),
+            do=N_("do not contribute; hand the folder {evidence} to other members and an auditor"),
+            code="TRUNCATED",
+            size=note.checkpoint.size,
+            held=self.tree.size,
+            evidence=self._settings.home / "evidence",
+        )
+
+    def _forked(self, uplink: Uplink, note: Note, own: bytes) -> Invalid:
+        """The error, after what can be proven to others was kept."""
+        shown = Tree(map(leaf_hash, fetch_entries(uplink, 0, note.checkpoint.size)))
+        try:
+            if self.note is not None:
+                self._keep(fork(self.note, note, shown))
+        except ValueError:
+            pass  # the tiles do not lead to the signed root either: there is nothing that would convince a stranger
+        return Invalid(
+            N_("the log shown now does not extend the log seen before"),
+            why=N_("size {size}, shown root {shown}, own root {own}"),
+            do=N_("do not contribute; hand the folder {evidence} to other members and an auditor"),
+            code="EQUIVOCATION",
+            size=note.checkpoint.size,
+            shown=note.checkpoint.root.hex(),
+            own=own.hex(),
+            evidence=self._settings.home / "evidence",
+        )
+
+    def _keep(self, proof: Contradiction) -> None:
+        folder = self._settings.home / "evidence"
+        folder.mkdir(exist_ok=True)
+        text = proof.model_dump_json(indent=1)
+        (folder / f"{proof.kind}-{digest(text.encode())[7:23]}.json").write_text(text, encoding="utf-8")
+
+    def witnessed(self, uplink: Uplink) -> int:
+        """Size of the newest checkpoint that a quorum of members has cosigned and that lies on this very tree."""
+        note = parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text)
+        size = note.checkpoint.size
+        if size > self.tree.size:
+            self.follow(uplink, 0)
+        if size > self.tree.size or self.tree.root(size) != note.checkpoint.root:
+            raise Invalid(N_("the cosigned checkpoint is not on the tree that this node has seen"), code="EQUIVOCATION")
+        quorum = self.state.quorum_at(size)
+        return size if quorum.is_met(quorum.cosigners(note, self.log)) else 0
+
+    def pins(self) -> Pins:
+        """What this member would hand to an auditor."""
+        seen, witnesses = self.seen(), self.state.witnesses()
+        return Pins(
+            origin=self.log.name,
+            log_vkey=self._invite["log_vkey"],
+            genesis=self._invite["genesis"],
+            ca_pem=self._invite["ca_pem"],
+            cosigners={name: key.vkey() for name, key in witnesses.items()},
+            size=seen.size,
+            root=seen.root,
+            member=self._settings.member,
+        )
+
+
+def _stream(connection: sqlite3.Connection, start: int, end: int | None = None) -> Iterator[bytes]:
+    """Entries start..end-1 of the copy, by default all from `start` on."""
+    limit = -1 if end is None else end - start
+    rows = connection.execute("SELECT entry FROM entry ORDER BY idx LIMIT ? OFFSET ?", (limit, start))
+    return (entry for (entry,) in rows)
+
+
+def fetch_entries(uplink: Uplink, start: int, end: int) -> list[bytes]:
+    """Entries start..end-1 from the log's bundles."""
+    entries: list[bytes] = []
+    for name in (n for n in tiles.names(end) if n.level is None and (n.n + 1) * tiles.WIDTH > start):
+        bundle = tiles.parse_bundle(uplink.ask("tile", "GET", f"/{name.path()}").content, name.width)
+        entries += bundle[max(0, start - name.n * tiles.WIDTH) :]
+    return entries
+
+
+def read_documents(home: Path) -> Path:
+    """Folder of fetched documents."""
+    folder = home / "documents"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def document(settings: Settings, uplink: Uplink | None, name: str) -> bytes:
+    """A document by digest, from this disk or from the coordinator; Invalid if the bytes have another digest."""
+    path = read_documents(settings.home) / name.removeprefix("sha256:")
+    if path.exists():
+        data = path.read_bytes()
+    elif uplink is None:
+        raise Invalid(N_("document {name} is not on this machine"), name=name)
+    else:
+        data = uplink.ask("document", "GET", f"/documents/{path.name}").content
+    if digest(data) != name:
+        raise Invalid(N_("document {name} has other bytes than its name says"), name=name, code="BAD_DIGEST")
+    if not path.exists():
+        path.write_bytes(data)
+    return data
+
+
+def fetch_needed(settings: Settings, uplink: Uplink, state: TrustState) -> None:
+    """Bring home what serving needs, so that it works when the coordinator is away: tables and public models of the active
+    agreement, and released models with their tables."""
+    active = state.active_agreement()
+    tasks = state.agreements[active].terms.tasks if active else ()
+    names = [name for task in tasks for name in (task.schema_digest, task.public_model) if name]
+    for run in state.runs.values():
+        names += [run.release.model, run.order.schema_digest] if run.release else []
+    for name in names:
+        document(settings, uplink, name)

@@ -1,0 +1,1 @@
+"""The member's word: joining, consents, keys, receipts, refusals."""

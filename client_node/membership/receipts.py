@@ -1,0 +1,200 @@
+"""The member's receipts: what it consented to, contributed, was promised and served, each a file that proves itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from client_node.link.mirror import Mirror, document
+from client_node.link.uplink import Uplink
+from client_node.settings import Settings
+from contracts.envelope import from_base64, open_entry, seal, strict_json, to_base64
+from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.log.checkpoint import Note, parse_note
+from contracts.log.receipts import Logged, Place, Served, Shown, places, salted_lines
+from contracts.statements.closed_list import parse, payload
+from contracts.statements.off_log import Contribution, Receipt
+from contracts.statements.statements import Consent, Release, Round, RoundOpen
+from contracts.wording import N_
+
+log_event = structlog.get_logger()
+
+
+def folder_of(settings: Settings) -> Path:
+    """Where this node keeps them."""
+    folder = settings.home / "receipts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def relied_on(settings: Settings, mirror: Mirror, uplink: Uplink | None) -> Note:
+    """The newest checkpoint that a quorum has cosigned and that lies on this node's own copy; kept for days without
+    the coordinator."""
+    kept = folder_of(settings) / "checkpoint"
+    if uplink is not None:
+        try:
+            if mirror.witnessed(uplink):
+                kept.write_text(uplink.ask("checkpoint", "GET", "/checkpoint").text, encoding="utf-8")
+        except Unavailable:
+            pass
+    try:
+        note = parse_note(kept.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise Unavailable(
+            N_("no cosigned checkpoint has been seen yet"),
+            do=N_("try again when the coordinator can be reached"),
+        ) from error
+    return note
+
+
+def write_all(settings: Settings, mirror: Mirror, uplink: Uplink) -> list[Path]:
+    """Write every receipt that is missing; the new files."""
+    return _write(settings, mirror, uplink, relied_on(settings, mirror, uplink), since=0)
+
+
+def keep_up(settings: Settings, mirror: Mirror, uplink: Uplink, since: int) -> int:
+    """Write the receipts of entries `since` and later that a quorum has cosigned; from where to go on next time.
+
+    A receipt whose document cannot be had now is left to `client-node receipts`, so that it holds nothing up.
+    """
+    try:
+        note = relied_on(settings, mirror, uplink)
+    except Unavailable:
+        return since
+    if note.checkpoint.size > since:
+        _write(settings, mirror, uplink, note, since=since)
+    return max(since, note.checkpoint.size)
+
+
+def _write(settings: Settings, mirror: Mirror, uplink: Uplink, note: Note, *, since: int) -> list[Path]:
+    held = mirror.entries()[: note.checkpoint.size]
+    missing = {
+        index: path
+        for name, index in _own(settings, held, since)
+        if not (path := folder_of(settings) / f"{name}-{index}.tlog-proof").exists()
+    }
+    beside = {index: [at for at in _beside(mirror, held[index]) if at < index] for index in missing}
+    shown = {place.index: place for place in places(held, {*missing, *(at for some in beside.values() for at in some)})}
+    written = []
+    for index, path in missing.items():
+        try:
+            line = _line(settings, uplink, held[index]) if path.name.startswith("round") else None
+        except Unavailable as error:
+            log_event.warning("receipt left for later", receipt=path.name, what=str(error))
+            continue
+        receipt = Logged(shown[index], note, line, tuple(shown[at] for at in beside[index]))
+        path.write_text(receipt.text(), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _beside(mirror: Mirror, entry: bytes) -> list[int]:
+    """Indices of the entries that say what a consent allows or a round cost."""
+    said = parse(open_entry(entry).payload)
+    run = mirror.state.runs.get(said.order) if isinstance(said, Round) else None
+    agreement = run.order.agreement if run else said.agreement if isinstance(said, Consent) else ""
+    agreed = mirror.state.agreements.get(agreement)
+    found = [agreed.index] if agreed else []
+    return [*found, run.index, said.open] if run and isinstance(said, Round) else found
+
+
+def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple[str, int]]:
+    """(kind, index) of every entry from `since` on that this member gets a receipt for."""
+    for index, entry in enumerate(entries[since:], since):
+        said = parse(open_entry(entry).payload)
+        if said.kind in ("consent", "refusal", "comparison") and getattr(said, "member", "") == settings.member:
+            yield said.kind, index
+        if isinstance(said, Release):
+            yield "release", index
+        if isinstance(said, Round) and settings.member in said.contributors:
+            yield "round", index
+
+
+def _line(settings: Settings, uplink: Uplink, entry: bytes) -> Place:
+    """The place of this member's own line in the list of a round; Invalid if the list names another line."""
+    closed = parse(open_entry(entry).payload)
+    assert isinstance(closed, Round) and closed.list_document
+    lines = [from_base64(text) for text in strict_json(document(settings, uplink, closed.list_document))]
+    for at, line in enumerate(lines):
+        opened = open_entry(line)
+        said = parse(opened.payload)
+        if isinstance(said, Contribution) and said.member == settings.member:
+            if not opened.holds_for(settings.node_key.public_key()):
+                break
+            return places(lines, [at])[0]
+    raise Invalid(
+        N_("round {round} lists a contribution that this node did not sign"),
+        do=N_("keep this node's files and tell an auditor"),
+        code="UPDATE_SIGNATURE",
+        round=closed.round,
+    )
+
+
+def keep_served(settings: Settings, said: Receipt, lines: list[str], salt: bytes) -> Path:
+    """The private file of one served result: signed statement, all lines, the salt. Nothing of it leaves by itself."""
+    held = {
+        "format": "mengbang-result/1",
+        "statement": to_base64(seal(payload(said), [settings.node_key])),
+        "lines": lines,
+        "salt": to_base64(salt),
+    }
+    path = folder_of(settings) / f"{said.record_id[-12:]}.result.json"
+    path.touch(mode=0o600)
+    text = json.dumps(
+        held, ensure_ascii=False, sort_keys=True, separators=(",", ":")
+    )  # RFC 8785: text under ASCII keys
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def show(
+    settings: Settings, mirror: Mirror, result: Path, line_id: str, uplink: Uplink | None, *, level: str = ""
+) -> str:
+    """The receipt that proves one line of a kept result to whoever is shown it, and tells nothing about the others. Lines
+    of one name differ in their level."""
+    try:
+        held = strict_json(result.read_bytes())
+        statement, lines, salt = from_base64(held["statement"]), list(held["lines"]), from_base64(held["salt"])
+    except (FileNotFoundError, TrustError, KeyError, TypeError) as error:
+        raise Malformed(
+            N_("{path} is not a kept result"), do=N_("score and forecast write them, and say where"), path=result
+        ) from error
+    said = parse(open_entry(statement).payload)
+    told = [strict_json(line.encode("utf-8")) for line in lines]
+    named = [n for n, line in enumerate(told) if line["id"] == line_id]
+    at = [n for n in named if level in ("", told[n].get("level"))]
+    if not at or not isinstance(said, Receipt):
+        raise Refused(N_("the result has no line {id}"), code="NO_LINE", id=line_id)
+    if len(at) > 1:
+        raise Refused(
+            N_("the result has several lines {id}"),
+            why=N_("their levels are: {levels}"),
+            do=N_("say which one: --level"),
+            code="NO_LINE",
+            id=line_id,
+            levels=", ".join(told[n].get("level", "-") for n in at),
+        )
+    note = relied_on(settings, mirror, uplink)
+    entries = mirror.entries()[: note.checkpoint.size]
+    chain = places(entries, _chain(said, mirror, entries))
+    [shown] = places(salted_lines(lines, salt), at)
+    return Served(statement, note, tuple(chain), Shown(shown)).text()
+
+
+def _chain(answer: Receipt, mirror: Mirror, entries: list[bytes]) -> list[int]:
+    """Indices of everything that a served number stands on."""
+    key = mirror.state.live_key(answer.member, "node")
+    found = {mirror.state.agreements[answer.agreement].index} | ({key[1].index} if key else set())
+    if answer.order is None:
+        return sorted(found)
+    run = mirror.state.runs[answer.order]
+    found.add(run.index)
+    for index in range(run.index, len(entries)):
+        said = parse(open_entry(entries[index]).payload)
+        if isinstance(said, Release | Round | RoundOpen) and said.order == run.run:
+            found.add(index)
+            found |= {at for _member, at in said.members} if isinstance(said, RoundOpen) else set()
+    return sorted(found)

@@ -1,0 +1,78 @@
+"""A refusal belongs on the log. What the coordinator does not take is kept here, sent again, and shown to the member."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from client_node.ledger.ledger import read_ledger
+from client_node.link.mirror import Mirror
+from client_node.link.uplink import Uplink
+from client_node.membership import consents
+from client_node.settings import Settings
+from contracts.errors import TrustError
+from contracts.fields import new_id, time_text
+from contracts.statements.statements import Refusal
+
+
+class Unheard(BaseModel):
+    """A refusal whose inclusion nobody has proven to this node yet."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    order: str
+    reason: str
+    open: int | None
+    since: str
+
+
+def say(settings: Settings, mirror: Mirror, uplink: Uplink, *, order: str, reason: str, open: int | None) -> None:
+    """Put a refusal on the log; one that does not come to stand there is kept and sent again."""
+    said = Unheard(order=order, reason=reason, open=open, since=time_text(datetime.now(UTC)))
+    path = _folder(settings) / f"{new_id().rpartition(':')[2]}.json"
+    path.write_text(said.model_dump_json(), encoding="ascii")
+    _send(settings, mirror, uplink, said, path)
+
+
+def send_kept(settings: Settings, mirror: Mirror, uplink: Uplink) -> None:
+    """Try again; a coordinator that still does not take one changes nothing else."""
+    for path, said in _kept(settings):
+        run = mirror.state.runs.get(said.order)
+        if said.open is None and run is not None and settings.member in run.refused:
+            path.unlink()  # it stands there: the answer was lost, not the refusal
+            continue
+        with suppress(TrustError):
+            _send(settings, mirror, uplink, said, path)
+
+
+def kept(settings: Settings) -> list[Unheard]:
+    """What the log does not show yet, oldest first."""
+    return sorted((said for _, said in _kept(settings)), key=lambda said: said.since)
+
+
+def _send(settings: Settings, mirror: Mirror, uplink: Uplink, said: Unheard, path: Path) -> None:
+    refusal = Refusal(
+        record_id=new_id(),
+        issued_at=time_text(datetime.now(UTC)),
+        member=settings.member,
+        order=said.order,
+        reason=said.reason,  # type: ignore[arg-type]  # of the closed list, which pydantic checks
+        open=said.open,
+        seen=mirror.seen(),
+        ledger=read_ledger(settings).head(),
+    )
+    consents.send(settings, mirror, uplink, refusal)
+    path.unlink()
+
+
+def _folder(settings: Settings) -> Path:
+    folder = settings.home / "refusals"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _kept(settings: Settings) -> list[tuple[Path, Unheard]]:
+    return [(path, Unheard.model_validate_json(path.read_bytes())) for path in _folder(settings).glob("*.json")]

@@ -1,0 +1,1 @@
+"""Taking part in a run: the guard, the training data and what is sent."""

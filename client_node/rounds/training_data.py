@@ -1,0 +1,136 @@
+"""This member's rows and what a round computes from them: a sum over training units, or counts over the holdout."""
+
+from __future__ import annotations
+
+from array import array
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import structlog
+
+from client_node.data.mapping import FILE
+from client_node.data.member_table import read_table
+from client_node.data.tables import stamps
+from client_node.ledger.ledger import Budget
+from client_node.link.mirror import Mirror, document
+from client_node.link.uplink import Uplink
+from client_node.settings import Settings
+from contracts.errors import Malformed, Refused, TrustError, Unavailable
+from contracts.fields import time_text
+from contracts.rules.state import RunRecord
+from contracts.statements.artefact import read_artefact
+from contracts.statements.statements import RunOrder
+from contracts.wording import N_
+from engine.evaluation import holdout_counts
+from engine.table import TableSchema, read_schema
+from engine.task import Model, Task, check_fit, load
+from privacy.plan import PlanError
+
+log_event = structlog.get_logger()
+
+
+class OwnRows:
+    """Rows of the ordered table, prepared and split by keyed hash of the unit; cached until a file of the data folder or data.toml
+    changes."""
+
+    def __init__(self, settings: Settings, uplink: Uplink, mirror: Mirror, budget: Budget):
+        self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
+        self._cached: dict[tuple[str, str, object], tuple[Any, Any]] = {}
+
+    def ready(self, order: RunOrder) -> None:
+        """Read all that the order needs, so that a missing model or a plan that the installed code cannot compute
+        costs no budget. Faults in the data stop nothing: see `_prepared`."""
+        try:
+            check_fit(load(order.task), schema_of(self._settings, self._uplink, order.schema_digest), order.plan)
+            self._split(order)
+        except (PlanError, Malformed) as error:
+            raise Refused(
+                N_("the plan of this run does not fit the table"), why=str(error), code="GUARD", reason="plan"
+            ) from error
+        if order.evaluates:
+            self._others(order)
+
+    def sum(self, order: RunOrder, model: array[float], round: int) -> np.ndarray:
+        """The exact grid sum of one round, flat int64; zeros if it cannot be formed, for whatever reason: the round is paid for, and
+        what made the task fail may be a row."""
+        try:
+            return self._summed(order, model, round)
+        except TrustError:
+            raise
+        except (Exception, pl.exceptions.PanicException) as failure:
+            error = unforeseen(failure)
+            log_event.error("this member's rows cannot be summed: only noise is sent", what=str(error))
+            self._budget.note_refused(time_text(datetime.now(UTC)), error)
+            return np.zeros(order.plan.length(), dtype=np.int64)
+
+    def _summed(self, order: RunOrder, model: array[float], round: int) -> np.ndarray:
+        train, held = self._split(order)
+        task, key = load(order.task), self._budget.unit_key()
+        if order.evaluates is None:
+            return task.contribute(order.plan, model, train, round=round, key=key)
+        candidate = Model(self._run(order.evaluates.run).order.plan.shape, model)
+        judged = [task.judge(one, held) for one in (candidate, *self._others(order))]
+        return holdout_counts(order.plan, judged, held.unit, key)
+
+    def _others(self, order: RunOrder) -> list[Model]:
+        """Start of the judged run, and the model that serves."""
+        assert order.evaluates is not None
+        run = self._run(order.evaluates.run)
+        others = [Model(run.order.plan.shape, self._values(run.order.model_start))]
+        if order.evaluates.incumbent:
+            incumbent = self._run(order.evaluates.incumbent)
+            others.append(Model(incumbent.order.plan.shape, self._values(incumbent.model)))
+        return others
+
+    def _run(self, name: str) -> RunRecord:
+        return self._mirror.state.runs[name]
+
+    def _values(self, name: str) -> array[float]:
+        return read_artefact(document(self._settings, self._uplink, name), "model", "d").values
+
+    def _split(self, order: RunOrder) -> tuple[Any, Any]:
+        """(training, holdout). A table without ids has no stable units: one could stand on both sides over time."""
+        schema = schema_of(self._settings, self._uplink, order.schema_digest)
+        if order.evaluates and not schema.of_kind("id"):
+            raise Refused(
+                N_("a table without ids has no holdout"),
+                why=N_("a record could move between training and holdout when it changes"),
+                do=N_("name an id column in the task's table"),
+                code="GUARD",
+                reason="plan",
+            )
+        place = order.task, order.schema_digest, stamps(self._settings.data, self._settings.home / FILE)
+        if place not in self._cached:
+            task, key = load(order.task), self._budget.unit_key()
+            self._cached = {place: task.split(self._prepared(task, schema, key), key)}
+        return self._cached[place]
+
+    def _prepared(self, task: Task, schema: TableSchema, key: bytes) -> Any:
+        """The member's training rows; none if its files cannot be used, for whatever reason. This member is in the round
+        by then: to stay away because of what its files look like would tell something about them, so it sends noise alone."""
+        try:
+            return task.prepare(
+                read_table(self._settings.data, schema, key=key, home=self._settings.home).training, schema
+            )
+        except (Exception, pl.exceptions.PanicException) as failure:
+            error = failure if isinstance(failure, TrustError) else unforeseen(failure)
+            log_event.error(
+                "this member's data cannot be read: only noise is sent", what=str(error), do=error.lines()[2]
+            )
+            self._budget.note_refused(time_text(datetime.now(UTC)), error)
+            numbers = {c.name: pl.Float64 if c.kind in ("number", "label") else pl.String for c in schema.columns}
+            return task.prepare(pl.DataFrame(schema=numbers), schema)
+
+
+def unforeseen(failure: BaseException) -> TrustError:
+    """A failure of a library by its kind alone: what it says of a file may quote it."""
+    return Unavailable(
+        N_("the files cannot be read: {kind}"), do=N_("client-node data check"), kind=type(failure).__name__
+    )
+
+
+def schema_of(settings: Settings, uplink: Uplink | None, name: str) -> TableSchema:
+    """A task's table schema by the digest that the agreement pins."""
+    return read_schema(document(settings, uplink, name))

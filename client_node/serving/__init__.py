@@ -1,0 +1,1 @@
+"""Results at home, for the member alone."""

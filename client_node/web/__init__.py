@@ -1,0 +1,1 @@
+"""Pages and programs on the member's own machine."""

@@ -1,0 +1,1 @@
+"""The format of the log: tree, tiles, checkpoints, quorum, pins and receipts."""

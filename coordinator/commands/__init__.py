@@ -1,0 +1,1 @@
+"""The chamber's commands, a file for each group."""

@@ -1,0 +1,198 @@
+"""`coordinator policy`, `key` and `record`: statements that need more signatures than the office's."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from contracts.errors import Refused, Unavailable
+from contracts.statements.statements import Policy, QuorumRule
+from contracts.wording import N_
+from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
+from shell.terminal import OK
+
+if TYPE_CHECKING:
+    from coordinator.office import Office
+
+policy = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help=_("Who must cosign before anybody relies on a checkpoint.")
+)
+keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Replace the office's or the agreement key."))
+RULES = get_args(QuorumRule)
+Out = Annotated[Path, typer.Option(help=_("file to hand round"))]
+
+
+class Role(StrEnum):
+    """What a key of the chamber is for. The log's own key never changes: members have pinned it."""
+
+    office = "office"
+    agreement = "agreement"
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put the commands into the coordinator's."""
+    app.add_typer(policy, name="policy")
+    app.add_typer(keys, name="key")
+    app.command(
+        "record",
+        help=_(
+            "Put a sheet on the log once all have signed it; several copies of it are merged.\n\n"
+            "Example: coordinator record quorum.json quorum-from-member-2.json"
+        ),
+    )(record)
+
+
+@policy.command("show", help=_("The quorum rule in force.\n\nExample: coordinator policy show"))
+def show(home: Home = HOME, lang: Lang = "") -> int:
+    """And what it may be changed to."""
+    state = office_of(home).log.state()
+    quorum = state.quorum_at(state.size)
+    terminal.ok(
+        N_("{rule}: now {members} of {all} members and {auditors} auditors"),
+        rule=quorum.rule,
+        members=quorum.of_members,
+        all=len(quorum.members),
+        auditors=quorum.of_auditors,
+    )
+    for rule in RULES:
+        terminal.say("  " + rule)
+    return OK
+
+
+@policy.command(
+    "propose",
+    help=_(
+        "Write the sheet that changes the quorum rule: members and auditors sign it, then record puts it on the log.\n\n"
+        'Example: coordinator policy propose "members 2n//3+1, auditors 1" --out quorum.json'
+    ),
+)
+def propose(rule: str, out: Out, home: Home = HOME, lang: Lang = "") -> int:
+    """Signed by as many members' nodes as the rule in force wants, and by an auditor if there is one."""
+    from contracts.envelope import seal
+    from contracts.fields import new_id, time_text
+    from contracts.statements.closed_list import payload
+
+    if rule not in RULES:
+        raise Refused(N_("there is no quorum rule “{rule}”"), do=N_("coordinator policy show lists them"), rule=rule)
+    office = office_of(home)
+    said = Policy(
+        record_id=new_id(),
+        issued_at=time_text(datetime.now(UTC)),
+        prev=office.log.state().quorum,
+        quorum=rule,  # type: ignore[arg-type]
+    )
+    _hand_out(out, seal(payload(said), [office.settings.office_key]))
+    terminal.say(N_("Next: members run client-node sign {path}, auditors auditor sign {path}"), path=out)
+    return OK
+
+
+def _hand_out(out: Path, entry: bytes) -> None:
+    from contracts.statements import to_cosign
+
+    out.write_text(to_cosign.write(entry), encoding="ascii")
+    print(to_cosign.words(to_cosign.read([out.read_bytes()])[1], _))
+    terminal.ok(N_("sheet in {path}"), path=out)
+
+
+def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
+    """The rules of the log decide whether enough have signed."""
+    from contracts.envelope import cosign
+    from contracts.statements import to_cosign
+    from contracts.statements.statements import Key
+
+    office = office_of(home)
+    try:
+        entry, said = to_cosign.read([path.read_bytes() for path in copies])
+    except OSError as error:
+        raise Unavailable(N_("there is no file {path}"), path=error.filename) from error
+    if isinstance(said, Key) and said.role != "office":
+        entry = cosign(entry, office.settings.office_key)
+    index = office.log.append(entry)
+    office.log.publish()
+    terminal.ok(N_("in the log as entry {index}"), index=index)
+    for role in Role:
+        _take(office, role)
+    return OK
+
+
+@keys.command(
+    "rotate",
+    help=_(
+        "Let a new key take the place of the one in use.\n\nExample: coordinator key rotate office",
+    ),
+)
+def rotate(role: Role, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+    """Both keys sign; an interrupted rotation goes on with the same command."""
+    office = office_of(home)
+    if _take(office, role):
+        return OK
+    if not yes and not typer.confirm(_(N_("Replace the {role} key of this chamber?")).format(role=role.value)):
+        return OK
+    entry, is_live = _successor(office, role)
+    if not is_live:
+        raise Refused(
+            N_("the {role} key has ended and cannot name its successor"),
+            do=N_("coordinator key request {role} --out FILE, for the auditors to sign"),
+            role=role.value,
+        )
+    office.log.append(entry)
+    office.log.publish()
+    _take(office, role)
+    return OK
+
+
+@keys.command(
+    "request",
+    help=_(
+        "Write the sheet by which a new key follows one that has ended; a majority of the auditors signs it.\n\n"
+        "Example: coordinator key request office --out office-key.json"
+    ),
+)
+def request(role: Role, out: Out, home: Home = HOME, lang: Lang = "") -> int:
+    """For a key that was reported as compromised, or ended otherwise."""
+    _hand_out(out, _successor(office_of(home), role)[0])
+    terminal.say(N_("Next: auditors run auditor sign {path}, then coordinator record {path}"), path=out)
+    return OK
+
+
+def _next(office: Office, role: Role) -> Path:
+    return office.settings.home / "keys" / f"{role.value}.next.pem"
+
+
+def _successor(office: Office, role: Role) -> tuple[bytes, bool]:
+    """(the statement that the next key replaces the one in use, whether the latter could still sign it)."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from contracts.envelope import cosign, key_id
+    from contracts.fields import time_text
+    from contracts.statements import to_cosign
+    from coordinator.settings import read_key, write_key
+
+    path = _next(office, role)
+    if not path.exists():
+        write_key(path, Ed25519PrivateKey.generate())
+    old = office.settings.office_key if role == Role.office else office.settings.agreement_key
+    name = key_id(old.public_key())
+    is_live = office.log.state().keys[name].ended is None
+    now = time_text(datetime.now(UTC))
+    entry = to_cosign.successor(old if is_live else name, read_key(path), member=None, role=role.value, issued_at=now)
+    return (entry if role == Role.office else cosign(entry, office.settings.office_key)), is_live
+
+
+def _take(office: Office, role: Role) -> bool:
+    """Put the next key into use if the log says that it counts."""
+    from contracts.envelope import key_id
+    from coordinator.settings import read_key
+
+    path = _next(office, role)
+    held = office.log.state().live_key(None, role.value)
+    if not path.exists() or held is None or held[0] != key_id(read_key(path).public_key()):
+        return False
+    os.replace(path, path.with_name(f"{role.value}.pem"))
+    terminal.ok(N_("the new {role} key counts; restart coordinator serve to use it"), role=role.value)
+    return True

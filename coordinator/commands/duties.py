@@ -1,0 +1,111 @@
+"""`coordinator matters`, `incident`, `erase`, `end-key`: what the office owes to its members."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from contracts.wording import N_
+from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
+from shell.terminal import FOUND, OK
+
+CATEGORIES = ("refusal", "key", "audit", "availability", "data", "privacy", "other")
+PHASES = ("open", "answered", "closed")
+GROUNDS = ("retention-ended", "member-left", "authority")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Put the commands into the coordinator's."""
+    app.command("matters", help=_("What waits for the office's answer.\n\nExample: coordinator matters"))(matters)
+    app.command(
+        "incident",
+        help=_(
+            "Log an incident, or with --about the answer to what waits; the words stay off the log.\n\n"
+            'Example: coordinator incident "the bundle was renewed" --about 41 --category refusal --state answered'
+        ),
+    )(incident)
+    app.command(
+        "erase",
+        help=_(
+            "Log that a document goes, then delete it; its digest stays in the log.\n\n"
+            "Example: coordinator erase sha256:1f… --contributions"
+        ),
+    )(erase)
+    app.command(
+        "end-key",
+        help=_("End a key of a member or an auditor.\n\nExample: coordinator end-key sha256:9c… --compromised"),
+    )(end_key)
+
+
+def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+    """Refusals that lie with the office, compromised keys, audits with findings, open incidents."""
+    from coordinator.trust.duties import open_matters
+
+    waiting = open_matters(office_of(home).log.state(), datetime.now(UTC))
+    if as_json:
+        terminal.json([{"index": m.index, "since": m.since, "late": late} for m, late in waiting])
+    for matter, late in () if as_json else waiting:
+        (terminal.bad if late else terminal.note)(
+            N_("entry {index}, since {since}"), index=matter.index, since=matter.since
+        )
+    if not as_json and not waiting:
+        terminal.ok(N_("nothing waits for an answer"))
+    return FOUND if any(late for _matter, late in waiting) else OK
+
+
+def incident(
+    text: str,
+    about: Annotated[int, typer.Option(help=_("entry that this answers"))] = -1,
+    category: Annotated[str, typer.Option(help=", ".join(CATEGORIES))] = "other",
+    state: Annotated[str, typer.Option(help=", ".join(PHASES))] = "open",
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """The words stand in a salted document."""
+    from coordinator.trust.duties import note_incident
+
+    if category not in CATEGORIES or state not in PHASES:
+        raise typer.BadParameter(", ".join((*CATEGORIES, *PHASES)))
+    named = None if about < 0 else about
+    index = note_incident(office_of(home), text, about=named, category=category, phase=state, now=datetime.now(UTC))
+    terminal.ok(N_("in the log as entry {index}"), index=index)
+    return OK
+
+
+def erase(
+    document: str,
+    contributions: Annotated[bool, typer.Option("--contributions", help=_("what a list names, not the list"))] = False,
+    ground: Annotated[str, typer.Option(help=", ".join(GROUNDS))] = "retention-ended",
+    yes: Yes = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """The rules refuse what must still be kept."""
+    from coordinator.trust.duties import erase as go
+
+    if ground not in GROUNDS:
+        raise typer.BadParameter(", ".join(GROUNDS))
+    if not yes and not typer.confirm(_(N_("Delete for good?"))):
+        return OK
+    gone = go(office_of(home), document, contributions=contributions, ground=ground, now=datetime.now(UTC))
+    terminal.ok(N_("{n} documents deleted; the log says so"), n=gone)
+    return OK
+
+
+def end_key(
+    key: str,
+    compromised: Annotated[bool, typer.Option("--compromised", help=_("somebody else may hold it"))] = False,
+    yes: Yes = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """A lost key can be followed only with the auditors' signatures."""
+    from coordinator.trust.duties import end_key as end
+
+    if not yes and not typer.confirm(_(N_("End this key for good?"))):
+        return OK
+    index = end(office_of(home), key, compromised=compromised, now=datetime.now(UTC))
+    terminal.ok(N_("in the log as entry {index}"), index=index)
+    return OK

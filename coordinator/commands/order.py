@@ -1,0 +1,225 @@
+"""`coordinator order`: what a run costs, gives and is judged by, in words, before it is signed; then how it goes."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from contracts.errors import Refused
+from contracts.fields import moment, time_text
+from contracts.wording import N_
+from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
+from shell.terminal import FOUND, OK, epsilon
+
+SILENT_S = 10.0
+SpendAnyway = Annotated[
+    bool, typer.Option("--spend-anyway", help=_("also where public or simulated data show that spending gains nothing"))
+]
+Epsilon = Annotated[str, typer.Option(parser=epsilon, help=_("privacy loss of the whole run"))]
+MinMembers = Annotated[int, typer.Option(min=3, help=_("members without whom no round is combined"))]
+orders = typer.Typer(rich_markup_mode=None)
+
+
+@orders.command(
+    help=_("Order a run under the active agreement.\n\nExample: coordinator order risk --epsilon 1 --dry-run")
+)
+def order(
+    task: str,
+    family: Annotated[str, typer.Option(help=_("trees, gradients or moments; the task's own by default"))] = "",
+    rounds: Annotated[int, typer.Option(min=0, max=1000, help=_("rounds; the task's own number by default"))] = 0,
+    epsilon: Epsilon = "1",
+    untold: Annotated[
+        str,
+        typer.Option(
+            help=_(
+                "release or keep: what happens if the members are too few to judge the model; the task's own by default"
+            )
+        ),
+    ] = "",
+    min_members: MinMembers = 3,
+    deadline: Annotated[int, typer.Option(min=1, help=_("seconds that a round waits for contributions"))] = 120,
+    yes: Yes = False,
+    spend_anyway: SpendAnyway = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=_("say what it costs and gives, order nothing"))] = False,
+    wait: Annotated[bool, typer.Option("--wait", help=_("stay until the model is released"))] = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """Shows the order in words, asks, logs it. Where spending is known to gain nothing --yes is not enough."""
+    from coordinator.learning.orders import draft, must_pay, must_reach, sign
+
+    office = office_of(home)
+    made = draft(
+        office,
+        task,
+        family=family,
+        rounds=rounds,
+        epsilon=epsilon,
+        untold=untold,
+        min_members=min_members,
+        deadline_s=deadline,
+    )
+    _say_order(office, made)
+    if dry_run:
+        return OK
+    if not spend_anyway:
+        must_pay(made)
+    must_reach(office.log.state(), made, datetime.now(UTC))
+    if not yes and not typer.confirm(_(N_("Sign and log this order?"))):
+        return OK
+    run = sign(office, made, datetime.now(UTC))
+    terminal.ok(N_("ordered: {run}"), run=run)
+    return _follow(office, run) if wait else OK
+
+
+def _say_order(office: Any, made: Any) -> None:
+    from coordinator.learning.orders import affordable
+
+    terminal.say(
+        N_(
+            "Order: task {task} by {family}, {rounds} rounds, at least {least} members, epsilon {epsilon} a member (delta 1e-6), unit {unit}"
+        ),
+        task=made.task.name,
+        family=made.family,
+        rounds=made.releases,
+        least=made.min_members,
+        epsilon=made.epsilon,
+        unit=made.schema.unit,
+    )
+    each = affordable(office.log.state(), made, datetime.now(UTC))
+    able = sum(one >= made.rho_nano for one in each)
+    terminal.say(N_("Members: {able} of {members} that consent allow so much"), able=able, members=len(each))
+    _say_judging(office, made)
+    _say_worth(made)
+
+
+def _say_judging(office: Any, made: Any) -> None:
+    """How the model will be judged, in words; none where units have no stable names and so no holdout."""
+    from contracts.statements.gate import MARGIN
+    from coordinator.learning.model_cards import WORDS
+    from engine.evaluation import plan_for, units_needed
+
+    if made.gate is None:
+        terminal.note(N_("Gate: none, the table has no ids and so no holdout; members compare the model at home"))
+        return
+    others = 2 if office.log.state().released(made.task.name) else 1
+    plan = plan_for(made.task, made.schema, others=others, rho_nano=made.rho_nano, delta="1e-6")
+    terminal.say(
+        N_(
+            "Gate: judged on held-out units, in their own budget of the same size; to tell harm of {margin} loss a unit"
+            " {members} members need about {units} of them together; if they are too few, it {untold}"
+        ),
+        margin=float(MARGIN),
+        members=made.min_members,
+        units=units_needed(plan, made.min_members),
+        untold=_(WORDS[made.gate.untold]),
+    )
+
+
+def _say_worth(made: Any) -> None:
+    """What the budget buys, in words: what one member's record risks, and what a run like this gave on public data."""
+    terminal.say(
+        N_(
+            "Price: whoever sees all that a member sends guesses whether one {unit} is in its data right with odds at most "
+            "e^{epsilon} times even, except with chance 1e-6; the budget of each member is used up by that much"
+        ),
+        unit=made.schema.unit,
+        epsilon=made.epsilon,
+    )
+    known = made.evidence()
+    if not known:
+        terminal.note(
+            N_("no public figures for {task} ship with this version: what it gives is not known"), task=made.task.name
+        )
+    for one in known:
+        after = one.spent.get(made.epsilon)
+        terminal.say(
+            N_(
+                "  {data}, {members} members, {measure} (lower is better): alone {alone}, start {unspent}, this run {after}"
+            ),
+            **one.model_dump(exclude={"spent"}),
+            after="?" if after is None else after,
+        )
+    if not made.pays():
+        terminal.note(
+            N_("on public or simulated data spending did not beat the unspent start: the default is not to order")
+        )
+
+
+def _say_gate(gate: Any) -> None:
+    from coordinator.learning.model_cards import WORDS
+
+    decision = _(WORDS[gate.decision])
+    for one in gate.compared:
+        terminal.say(
+            N_("  beside {model}: {difference} loss a unit (noise: {band} either way), {verdict}"),
+            model=one.model[:23],
+            difference=one.difference,
+            band=one.band,
+            verdict=_(WORDS[one.verdict]),
+        )
+    if gate.verdict == "too-few":
+        terminal.note(
+            N_("gate: the members are too few to tell; as the order said beforehand: {decision}"),
+            decision=decision,
+        )
+    else:
+        terminal.say(N_("gate: {verdict}, {decision}"), verdict=_(WORDS[gate.verdict]), decision=decision)
+
+
+def _follow(office: Any, run: str) -> int:
+    """Print rounds as they close, until the model is released."""
+    shown, began, waited = 0, time.monotonic(), False
+    while True:
+        record = office.log.state().runs[run]
+        if not record.rounds and not waited and time.monotonic() > began + SILENT_S:
+            waited = True
+            _say_waiting(office, record)
+        ended = [(r.closed, len(r.opened.members)) for r in record.rounds if r.closed]
+        for one, asked in ended[shown:]:
+            terminal.say(
+                N_("  round {n}/{of}: {got} of {asked} members, {outcome}"),
+                n=one.round,
+                of=record.order.plan.releases,
+                got=len(one.contributors),
+                asked=asked,
+                outcome=one.outcome,
+            )
+        shown = len(ended)
+        if record.gate and (record.release or record.gate.decision == "keep"):
+            _say_gate(record.gate)
+        if record.gate and record.gate.decision == "keep":
+            terminal.bad(N_("the model is not released; what served before serves on"))
+            return FOUND
+        if record.release:
+            terminal.ok(N_("model released: {model}"), model=record.release.model)
+            return OK
+        over = record.is_complete() or (
+            not record.open_round() and datetime.now(UTC) >= moment(record.order.expires_at)
+        )
+        if over and not any(one.outcome == "recorded" for one, _asked in ended):
+            raise Refused(
+                N_("no round of this run was recorded"),
+                do=N_("coordinator status shows who is missing"),
+                code="NO_ROUND",
+            )
+        time.sleep(0.2)
+
+
+def _say_waiting(office: Any, record: Any) -> None:
+    """Whom the first round waits for."""
+    from contracts.rules.budgets import consenting_members
+    from coordinator.learning.runs import online
+
+    asked = {member for member, _ in consenting_members(office.log.state(), record, time_text(datetime.now(UTC)))}
+    terminal.note(
+        N_(
+            "waiting: of {members} members that may be asked {here} are online; {least} are needed (Ctrl-C leaves the order)"
+        ),
+        members=len(asked),
+        here=len(asked & online(office.database)),
+        least=record.order.min_members,
+    )

@@ -1,0 +1,1 @@
+"""Orders, runs and rounds, secure sums, gates and model cards."""

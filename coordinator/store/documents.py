@@ -1,0 +1,31 @@
+"""Documents: content that the log names by digest. Contributions and names are for auditors and their author only."""
+
+from __future__ import annotations
+
+from sqlmodel import Session
+
+from contracts.envelope import digest
+from coordinator.store.database import Database
+from coordinator.store.tables import Document
+
+
+def keep(session: Session, kind: str, data: bytes, author: str = "") -> str:
+    """Store a document; its digest. The same bytes twice are one document."""
+    name = digest(data)
+    session.merge(Document(digest=name, kind=kind, author=author, data=data))
+    return name
+
+
+def read(database: Database, name: str) -> Document | None:
+    """A document by digest."""
+    with database.read() as session:
+        return session.get(Document, name)
+
+
+def may_read(document: Document, role: str, member: str | None) -> bool:
+    """Whether a key in this role may have a document: one contribution lets its reader estimate a member's totals."""
+    if document.kind in ("contribution", "unmasking"):
+        return role == "auditor" or (member is not None and document.author == member)
+    if document.kind == "register":
+        return role == "auditor" or document.author == member
+    return True

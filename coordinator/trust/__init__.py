@@ -1,0 +1,1 @@
+"""The office's duties: members, agreements, certificates, open matters."""

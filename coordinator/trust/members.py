@@ -1,0 +1,170 @@
+"""Admission: invites, join requests, and the office's signature under a new member's keys."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import select
+
+from contracts.envelope import canonical, cosign, digest, from_base64, open_entry
+from contracts.errors import Invalid, Malformed, Refused
+from contracts.fields import moment, new_id, time_text
+from contracts.log.checkpoint import LOG_KEY, NoteKey
+from contracts.statements.closed_list import parse
+from contracts.statements.statements import Key
+from contracts.wording import N_
+from coordinator.requests import Join
+from coordinator.settings import Settings
+from coordinator.store import documents
+from coordinator.store.database import Database
+from coordinator.store.log import Log
+from coordinator.store.tables import Invite, JoinRequest
+from coordinator.trust.certificates import ca_digest
+
+INVITE_DAYS = 14
+
+
+def invite(
+    database: Database, settings: Settings, *, name: str, code: str, approved: bool, genesis: str, now: datetime
+) -> dict[str, Any]:
+    """A new invitation as the file that is handed to the member; its secret is stored as a digest only."""
+    check_company_code(code)
+    secret, member = secrets.token_urlsafe(24), new_id()
+    expires = time_text(now + timedelta(days=INVITE_DAYS))
+    with database.write() as session:
+        session.add(
+            Invite(
+                member=member,
+                secret_digest=digest(secret.encode()),
+                name=name,
+                code=code,
+                expires_at=expires,
+                approved=approved,
+            )
+        )
+    log = NoteKey(settings.origin, LOG_KEY, settings.log_key.public_key())
+    return {
+        "schema": "mengbang-invite/1",
+        "chamber": settings.name,
+        "origin": settings.origin,
+        "url": settings.url,
+        "ca_pem": (settings.home / "tls" / "ca.pem").read_text(encoding="ascii"),
+        "ca_fingerprint": ca_digest(settings.home / "tls"),
+        "member": member,
+        "name": name,
+        "code": code,
+        "secret": secret,
+        "expires_at": expires,
+        "genesis": genesis,
+        "log_vkey": log.vkey(),
+    }
+
+
+def check_company_code(code: str) -> None:
+    """Refuse a 统一社会信用代码 whose check digit is wrong (GB 32100-2015)."""
+    from stdnum.cn import uscc
+
+    if not uscc.is_valid(code):
+        raise Refused(
+            N_("{number} is not a valid company code"),
+            why=N_("the check digit of the 18 characters does not fit"),
+            do=N_("compare it with the business licence"),
+            code="COMPANY_CODE",
+            number=code,
+        )
+
+
+def join(database: Database, log: Log, settings: Settings, request: Join, now: datetime) -> dict[str, str]:
+    """Use an invite. Refused if it is unknown, used by another key, or expired; a repeated request changes nothing."""
+    entries = [from_base64(text) for text in request.entries]
+    node, witness = (_key_of(entry) for entry in entries)
+    if (node.role, witness.role) != ("node", "witness") or node.member != witness.member or node.member is None:
+        raise Malformed(N_("a join request brings one node key and one witness key of one member"))
+    register = canonical(request.document)
+    if digest(register) != node.register_document:
+        raise Invalid(N_("the register document is not the one that the key names"), code="BAD_DIGEST")
+    with database.write() as session:
+        held, waiting = session.get(Invite, node.member), session.get(JoinRequest, node.member)
+        if waiting and waiting.node_key == node.public:
+            return {"state": "admitted" if waiting.admitted else "pending", "member": node.member}
+        _check_invite(held, request.secret, waiting, now)
+        assert held is not None
+        held.used = True
+        session.add(held)
+        session.add(
+            JoinRequest(
+                member=node.member,
+                node_key=node.public,
+                register_document=documents.keep(session, "register", register, node.member),
+                entries=json.dumps(request.entries),
+            )
+        )
+        approved = held.approved
+    if approved:
+        admit(database, log, settings, node.member)
+    return {"state": "admitted" if approved else "pending", "member": node.member}
+
+
+def _key_of(entry: bytes) -> Key:
+    key = parse(open_entry(entry).payload)
+    if not isinstance(key, Key):
+        raise Malformed(N_("a join request brings one node key and one witness key of one member"))
+    return key
+
+
+def _check_invite(held: Invite | None, secret: str, waiting: JoinRequest | None, now: datetime) -> None:
+    if held is None or not secrets.compare_digest(held.secret_digest, digest(secret.encode())):
+        raise Refused(
+            N_("this invite is not known here"), do=N_("ask the chamber for a new one"), code="INVITE_UNKNOWN"
+        )
+    if held.used or waiting:
+        raise Refused(
+            N_("this invite was used already"),
+            why=N_("an invite admits one node of one member"),
+            do=N_("ask the chamber for a new one"),
+            code="INVITE_USED",
+        )
+    if moment(held.expires_at) <= now:
+        raise Refused(
+            N_("this invite expired at {at}"),
+            do=N_("ask the chamber for a new one"),
+            code="INVITE_EXPIRED",
+            at=held.expires_at,
+        )
+
+
+def waiting(database: Database) -> list[JoinRequest]:
+    """Requests that the office has not approved."""
+    with database.read() as session:
+        return list(session.exec(select(JoinRequest).where(JoinRequest.admitted == False)))  # noqa: E712
+
+
+def admit(database: Database, log: Log, settings: Settings, member: str) -> None:
+    """Approve a join request: both keys go to the log under the office's signature."""
+    with database.read() as session:
+        request = session.get(JoinRequest, member)
+    if request is None:
+        raise Refused(N_("nobody waits under {member}"), do=N_("coordinator status lists who waits"), member=member)
+    for text in json.loads(request.entries):
+        log.append(cosign(from_base64(text), settings.office_key))
+    with database.write() as session:
+        request.admitted = True
+        session.merge(request)
+
+
+def admit_auditor(log: Log, settings: Settings, request: dict[str, Any]) -> int:
+    """Admit an auditor's key from its request file; the log index."""
+    [text] = request["entries"]
+    key = _key_of(from_base64(text))
+    if key.role != "auditor" or key.member is not None:
+        raise Malformed(N_("this is not an auditor's request"))
+    return log.append(cosign(from_base64(text), settings.office_key))
+
+
+def names(database: Database) -> dict[str, str]:
+    """Member id -> company name, for the office's own pages."""
+    with database.read() as session:
+        return {row.member: row.name for row in session.exec(select(Invite))}

@@ -1,0 +1,1 @@
+"""What nodes, auditors and people reach over HTTPS."""

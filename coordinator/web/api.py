@@ -1,0 +1,211 @@
+"""JSON for nodes and auditors: the static log, admission, statements, witnesses; rounds stand in `round_api`."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import Field
+from sqlmodel import col, delete
+
+from contracts.envelope import cosign, from_base64, key_id, load_public, open_entry
+from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.fields import time_text
+from contracts.statements.closed_list import parse
+from contracts.statements.requests import MAX_SKEW_S, verify_request
+from contracts.statements.statements import Key, KeyState, Predicate, Refusal
+from contracts.wording import N_
+from coordinator.learning import runs
+from coordinator.office import Caller, Office
+from coordinator.requests import Cosigned, Join, Said, read
+from coordinator.store import documents
+from coordinator.store.tables import LastSeen, UsedNonce
+from coordinator.trust import members
+from coordinator.web.pages import PEOPLE, problem
+from coordinator.web.round_api import TASKS, add_rounds
+
+BODY_LIMIT = 64 * 2**20
+Size = Annotated[int, Field(ge=0, lt=2**53)]
+_MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
+_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+
+
+def routes(office: Office) -> APIRouter:
+    """All JSON routes over one office."""
+    router = APIRouter()
+
+    async def body_of(request: Request) -> bytes:
+        if int(request.headers.get("content-length") or 0) > BODY_LIMIT:
+            raise Malformed(N_("the body of a request has at most {limit} bytes"), limit=BODY_LIMIT, code="TOO_LARGE")
+        return await request.body()
+
+    def caller(request: Request, body: bytes = Depends(body_of)) -> Caller:
+        keyid = _keyid(request)
+        key = office.log.state().keys.get(keyid)
+        if key is None or key.ended is not None:
+            raise Refused(
+                N_("the key of this request is not admitted"),
+                do=N_("wait for the chamber's approval, or join"),
+                code="UNKNOWN_KEY",
+            )
+        # whoever asks for a task knows the log: one that is only catching up could not take part in a round yet
+        ready = key.role == "node" and request.url.path == TASKS
+        _verify(office, request, body, key.public, ready=key.member if ready else None)
+        return Caller(key, body)
+
+    _add_log(router, office)
+    _add_admission(router, office, body_of)
+    _add_witness(router, office, caller)
+    add_rounds(router, office, caller)
+    return router
+
+
+def _keyid(request: Request) -> str:
+    _, _, rest = request.headers.get("signature-input", "").partition('keyid="')
+    return rest.partition('"')[0]
+
+
+def _verify(office: Office, request: Request, body: bytes, public: str, *, ready: str | None = None) -> None:
+    """Signature, clock and nonce of a request; with its nonce is noted which member's node is `ready` for a round."""
+    now = datetime.now(UTC)
+    key = load_public(public)
+    nonce, made = verify_request(_Message(request), body, key, now)
+    with office.database.write() as session:
+        session.exec(delete(UsedNonce).where(col(UsedNonce.at) < now.timestamp() - 2 * MAX_SKEW_S))
+        if session.get(UsedNonce, (key_id(key), nonce)):
+            raise Refused(
+                N_("this very request was made before"),
+                why=N_("each attempt needs a nonce of its own"),
+                code="REPLAYED_NONCE",
+            )
+        session.add(UsedNonce(keyid=key_id(key), nonce=nonce, at=made.timestamp()))
+        if ready is not None:
+            session.merge(LastSeen(member=ready, at=now.timestamp()))
+
+
+class _Message:
+    """A request as the signature library wants to see it."""
+
+    def __init__(self, request: Request):
+        self.method, self.url, self.headers = request.method, str(request.url), request.headers
+
+
+def _add_log(router: APIRouter, office: Office) -> None:
+    """Paths of C2SP tlog-tiles; a plain copy of them is a full mirror."""
+
+    @router.get("/checkpoint")
+    def checkpoint() -> Response:
+        note = office.log.witnessed(0) or office.log.note()
+        return PlainTextResponse(note.text(), headers=_MUTABLE) if note else _absent("checkpoint")
+
+    @router.get("/checkpoints")
+    def kept() -> list[int]:
+        return office.log.sizes()
+
+    @router.get("/checkpoints/{size}")
+    def older(size: Size) -> Response:
+        note = office.log.note(size)
+        return PlainTextResponse(note.text(), headers=_MUTABLE) if note else _absent(f"checkpoints/{size}")
+
+    @router.get("/tile/{path:path}")
+    def tile(path: str, request: Request) -> Response:
+        data, headers = office.log.tile(f"tile/{path}"), dict(_IMMUTABLE)
+        if path.startswith("entries/") and "gzip" in request.headers.get("accept-encoding", ""):
+            data, headers["Content-Encoding"] = gzip.compress(data, 6, mtime=0), "gzip"
+        return Response(data, media_type="application/octet-stream", headers=headers)
+
+    @router.get("/policy")
+    def witnesses() -> Response:
+        """For the very checkpoint that is served: later admissions do not bind who relies on that one."""
+        note = office.log.witnessed(0) or office.log.note()
+        quorum = office.log.state().quorum_at(note.checkpoint.size if note else 0)
+        return PlainTextResponse(quorum.policy(office.log.key, office.settings.url), headers=_MUTABLE)
+
+    @router.get("/v1/clock")
+    def clock() -> dict[str, str]:
+        return {"now": time_text(datetime.now(UTC))}
+
+
+def _absent(path: str) -> Response:
+    return JSONResponse({"code": "ABSENT", "what": f"{path} is not here", "why": "", "do": ""}, 404)
+
+
+def _add_admission(router: APIRouter, office: Office, body_of: Any) -> None:
+
+    @router.post("/v1/join")
+    def join(request: Request, body: bytes = Depends(body_of)) -> dict[str, str]:
+        asked = read(Join, body)
+        node = parse(open_entry(from_base64(asked.entries[0])).payload)
+        _verify(office, request, body, getattr(node, "public", ""))
+        return members.join(office.database, office.log, office.settings, asked, datetime.now(UTC))
+
+
+def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
+
+    @router.get("/v1/head")
+    def head(after: Size, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
+
+        def other() -> str | None:
+            note = office.log.note() if office.log.published_size() != after else None
+            return note.text() if note else None
+
+        return {"checkpoint": office.wait_for(other, wait)}
+
+    @router.post("/v1/cosignatures")
+    def keep_cosignature(who: Caller = Depends(caller)) -> dict[str, str]:
+        asked = read(Cosigned, who.body)
+        office.log.cosign(asked.size, asked.line)
+        return {"state": "kept"}
+
+    @router.post("/v1/statements")
+    def say(who: Caller = Depends(caller)) -> dict[str, Any]:
+        entry = from_base64(read(Said, who.body).entry)
+        predicate = parse(open_entry(entry).payload)
+        if _speaker(office, predicate) != who.member:
+            raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
+        if isinstance(predicate, Key) and predicate.replaces:
+            entry = cosign(entry, office.settings.office_key)  # the old key's word suffices, or that of the auditors
+        index = office.log.append(entry)
+        if isinstance(predicate, Refusal):
+            runs.mark_refused(office.database, predicate.order, predicate.member)
+        note = office.log.publish(index)
+        return {"index": index, "proof": office.log.proof(index, note)}
+
+    @router.get("/documents/{name}")
+    def document(name: str, who: Caller = Depends(caller)) -> Response:
+        held = documents.read(office.database, f"sha256:{name}")
+        if held is None or not documents.may_read(held, who.key.role, who.key.member):
+            return _absent(f"documents/{name}")
+        return Response(held.data, media_type="application/octet-stream")
+
+
+def _speaker(office: Office, predicate: Predicate) -> str | None:
+    """Whose word a statement is: its member, or the member whose key it ends."""
+    if isinstance(predicate, KeyState):
+        key = office.log.state().keys.get(predicate.key)
+        return key.member if key else None
+    return getattr(predicate, "member", None)
+
+
+_STATUS = {Malformed: 422, Invalid: 401, Refused: 403, Unavailable: 503}
+
+
+def answer_error(request: Request, error: Exception) -> Response:
+    """One place maps errors to status; the sentences go out in English with their code and values, to people as a page."""
+    assert isinstance(error, TrustError)
+    if request.url.path.startswith(PEOPLE):
+        return problem(request, error)
+    what, why, do = error.lines()
+    values = {name: str(value) for name, value in error.values.items()}
+    content = {
+        "code": error.code,
+        "what": error.what,
+        "why": error.why,
+        "do": error.do,
+        "values": values,
+        "text": [what, why, do],
+    }
+    return JSONResponse(content, _STATUS.get(type(error), 400))

@@ -1,0 +1,192 @@
+"""A coordinator's process: web server, log publisher, and a thread a run if it leads.
+
+Several processes may serve one database: each answers for all members, one of them drives the runs.
+"""
+
+from __future__ import annotations
+
+import gc
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType
+
+import anyio.to_thread
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from contracts.errors import TrustError, Unavailable
+from contracts.wording import N_
+from coordinator.learning.evaluation import Evaluation
+from coordinator.learning.grid import Stopped, TrustGrid
+from coordinator.learning.runs import RunJournal
+from coordinator.learning.schedules import Calendar
+from coordinator.learning.strategy import TrustStrategy
+from coordinator.office import Office
+from coordinator.settings import Settings
+from coordinator.store.database import Database, migrate
+from coordinator.store.log import Log
+from coordinator.store.static_log import keep_static
+from coordinator.web.api import answer_error, routes
+from coordinator.web.pages import pages
+from shell.snapshot import Snapshot
+
+WATCH_S, LEAD_S = 0.02, 1.0
+log_event = structlog.get_logger()
+
+
+def make_app(office: Office) -> FastAPI:
+    """The web application over an office."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 400  # a long poll holds a thread
+        yield
+
+    app = FastAPI(title="mengbang coordinator", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.include_router(routes(office))
+    app.include_router(pages(office))
+    app.add_exception_handler(TrustError, answer_error)
+    return app
+
+
+class Serving:
+    """Background work of `serve`. `stop` ends all of it; what was under way goes on at the next start."""
+
+    def __init__(self, office: Office, static: Path | None = None):
+        self._office, self._stop = office, threading.Event()
+        self._evaluation = Evaluation(office.database, office.log, office.settings)
+        self._runs: dict[str, threading.Thread] = {}
+        self._leads, self._asked = False, float("-inf")
+        self._watch = threading.Thread(target=self._follow, name="publisher")
+        self._calendar = Calendar(office)
+        kept = (office.log, static, office.settings.url, self._stop)
+        self._static = threading.Thread(target=keep_static, args=kept, name="static") if static else None
+
+    def start(self) -> None:
+        """Publish what is there, then follow the database."""
+        self._office.log.publish()
+        self._calendar.start()
+        self._watch.start()
+        if self._static:
+            self._static.start()
+
+    def stop(self) -> None:
+        """End all threads."""
+        self._stop.set()
+        self._calendar.stop()
+        for thread in (self._watch, *([self._static] if self._static else []), *self._runs.values()):
+            thread.join(timeout=30)
+
+    def _follow(self) -> None:
+        seen: object = None
+        while not self._stop.wait(WATCH_S):
+            try:
+                found = self._office.database.data_version(), self._is_leader()
+                if found == seen:
+                    continue
+                self._office.log.publish()
+                if self._leads:
+                    self._start_runs()
+                self._calendar.read()
+                seen = found
+            except TrustError as error:
+                log_event.error("publish", code=error.code, what=str(error))
+                self._stop.wait(1.0)
+            with self._office.bell:
+                self._office.bell.notify_all()
+
+    def _is_leader(self) -> bool:
+        """Looked at once a second: when the process that led has ended, another goes on with its runs."""
+        if time.monotonic() - self._asked > LEAD_S:
+            before, self._leads = self._leads, self._office.database.lead()
+            self._asked = time.monotonic()
+            if self._leads and not before:
+                log_event.info("this process drives the runs")
+        return self._leads
+
+    def _start_runs(self) -> None:
+        for name, run in self._office.log.state().runs.items():
+            if name not in self._runs and run.release is None:
+                self._runs[name] = threading.Thread(target=self._drive, args=(name,), name=f"run-{name[7:15]}")
+                self._runs[name].start()
+
+    def _drive(self, name: str) -> None:
+        """One run to its end; a failure is logged and tried again at the next start."""
+        office = self._office
+        state = office.log.state()
+        order = state.runs[name].order
+        secure_sum = state.agreements[order.agreement].terms.secure_sum == "required"
+        journal = RunJournal(office.database, office.log, office.settings, name, self._stop.is_set)
+        grid = TrustGrid(office.database, journal.members, self._stop.is_set)
+        strategy = TrustStrategy(name, order, secure_sum=secure_sum, journal=journal)
+        try:
+            strategy.start(grid)
+            if not self._stop.is_set():
+                log_event.info("run ended", run=name, released=self._evaluation.conclude(name))
+        except Stopped:
+            log_event.info("run goes on at the next start", run=name)
+        except TrustError as error:
+            log_event.error("run failed", run=name, code=error.code, what=str(error))
+
+
+class _Server(uvicorn.Server):
+    """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute."""
+
+    def __init__(self, config: uvicorn.Config, office: Office):
+        super().__init__(config)
+        self._office = office
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See uvicorn.Server."""
+        self._office.closing.set()
+        super().handle_exit(sig, frame)
+
+
+def open_office(settings: Settings) -> Office:
+    """Database, migrated, and log of a home."""
+    migrate(settings.database_url)
+    database = Database(settings.database_url)
+    log = Log(database, settings, snapshot=Snapshot(settings.home / "log.snapshot", settings.log_key))
+    return Office(database, log, settings, threading.Condition(), threading.Event())
+
+
+def serve(
+    settings: Settings, host: str, port: int, certificate: Path, key: Path, *, static: Path | None = None
+) -> None:
+    """Serve until interrupted. Unavailable if the port is in use."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise Unavailable(
+            N_("port {port} on {host} cannot be used"),
+            why=N_("{error}"),
+            do=N_("end the program that holds it, or choose another: --port"),
+            port=port,
+            host=host,
+            error=error,
+        ) from error
+    office = open_office(settings)
+    serving = Serving(office, static)
+    config = uvicorn.Config(
+        make_app(office),
+        ssl_certfile=str(certificate),
+        ssl_keyfile=str(key),
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
+    office.log.state()  # read before anybody asks
+    gc.freeze()  # libraries and the log's state live as long as the process: going through them stalled appends for 60 ms
+    serving.start()
+    try:
+        _Server(config, office).run(sockets=[listener])
+    finally:
+        serving.stop()
+        office.database.close()

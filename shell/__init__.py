@@ -1,0 +1,1 @@
+"""What the commands of all parties share and a kernel must not touch: terminal and files."""
