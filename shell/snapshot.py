@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import pickle
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -54,11 +53,11 @@ class Snapshot:
         if kept is not None:
             state, root = kept
             tree = Tree(map(leaf_hash, entries(0, state.size)))
-            if (tree.size, tree.root()) == (state.size, root):
+            if (tree.size, tree.root().hex()) == (state.size, root):
                 return state, tree
         return EMPTY, Tree()
 
-    def _read(self) -> tuple[TrustState, bytes] | None:
+    def _read(self) -> tuple[TrustState, str] | None:
         try:
             held = self._path.read_bytes()
         except OSError:
@@ -66,19 +65,26 @@ class Snapshot:
         mac, data = held[:_MAC], held[_MAC:]
         if not hmac.compare_digest(mac, self._mac(data)):
             return None
-        kept: tuple[TrustState, bytes] = pickle.loads(data)  # these very bytes were written here
-        return kept
+        with suppress(ValueError):
+            return _written().validate_json(data)
+        return None
 
     def _write(self, state: TrustState, root: bytes) -> None:
-        # a full disk, or a chain of consents deeper than pickle goes, costs time at the next start and nothing else
-        with suppress(OSError, RecursionError):
-            data = pickle.dumps((state, root), pickle.HIGHEST_PROTOCOL)
+        # a full disk, or a chain of consents deeper than JSON goes, costs time at the next start and nothing else
+        with suppress(OSError, ValueError):
+            data = _written().dump_json((state, root.hex()))
             part = self._path.with_name(self._path.name + ".part")
             part.write_bytes(self._mac(data) + data)
             part.replace(self._path)
 
     def _mac(self, data: bytes) -> bytes:
         return hmac.digest(self._secret, _code() + data, "sha256")
+
+
+@cache
+def _written() -> pydantic.TypeAdapter[tuple[TrustState, str]]:
+    """How a state and its root stand in the file: JSON, by the types of their fields."""
+    return pydantic.TypeAdapter(tuple[TrustState, str])
 
 
 @cache

@@ -12,6 +12,7 @@ from rpds import HashTrieMap, HashTrieSet
 from contracts.envelope import load_public
 from contracts.log.checkpoint import WITNESS_KEY, NoteKey, auditor_name, witness_name
 from contracts.log.quorum import Quorum
+from contracts.rules.persistent import Map, Set
 from contracts.statements.statements import (
     AgreementPhase,
     ComparisonVerdict,
@@ -91,11 +92,11 @@ class Opening:
     model_in: str
 
 
-def books(ledgers: Iterable[tuple[str, LedgerHead]]) -> bytes:
+def books(ledgers: Iterable[tuple[str, LedgerHead]]) -> str:
     """SHA-256 of where each contributor's ledger stood, in order: what a replay keeps of lists as long as the log."""
     return sha256(
         "".join(f"{member} {said.rho_total_nano} {said.head}\n" for member, said in ledgers).encode()
-    ).digest()
+    ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Closing:
     model_out: str
     step_state: str | None
     unmasking: str | None
-    books: bytes
+    books: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,22 +200,22 @@ class TrustState:
     genesis: Genesis | None = None
     quorum: QuorumRule = "members n//2+1, auditors 1"
     earlier_quorums: tuple[tuple[int, QuorumRule], ...] = ()  # (index of the entry that ended it, rule)
-    keys: HashTrieMap[str, RegisteredKey] = HashTrieMap()
-    seats: HashTrieMap[tuple[str | None, str], str] = HashTrieMap()
-    auditors: HashTrieSet[str] = HashTrieSet()
-    agreements: HashTrieMap[str, AgreementRecord] = HashTrieMap()
+    keys: Map[str, RegisteredKey] = HashTrieMap()
+    seats: Map[tuple[str | None, str], str] = HashTrieMap()
+    auditors: Set[str] = HashTrieSet()
+    agreements: Map[str, AgreementRecord] = HashTrieMap()
     newest_agreement: str | None = None
-    consents: HashTrieMap[tuple[str, str], ConsentEvent] = HashTrieMap()
-    runs: HashTrieMap[str, RunRecord] = HashTrieMap()
-    released_runs: HashTrieMap[str, str] = HashTrieMap()
-    charges: HashTrieMap[Account, int] = HashTrieMap()
-    asked: HashTrieMap[tuple[str, str, str], Asked] = HashTrieMap()
-    ledgers: HashTrieMap[str, LedgerHead] = HashTrieMap()
-    privacy_checks: HashTrieMap[str, tuple[int, PrivacyCheck]] = HashTrieMap()
-    record_ids: HashTrieSet[str] = HashTrieSet()
-    documents: HashTrieMap[str, Document] = HashTrieMap()
-    erased: HashTrieSet[tuple[str, str]] = HashTrieSet()
-    matters: HashTrieMap[str, Matter] = HashTrieMap()
+    consents: Map[tuple[str, str], ConsentEvent] = HashTrieMap()
+    runs: Map[str, RunRecord] = HashTrieMap()
+    released_runs: Map[str, str] = HashTrieMap()
+    charges: Map[Account, int] = HashTrieMap()
+    asked: Map[tuple[str, str, str], Asked] = HashTrieMap()
+    ledgers: Map[str, LedgerHead] = HashTrieMap()
+    privacy_checks: Map[str, tuple[int, PrivacyCheck]] = HashTrieMap()
+    record_ids: Set[str] = HashTrieSet()
+    documents: Map[str, Document] = HashTrieMap()
+    erased: Set[tuple[str, str]] = HashTrieSet()
+    matters: Map[str, Matter] = HashTrieMap()
 
     def live_key(self, member: str | None, role: Role) -> tuple[str, RegisteredKey] | None:
         """(KeyId, key) of the one live key in a role, if there is one."""

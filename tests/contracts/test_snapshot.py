@@ -2,6 +2,7 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import TypeAdapter
 
 from contracts.log.merkle import Tree, leaf_hash
 from shell import snapshot
@@ -41,9 +42,14 @@ def resume(path, entries, key=KEY):
     return Snapshot(path, key).resume(lambda start, end: entries[start:end])
 
 
+def events(state):
+    return sorted(state.consent_events(), key=lambda event: event.index)
+
+
 def check(path, trust, entries=None, key=KEY):
     """Whatever lies at `path`, state and tree are those of the entries."""
     state, tree = resume(path, trust.entries, key)
+    assert events(state) == events(trust.state)
     assert state == trust.state and tree.root() == Tree(map(leaf_hash, trust.entries)).root()
 
 
@@ -89,7 +95,7 @@ def test_a_changed_byte_makes_it_absent(path, trust, place, folded):
 
 def test_another_home_s_file_is_never_opened(path, trust, monkeypatch):
     resume(path, trust.entries, Ed25519PrivateKey.generate())
-    monkeypatch.setattr(snapshot.pickle, "loads", lambda data: pytest.fail("opened before its MAC was checked"))
+    monkeypatch.setattr(TypeAdapter, "validate_json", lambda self, data: pytest.fail("read before its MAC"))
     check(path, trust)
 
 
@@ -119,7 +125,7 @@ def test_a_full_disk_costs_nothing_but_time(path, trust, monkeypatch):
 
 
 def test_a_member_may_change_its_mind_often(path, trust):
-    """Events of one consent hang on one another; pickle goes down the chain, as far as it can."""
+    """Events of one consent hang on one another; JSON goes down the chain, as far as it can."""
     long = Trust(members=3)
     for _ in range(400):
         long.consent(long.firms[0], "withdraw")
