@@ -48,7 +48,7 @@ def verify(
     from auditor.reading.verdict import as_dict, print_progress, print_verdict
     from auditor.verify import verify as whole
     from auditor.verify import verify_structure
-    from contracts.wording import translator
+    from shell.language import translator
 
     if pins is None:
         return _without_pins(source)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from contracts.errors import Malformed, Refused, TrustError
-from contracts.wording import N_, Language, chosen_language, symbols, translator
+from contracts.wording import N_, Language
+from shell.language import chosen_language, symbols, translator
 
 OK, FOUND, COULD_NOT, WRONG_USE = 0, 1, 2, 64
 

@@ -9,7 +9,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from contracts.wording import translator
+from shell.language import translator
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = (

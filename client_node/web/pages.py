@@ -16,10 +16,11 @@ from client_node.serving.charts import Band, decimals, fan, number, reliability
 from client_node.serving.predict import OFFERS, Ready
 from client_node.serving.prepared import Desk
 from contracts.errors import TrustError
-from contracts.wording import N_, Language, translator
+from contracts.wording import N_, Language
 from engine.demand.windows import families, frequency, period_number, period_text
 from engine.drift import Drift
-from engine.task import Served
+from engine.ensemble import ResultLine
+from shell.language import translator
 
 _CSP = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -122,7 +123,7 @@ def _rows(ready: Ready, name: str, _: Any) -> dict[str, Any]:
 class Case:
     """One row: its line, the values behind its reasons, and the smallest change that brings it below the line."""
 
-    line: Served
+    line: ResultLine
     values: dict[str, Any]
     change: Any
     is_above: bool
@@ -140,7 +141,7 @@ def _case(ready: Ready, name: str) -> Case:
 class Shown:
     """One series (or a total): what was sold, what is to come by period, and the chart of both."""
 
-    line: Served
+    line: ResultLine
     title: str
     ahead: list[tuple[str, list[str]]]
     chart: Any
@@ -174,7 +175,7 @@ def _period(text: str, _: Any) -> Markup:
     return Markup(_(N_("week from {day}"))).format(day=kept.format(text))
 
 
-def _history(ready: Ready, line: Served) -> list[tuple[str, float | None]]:
+def _history(ready: Ready, line: ResultLine) -> list[tuple[str, float | None]]:
     """The newest periods of a line's series together, up to the first to come; None where nothing is known."""
     schema = ready.schema
     who, when, what = schema.one("id").name, schema.one("period").name, schema.one("number").name

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 from typing import Any
 
 from contracts.terms.agreement import Terms, prose
-from contracts.wording import N_, Language, translator
+from contracts.wording import N_, Language
 
 # Printed below the text, not part of it: whoever holds the paper compares it with what `client-node pins` and `auditor verify` print.
 FINGERPRINT = N_("This agreement stands in the log {origin}, fingerprint {print}.")
@@ -108,12 +109,12 @@ def _text(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def page(terms: Terms, lang: Language, *, origin: str, fingerprint: str) -> str:
+def page(terms: Terms, lang: Language, translate: Callable[[str], str], *, origin: str, fingerprint: str) -> str:
     """The prose as one page of HTML, and which log it stands in: no script, no style that is needed, every text escaped."""
     text = prose(terms, lang)
     title = text.partition("\n")[0].removeprefix("# ")
     body = "\n".join(_block(kind, list(lines)) for kind, lines in groupby(text.splitlines(), _kind))
-    stands = translator("contracts", lang)(FINGERPRINT).format(origin=origin, print=fingerprint)
+    stands = translate(FINGERPRINT).format(origin=origin, print=fingerprint)
     language = "zh-CN" if lang == "zh" else "en"
     return (
         f'<!doctype html>\n<html lang="{language}">\n<head><meta charset="utf-8">'

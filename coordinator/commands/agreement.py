@@ -130,7 +130,7 @@ def show(
     if as_json:
         terminal.json({"digest": name, "state": record.state, "terms": record.terms.model_dump(mode="json")})
     elif html:
-        shown = page(record.terms, terminal.lang, origin=log.key.name, fingerprint=log.fingerprint())
+        shown = page(record.terms, terminal.lang, _, origin=log.key.name, fingerprint=log.fingerprint())
         html.write_text(shown, encoding="utf-8")
         terminal.ok(N_("page in {path}"), path=html)
     else:

@@ -17,7 +17,7 @@ from contracts.errors import Refused, TrustError, Unavailable
 from contracts.promise import MOST, promises
 from contracts.statements.statements import PrivacyCheck
 from contracts.terms.reading import page
-from contracts.wording import N_, Language, translator
+from contracts.wording import N_, Language
 from coordinator.learning import model_cards
 from coordinator.learning.evaluation import Evaluation
 from coordinator.learning.runs import ONLINE_S, malformed_replies
@@ -25,6 +25,7 @@ from coordinator.learning.schedules import listed as listed_runs
 from coordinator.store.tables import LastSeen
 from coordinator.trust import members
 from privacy.accounting import epsilon
+from shell.language import translator
 
 if TYPE_CHECKING:
     from coordinator.office import Office
@@ -52,7 +53,9 @@ def pages(office: Office) -> APIRouter:
         if state.newest_agreement is None:
             raise Refused(N_("no agreement is published yet"), do=N_("coordinator agreement draft begins one"))
         terms, log = state.agreements[state.newest_agreement].terms, office.log
-        html = page(terms, _wanted(request, lang), origin=log.key.name, fingerprint=log.fingerprint())
+        wanted = _wanted(request, lang)
+        words = translator("coordinator", wanted)
+        html = page(terms, wanted, words, origin=log.key.name, fingerprint=log.fingerprint())
         return HTMLResponse(html, headers=_CSP)
 
     @router.get("/models/{run}", response_class=HTMLResponse)

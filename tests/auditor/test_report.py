@@ -19,7 +19,7 @@ from contracts.envelope import canonical, digest, key_id
 from contracts.errors import Invalid, Unavailable
 from contracts.fields import moment
 from contracts.log.pins import Pins
-from contracts.wording import translator
+from shell.language import translator
 from simulator import Firm, Trust
 
 CHINESE = translator("auditor", "zh")

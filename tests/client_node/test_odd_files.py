@@ -15,11 +15,11 @@ from client_node.data.member_table import frame_of, read_table
 from client_node.data.suggestions import suggest, to_toml
 from client_node.data.tables import Table
 from client_node.data.validation import Finding
-from client_node.settings import create_home
+from client_node.home import create_home
 from contracts.errors import Malformed
-from contracts.wording import translator
 from engine.demand.offers import read as read_offers
 from engine.table import shipped
+from shell.language import translator
 
 RISK, DEMAND, WARNING = (shipped(f"engine.{name}") for name in ("risk", "demand", "warning"))
 KEY, SECRET = b"this node's own key", "泄密"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import client_node.cli as cli
-from contracts.wording import translator
+from shell.language import translator
 from simulator import Trust
 
 

@@ -12,6 +12,7 @@ from contracts import dsp
 from contracts.errors import Invalid
 from contracts.terms.agreement import Terms, check_prose, prose, with_prose
 from contracts.terms.reading import TASK_TERMS, TERMS, differences, page
+from shell.language import translator
 from simulator import Trust
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -124,7 +125,7 @@ class Reader(HTMLParser):
 def test_the_page_says_what_the_text_says_and_nothing_in_it_runs(trust, lang):
     evil = with_prose(trust.terms.model_copy(update={"law": "<script>alert(1)</script> & more"}))
     reader = Reader()
-    html = page(evil, lang, origin="chamber.test/consent-log", fingerprint="AB12 CD34")
+    html = page(evil, lang, translator("coordinator", lang), origin="chamber.test/consent-log", fingerprint="AB12 CD34")
     reader.feed(html)
     assert reader.open == [] and "<script" not in html
     for line in prose(evil, lang).splitlines():

@@ -81,7 +81,7 @@ def test_the_golden_logs_are_what_the_editor_makes_of_the_clean_one():
 
 
 def test_every_golden_log_that_is_broken_in_the_rules_reads_as_a_sentence_in_chinese_too():
-    from contracts.wording import translator
+    from shell.language import translator
 
     chinese = translator("auditor", "zh")
     for name in CODES:

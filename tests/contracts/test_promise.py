@@ -8,8 +8,8 @@ from contracts.envelope import open_entry
 from contracts.promise import Promise, of_run, promises, sum_view
 from contracts.statements.closed_list import parse
 from contracts.statements.statements import Round, RoundOpen
-from contracts.wording import translator
 from privacy.spend import seen_by_sum
+from shell.language import translator
 from simulator import Trust, plan
 
 
