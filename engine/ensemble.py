@@ -19,7 +19,19 @@ from contracts.envelope import canonical, digest
 from contracts.fields import Digest, Name, Strict
 from engine.drift import Drift
 from engine.table import TableSchema
-from engine.task import Served
+
+Level = Literal["row", "series", "family", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLine:
+    """One line of a result: whom it is about, the numbers, what weighed most (column, log-odds or share), and what kind of
+    line it is: a series, a family of series or the whole member may have the same name."""
+
+    id: str
+    outcome: dict[str, float]
+    reasons: tuple[tuple[str, float], ...] = ()
+    level: Level = "row"
 
 
 class Vote(Strict):
@@ -102,7 +114,7 @@ class Panel(Protocol):
     def schema(self) -> TableSchema:
         """The table's schema."""
 
-    def score(self, frame: pl.DataFrame) -> list[Served]:
+    def score(self, frame: pl.DataFrame) -> list[ResultLine]:
         """One line a row, in order, with its reasons."""
 
     def change(self, row: pl.DataFrame, line: float) -> Change | None:
@@ -130,17 +142,17 @@ class Voted:
     `offers` whether the promotions and prices that a member says beforehand are used, None where it says nothing of them."""
 
     votes: VoteSet
-    lines: list[Served]
-    total: Served | None = None
+    lines: list[ResultLine]
+    total: ResultLine | None = None
     panel: Panel | None = None
     reliability: tuple[Bin, ...] = ()
     drift: tuple[Drift, ...] = ()
     ahead: tuple[str, ...] = ()
-    families: tuple[Served, ...] = ()
+    families: tuple[ResultLine, ...] = ()
     note: str = ""
     offers: bool | None = None
 
-    def all_lines(self) -> list[Served]:
+    def all_lines(self) -> list[ResultLine]:
         """The lines, then the totals of families and of the member: what a receipt commits to and files hold."""
         return [*self.lines, *self.families, *([] if self.total is None else [self.total])]
 

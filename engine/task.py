@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import engine
 from contracts.errors import Malformed
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from engine.ensemble import AtHome, Voted
-
-
-Level = Literal["row", "series", "family", "member"]
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One line of a result: whom it is about, the numbers, what weighed most (column, log-odds or share), and what kind of
-    line it is: a series, a family of series or the whole member may have the same name."""
-
-    id: str
-    outcome: dict[str, float]
-    reasons: tuple[tuple[str, float], ...] = ()
-    level: Level = "row"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,9 @@ from contracts.statements.artefact import read_artefact
 from contracts.statements.off_log import Receipt
 from contracts.wording import N_
 from engine.drift import Drift, drift
-from engine.ensemble import AtHome, Panel, Voted, VoteSet
+from engine.ensemble import AtHome, Panel, ResultLine, Voted, VoteSet
 from engine.table import TableSchema
-from engine.task import FromPublic, Model, Served, load
+from engine.task import FromPublic, Model, load
 
 OFFERS = {
     None: N_("No promotions or prices are given beside the sales: what they will change is not foreseen."),
@@ -50,15 +50,15 @@ class Result:
     """What is shown, and the receipt file that stands behind it; `ahead`, `note` and `offers` as in engine.ensemble.Voted."""
 
     votes: VoteSet
-    lines: Sequence[Served]
+    lines: Sequence[ResultLine]
     receipt: Path
-    total: Served | None = None
+    total: ResultLine | None = None
     ahead: tuple[str, ...] = ()
-    families: tuple[Served, ...] = ()
+    families: tuple[ResultLine, ...] = ()
     note: str = ""
     offers: bool | None = None
 
-    def all_lines(self) -> list[Served]:
+    def all_lines(self) -> list[ResultLine]:
         """The lines, then their totals: what the receipt commits to and files hold."""
         return [*self.lines, *self.families, *([] if self.total is None else [self.total])]
 
@@ -129,7 +129,7 @@ class Ready:
         chances = sorted(line.outcome["probability"] for line in self.voted.lines)
         return chances[int((1 - RISKIEST) * (len(chances) - 1))] if chances else 1.0
 
-    def foremost(self, lines: Sequence[Served]) -> list[Served]:
+    def foremost(self, lines: Sequence[ResultLine]) -> list[ResultLine]:
         """What is shown first: the largest numbers; of the member's own months, the newest."""
         if self.schema.unit == "member":
             return list(lines)
@@ -154,7 +154,7 @@ class Ready:
         """The row under its own name again, for the member's eyes."""
         return self.table.named(row)
 
-    def _receipt(self, frame: pl.DataFrame, lines: Sequence[Served]) -> Path:
+    def _receipt(self, frame: pl.DataFrame, lines: Sequence[ResultLine]) -> Path:
         return _receipt(self, frame.write_csv().encode(), lines)
 
 
@@ -234,7 +234,7 @@ def _keep(home: Path, votes: VoteSet) -> None:
     os.replace(new, folder / f"{votes.task}.json")
 
 
-def _receipt(ready: Ready, data: bytes, lines: Sequence[Served]) -> Path:
+def _receipt(ready: Ready, data: bytes, lines: Sequence[ResultLine]) -> Path:
     """A signed statement that chains served numbers to votes, model, run and agreement; salted, kept on this machine."""
     salt, texts, run = secrets.token_bytes(16), [canonical_line(line) for line in lines], ready.run
     said = Receipt(
@@ -252,7 +252,7 @@ def _receipt(ready: Ready, data: bytes, lines: Sequence[Served]) -> Path:
     return keep_served(ready.settings, said, texts, salt)
 
 
-def canonical_line(line: Served) -> str:
+def canonical_line(line: ResultLine) -> str:
     """One result in the one spelling that its receipt commits to; numbers as text, rounded to six places. Its level stands
     there where lines have totals.
 

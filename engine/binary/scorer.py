@@ -10,10 +10,9 @@ import polars as pl
 
 from engine.binary.models import Rows, Scorer, by_column, probability
 from engine.binary.weights import Ballot
-from engine.ensemble import Change
+from engine.ensemble import Change, ResultLine
 from engine.scaling import columns, cut_points, inputs, way_down
 from engine.table import Column, TableSchema
-from engine.task import Served
 
 _TOLD = 3
 _STEPS, _PAIR_STEPS = 129, 17
@@ -35,7 +34,7 @@ class Panel:
     def _chance(self, rows: Rows) -> np.ndarray:
         return self.ballot.combine({name: logit(probability(model, rows)) for name, model in self.models.items()})
 
-    def score(self, frame: pl.DataFrame) -> list[Served]:
+    def score(self, frame: pl.DataFrame) -> list[ResultLine]:
         """See engine.ensemble.Panel. What weighs most are shares of the average's log-odds."""
         rows, ids = _unlabelled(frame, self.schema), self.schema.of_kind("id") or self.schema.of_kind("period")
         named = [c.name for c in self.schema.of_kind("number")]
@@ -45,7 +44,7 @@ class Panel:
         top = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :_TOLD]
         weights = np.take_along_axis(moved, top, 1).tolist()
         return [
-            Served(str(name), {"probability": p}, tuple((named[i], w) for i, w in zip(at, weight, strict=True)))
+            ResultLine(str(name), {"probability": p}, tuple((named[i], w) for i, w in zip(at, weight, strict=True)))
             for name, p, at, weight in zip(who, self._chance(rows).tolist(), top.tolist(), weights, strict=True)
         ]
 

@@ -34,10 +34,10 @@ from engine.demand.windows import (
     training_origins,
     windows,
 )
-from engine.ensemble import AtHome, Record, Vote, Voted, VoteSet
+from engine.ensemble import AtHome, Level, Record, ResultLine, Vote, Voted, VoteSet
 from engine.split import holdout
 from engine.table import TableSchema, shipped
-from engine.task import Design, Judged, Level, Model, Served
+from engine.task import Design, Judged, Model
 from privacy.gradients import Clipped, layers_of
 from privacy.plan import Adam, Gradients, ReleasePlan
 from privacy.units import blocks
@@ -201,7 +201,7 @@ def _nothing(series: Series, kind: Frequency) -> np.ndarray:
 
 def _totals(
     series: Series, family: Mapping[str, str], forecast: np.ndarray, common: Callable[[np.ndarray], float]
-) -> list[Served]:
+) -> list[ResultLine]:
     """Each family by name, then the member; `common(rows)` is how much these series err together."""
     of = np.array([family.get(name, "") for name in series.names])
     groups: list[tuple[str, Level, np.ndarray]]
@@ -210,8 +210,8 @@ def _totals(
     return [_served(name, total(forecast[rows], common(rows)), level) for name, level, rows in groups]
 
 
-def _served(name: str, path: np.ndarray, level: Level, reasons: tuple[tuple[str, float], ...] = ()) -> Served:
-    return Served(
+def _served(name: str, path: np.ndarray, level: Level, reasons: tuple[tuple[str, float], ...] = ()) -> ResultLine:
+    return ResultLine(
         name,
         {
             f"{label}_{step + 1}": float(path[step, q])

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from client_node.commands import results
 from client_node.data.member_table import frame_of, read_rows
 from client_node.data.tables import MOST_UNPACKED
+from client_node.home import create_home
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import read_documents
 from client_node.serving import prepared as desks
 from client_node.serving.predict import canonical_line, prepare
 from client_node.serving.prepared import Desk, own_token
 from client_node.serving.result_files import write_result
-from client_node.settings import create_home
 from client_node.web.server import listen, make_app
 from client_node.web.uploads import MOST_BYTES
 from contracts.envelope import canonical, digest, from_base64, open_entry
@@ -35,7 +35,8 @@ from contracts.log.receipts import output_commitment
 from contracts.statements.closed_list import parse
 from contracts.statements.statements import Seen
 from contracts.terms.agreement import TaskTerms
-from engine.task import Served, load
+from engine.ensemble import ResultLine
+from engine.task import load
 from receivables import CLIENTS, clients
 from simulator import NOTHING, Trust
 
@@ -498,6 +499,6 @@ def test_the_token_is_the_owners_alone(node):
 @given(st.text(), st.lists(st.tuples(st.text(st.characters(codec="utf-8")), st.floats(-9, 9)), max_size=3))
 def test_a_line_has_the_bytes_of_rfc_8785_whatever_its_names(name, reasons):
     name = name.encode("utf-8", "ignore").decode()
-    line = Served(name, {"probability": 0.25, "low_1": 3.0}, tuple(reasons))
+    line = ResultLine(name, {"probability": 0.25, "low_1": 3.0}, tuple(reasons))
     told = canonical_line(line).encode()
     assert told == canonical(json.loads(told)) and json.loads(told)["id"] == name
