@@ -28,12 +28,12 @@ from contracts.log.merkle import Tree, leaf_hash, verify_inclusion
 from contracts.rules.fold import apply
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Genesis, Key
+from coordinator.office import open_office
 from coordinator.settings import create_home
 from coordinator.store.database import Database, migrate
 from coordinator.store.log import Log, _Waiting
 from coordinator.store.static_log import write_static
 from coordinator.store.tables import LogEntry
-from coordinator.web.server import open_office
 
 SUBMITTERS, EACH, BATCHES = 200, 100, 20
 STAMP = {"issued_at": "2026-01-01T00:00:00Z"}

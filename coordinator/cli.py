@@ -60,9 +60,9 @@ def init(
     from contracts.log.checkpoint import LOG_KEY, NoteKey
     from contracts.statements.closed_list import payload
     from contracts.statements.statements import Genesis
+    from coordinator.office import open_office
     from coordinator.settings import create_home
     from coordinator.trust.certificates import ca_digest, make_certificates
-    from coordinator.web.server import open_office
 
     salted = digest(secrets.token_bytes(16) + code.encode())
     settings = create_home(home, name=name, code_digest=salted, domain=domain, url=url or f"https://{domain}")

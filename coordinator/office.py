@@ -12,8 +12,9 @@ from contracts.errors import Refused
 from contracts.rules.state import RegisteredKey
 from contracts.wording import N_
 from coordinator.settings import Settings
-from coordinator.store.database import Database
+from coordinator.store.database import Database, migrate
 from coordinator.store.log import Log
+from shell.snapshot import Snapshot
 
 LONG_POLL_S = 25.0
 T = TypeVar("T")
@@ -51,3 +52,11 @@ class Caller:
         if self.key.member is None or self.key.role != "node":
             raise Refused(N_("only a member's node may ask this"), code="ROLE")
         return self.key.member
+
+
+def open_office(settings: Settings) -> Office:
+    """Database, migrated, and log of a home."""
+    migrate(settings.database_url)
+    database = Database(settings.database_url)
+    log = Log(database, settings, snapshot=Snapshot(settings.home / "log.snapshot", settings.log_key))
+    return Office(database, log, settings, threading.Condition(), threading.Event())

@@ -27,11 +27,11 @@ from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
 from contracts.statements.requests import sign_request
 from contracts.statements.statements import Seen
+from coordinator.office import open_office
 from coordinator.settings import KEYS, create_home, read_home
 from coordinator.store import documents
 from coordinator.store.tables import LastSeen
 from coordinator.trust.certificates import make_certificates
-from coordinator.web.server import open_office
 from demo.cluster import free_port
 from engine.rounds import TRAIN, asked, unpack
 from privacy.plan import Gradients

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contracts.errors import Unavailable
-from contracts.wording import N_
 from shell.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -26,17 +24,7 @@ HOME = Path.home() / ".local" / "share" / "mengbang" / "coordinator"
 
 def office_of(home: Path) -> Office:
     """The office whose folder is `home`."""
+    from coordinator.office import open_office
     from coordinator.settings import read_home
-    from coordinator.web.server import open_office
 
     return open_office(read_home(home))
-
-
-def document_of(office: Office, name: str) -> bytes:
-    """A document by its digest; Unavailable if the database lacks it."""
-    from coordinator.store import documents
-
-    held = documents.read(office.database, name)
-    if held is None:
-        raise Unavailable(N_("document {name} is missing"), name=name)
-    return bytes(held.data)

@@ -11,9 +11,9 @@ from contracts.errors import Refused
 from contracts.promise import UNITS
 from contracts.rules.state import RunRecord
 from contracts.wording import N_
-from coordinator.commands.console import document_of
 from coordinator.learning.evaluation import Evaluation
 from coordinator.office import Office
+from coordinator.store.documents import document_of
 from engine.table import TableSchema, read_schema
 from privacy.accounting import epsilon
 from privacy.plan import Trees
@@ -64,7 +64,7 @@ def found(office: Office, name: str) -> RunRecord:
 def card(office: Office, name: str) -> list[tuple[str, list[Line]]]:
     """(heading, lines) of the released model of a run; see `found`."""
     run = found(office, name)
-    schema = read_schema(document_of(office, run.order.schema_digest))
+    schema = read_schema(document_of(office.database, run.order.schema_digest))
     gives, not_for = _words(run.order.task)
     return [
         (N_("What it gives"), gives),

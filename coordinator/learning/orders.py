@@ -16,8 +16,8 @@ from contracts.statements.artefact import model
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import GateTerms, RunOrder, Terms
 from contracts.wording import N_
-from coordinator.commands.console import document_of
 from coordinator.office import Office
+from coordinator.store.documents import document_of
 from engine.bundle import bundle_digest
 from engine.evidence import Evidence, evidence, nearest
 from engine.table import TableSchema, read_schema
@@ -78,7 +78,7 @@ def draft(
             do=N_("coordinator agreement draft --task {task} --out FILE"),
             task=task,
         )
-    schema = read_schema(document_of(office, terms.schema_digest))
+    schema = read_schema(document_of(office.database, terms.schema_digest))
     family, rho_nano = family or loaded.families[0], rho_cap(epsilon, DELTA)
     if family not in loaded.families:
         raise Refused(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlmodel import Session
 
 from contracts.envelope import digest
+from contracts.errors import Unavailable
+from contracts.wording import N_
 from coordinator.store.database import Database
 from coordinator.store.tables import Document
 
@@ -20,6 +22,14 @@ def read(database: Database, name: str) -> Document | None:
     """A document by digest."""
     with database.read() as session:
         return session.get(Document, name)
+
+
+def document_of(database: Database, name: str) -> bytes:
+    """The bytes of a document by its digest; Unavailable if the database lacks it."""
+    held = read(database, name)
+    if held is None:
+        raise Unavailable(N_("document {name} is missing"), name=name)
+    return bytes(held.data)
 
 
 def may_read(document: Document, role: str, member: str | None) -> bool:

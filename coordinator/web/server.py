@@ -26,14 +26,11 @@ from coordinator.learning.grid import Stopped, TrustGrid
 from coordinator.learning.runs import RunJournal
 from coordinator.learning.schedules import Calendar
 from coordinator.learning.strategy import TrustStrategy
-from coordinator.office import Office
+from coordinator.office import Office, open_office
 from coordinator.settings import Settings
-from coordinator.store.database import Database, migrate
-from coordinator.store.log import Log
 from coordinator.store.static_log import keep_static
 from coordinator.web.api import answer_error, routes
 from coordinator.web.pages import pages
-from shell.snapshot import Snapshot
 
 WATCH_S, LEAD_S = 0.02, 1.0
 log_event = structlog.get_logger()
@@ -145,14 +142,6 @@ class _Server(uvicorn.Server):
         """See uvicorn.Server."""
         self._office.closing.set()
         super().handle_exit(sig, frame)
-
-
-def open_office(settings: Settings) -> Office:
-    """Database, migrated, and log of a home."""
-    migrate(settings.database_url)
-    database = Database(settings.database_url)
-    log = Log(database, settings, snapshot=Snapshot(settings.home / "log.snapshot", settings.log_key))
-    return Office(database, log, settings, threading.Condition(), threading.Event())
 
 
 def serve(

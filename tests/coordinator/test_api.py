@@ -14,9 +14,10 @@ from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key
+from coordinator.office import open_office
 from coordinator.settings import read_home
 from coordinator.trust import members
-from coordinator.web.server import make_app, open_office
+from coordinator.web.server import make_app
 from demo.cluster import company_code
 from firm import Firm
 

@@ -6,10 +6,10 @@ import pytest
 
 from contracts.envelope import key_id
 from contracts.errors import Refused
+from coordinator.office import open_office
 from coordinator.settings import read_home
 from coordinator.store import documents
 from coordinator.trust.duties import end_key, erase, note_incident, open_matters
-from coordinator.web.server import open_office
 
 
 @pytest.fixture

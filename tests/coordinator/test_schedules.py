@@ -12,8 +12,8 @@ from contracts.errors import Refused
 from coordinator.commands.models import learning
 from coordinator.learning import orders, schedules
 from coordinator.learning.orders import Draft, must_reach, within_budgets
+from coordinator.office import open_office
 from coordinator.settings import read_home
-from coordinator.web.server import open_office
 from engine.evidence import Evidence
 from engine.task import load
 from privacy.accounting import rho_cap

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
+from coordinator.office import open_office
 from coordinator.settings import read_home
-from coordinator.web.server import make_app, open_office
+from coordinator.web.server import make_app
 from simulator import Trust
 
 

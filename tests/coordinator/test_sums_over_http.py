@@ -9,9 +9,9 @@ from contracts.errors import Refused
 from contracts.statements.artefact import model, of_round
 from contracts.statements.closed_list import parse
 from contracts.statements.statements import Round
+from coordinator.office import open_office
 from coordinator.settings import read_home
 from coordinator.web.pages import overview
-from coordinator.web.server import open_office
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 
 

@@ -20,10 +20,11 @@ from contracts.statements.closed_list import parse, payload
 from contracts.statements.off_log import Contribution
 from contracts.statements.requests import sign_request
 from contracts.statements.statements import LedgerHead, Round, RunOrder, Seen
+from coordinator.office import open_office
 from coordinator.settings import Settings
 from coordinator.store import documents
 from coordinator.trust.certificates import make_certificates
-from coordinator.web.server import Serving, make_app, open_office
+from coordinator.web.server import Serving, make_app
 from demo.cluster import free_port
 from simulator import NOTHING, ORIGIN, Trust, plan
 

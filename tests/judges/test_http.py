@@ -12,8 +12,9 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 
 from contracts.statements.requests import sign_request
+from coordinator.office import open_office
 from coordinator.settings import read_home
-from coordinator.web.server import make_app, open_office
+from coordinator.web.server import make_app
 from firm import Firm
 
 FIELDS = {  # of the bodies that the routes read, so that what is asked gets past the first door
