@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from client_node.commands.console import local
+from client_node.home import local
 from client_node.link.mirror import document
 from contracts.statements.artefact import read_artefact
 from demo.cluster import Cluster

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from client_node.home import create_home
 from client_node.ledger.chain import EMPTY
 from client_node.ledger.ledger import Budget
 from client_node.link.egress import Egress
@@ -22,7 +23,7 @@ from client_node.link.mirror import Mirror
 from client_node.link.uplink import Uplink
 from client_node.membership import consents
 from client_node.membership.joining import ask_admission
-from client_node.settings import create_home, read_home
+from client_node.settings import read_home
 from contracts.errors import Unavailable
 from contracts.fields import new_id, time_text
 from contracts.log.checkpoint import parse_note

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from client_node.commands.consent import consent, sign
-from client_node.commands.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal
+from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from client_node.commands.data import app as data_commands
 from client_node.commands.data import before_joining, write_map
 from client_node.commands.key import keys, sign_sheet
@@ -54,7 +54,7 @@ def init(
     lang: Lang = "",
 ) -> int:
     """Keys that never leave this machine."""
-    from client_node.settings import create_home
+    from client_node.home import create_home
     from contracts.envelope import key_id
     from engine.table import shipped
     from engine.task import names
@@ -148,6 +148,7 @@ def check(
 
 def _check_privacy(home: Path, as_json: bool) -> int:
     """Canaries on synthetic rows through the code that this member's rows go through."""
+    from client_node.home import connected, follow
     from client_node.membership import consents
     from client_node.rounds import privacy_check
 
@@ -198,6 +199,7 @@ def run(
     """One long-lived process a home."""
     import signal
 
+    from client_node.home import connected
     from client_node.settings import claim
 
     with claim(home):
@@ -228,6 +230,7 @@ def _serve_witness(mirror: Any, address: str) -> Any:
 @app.command(help=_("What was agreed, spent and released.\n\nExample: client-node status --json"))
 def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From this node's own copy of the log and its own ledger."""
+    from client_node.home import local
     from contracts.promise import promises as promised
     from privacy.accounting import epsilon
 
@@ -294,6 +297,8 @@ def _say_status(seen: dict[str, Any], checked: Any) -> None:
 @app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))
 def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From the journal of the one gate."""
+    from client_node.home import local
+
     _settings, _mirror, budget = local(home)
     rows = [{"at": at, "kind": kind, "bytes": size, "digest": name} for at, kind, size, name in budget.gone()]
     if as_json:
@@ -310,6 +315,8 @@ def pins(
     out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME, lang: Lang = ""
 ) -> int:
     """A member's view, never the coordinator's."""
+    from client_node.home import local
+
     _settings, mirror, _budget = local(home)
     made = mirror.pins()
     out.write_text(made.model_dump_json(indent=1), encoding="utf-8")

@@ -14,22 +14,9 @@ from typing import IO, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from client_node.link.witness import begin_memory
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from privacy.plan import PlanError, decimal
-
-_CONFIG = """# Limits of this member. The node refuses whatever goes beyond them, whoever asks.
-[data]
-folder = {folder}
-
-# Epsilon at delta, per dataset and protected unit: of one run; of a year; of a year with the held-out units added.
-[limits]
-epsilon_run_max = "1"
-epsilon_year_max = "4"
-epsilon_ceiling = "8"
-delta = "1e-6"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +45,6 @@ class Settings:
     def member(self) -> str:
         """This member's id on the log."""
         return str(self.invite["member"])
-
-
-def create_home(home: Path, data: Path) -> Settings:
-    """New keys and a configuration; Unavailable if there is a node already."""
-    if (home / "config.toml").exists():
-        raise Unavailable(
-            N_("{home} holds a node already"),
-            why=N_("its keys are this member's voice"),
-            do=N_("choose another folder with --home"),
-            home=home,
-        )
-    (home / "keys").mkdir(parents=True, exist_ok=True)
-    for name in ("node", "witness"):
-        write_key(home / "keys" / f"{name}.pem", Ed25519PrivateKey.generate())
-    begin_memory(home, read_key(home / "keys" / "witness.pem"))
-    text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
-    (home / "config.toml").write_text(text, encoding="utf-8")
-    return read_home(home)
 
 
 def read_home(home: Path) -> Settings:

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import racer
-from client_node.commands.console import uplink_of
+from client_node.home import uplink_of
 from client_node.ledger.chain import Caps
 from client_node.ledger.ledger import Budget
 from client_node.rounds.node import limits_of

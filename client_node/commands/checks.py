@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from client_node.commands.console import _
 from client_node.ledger.ledger import Budget
 from client_node.link.egress import Egress
 from client_node.link.mirror import Mirror, document
@@ -32,7 +33,7 @@ def run_checks(home: Path, release: Path | None = None) -> list[Outcome]:
     try:
         uplink, mirror = Uplink(settings, Egress(budget), settings.invite), Mirror(settings, settings.invite)
     except TrustError as error:
-        outcomes.append(_try(N_("code"), lambda: check_code(settings, EMPTY, "")))
+        outcomes.append(_try(N_("code"), lambda: check_code(settings, EMPTY, "", _)))
         return [*outcomes, (N_("chamber"), "", error)]
     outcomes.append(_try(N_("connection, clock and log"), lambda: _log(mirror, uplink)))
     outcomes.append(_try(N_("witness"), lambda: _witness(mirror)))
@@ -65,7 +66,7 @@ def _log(mirror: Mirror, uplink: Uplink) -> str:
 def _code(settings: Settings, mirror: Mirror, release: Path | None) -> str:
     if release:
         accept(settings, mirror.state, mirror.log.name, release)
-    return check_code(settings, mirror.state, mirror.log.name)
+    return check_code(settings, mirror.state, mirror.log.name, _)
 
 
 def _witness(mirror: Mirror) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal
+from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from contracts.wording import N_
 from shell.terminal import OK, epsilon
 
@@ -105,6 +105,7 @@ def renew(
 
 def _shown(home: Path) -> tuple[Settings, Mirror, Uplink, Terms]:
     """The node with the newest log, after the very text that is consented to was printed."""
+    from client_node.home import connected, follow
     from client_node.membership import consents
     from contracts.terms.agreement import check_prose, prose
     from contracts.terms.reading import FINGERPRINT
@@ -149,6 +150,7 @@ def show(
     lang: Lang = "",
 ) -> int:
     """Works without the coordinator."""
+    from client_node.home import local
     from client_node.membership import consents
     from contracts.terms.agreement import prose
     from contracts.terms.reading import FINGERPRINT, page
@@ -166,7 +168,7 @@ def show(
     if html:
         pins = mirror.pins()
         html.write_text(
-            page(terms, terminal.lang, origin=pins.origin, fingerprint=pins.fingerprint()), encoding="utf-8"
+            page(terms, terminal.lang, _, origin=pins.origin, fingerprint=pins.fingerprint()), encoding="utf-8"
         )
         terminal.ok(N_("page in {path}"), path=html)
     else:
@@ -194,6 +196,7 @@ def show(
 )
 def withdraw(home: Home = HOME, lang: Lang = "") -> int:
     """Protecting data fails open."""
+    from client_node.home import connected
     from client_node.membership import consents
 
     settings, mirror, _budget, uplink = connected(home)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, connected, follow, local, terminal, uplink_of
+from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.wording import N_
 from shell.terminal import OK
@@ -33,6 +33,8 @@ class Role(StrEnum):
 @keys.command("show", help=_("This member's keys on the log.\n\nExample: client-node key show"))
 def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From this node's own copy of the log."""
+    from client_node.home import local
+
     settings, mirror, _budget = local(home)
     state = mirror.state
     held = sorted(
@@ -58,6 +60,7 @@ def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 )
 def rotate(role: Role, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
     """The running node must be stopped first; an interrupted rotation goes on with the same command."""
+    from client_node.home import local, uplink_of
     from client_node.membership import keys as own
     from client_node.settings import claim
 
@@ -74,6 +77,7 @@ def rotate(role: Role, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> 
 
 def _follow(settings: Settings, mirror: Mirror, budget: Budget) -> None:
     """Follow the log. Once the next node key has taken its place, only that key may still ask."""
+    from client_node.home import follow, uplink_of
     from client_node.settings import read_key
 
     try:
@@ -96,6 +100,7 @@ def request(
     role: Role, out: Annotated[Path, typer.Option(help=_("file to hand round"))], home: Home = HOME, lang: Lang = ""
 ) -> int:
     """Works without the coordinator, which would not listen to a key that has ended."""
+    from client_node.home import local
     from client_node.membership import keys as own
     from contracts.statements import to_cosign
 
@@ -119,6 +124,7 @@ def end(
     lang: Lang = "",
 ) -> int:
     """Counts from its entry on."""
+    from client_node.home import connected, follow
     from client_node.membership import keys as own
 
     settings, mirror, _budget, uplink = connected(home)
@@ -133,6 +139,7 @@ def end(
 
 def sign_sheet(sheet: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
     """A member's word on the quorum. Keys are the office's and the auditors' matter."""
+    from client_node.home import local
     from contracts.envelope import cosign
     from contracts.statements import to_cosign
     from contracts.statements.statements import Policy

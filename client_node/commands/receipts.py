@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, follow, local, terminal, uplink_of
+from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
 from shell.terminal import OK
@@ -30,6 +30,7 @@ def receipts(
     lang: Lang = "",
 ) -> int:
     """Works with the coordinator switched off: then the ones that are there are listed."""
+    from client_node.home import follow, local, uplink_of
     from client_node.membership.receipts import folder_of, write_all
 
     settings, mirror, budget = local(home)
@@ -88,6 +89,7 @@ def show(
     lang: Lang = "",
 ) -> int:
     """Proves this number and tells nothing about the others. Works with the coordinator switched off."""
+    from client_node.home import local, uplink_of
     from client_node.membership.receipts import show as make
 
     settings, mirror, budget = local(home)

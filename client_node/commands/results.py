@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from client_node.commands.console import (
-    HOME,
-    Home,
-    Json,
-    Lang,
-    _,
-    connected,
-    follow,
-    local,
-    progress,
-    terminal,
-    uplink_of,
-)
+from client_node.commands.console import HOME, Home, Json, Lang, _, progress, terminal
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from shell.terminal import FOUND, OK
@@ -176,6 +164,7 @@ def compare(
 
 def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int | None:
     """Index of the word on the log; None if the person thinks better of it."""
+    from client_node.home import connected, follow
     from client_node.membership import comparison, consents
 
     settings, mirror, _budget, uplink = connected(home)
@@ -202,6 +191,7 @@ def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int | None:
 )
 def serve(port: int = 7443, home: Home = HOME, lang: Lang = "") -> int:
     """Loopback only; nothing on it needs the coordinator."""
+    from client_node.home import local
     from client_node.serving.prepared import Desk, own_token
     from client_node.web.server import listen, run
 
@@ -215,6 +205,7 @@ def serve(port: int = 7443, home: Home = HOME, lang: Lang = "") -> int:
 
 
 def _ready(home: Path, task: str) -> Ready:
+    from client_node.home import local
     from client_node.serving.predict import prepare
 
     settings, mirror, budget = local(home)
@@ -225,6 +216,7 @@ def _ready(home: Path, task: str) -> Ready:
 
 def _catch_up(settings: Settings, mirror: Mirror, budget: Budget) -> Uplink:
     """Follow the log and bring home what serving needs, if the coordinator can be reached; the connection."""
+    from client_node.home import follow, uplink_of
     from client_node.link.mirror import fetch_needed
 
     uplink = uplink_of(settings, budget)

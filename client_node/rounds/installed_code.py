@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
-from client_node.commands.console import _
 from client_node.settings import Settings
 from contracts.envelope import digest, load_public
 from contracts.errors import Invalid, Malformed
@@ -28,17 +28,17 @@ SHOWN = 5
 
 
 def form() -> tuple[str, Path, Distribution | None]:
-    """How the code got here in words, the folder that it is read from, and pip's word on it if it is a wheel."""
+    """How the code got here (a sentence with {place}), the folder that it is read from, and pip's word on it if it is a wheel."""
     spec = find_spec("client_node")
     assert spec is not None and spec.origin is not None
     place = Path(spec.origin).resolve().parent.parent
     for held in distributions(name=NAME):
         if held.read_text("RECORD") and Path(str(held.locate_file(""))).resolve() == place:
-            return _(N_("a wheel in {place}")).format(place=place), place, held
+            return N_("a wheel in {place}"), place, held
         told = json.loads(held.read_text("direct_url.json") or "{}")
         if "dir_info" in told and place.as_uri() == told["url"].rstrip("/"):
-            return _(N_("an editable install of the checkout {place}")).format(place=place), place, None
-    return _(N_("the checkout {place}, not installed")).format(place=place), place, None
+            return N_("an editable install of the checkout {place}"), place, None
+    return N_("the checkout {place}, not installed"), place, None
 
 
 def altered_since_installed(held: Distribution) -> list[str]:
@@ -88,16 +88,17 @@ def accept(settings: Settings, state: TrustState, origin: str, file: Path) -> No
     kept(settings).write_text(text, encoding="utf-8", newline="\n")
 
 
-def check_code(settings: Settings, state: TrustState, origin: str) -> str:
+def check_code(settings: Settings, state: TrustState, origin: str, translate: Callable[[str], str] = str) -> str:
     """What runs here and who vouches for it; Invalid (CODE_ALTERED) naming the files that differ."""
-    how, place, held = form()
+    sentence, place, held = form()
+    how = translate(sentence).format(place=place)
     if not kept(settings).exists():
         _refuse(altered_since_installed(held) if held else [], "RECORD")
-        return _(N_("{how}; nobody vouches for it yet: client-node check --release FILE")).format(how=how)
+        return translate(N_("{how}; nobody vouches for it yet: client-node check --release FILE")).format(how=how)
     release = read_release_file(kept(settings).read_text(encoding="utf-8"))
     trusted = signers(release, keys_of(state, origin))
     _refuse(differences(release, place), release.version)
-    said = _(N_("{how}: all {n} files are those of release {version}, signed by {names}"))
+    said = translate(N_("{how}: all {n} files are those of release {version}, signed by {names}"))
     return said.format(how=how, n=len(release.files), version=release.version, names=", ".join(trusted))
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 import structlog
 
-from client_node.commands.console import local
 from client_node.data.mapping import FILE
 from client_node.data.tables import stamps
+from client_node.home import local
 from client_node.rounds.training_data import unforeseen
 from client_node.serving.predict import Ready, Result, prepare
 from contracts.errors import TrustError, Unavailable

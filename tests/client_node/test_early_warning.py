@@ -8,12 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from client_node.commands import results
+from client_node.home import create_home
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import read_documents
 from client_node.serving import prepared as desks
 from client_node.serving.predict import prepare
 from client_node.serving.prepared import Desk, own_token
-from client_node.settings import create_home
 from client_node.web.server import make_app
 from contracts.errors import Malformed, Refused
 from contracts.statements.statements import Seen

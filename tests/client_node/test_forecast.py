@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from client_node.home import create_home
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import read_documents
 from client_node.serving.predict import prepare
-from client_node.settings import create_home
 from contracts.envelope import digest, from_base64
 from contracts.errors import Refused
 from contracts.statements.statements import Seen

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from client_node.home import create_home
 from client_node.link.mirror import Mirror
-from client_node.settings import create_home
 from contracts.envelope import digest
 from contracts.errors import Invalid
 from contracts.log import tiles

@@ -17,7 +17,7 @@ from client_node.data.member_table import read_rows, read_table
 from client_node.data.suggestions import closing_day, suggest, to_toml
 from client_node.data.tables import tables_in, tables_of
 from client_node.data.text import BEYOND, UNCLOSED
-from client_node.settings import create_home
+from client_node.home import create_home
 from contracts.errors import Malformed, Unavailable
 from engine.table import Column, TableSchema, shipped
 

@@ -7,9 +7,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 
+from client_node.home import create_home
 from client_node.link.witness import Witness, begin_memory
 from client_node.link.witness_server import listen, log_name, make_app, serve
-from client_node.settings import create_home
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.log.checkpoint import (
     WITNESS_KEY,

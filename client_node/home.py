@@ -1,0 +1,70 @@
+"""A node's home folder as a whole: made once, then opened with what it holds, or with the connection too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from client_node.ledger.ledger import Budget
+from client_node.link.egress import Egress
+from client_node.link.mirror import Mirror
+from client_node.link.uplink import Uplink
+from client_node.link.witness import begin_memory
+from client_node.settings import Settings, read_home, read_key, write_key
+from contracts.errors import Unavailable
+from contracts.wording import N_
+
+_CONFIG = """# Limits of this member. The node refuses whatever goes beyond them, whoever asks.
+[data]
+folder = {folder}
+
+# Epsilon at delta, per dataset and protected unit: of one run; of a year; of a year with the held-out units added.
+[limits]
+epsilon_run_max = "1"
+epsilon_year_max = "4"
+epsilon_ceiling = "8"
+delta = "1e-6"
+"""
+
+
+def create_home(home: Path, data: Path) -> Settings:
+    """New keys and a configuration; Unavailable if there is a node already."""
+    if (home / "config.toml").exists():
+        raise Unavailable(
+            N_("{home} holds a node already"),
+            why=N_("its keys are this member's voice"),
+            do=N_("choose another folder with --home"),
+            home=home,
+        )
+    (home / "keys").mkdir(parents=True, exist_ok=True)
+    for name in ("node", "witness"):
+        write_key(home / "keys" / f"{name}.pem", Ed25519PrivateKey.generate())
+    begin_memory(home, read_key(home / "keys" / "witness.pem"))
+    text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
+    (home / "config.toml").write_text(text, encoding="utf-8")
+    return read_home(home)
+
+
+def local(home: Path) -> tuple[Settings, Mirror, Budget]:
+    """The node as it lies on this disk, without a connection."""
+    settings = read_home(home)
+    return settings, Mirror(settings, settings.invite), Budget(home / "ledger.db")
+
+
+def uplink_of(settings: Settings, budget: Budget) -> Uplink:
+    """The connection to the coordinator, through the one gate."""
+    return Uplink(settings, Egress(budget), settings.invite)
+
+
+def connected(home: Path) -> tuple[Settings, Mirror, Budget, Uplink]:
+    """The node and its connection."""
+    settings, mirror, budget = local(home)
+    return settings, mirror, budget, uplink_of(settings, budget)
+
+
+def follow(mirror: Mirror, uplink: Uplink) -> None:
+    """Bring this node's copy of the log up to date."""
+    while mirror.follow(uplink, 0) is not None:
+        pass
