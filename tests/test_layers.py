@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -44,19 +45,77 @@ def test_nothing_in_the_privacy_kernel_can_be_seeded():
     assert found == []
 
 
-def test_the_lint_names_a_party_that_imports_another(tmp_path):
-    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """The packages and their settings in a folder of their own, where faults can be planted."""
+    folder = tmp_path_factory.mktemp("planted")
+    shutil.copy(ROOT / "pyproject.toml", folder)
     for package in TOP:
-        (tmp_path / package).mkdir()
-        for source in (ROOT / package).rglob("*.py"):
-            copy = tmp_path / source.relative_to(ROOT)
-            copy.parent.mkdir(exist_ok=True, parents=True)
-            copy.write_bytes(source.read_bytes())
-    with (tmp_path / "auditor" / "verify.py").open("a", encoding="utf-8") as file:
-        file.write("\nfrom coordinator.settings import Settings\n")
-    done = lint_imports(tmp_path)
-    assert done.returncode == 1
-    assert "auditor.verify -> coordinator.settings" in done.stdout
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+LAZY = "\ndef later():\n    {line}\n"
+TYPE_ONLY = "\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {line}\n"
+PLANTED = [  # file, how, line, what the lint says
+    ("auditor/verify.py", "\n{line}\n", "from coordinator.settings import Settings", "auditor.verify -> coordinator"),
+    ("privacy/plan.py", LAZY, "from contracts.errors import Malformed", "privacy.plan -> contracts.errors"),
+    ("coordinator/trust/members.py", LAZY, "from coordinator.web.pages import pages", "trust.members -> coordinator.w"),
+    ("client_node/settings.py", LAZY, "from client_node.link.witness import Witness", "client_node.settings -> client"),
+    ("engine/ensemble.py", TYPE_ONLY, "from engine.task import Task", "engine.ensemble -> engine.task"),
+    ("client_node/link/egress.py", LAZY, "from client_node.link.uplink import Uplink", "No cycles are allowed"),
+    ("contracts/rules/budgets.py", TYPE_ONLY, "from contracts.rules.rounds import check_open", "No cycles are allowed"),
+    ("privacy/spend.py", TYPE_ONLY, "from privacy.plan import ReleasePlan", "No cycles are allowed"),
+    ("contracts/envelope.py", "\n{line}\n", "import pickle", "contracts.envelope -> pickle"),
+    ("contracts/log/tiles.py", LAZY, "from pathlib import Path", "contracts.log.tiles -> pathlib"),
+    ("auditor/steps/step7_budgets.py", LAZY, "import privacy.trees", "step7_budgets -> privacy.trees"),
+    ("auditor/steps/epsilon.py", "\n{line}\n", "from privacy import accounting", "epsilon -> privacy.accounting"),
+    ("contracts/fields.py", LAZY, "from privacy.step import advance", "contracts.fields -> privacy.step"),
+    ("client_node/web/pages.py", LAZY, "import typer", "client_node.web.pages -> typer"),
+    ("coordinator/learning/runs.py", TYPE_ONLY, "from typer import Typer", "coordinator.learning.runs -> typer"),
+    ("client_node/other.py", "{line}\n", '"""A file in no room."""', "client_node.other"),
+]
+
+
+@pytest.mark.parametrize(("file", "how", "line", "named"), PLANTED, ids=lambda value: str(value)[:40])
+def test_the_lint_is_red_for_a_planted_fault(copied, file, how, line, named):
+    path = copied / file
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    path.write_text((before or "") + how.format(line=line), encoding="utf-8")
+    try:
+        done = lint_imports(copied)
+    finally:
+        path.unlink() if before is None else path.write_text(before, encoding="utf-8")
+    assert done.returncode == 1, done.stdout
+    assert named in done.stdout.partition("Broken contracts")[2], done.stdout
+
+
+TOUCHES = {"open", "print", "input", "breakpoint", "exec", "eval", "__import__"}
+STREAMS = {"argv", "stdin", "stdout", "stderr", "environ"}
+
+
+def touched(text):
+    """Names in a source by which it would read a file, an argument or the terminal, or write to one."""
+    calls = [node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    named = {call.id for call in calls if isinstance(call, ast.Name)} & TOUCHES
+    methods = {call.attr for call in calls if isinstance(call, ast.Attribute)} & {
+        "read_text",
+        "write_text",
+        "read_bytes",
+    }
+    streams = {node.attr for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)} & STREAMS
+    return named | methods | streams
+
+
+@pytest.mark.parametrize("package", ["privacy", "contracts"])
+def test_a_kernel_touches_no_file_no_argument_and_no_terminal(package):
+    found = {path.name: touched(path.read_text(encoding="utf-8")) for path in (ROOT / package).rglob("*.py")}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("line", ["open('x')", "print(1)", "sys.argv[1]", "Path('x').read_text()", "os.environ['x']"])
+def test_what_touches_them_would_be_seen(line):
+    assert touched(line)
 
 
 @pytest.mark.parametrize("package", LISTED)
