@@ -27,7 +27,8 @@ from contracts.log.checkpoint import (
     witness_name,
 )
 from contracts.log.merkle import leaf_hash, root
-from contracts.terms.agreement import Terms, with_prose
+from contracts.terms.agreement import Terms
+from contracts.terms.prose import with_prose
 from golden import GOLDEN, name_of, read_entries, read_keys
 
 _INDEX_FIELDS = {"round-open": ("log_size",), "round": ("open", "cutoff"), "audit-report": ("size",)}

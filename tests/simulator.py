@@ -45,7 +45,8 @@ from contracts.statements.statements import (
     Scope,
     Seen,
 )
-from contracts.terms.agreement import Chamber, PrivacyTerms, Prose, RoundTerms, TaskTerms, Terms, with_prose
+from contracts.terms.agreement import Chamber, PrivacyTerms, Prose, RoundTerms, TaskTerms, Terms
+from contracts.terms.prose import with_prose
 from privacy.plan import Adam, Gradients, ReleasePlan, stated
 from privacy.spend import Unit
 
@@ -160,8 +161,8 @@ class Trust:
         shown = {"seen": Seen(size=0, root=NOTHING), "ledger": self.ledger(firm.member)}
         return self.say(Refusal(**fields, **shown), firm.node)  # type: ignore[arg-type]
 
-    def make_terms(self, **changes: object) -> Terms:
-        """Terms for the risk task, with prose."""
+    def make_terms(self, edition: int = 1, **changes: object) -> Terms:
+        """Terms for the risk task, with prose of an edition."""
         task = TaskTerms(
             task="risk",
             dataset="receivables",
@@ -217,7 +218,7 @@ class Trust:
             "impact_assessment": None,
             "law": "中华人民共和国法律",
             "dispute": "商会所在地人民法院",
-            "prose": Prose(template="mengbang-agreement/1", zh=NOTHING, en=NOTHING),
+            "prose": Prose(template=f"mengbang-agreement/{edition}", zh=NOTHING, en=NOTHING),  # type: ignore[arg-type]
         } | changes
         return with_prose(Terms(**fields))  # type: ignore[arg-type]
 

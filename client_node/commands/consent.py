@@ -107,7 +107,7 @@ def _shown(home: Path) -> tuple[Settings, Mirror, Uplink, Terms]:
     """The node with the newest log, after the very text that is consented to was printed."""
     from client_node.home import connected, follow
     from client_node.membership import consents
-    from contracts.terms.agreement import check_prose, prose
+    from contracts.terms.prose import check_prose, prose
     from contracts.terms.reading import FINGERPRINT
 
     settings, mirror, _budget, uplink = connected(home)
@@ -152,7 +152,7 @@ def show(
     """Works without the coordinator."""
     from client_node.home import local
     from client_node.membership import consents
-    from contracts.terms.agreement import prose
+    from contracts.terms.prose import prose
     from contracts.terms.reading import FINGERPRINT, page
 
     settings, mirror, _budget = local(home)

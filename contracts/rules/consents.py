@@ -10,10 +10,11 @@ from contracts.rules.budgets import check_ledger, note_ledger
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import AgreementRecord, ConsentEvent, Document, Entry, TrustState
 from contracts.statements.statements import AgreementPublished, AgreementState, Consent, Scope
-from contracts.terms.agreement import Terms, check_prose
+from contracts.terms.agreement import Terms
+from contracts.terms.check import faults
+from contracts.terms.prose import check_prose
 from contracts.wording import N_
 
-MIN_MEMBERS = 3
 FOR_EVER = "~"  # sorts after every time
 _NEXT_STATES = {
     "active": {"suspended", "revoked", "expired"},
@@ -34,14 +35,8 @@ def check_agreement(state: TrustState, entry: Entry) -> Iterator[Finding]:
         check_prose(terms)
     except Invalid as error:
         yield from_error(error, entry.index, "I9")
-    if terms.valid_from >= terms.valid_to or terms.min_members < MIN_MEMBERS or not terms.tasks:
-        yield Finding(
-            "AGREEMENT_TERMS",
-            entry.index,
-            "I9",
-            N_("an agreement needs a period, a task and at least {n} members a round"),
-            {"n": MIN_MEMBERS},
-        )
+    for what, values in faults(terms):
+        yield Finding("AGREEMENT_TERMS", entry.index, "I9", what, values)
     newest = state.newest_agreement
     expected = (newest, state.agreements[newest].terms.version + 1) if newest else (None, 1)
     if (terms.supersedes, terms.version) != expected or terms.digest() in state.agreements:

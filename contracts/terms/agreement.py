@@ -1,17 +1,23 @@
-"""The terms of an agreement: closed fields that nodes enforce, and prose rendered from the same fields."""
+"""The terms of an agreement: closed fields that nodes enforce.
+
+Signed bytes are stable: a field that came later is optional, and absent where it says nothing. A rule that came later binds only under
+terms whose text is of a later template; see `Terms.edition`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from contracts.envelope import canonical, digest
-from contracts.errors import Invalid
 from contracts.fields import Count, Decimal, Delta, Digest, Index, Name, RecordId, Strict, Time
-from contracts.wording import N_, Language
 
-TEMPLATE: Literal["mengbang-agreement/1"] = "mengbang-agreement/1"
+Template = Literal["mengbang-agreement/1", "mengbang-agreement/2"]
+
+
+def _is_absent(value: object) -> bool:
+    return value is None
 
 
 class Chamber(Strict):
@@ -23,7 +29,7 @@ class Chamber(Strict):
 
 class TaskTerms(Strict):
     """What may be learned from which table, and whose presence is hidden; `public_model` is of rows that belong to no
-    member, absent where there is none."""
+    member, absent where there is none; `row_meaning_zh` is what the Chinese text says, since edition 2."""
 
     task: Name
     dataset: Name
@@ -34,7 +40,8 @@ class TaskTerms(Strict):
     unit: Literal["row", "counterparty", "series", "member"]
     max_units: Count
     max_rows_per_unit: Count
-    public_model: Digest | None = Field(default=None, exclude_if=lambda model: model is None)
+    public_model: Digest | None = Field(default=None, exclude_if=_is_absent)
+    row_meaning_zh: Name | None = Field(default=None, exclude_if=_is_absent)
 
 
 class PrivacyTerms(Strict):
@@ -61,10 +68,29 @@ class RoundTerms(Strict):
     deadline_max_s: Count
 
 
+class Grouped(Strict):
+    """Sums are opened by whole groups of at least `size` members, so that no difference of sums is of fewer.
+
+    `size` counts three members and the `colluders` that are assumed to conspire with the chamber. A group that a member leaves in
+    mid-year rests until the next year, or goes on without it.
+    """
+
+    rule: Literal["groups"]
+    size: Count
+    colluders: Index
+    after_leaving: Literal["rest", "go-on"]
+
+
+class Weighted(Strict):
+    """Each node weighs its units by a secret factor of its own: the scale of a member's totals is hidden from everybody."""
+
+    rule: Literal["weighted"]
+
+
 class Prose(Strict):
     """Digests of the two texts that `prose` renders; the Chinese one prevails."""
 
-    template: Literal["mengbang-agreement/1"]
+    template: Template
     zh: Digest
     en: Digest
 
@@ -72,7 +98,7 @@ class Prose(Strict):
 class Terms(Strict):
     """One immutable version of an agreement. A node evaluates these fields and nothing else.
 
-    `gate` is absent where none is demanded, so that the terms of before it keep their bytes.
+    `totals` says how the totals of one member are hidden, `members_shown` whether members see who the others are.
     """
 
     format: Literal["mengbang-terms/1"]
@@ -94,7 +120,11 @@ class Terms(Strict):
     min_members: Count
     rounds: RoundTerms
     onward_use: Literal["none"]
-    gate: Literal["required"] | None = Field(default=None, exclude_if=lambda gate: gate is None)
+    gate: Literal["required"] | None = Field(default=None, exclude_if=_is_absent)
+    totals: Annotated[Grouped | Weighted, Field(discriminator="rule")] | None = Field(
+        default=None, exclude_if=_is_absent
+    )
+    members_shown: Literal["register"] | None = Field(default=None, exclude_if=_is_absent)
     withdrawal: Literal["excluded-from-next-cut-off"]
     records_kept_years: Count
     contributions_kept_days: Count
@@ -108,188 +138,11 @@ class Terms(Strict):
         """The agreement's name everywhere: digest of these fields."""
         return digest(canonical(self.model_dump(mode="json")))
 
+    @property
+    def edition(self) -> int:
+        """Which rules bind under these terms: the number of the template of their text."""
+        return int(self.prose.template.rpartition("/")[2])
+
     def for_task(self, task: str) -> TaskTerms | None:
         """The terms of one task, if the agreement covers it."""
         return next((t for t in self.tasks if t.task == task), None)
-
-
-_UNIT = {
-    "zh": {"row": "一行记录", "counterparty": "一个交易对方", "series": "一个产品序列", "member": "一家会员"},
-    "en": {
-        "row": "one row",
-        "counterparty": "one counterparty",
-        "series": "one product series",
-        "member": "one member",
-    },
-}
-_PURPOSE = {
-    "zh": {"demand-forecast": "需求预测", "early-risk-warning": "风险预警", "research": "共同研究"},
-    "en": {
-        "demand-forecast": "demand forecast",
-        "early-risk-warning": "early warning of risk",
-        "research": "joint research",
-    },
-}
-
-_ZH = """# {chamber}数据信托协议  第 {version} 版
-有效期：{valid_from} 至 {valid_to}。{supersedes}
-
-1. 数据不离开会员。每家会员的节点在本机训练，只送出经截断并加噪的汇总数；原始记录、行数和指标都不离开。
-2. 用途仅限下列任务：
-{tasks}
-3. 隐私额度：每次联合训练 ε ≤ {epsilon_run}，每年 ε ≤ {epsilon_year}（δ = {delta}）；执行时以整数计：每次 ρ ≤ {rho_run}，每年 ρ ≤ {rho_year}（单位 10⁻⁹）。模型种类：{families}。噪声由会员自己的节点加入，相邻关系为增加或减少一个单位。
-4. {secure_sum}
-5. 每轮至少 {min_members} 家会员，每次联合训练至多 {rounds} 轮，两轮至少相隔 {interval} 秒；每年至多 {orders} 次联合训练、{aborted} 轮中止；每次训练至多 {window} 秒，每轮至多 {deadline} 秒。
-6. 会员可随时撤回，下一次截止时起不再使用其数据；此前各轮保持有效。
-7. 结果只供会员使用，不得转作他用。数据持有权始终属于会员；会员授予：{rights}。{gate}
-8. 记录保存 {years} 年，各会员的贡献保存 {days} 天，之后删除；日志只留摘要。每份协议、授权和每次使用都写入透明日志，任何持有公钥的人都可核验。{auditors}
-9. 会员对数据来源的合法性作出说明。{assessment}
-10. 适用法律：{law}；争议由{dispute}管辖。中英文不一致时以中文为准。
-
-附：摘要
-{digests}
-"""
-_EN = """# Data trust agreement of {chamber}, version {version}
-Valid from {valid_from} to {valid_to}. {supersedes}
-
-1. Data stay with the member. Each member's node trains on its own machine and sends only clipped sums with noise; rows, row counts and metrics do not leave.
-2. The only purposes are these tasks:
-{tasks}
-3. Privacy budget: at most epsilon {epsilon_run} a run and epsilon {epsilon_year} a year (delta = {delta}); enforced in integers, rho at most {rho_run} a run and {rho_year} a year (in units of 1e-9). Families of models: {families}. The member's own node adds the noise; neighbours differ by adding or removing one unit.
-4. {secure_sum}
-5. A round has at least {min_members} members, a run at most {rounds} rounds, at least {interval} seconds apart; a year at most {orders} runs and {aborted} aborted rounds; a run takes at most {window} seconds, a round {deadline}.
-6. A member may withdraw at any time; from the next cut-off on its data are not used; earlier rounds stay valid.
-7. Results are for members only and for no other use. The right to hold the data stays with the member, who grants: {rights}.{gate}
-8. Records are kept for {years} years and members' contributions for {days} days, then deleted; the log keeps digests only. Every agreement, every consent and every use is in the transparency log, which anyone with the public keys can check. {auditors}
-9. Members state that the source of their data is lawful. {assessment}
-10. Law: {law}; court: {dispute}. Where the languages differ, the Chinese text prevails.
-
-Annex: digests
-{digests}
-"""
-_SUPERSEDES = {"zh": ("本版取代此前版本 {0}。", ""), "en": ("It supersedes {0}.", "")}
-_AUDITORS = {"zh": ("指定的审计密钥：{0}。", ""), "en": ("Named auditors' keys: {0}.", "")}
-_GATE = {
-    "zh": ("模型须先在未参与训练的留出单位上通过发布闸门，方可发布；未带闸门的训练指令无效。", ""),
-    "en": (
-        " A model is released only once a gate on held-out units, on which nobody trained, has let it pass; an order to train without a gate is void.",
-        "",
-    ),
-}
-_ASSESSMENT = {
-    "zh": ("影响评估文件的摘要：{0}。", "未附影响评估。"),
-    "en": ("Digest of the impact assessment: {0}.", "No impact assessment is attached."),
-}
-_RIGHTS = {
-    "zh": {"processing-use": "加工使用权", "product-operation": "产品经营权"},
-    "en": {"processing-use": "the right to process and use", "product-operation": "the right to operate products"},
-}
-_DIGESTS = {
-    "zh": (
-        ("任务 {0} 的列定义", "tasks"),
-        ("任务 {0} 的公开模型（由不属于任何会员的记录得出，不消耗隐私额度）", "public_models"),
-        ("可运行的代码", "bundles"),
-        ("起始模型", "start_models"),
-    ),
-    "en": (
-        ("columns of task {0}", "tasks"),
-        ("public model of task {0} (of rows that belong to no member; it costs no budget)", "public_models"),
-        ("code that may run", "bundles"),
-        ("model to start from", "start_models"),
-    ),
-}
-_COMPANY = {"zh": "商会代码", "en": "company code of the chamber"}
-_TASK_LINE = {
-    "zh": "   - {purpose}（{task}，数据集 {dataset}，每行为{rows}，保护单位：{unit}，至多 {max_units} 个单位、每单位 {max_rows} 行，{personal}）",
-    "en": "   - {purpose} ({task}, dataset {dataset}, a row is: {rows}; protected unit: {unit}, at most {max_units} units of {max_rows} rows, {personal})",
-}
-_PERSONAL = {
-    "zh": {True: "含个人信息", False: "不含个人信息"},
-    "en": {True: "with personal data", False: "no personal data"},
-}
-_SECURE_SUM = {
-    "zh": {
-        "required": "各会员的贡献只以安全求和合并：协调器得到总和，得不到任何一家的贡献；至少三家会员在场，否则不合并。上述额度保护的是单个单位；会员的总量由安全求和隐藏，条件是与商会串通的会员不到三分之一。",
-        "none": "本协议不使用安全求和：协调器能看到每家会员加噪后的贡献，并可由此估计该会员的总量；上述额度保护的是单个单位，不是会员的总量。",
-    },
-    "en": {
-        "required": "Contributions are combined by a secure sum only: the coordinator learns the sum and no member's contribution; at least three members are in it, or nothing is combined. The budget above protects a single unit; a member's totals are hidden by the secure sum, as long as fewer than a third of the members conspire with the chamber.",
-        "none": "No secure sum is used: the coordinator sees each member's noised contribution, from which that member's totals can be estimated; the budget above protects a single unit, not a member's totals.",
-    },
-}
-
-
-def prose(terms: Terms, lang: Language) -> str:
-    """The agreement as people read it, a function of the fields alone: no two different terms read the same."""
-    privacy, rounds = terms.privacy, terms.rounds
-    return (_ZH if lang == "zh" else _EN).format(
-        chamber=terms.chamber.name,
-        version=terms.version,
-        valid_from=terms.valid_from,
-        valid_to=terms.valid_to,
-        supersedes=_either(_SUPERSEDES[lang], terms.supersedes),
-        tasks="\n".join(_task_line(task, lang) for task in terms.tasks),
-        epsilon_run=privacy.epsilon_run_max,
-        epsilon_year=privacy.epsilon_year_max,
-        rho_run=privacy.rho_run_max_nano,
-        rho_year=privacy.rho_year_max_nano,
-        delta=privacy.delta,
-        families=", ".join(privacy.families),
-        secure_sum=_SECURE_SUM[lang][terms.secure_sum],
-        min_members=terms.min_members,
-        rounds=rounds.max_per_run,
-        interval=rounds.interval_min_s,
-        orders=rounds.orders_max,
-        aborted=rounds.aborted_max,
-        window=rounds.window_max_s,
-        deadline=rounds.deadline_max_s,
-        rights=", ".join(_RIGHTS[lang][right] for right in terms.rights_granted),
-        gate=_either(_GATE[lang], terms.gate),
-        years=terms.records_kept_years,
-        days=terms.contributions_kept_days,
-        auditors=_either(_AUDITORS[lang], ", ".join(terms.auditors)),
-        assessment=_either(_ASSESSMENT[lang], terms.impact_assessment),
-        law=terms.law,
-        dispute=terms.dispute,
-        digests=_digests(terms, lang),
-    )
-
-
-def _either(texts: tuple[str, str], value: str | None) -> str:
-    return texts[0].format(value) if value else texts[1]
-
-
-def _task_line(task: TaskTerms, lang: Language) -> str:
-    return _TASK_LINE[lang].format(
-        purpose=_PURPOSE[lang][task.purpose],
-        task=task.task,
-        dataset=task.dataset,
-        rows=task.row_meaning,
-        unit=_UNIT[lang][task.unit],
-        max_units=task.max_units,
-        max_rows=task.max_rows_per_unit,
-        personal=_PERSONAL[lang][task.personal_data],
-    )
-
-
-def _digests(terms: Terms, lang: Language) -> str:
-    named = {
-        "tasks": [(t.task, t.schema_digest) for t in terms.tasks],
-        "public_models": [(t.task, t.public_model) for t in terms.tasks if t.public_model],
-        "bundles": [("", d) for d in terms.bundles],
-        "start_models": [("", d) for d in terms.start_models],
-    }
-    lines = [f"   - {label.format(what)}: {d}" for label, field in _DIGESTS[lang] for what, d in named[field]]
-    return "\n".join([*lines, f"   - {_COMPANY[lang]}: {terms.chamber.code_digest}", f"   - id: {terms.id}"])
-
-
-def with_prose(terms: Terms) -> Terms:
-    """The same terms with the digests of their two texts filled in."""
-    texts = Prose(template=TEMPLATE, zh=digest(prose(terms, "zh").encode()), en=digest(prose(terms, "en").encode()))
-    return terms.model_copy(update={"prose": texts})
-
-
-def check_prose(terms: Terms) -> None:
-    """Raise Invalid (PROSE_MISMATCH) unless both texts re-render from the fields."""
-    if with_prose(terms).prose != terms.prose:
-        raise Invalid(N_("the text of the agreement does not follow from its fields"), code="PROSE_MISMATCH")

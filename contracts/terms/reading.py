@@ -8,7 +8,8 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from contracts.terms.agreement import Terms, prose
+from contracts.terms.agreement import Terms
+from contracts.terms.prose import prose
 from contracts.wording import N_, Language
 
 # Printed below the text, not part of it: whoever holds the paper compares it with what `client-node pins` and `auditor verify` print.
@@ -44,6 +45,11 @@ TERMS = {
     "rounds.deadline_max_s": N_("seconds for a round, at most"),
     "onward_use": N_("use by others"),
     "gate": N_("release gate"),
+    "totals.rule": N_("how the totals of one member are hidden"),
+    "totals.size": N_("members a group, at least"),
+    "totals.colluders": N_("members that are assumed to conspire, at most"),
+    "totals.after_leaving": N_("a group that a member leaves"),
+    "members_shown": N_("who is in a round, for its members"),
     "withdrawal": N_("effect of a withdrawal"),
     "records_kept_years": N_("years that records are kept"),
     "contributions_kept_days": N_("days that contributions are kept"),
@@ -58,6 +64,7 @@ TASK_TERMS = {
     "public_model": N_("task {task}: public model (digest)"),
     "purpose": N_("task {task}: purpose"),
     "row_meaning": N_("task {task}: what a row is"),
+    "row_meaning_zh": N_("task {task}: what a row is, in Chinese"),
     "personal_data": N_("task {task}: personal data"),
     "unit": N_("task {task}: protected unit"),
     "max_units": N_("task {task}: units, at most"),

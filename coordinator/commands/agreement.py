@@ -120,7 +120,7 @@ def show(
     lang: Lang = "",
 ) -> int:
     """The text follows from the fields."""
-    from contracts.terms.agreement import prose
+    from contracts.terms.prose import prose
     from contracts.terms.reading import FINGERPRINT, page
     from coordinator.trust import agreements
 
@@ -207,7 +207,7 @@ def _read(path: Path) -> dict[str, Any]:
 )
 def publish(path: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
     """Shows the text, asks, signs. Members consent to each version anew."""
-    from contracts.terms.agreement import prose
+    from contracts.terms.prose import prose
     from coordinator.trust import agreements
 
     office = office_of(home)

@@ -19,7 +19,8 @@ from contracts.rules.state import AgreementRecord, TrustState
 from contracts.statements.artefact import model
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import AgreementPublished, AgreementState
-from contracts.terms.agreement import TEMPLATE, Terms, with_prose
+from contracts.terms.agreement import Terms
+from contracts.terms.prose import TEMPLATE, with_prose
 from contracts.wording import N_
 from coordinator.settings import Settings
 from coordinator.store import documents

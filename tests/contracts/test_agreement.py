@@ -10,21 +10,82 @@ from referencing import Registry
 
 from contracts import dsp
 from contracts.errors import Invalid
-from contracts.terms.agreement import Terms, check_prose, prose, with_prose
+from contracts.terms.agreement import Grouped, Terms, Weighted
+from contracts.terms.check import faults
+from contracts.terms.prose import check_prose, prose, with_prose
 from contracts.terms.reading import TASK_TERMS, TERMS, differences, page
 from shell.language import translator
 from simulator import Trust
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 SAME_IN_ALL = {"format", "prose", "combining", "beneficiaries", "onward_use", "withdrawal", "provenance"}
-SAME_IN_ALL |= {"privacy.noise", "privacy.neighbours"}  # one value each: nothing to tell apart
+SAME_IN_ALL |= {"privacy.noise", "privacy.neighbours", "totals.rule"}  # one value each: nothing to tell apart
 
 
-@pytest.fixture(scope="module")
-def trust():
+GROUPS = Grouped(rule="groups", size=4, colluders=1, after_leaving="rest")
+LATER = {"totals": GROUPS, "members_shown": "register", "secure_sum": "required"}
+
+
+NAMED_LATER = {("totals", name) for name in Grouped.model_fields} | {("members_shown",), ("tasks", 0, "row_meaning_zh")}
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def trust(request):
     made = Trust(gate="required")
     [task] = made.terms.tasks
-    return Trust(gate="required", tasks=(task.model_copy(update={"public_model": "sha256:" + "5" * 64}),))
+    task = task.model_copy(update={"public_model": "sha256:" + "5" * 64})
+    if request.param == 1:
+        return Trust(gate="required", tasks=(task,))
+    task = task.model_copy(update={"row_meaning_zh": "一个客户"})
+    return Trust(gate="required", tasks=(task,), edition=2, **LATER)
+
+
+def test_dates_spans_and_amounts_are_written_as_people_write_them(trust):
+    later = trust.make_terms(edition=2, **LATER)
+    text = prose(later, "zh")
+    assert "259200" not in text and "10⁻⁹" not in text and "Z至" not in text
+    assert "整次至多 3 天" in text and "每轮至多 1 小时" in text and "北京时间 2026年" in text
+    assert "a run at most 50 rounds, at least 0 seconds apart; a round takes at most 1 hour" in prose(later, "en")
+
+
+@pytest.mark.parametrize(
+    "rule", [GROUPS, GROUPS.model_copy(update={"after_leaving": "go-on"}), Weighted(rule="weighted"), None]
+)
+def test_each_way_to_hide_totals_has_words_of_its_own(trust, rule):
+    same = LATER | {"id": trust.terms.id}
+    said = {prose(trust.make_terms(edition=2, **same | {"totals": other}), "zh") for other in (rule, GROUPS)}
+    assert len(said) == (1 if rule == GROUPS else 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"valid_to": "2020-01-01T00:00:00Z"}, "needs a period"),
+        ({"tasks": ()}, "needs a period"),
+        ({"min_members": 2}, "at least {n} members"),
+        ({"totals": None}, "does not say how the totals"),
+        ({"secure_sum": "none"}, "without the secure sum"),
+        ({"totals": GROUPS.model_copy(update={"colluders": 2})}, "one more for each"),
+        ({"totals": GROUPS.model_copy(update={"size": 2, "colluders": 0})}, "one more for each"),
+    ],
+)
+def test_terms_that_contradict_themselves_are_named(trust, changes, sentence):
+    assert list(faults(trust.make_terms(edition=2, **LATER))) == []
+    [(what, _values)] = faults(trust.make_terms(edition=2, **LATER | changes))
+    assert sentence in what
+
+
+def test_a_budget_or_a_round_that_is_larger_than_its_whole_is_named(trust):
+    terms = trust.make_terms(edition=2, **LATER)
+    privacy = terms.privacy.model_copy(update={"epsilon_run_max": "10"})
+    rounds = terms.rounds.model_copy(update={"deadline_max_s": 400_000})
+    wrong = trust.make_terms(edition=2, **LATER, privacy=privacy, rounds=rounds)
+    assert len(list(faults(wrong))) == 2
+
+
+def test_edition_1_cannot_hold_what_its_text_does_not_say(trust):
+    [(what, _values)] = faults(trust.make_terms(edition=1, **LATER))
+    assert "does not say" in what
 
 
 def leaves(terms):
@@ -48,7 +109,10 @@ def other(value):
             return [other(value[0])] if value else ["sha256:" + "7" * 64]
         case None:
             return "sha256:" + "7" * 64
+    if value in ("一个客户", "a customer"):
+        return value + "5"
     known = {"processing-use": "product-operation", "row": "series", "early-risk-warning": "research"}
+    known |= {"rest": "go-on", "groups": "groups"}
     known |= {"required": "none", "none": "required", "gradients": "trees", "trees": "gradients", "1e-6": "1e-5"}
     if value in known:
         return known[value]
@@ -64,7 +128,7 @@ def changed(terms, path):
     held = fields
     for step in path[:-1]:
         held = held[step]
-    held[path[-1]] = None if path == ("gate",) else other(held[path[-1]])
+    held[path[-1]] = None if path in (("gate",), ("members_shown",)) else other(held[path[-1]])
     return Terms.model_validate_json(json.dumps(fields))
 
 
@@ -77,11 +141,13 @@ def test_every_field_of_the_terms_can_be_read_in_both_texts(trust):
         silent += [(path, lang) for lang in ("zh", "en") if prose(altered, lang) == prose(trust.terms, lang)]
         with pytest.raises(Invalid, match="does not follow"):
             check_prose(altered)
-    assert silent == []
+    own = [(("tasks", 0, "row_meaning"), "zh"), (("tasks", 0, "row_meaning_zh"), "en")]  # each language says its own
+    assert silent == (own if trust.terms.edition == 2 else [])
 
 
 def test_every_field_has_a_name_for_people_and_a_changed_one_is_told(trust):
     told = {("tasks", 0, name) for name in TASK_TERMS} | {tuple(name.split(".")) for name in TERMS}
+    told -= set() if trust.terms.edition == 2 else NAMED_LATER
     unnamed = {("format",), ("id",), ("version",), ("supersedes",), ("prose",), ("tasks", 0, "task")}
     assert set(leaves(trust.terms)) == told | unnamed
     for path in told - {tuple(name.split(".")) for name in SAME_IN_ALL} - {("privacy", "families")}:

@@ -24,7 +24,8 @@ from contracts.statements.statements import (
     Policy,
     Seen,
 )
-from contracts.terms.agreement import RoundTerms, prose
+from contracts.terms.agreement import RoundTerms
+from contracts.terms.prose import prose
 from simulator import NOTHING, Firm, Trust, keyid, plan
 
 

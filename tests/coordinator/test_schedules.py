@@ -85,11 +85,11 @@ def test_a_run_is_not_ordered_where_one_member_has_next_to_nothing_left_or_too_f
 
 
 def test_an_order_without_units_to_hold_out_is_not_made_where_a_gate_is_agreed(monkeypatch):
-    monkeypatch.setattr(orders, "document_of", lambda office, name: b"")
+    monkeypatch.setattr(orders, "document_of", lambda database, name: b"")
     monkeypatch.setattr(orders, "read_schema", lambda data: SimpleNamespace(of_kind=lambda kind: []))
     gated = Trust(gate="required")
     with pytest.raises(Refused, match="demands a gate") as error:
-        office = SimpleNamespace(log=SimpleNamespace(state=lambda: gated.state))
+        office = SimpleNamespace(log=SimpleNamespace(state=lambda: gated.state), database=None)
         orders.draft(office, "risk", epsilon="1", min_members=3)
     assert error.value.code == "GATE"
 
