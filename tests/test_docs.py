@@ -159,3 +159,15 @@ def test_each_make_target_is_one_line_that_calls_python():
 def test_the_version_in_the_changelog_is_the_one_that_is_installed():
     version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
     assert f"\n## {version}" in text_of(ROOT / "CHANGELOG.md")
+
+
+def test_every_answer_where_something_is_names_a_file_and_what_it_defines():
+    rows = re.findall(r"^\| .+\? \| `(.+)` \| `(.+)` \|$", text_of(ROOT / "docs/reference/where.md"), re.MULTILINE)
+    assert len(rows) == 30
+    for file, name in rows:
+        assert name in {getattr(node, "name", "") for node in ast.parse(text_of(ROOT / file)).body} | {
+            target.id
+            for node in ast.parse(text_of(ROOT / file)).body
+            for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
+            if isinstance(target, ast.Name)
+        }, (file, name)
