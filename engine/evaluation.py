@@ -40,7 +40,9 @@ def units_needed(plan: ReleasePlan, members: int) -> int:
     return round(2 * sigma * float(SPREAD) * sqrt(2 * members) / float(MARGIN))
 
 
-def holdout_counts(plan: ReleasePlan, models: Sequence[Judged], unit: Sequence[str], key: bytes) -> np.ndarray:
+def holdout_counts(
+    plan: ReleasePlan, models: Sequence[Judged], unit: Sequence[str], key: bytes, scale: float = 1.0
+) -> np.ndarray:
     """The exact grid sum, flat int64 `(plan.length(),)`: see plan.Histogram.
 
     The first model's scores are counted, and how far it is better or worse than each of the others. Total: whatever the
@@ -48,6 +50,6 @@ def holdout_counts(plan: ReleasePlan, models: Sequence[Judged], unit: Sequence[s
     """
     shape, first = plan.shape, models[0]
     assert isinstance(shape, Histogram) and shape.models == len(models)
-    grouped = blocks(unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
+    grouped = blocks(unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units, scale=scale)
     lost = [(first.loss - other.loss) / float(SPREAD) for other in models[1:]]
     return histogram_sums(shape, first.score, first.label, lost, grouped, grid_bits=plan.grid_bits)

@@ -77,8 +77,11 @@ class Task(Protocol):
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Any:
         """Rows ready for training; one row's values depend on its own unit and public constants only."""
 
-    def contribute(self, plan: ReleasePlan, model: array[float], rows: Any, *, round: int, key: bytes) -> np.ndarray:
-        """The exact grid sum of one round over all units, flat int64 `(plan.length(),)`; total, whatever the rows."""
+    def contribute(
+        self, plan: ReleasePlan, model: array[float], rows: Any, *, round: int, key: bytes, scale: float = 1.0
+    ) -> np.ndarray:
+        """The exact grid sum of one round over all units, flat int64 `(plan.length(),)`; total, whatever the rows.
+        `scale` is what every unit counts (privacy.units.secret_scale)."""
 
     def split(self, rows: Any, key: bytes) -> tuple[Any, Any]:
         """(training, holdout): about a fifth of the units, by keyed hash, for comparison at home."""

@@ -56,7 +56,7 @@ class Clipped:
             rows = torch.from_numpy(units.rows[part])
             inputs = torch.index_select(x, 0, rows, out=self._gathered.resize_(len(rows), *x.shape[1:]))
             self._batch(loss, inputs, y[rows], _Grouped(units.unit[part], count))
-            total += self._flat.round_()
+            total += self._flat.mul_(units.scale).round_()
         summed: np.ndarray = total.to(torch.int64).numpy()
         return summed
 

@@ -27,7 +27,7 @@ def histogram_sums(
     """
     if len(lost) != shape.models - 1:
         raise ValueError(f"the plan compares with {shape.models - 1} models, got {len(lost)}")
-    rows, weight = units.rows, units.weights()
+    rows, weight = units.rows, units.weights() * units.scale
     sound = np.all([np.isfinite(values[rows]) for values in (score, *lost)], axis=0)
     classes = label[rows].astype(np.int64)
     weight = np.where(sound & (classes >= 0) & (classes < shape.classes), weight, 0.0)

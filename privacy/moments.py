@@ -26,7 +26,7 @@ def moment_sums(shape: Moments, x: np.ndarray, y: np.ndarray, units: Blocks, *, 
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left out below
             np.add.at(mean, units.unit[part] - first, z[:, upper[0]] * z[:, upper[1]] * weight[part, None])
             clipped = _clipped(mean, float(shape.clip))
-        total += inside_grid(clipped, shape.clip, grid_bits).sum(0).astype(np.int64)
+        total += inside_grid(clipped * units.scale, shape.clip, grid_bits).sum(0).astype(np.int64)
     return total
 
 

@@ -85,7 +85,7 @@ def leaf_sums(
     x, y = x[units.rows], y[units.rows]
     known = (y == 0) | (y == 1)
     p = 1.0 / (1.0 + np.exp(-np.clip(score(shape, model, x, cuts), -40.0, 40.0)))
-    weight = np.where(known, units.weights(), 0.0)
+    weight = np.where(known, units.weights() * units.scale, 0.0)
     gradient = inside_grid(np.where(known, p - y, 0.0) * weight, shape.clip, grid_bits)
     hessian = inside_grid(HESSIAN_WEIGHT * p * (1.0 - p) * weight, shape.clip, grid_bits)
     asked, total = splits(shape, round, cuts), np.zeros((shape.leaves(), 2), dtype=np.int64)

@@ -14,16 +14,22 @@ import numpy as np
 from privacy.encoding import LIMIT, EncodingError, step_size
 
 _BUCKET = 1024
+SMALLEST_SCALE = 0.42
+MEAN_SCALE = 0.669  # of a log-uniform scale: (1 - 0.42) / log(1 / 0.42)
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Rows in order of unit: `rows[i]` belongs to unit `unit[i]` of `count`; units in order of `bucket` `(count,)`."""
+    """Rows in order of unit: `rows[i]` belongs to unit `unit[i]` of `count`; units in order of `bucket` `(count,)`.
+
+    `scale` in (0, 1] is what every unit of this member counts: see `secret_scale`.
+    """
 
     count: int
     rows: np.ndarray
     unit: np.ndarray
     bucket: np.ndarray
+    scale: float = 1.0
 
     def weights(self) -> np.ndarray:
         """1 / (rows of the unit) for each row: a unit counts once, however many rows it has."""
@@ -38,18 +44,28 @@ class Blocks:
         return [(slice(int(at[i]), int(at[i + 1])), int(first[i + 1] - first[i])) for i in range(len(first) - 1)]
 
 
-def blocks(unit_ids: Sequence[str], key: bytes, *, max_rows: int, max_units: int) -> Blocks:
+def secret_scale(key: bytes) -> float:
+    """What a member counts under terms that hide the scale of its totals: log-uniform in [0.42, 1], by a key kept for life.
+
+    Whoever knows all the rest learns log(total) up to a standard deviation of log(1 / 0.42) / sqrt(12) = 0.25. Fresh
+    draws would average out, so there is one. Sensitivity does not grow: every unit counts at most once.
+    """
+    place = int.from_bytes(_keyed(key, "scale of totals")[:7], "big") / 256**7
+    return SMALLEST_SCALE ** (1.0 - place)
+
+
+def blocks(unit_ids: Sequence[str], key: bytes, *, max_rows: int, max_units: int, scale: float = 1.0) -> Blocks:
     """Group row numbers by unit; of a unit with more than `max_rows` rows a keyed hash chooses which stay.
 
     What stays, and the bucket a unit is summed in, depend on that unit and the key alone: one unit more or less
     changes one bucket and leaves the bits of all others. The number of buckets follows from the public `max_units`.
     The same rows are asked for in every round, so the last answer is kept.
     """
-    return _blocks(tuple(unit_ids), key, max_rows, max_units)
+    return _blocks(tuple(unit_ids), key, max_rows, max_units, scale)
 
 
 @lru_cache(maxsize=2)
-def _blocks(unit_ids: tuple[str, ...], key: bytes, max_rows: int, max_units: int) -> Blocks:
+def _blocks(unit_ids: tuple[str, ...], key: bytes, max_rows: int, max_units: int, scale: float) -> Blocks:
     by_unit: dict[str, list[int]] = {}
     for row, name in enumerate(unit_ids):
         by_unit.setdefault(name, []).append(row)
@@ -63,7 +79,7 @@ def _blocks(unit_ids: tuple[str, ...], key: bytes, max_rows: int, max_units: int
         rows += kept
         unit += [number] * len(kept)
         bucket.append(int.from_bytes(mark[:8], "big") * -(-max_units // _BUCKET) >> 64)
-    return Blocks(len(ordered), *(np.array(part, dtype=np.int64) for part in (rows, unit, bucket)))
+    return Blocks(len(ordered), *(np.array(part, dtype=np.int64) for part in (rows, unit, bucket)), scale)
 
 
 def row_names(*columns: np.ndarray) -> tuple[str, ...]:

@@ -22,11 +22,13 @@ from contracts.fields import time_text
 from contracts.rules.state import RunRecord
 from contracts.statements.artefact import read_artefact
 from contracts.statements.statements import RunOrder
+from contracts.terms.agreement import Weighted
 from contracts.wording import N_
 from engine.evaluation import holdout_counts
 from engine.table import TableSchema, read_schema
 from engine.task import Model, Task, check_fit, load
 from privacy.plan import PlanError
+from privacy.units import secret_scale
 
 log_event = structlog.get_logger()
 
@@ -68,11 +70,13 @@ class OwnRows:
     def _summed(self, order: RunOrder, model: array[float], round: int) -> np.ndarray:
         train, held = self._split(order)
         task, key = load(order.task), self._budget.unit_key()
+        weighted = isinstance(self._mirror.state.agreements[order.agreement].terms.totals, Weighted)
+        scale = secret_scale(key) if weighted else 1.0
         if order.evaluates is None:
-            return task.contribute(order.plan, model, train, round=round, key=key)
+            return task.contribute(order.plan, model, train, round=round, key=key, scale=scale)
         candidate = Model(self._run(order.evaluates.run).order.plan.shape, model)
         judged = [task.judge(one, held) for one in (candidate, *self._others(order))]
-        return holdout_counts(order.plan, judged, held.unit, key)
+        return holdout_counts(order.plan, judged, held.unit, key, scale)
 
     def _others(self, order: RunOrder) -> list[Model]:
         """Start of the judged run, and the model that serves."""

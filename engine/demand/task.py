@@ -98,11 +98,13 @@ class Demand:
         usual, _moved = offers.foreseen(series, series.values.shape[1], kind)
         return rows_of(kind, usual, windows(usual, training_origins(usual), kind))
 
-    def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
+    def contribute(
+        self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes, scale: float = 1.0
+    ) -> np.ndarray:
         """See engine.task.Task."""
         if not isinstance(plan.shape, Gradients):
             raise Malformed(N_("demand is not learned by {family}"), family=plan.shape.family)
-        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
+        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units, scale=scale)
         clipped = Clipped(start.head_of(rows.kind, model).out, plan.shape, plan.grid_bits)
         read, y = torch.from_numpy(rows.read), torch.from_numpy(rows.y)
         return clipped.sum(layer_loss, read[:, :WIDTH], torch.cat([read[:, WIDTH:], y], 1), units)

@@ -88,9 +88,11 @@ class Risk:
         unit = tuple(map(str, frame[ids[0].name].to_list())) if ids else alone
         return Rows(scaled, inputs(scaled, schema), label, unit, cut_points(schema))
 
-    def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
+    def contribute(
+        self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes, scale: float = 1.0
+    ) -> np.ndarray:
         """See engine.task.Task."""
-        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
+        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units, scale=scale)
         match plan.shape:
             case Trees() as shape:
                 values = np.array(model)

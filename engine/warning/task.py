@@ -68,9 +68,11 @@ class EarlyWarning:
         scaled, label = columns(taught, seen), taught["distressed"].to_numpy(writable=True)
         return Rows(scaled, inputs(scaled, seen), label, (MEMBER,) * len(taught), cut_points(seen))
 
-    def contribute(self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes) -> np.ndarray:
+    def contribute(
+        self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes, scale: float = 1.0
+    ) -> np.ndarray:
         """See engine.task.Task: one gradient, that of the mean loss over the member's months, clipped."""
-        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units)
+        units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units, scale=scale)
         assert isinstance(plan.shape, Gradients)
         clipped = Clipped(logistic(model), plan.shape, plan.grid_bits)
         return clipped.sum(cross_entropy, torch.from_numpy(rows.x), torch.from_numpy(rows.y), units)

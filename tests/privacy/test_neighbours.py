@@ -88,7 +88,7 @@ def a_model(rng, plan):
     return array("d", rng.normal(0, spread, length).tolist())
 
 
-def move(task, plan, rng):
+def move(task, plan, rng, scale):
     """By how much of the declared sensitivity one unit moves the sum."""
     make, who = MADE[task.name]
     frame = make(rng, int(rng.integers(1, 60)))
@@ -96,19 +96,25 @@ def move(task, plan, rng):
     model, number = a_model(rng, plan), int(rng.integers(1, plan.releases + 1))
     schema, sums = task.schema(), []
     for rows in (frame, frame.filter(pl.col(who) != gone) if who else frame.clear()):
-        sums.append(task.contribute(plan, model, task.prepare(rows, schema), round=number, key=KEY))
+        sums.append(task.contribute(plan, model, task.prepare(rows, schema), round=number, key=KEY, scale=scale))
     assert all(total.dtype == np.int64 and len(total) == plan.length() for total in sums)
     return np.linalg.norm((sums[0] - sums[1]).astype(float)) / plan.sensitivity_steps()
 
 
-def worst(task, family, count):
+def worst(task, family, count, scale=1.0):
     rng, plan = np.random.default_rng(4), plan_of(task, family)
-    return max(move(task, plan, rng) for _ in range(count))
+    return max(move(task, plan, rng, scale) for _ in range(count))
 
 
 @pytest.mark.parametrize("task, family", CASES, ids=lambda v: v if isinstance(v, str) else v.name)
 def test_one_unit_moves_the_sum_by_no_more_than_declared_and_nearly_by_that(task, family):
     assert 0.9 < worst(task, family, 40) <= 1.0
+
+
+@pytest.mark.parametrize("task, family", CASES, ids=lambda v: v if isinstance(v, str) else v.name)
+@pytest.mark.parametrize("scale", [0.42, 0.9999])
+def test_a_secret_scale_moves_it_by_no_more(task, family, scale):
+    assert 0.9 * scale < worst(task, family, 40, scale) <= min(1.0, scale + 0.01)
 
 
 @pytest.mark.parametrize("family", Risk.families)
