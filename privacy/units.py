@@ -79,7 +79,7 @@ def _blocks(unit_ids: tuple[str, ...], key: bytes, max_rows: int, max_units: int
         rows += kept
         unit += [number] * len(kept)
         bucket.append(int.from_bytes(mark[:8], "big") * -(-max_units // _BUCKET) >> 64)
-    return Blocks(len(ordered), *(np.array(part, dtype=np.int64) for part in (rows, unit, bucket)), scale)
+    return Blocks(len(ordered), *(np.array(part, dtype=np.int64) for part in (rows, unit, bucket)), scale=scale)
 
 
 def row_names(*columns: np.ndarray) -> tuple[str, ...]:
