@@ -4,16 +4,16 @@ setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
 slow:  ; python3 demo/environment.py -m pytest -m slow --ignore tests/judges
-faults: ; python3 demo/environment.py tests/faults.py
-flips: ; python3 demo/environment.py tests/flips.py
-golden: ; python3 demo/environment.py tests/golden.py
+faults: ; python3 demo/environment.py tests/support/faults.py
+flips: ; python3 demo/environment.py tests/support/flips.py
+golden: ; python3 demo/environment.py tests/support/golden.py
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks
 docs:  ; python3 demo/environment.py docs/write_commands.py && python3 demo/environment.py docs/write_egress.py
 start: ; python3 demo/environment.py -m engine.demand.pretrain && python3 demo/environment.py -m engine.warning.pretrain
 release: ; python3 demo/environment.py -m demo.release dist
 judges: ; python3 demo/environment.py -m pytest tests/judges
-browser: ; python3 demo/environment.py tests/browser.py
-storm: ; python3 demo/environment.py tests/storm.py 300
-hostile: ; python3 demo/environment.py tests/hostile.py
-node-storm: ; python3 demo/environment.py tests/node_storm.py 200
+browser: ; python3 demo/environment.py tests/trials/browser.py
+storm: ; python3 demo/environment.py tests/trials/storm.py 300
+hostile: ; python3 demo/environment.py tests/trials/hostile.py
+node-storm: ; python3 demo/environment.py tests/trials/node_storm.py 200

@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.demand import losses
-from benchmarks.demand_methods import home_votes, kind_of, network, three
-from benchmarks.demand_protocol import Setting, texas
-from benchmarks.demand_tuning import books, largest, schema_of, training_rows, tune
-from benchmarks.local_rounds import federated
-from benchmarks.nodes import plan_of, released
-from benchmarks.risk_protocol import Table, uci
+from benchmarks.demand.methods import home_votes, kind_of, network, three
+from benchmarks.demand.protocol import Setting, losses, texas
+from benchmarks.demand.tuning import books, largest, schema_of, training_rows, tune
+from benchmarks.risk.protocol import Table, uci
+from benchmarks.rounds.local_rounds import federated
+from benchmarks.rounds.nodes import plan_of, released
 from engine.demand import start
 from engine.risk.task import auroc, probability
 from engine.table import TableSchema

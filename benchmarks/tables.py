@@ -24,7 +24,7 @@ def publish(
     name: str, title: str, parts: dict[str, Sequence[dict[str, Any]]], notes: Sequence[str], *, suffix: str = ""
 ) -> None:
     """Print all tables and write them as NAME+SUFFIX; `parts` maps a heading to its rows."""
-    command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", _module(), *sys.argv[1:]])
     text = [f"# {title}", f"`{command}`", *notes]
     for heading, rows in parts.items():
         text += [f"## {heading}", markdown(rows)]
@@ -36,3 +36,10 @@ def publish(
         json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     print(made)
+
+
+def _module() -> str:
+    """The name under which `python -m` started this process."""
+    started = sys.modules["__main__"].__spec__
+    assert started is not None, "start it with python -m"
+    return started.name.removesuffix(".__main__")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -16,6 +17,8 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LISTED = SETTINGS["tool"]["setuptools"]["packages"]
 TOP = sorted({name.partition(".")[0] for name in LISTED})
 HEAVY = {"torch", "numpy", "opendp", "flwr", "fastapi", "sqlmodel", "polars", "scikit-learn", "ray"}
+
+MOST_FILES = 18  # Python files in one folder
 
 
 def lint_imports(folder):
@@ -191,6 +194,11 @@ def test_every_version_of_the_tested_set_is_exact():
     lines = [line.partition(";")[0] for line in text.splitlines() if not line.startswith("#")]
     assert [line for line in lines if line.count("==") != 1 or "+" in line] == []
     assert {"polars==1.36.1", "click==8.3.3", "torch==2.13.0"} <= set(lines)
+
+
+def test_no_folder_of_code_is_too_full_to_be_read_at_a_glance():
+    counts = Counter(path.parent for top in (*TOP, "tests", "benchmarks") for path in (ROOT / top).rglob("*.py"))
+    assert {folder.relative_to(ROOT).as_posix(): n for folder, n in counts.items() if n > MOST_FILES} == {}
 
 
 def test_no_test_file_shares_its_name_with_another():

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.demand_protocol import Setting, gains, retail, score, texas
+from benchmarks.demand.protocol import Setting, gains, retail, score, texas
 from engine.demand.quantiles import LEVELS
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

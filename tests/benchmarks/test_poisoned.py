@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.poisoned import Case, sent
+from benchmarks.rounds.poisoned import Case, sent
 from engine.binary.models import probability
 from engine.risk.task import TASK, auroc
 from engine.table import Column, TableSchema

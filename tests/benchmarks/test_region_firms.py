@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from benchmarks.local_rounds import federated
-from benchmarks.region_firms import SCHEMA, TASK, after, damaged, world
+from benchmarks.risk.region_firms import SCHEMA, TASK, after, damaged, world
+from benchmarks.rounds.local_rounds import federated
 from engine.task import plan_for
 
 

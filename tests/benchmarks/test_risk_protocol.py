@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.risk_protocol import TABLES, Table, against, score
+from benchmarks.risk.protocol import TABLES, Table, against, score
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = [

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.envelope import to_base64
 from contracts.log.merkle import Tree, leaf_hash
-from judges.tools import HERE, absent, need, run
+from judge_tools import HERE, absent, need, run
 from simulator import Trust
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from contracts.envelope import load_public, open_entry, pre_authentication, to_base64
 from contracts.log.receipts import places
-from judges.tools import HERE, absent, need, run
+from judge_tools import HERE, absent, need, run
 from simulator import Trust
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts.envelope import canonical, load_public, strict_json, to_base64, verifies
 from contracts.errors import Invalid, Malformed
-from judges.tools import need, run
+from judge_tools import need, run
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 

@@ -1,0 +1,1 @@
+"""Demand forecasts: the public start, what tuning under privacy adds, and what a node serves."""

@@ -1,0 +1,1 @@
+"""The log: how fast it is written, witnessed and audited."""

@@ -1,0 +1,1 @@
+"""A member's node alone: importing files, serving results."""

@@ -1,0 +1,1 @@
+"""What privacy costs: in time, step by step, and in accuracy."""

@@ -1,0 +1,1 @@
+"""Risk of counterparties and of members: what sharing adds, on public and on simulated data."""
