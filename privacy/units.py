@@ -51,7 +51,8 @@ def secret_scale(key: bytes) -> float:
     draws would average out, so there is one. Sensitivity does not grow: every unit counts at most once.
     """
     place = int.from_bytes(_keyed(key, "scale of totals")[:7], "big") / 256**7
-    return SMALLEST_SCALE ** (1.0 - place)
+    scale: float = SMALLEST_SCALE ** (1.0 - place)
+    return scale
 
 
 def blocks(unit_ids: Sequence[str], key: bytes, *, max_rows: int, max_units: int, scale: float = 1.0) -> Blocks:
@@ -79,7 +80,8 @@ def _blocks(unit_ids: tuple[str, ...], key: bytes, max_rows: int, max_units: int
         rows += kept
         unit += [number] * len(kept)
         bucket.append(int.from_bytes(mark[:8], "big") * -(-max_units // _BUCKET) >> 64)
-    return Blocks(len(ordered), *(np.array(part, dtype=np.int64) for part in (rows, unit, bucket)), scale=scale)
+    kept_rows, whose, where = (np.array(part, dtype=np.int64) for part in (rows, unit, bucket))
+    return Blocks(len(ordered), kept_rows, whose, where, scale)
 
 
 def row_names(*columns: np.ndarray) -> tuple[str, ...]:
