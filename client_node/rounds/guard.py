@@ -54,21 +54,22 @@ def authorise(
     """The permit, or Refused with the closed-list reason as `reason` in its values.
 
     `witnessed` is the size of the newest checkpoint with a quorum of cosignatures, `since` the size of the log
-    when this process had caught up with it, `now` an RFC 3339 time.
+    when this process had caught up with it, `now` an RFC 3339 time: this node's own. What the office's clock allowed when
+    it opened the round must be allowed by this one too, so that no old date on an order or an opening brings back
+    a consent that has ended.
     """
     ordered = state.runs.get(run)
     waiting = ordered.open_round() if ordered else None
     if ordered is None or waiting is None or waiting.open_index != open_index or witnessed <= open_index:
         raise _no("log", N_("the order or the opening of this round is not in the cosigned log"))
-    if moment(waiting.opened.issued_at) > moment(now) + timedelta(seconds=MAX_SKEW_S):
-        raise _no("log", N_("this round says that it was opened in the future"))
+    _check_clocks(state, waiting, now)
     if withdrawn or member not in dict(waiting.opened.members):
         raise _no("consent", _SENTENCES["consent"])
-    _check_rules(state, member, ordered, waiting)
-    order = ordered.order
-    if state.agreements[order.agreement].state != "active":
+    _check_rules(state, member, ordered, waiting, now)
+    order, agreement = ordered.order, state.agreements[ordered.order.agreement]
+    if agreement.state != "active" or not agreement.terms.valid_from <= now < agreement.terms.valid_to:
         raise _no("agreement", N_("the agreement of this run is not active"))
-    if moment(order.expires_at) <= moment(now):
+    if order.expires_at <= now:
         raise _no("expired", N_("the order of this run has expired"))
     if order.bundle != bundle:
         raise _no("bundle", N_("the order wants other code than is installed here"))
@@ -91,13 +92,31 @@ def awaited(state: TrustState, member: str, limits: Limits, now: str) -> list[Ru
     ]
 
 
-def _check_rules(state: TrustState, member: str, ordered: RunRecord, waiting: RoundRecord) -> None:
-    """The rules of the log allow this member to be asked. The fold has charged this very round already, so a full
-    account alone says nothing here: the ledger decides."""
-    code = refusal_of(state, member, ordered, below=waiting.open_index, at_time=waiting.opened.issued_at)
-    if waiting.broken or code not in (None, "OVER_BUDGET"):
-        reason = _REASONS.get(code or "", "consent") if code else "log"
-        raise _no(reason, _SENTENCES[code] if code in _SENTENCES else _SENTENCES[reason])
+def _check_clocks(state: TrustState, waiting: RoundRecord, now: str) -> None:
+    """The log's newest time is not ahead of this node's clock, and the round is still in its time."""
+    if state.not_before > now:  # which lags the newest time of the log by the skew of two clocks
+        raise _no("log", N_("the log speaks of a time that this machine's clock has not reached"))
+    opened = waiting.opened
+    if moment(now) > moment(opened.issued_at) + timedelta(seconds=opened.deadline_s + MAX_SKEW_S):
+        raise _no("expired", N_("the time of this round is over by this machine's clock"))
+    if opened.issued_at[:4] != now[:4]:
+        raise _no("expired", N_("this round was opened in another calendar year"))
+
+
+def _check_rules(state: TrustState, member: str, ordered: RunRecord, waiting: RoundRecord, now: str) -> None:
+    """The rules of the log allow this member to be asked, as the log stood and said when the round was opened and
+    as it stands now, by this node's clock. The fold has charged this very round already, so a full account alone says nothing
+    here: the ledger decides."""
+    opened_at = waiting.opened.issued_at
+    codes = [
+        refusal_of(state, member, ordered, below=below, at_time=at_time)
+        for below, at_time in ((waiting.open_index, opened_at), (state.size, now))
+    ]
+    found = sorted((code for code in codes if code), key=lambda code: code == "OVER_BUDGET")
+    code = found[0] if found else ""
+    if waiting.broken or code not in ("", "OVER_BUDGET"):
+        reason = _REASONS.get(code, "consent") if code else "log"
+        raise _no(reason, _SENTENCES.get(code, _SENTENCES[reason]))
 
 
 _REASONS = {"OVER_BUDGET": "budget", "ASKED_TOO_OFTEN": "budget", "NOT_RENEWED": "budget"}
@@ -112,14 +131,13 @@ _SENTENCES = {
 
 
 def _caps(state: TrustState, member: str, ordered: RunRecord, waiting: RoundRecord, limits: Limits, now: str) -> Caps:
-    """The lower of what was consented and what the configuration says now."""
-    event = state.consent(member, ordered.order.agreement, waiting.open_index)
-    assert event is not None and event.consent.scope is not None
-    scope = event.consent.scope
-    run_cap = min(scope.rho_run_max_nano, limits.run)
+    """The lowest of what was consented when the round was opened, what is now, and what the configuration says."""
+    events = [state.consent(member, ordered.order.agreement, below) for below in (waiting.open_index, state.size)]
+    scopes = [event.consent.scope for event in events if event and event.consent.scope]
+    run_cap = min(*(scope.rho_run_max_nano for scope in scopes), limits.run)
     if ordered.order.plan.total_rho_nano() > run_cap:
         raise _no("budget", _SENTENCES["budget"])
-    account = min(scope.rho_year_max_nano, limits.account)
+    account = min(*(scope.rho_year_max_nano for scope in scopes), limits.account)
     return Caps(run_cap, account, limits.ceiling, waiting.opened.issued_at[:4], now)
 
 

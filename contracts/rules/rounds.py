@@ -177,7 +177,7 @@ def _opened(state: TrustState, entry: Entry, *, broken: bool) -> TrustState:
     state = charge(state, opened, run)
     asked = run.asked.union(member for member, _ in opened.members)
     model_in = run.model if run.model == opened.model_in else opened.model_in  # one string for both, not two
-    opening = Opening(opened.round, opened.issued_at, opened.members, model_in)
+    opening = Opening(opened.round, opened.issued_at, opened.deadline_s, opened.members, model_in)
     grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opening, broken=broken)), asked=asked)
     return replace(state, runs=state.runs.insert(run.run, grown))
 

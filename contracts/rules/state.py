@@ -88,6 +88,7 @@ class Opening:
 
     round: int
     issued_at: str
+    deadline_s: int
     members: tuple[tuple[str, int], ...]
     model_in: str
 

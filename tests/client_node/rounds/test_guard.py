@@ -1,10 +1,13 @@
 """The guard: a member's node against its own copy of the log, its own limits and its own ledger."""
 
+from datetime import timedelta
+
 import pytest
 
 from client_node.ledger.ledger import Budget
 from client_node.rounds.guard import Limits, authorise
 from contracts.errors import Refused
+from contracts.fields import time_text
 from contracts.statements.statements import LedgerHead
 from privacy.spend import Spend, Unit
 from simulator import NOTHING, Trust, plan
@@ -38,7 +41,7 @@ def ask(trust, budget, *, limits=None, **changes):
         "budget": budget,
         "limits": Limits(**LIMITS | (limits or {})),
         "withdrawn": False,
-        "now": "2026-01-06T00:00:00Z",
+        "now": time_text(trust.now),
     }
     return authorise(trust.state, trust.firms[0].member, **(fields | changes))
 
@@ -62,6 +65,7 @@ def test_the_guard_permits_what_was_agreed_with_the_lower_of_both_caps(trust, bu
         ({"run": NOTHING}, "log"),
         ({"open_index": 1}, "log"),
         ({"now": "2026-01-05T00:00:00Z"}, "log"),
+        ({"now": "2025-12-31T23:59:59Z"}, "log"),
         ({"bundle": "sha256:" + "1" * 64}, "bundle"),
         ({"withdrawn": True}, "consent"),
         ({"limits": {"run": 1}}, "budget"),
@@ -138,4 +142,65 @@ def test_too_many_aborted_rounds_and_a_new_year_are_a_matter_of_budget(budget):
     trust.abort()
     trust.now = trust.now.replace(year=2027)
     assert {f.code for f in trust.open(members=listed)} == {"NOT_RENEWED"}
-    assert reason(trust, budget, now="2027-01-06T00:00:00Z") == "budget"
+    assert reason(trust, budget) == "budget"
+
+
+def later(trust, **span):
+    return time_text(trust.now + timedelta(**span))
+
+
+def test_an_old_date_brings_no_ended_consent_back(budget):
+    """The office dates order and opening back, once the consent has ended by every other clock."""
+    trust = Trust()
+    for firm in trust.firms:
+        trust.consent(firm, expires_at="2026-02-01T00:00:00Z")
+    trust.order()
+    trust.open()
+    assert ask(trust, budget)
+    assert reason(trust, budget, now="2026-02-01T00:00:00Z") == "expired", "an opening has its own time"
+    assert reason(trust, budget, now="2027-01-05T12:00:00Z") == "expired"
+
+
+@pytest.mark.parametrize("seconds", [0, 100, 119])
+def test_a_round_is_computed_as_long_as_its_deadline_and_the_skew_of_two_clocks_allow(trust, budget, seconds):
+    assert ask(trust, budget, now=later(trust, seconds=seconds))
+
+
+@pytest.mark.parametrize("seconds", [121, 3600, 86_400 * 365])
+def test_a_round_that_is_older_by_this_clock_is_not(trust, budget, seconds):
+    assert reason(trust, budget, now=later(trust, seconds=seconds)) == "expired"
+
+
+def test_a_consent_that_ends_while_a_round_is_open_ends_it_here(budget):
+    trust = Trust()
+    trust.now = trust.now.replace(month=1, day=31, hour=23, minute=50)
+    for firm in trust.firms:
+        trust.consent(firm, expires_at="2026-02-01T00:00:00Z")
+    trust.order()
+    trust.now = trust.now.replace(hour=23, minute=58, second=30)
+    trust.open()
+    assert ask(trust, budget, now="2026-01-31T23:59:59Z")
+    assert reason(trust, budget, now="2026-02-01T00:00:00Z") == "consent"
+
+
+def test_a_consent_that_was_narrowed_after_the_opening_holds_at_once(trust, budget):
+    trust.consent(trust.firms[0], "amend", scope={"rho_year_max_nano": 23_000_000})
+    assert ask(trust, budget).caps.account == 23_000_000
+
+
+def test_no_round_is_computed_across_the_turn_of_a_year(budget):
+    """Its cost stands in the old year's account, and a budget begins with the consent of its year."""
+    trust = Trust()
+    trust.now = trust.now.replace(month=12, day=30, hour=23, minute=50)
+    for firm in trust.firms:
+        trust.consent(firm, expires_at="2027-06-01T00:00:00Z")
+    trust.order(expires_at="2027-01-02T00:00:00Z")
+    trust.now = trust.now.replace(day=31, hour=23, minute=58, second=59)
+    trust.open()
+    assert ask(trust, budget, now="2026-12-31T23:59:59Z")
+    assert reason(trust, budget, now="2027-01-01T00:00:00Z") == "expired"
+
+
+def test_a_log_that_is_ahead_of_this_clock_permits_nothing(trust, budget):
+    assert reason(trust, budget, now=later(trust, seconds=-61)) == "log"
+    assert ask(trust, budget, now=later(trust, seconds=-60))
