@@ -60,7 +60,7 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
     ]
     met = replay.cosigned.met.get(note.checkpoint.size)
     return Verdict(
-        steps, note.checkpoint.size, note.checkpoint.root.hex(), replay.state, seen_at=met.middle if met else None
+        steps, note.checkpoint.size, note.checkpoint.root.hex(), replay.state, seen_at=met.at if met else None
     )
 
 

@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median_low
 
 from auditor.findings import Step
 from contracts.envelope import key_id
@@ -20,12 +19,12 @@ from contracts.wording import N_
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """A checkpoint that a quorum cosigned: when the first of them and when the middle one had seen it (Unix)."""
+    """A checkpoint that a quorum cosigned, and when it had been seen (Unix): the earliest time that no minority of the
+    witnesses can have made up."""
 
     size: int
     root: bytes
-    first: int
-    middle: int
+    at: int
 
 
 class Cosignatures:
@@ -56,8 +55,8 @@ class Cosignatures:
         if file == "checkpoint":
             self.step.detail = f"{len(found)}/{len(quorum.keys())} ({quorum.of_members}+{quorum.of_auditors})"
         if quorum.is_met(found):
-            times, size = sorted(found.values()), note.checkpoint.size
-            self.met[size] = Witnessed(size, note.checkpoint.root, times[0], median_low(times))
+            size = note.checkpoint.size
+            self.met[size] = Witnessed(size, note.checkpoint.root, quorum.time(found))
 
     def conclude(self, newest: Note, state: TrustState, pins: Pins) -> Step:
         """The newest checkpoint needs its quorum, rounds need one before they end, pinned witnesses keep their keys."""

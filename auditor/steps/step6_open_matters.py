@@ -21,7 +21,7 @@ def check_answers(step: Step, state: TrustState, seen: Witnessed | None) -> None
         if waiting:
             step.skip(N_("{n} matters wait for an answer; no cosigned checkpoint says since when"), n=waiting)
         return
-    for matter in late_matters(state, time_text(datetime.fromtimestamp(seen.middle, UTC))):
+    for matter in late_matters(state, time_text(datetime.fromtimestamp(seen.at, UTC))):
         values: dict[str, object] = {"index": matter.index, "since": matter.since, "days": FOLLOW_UP_DAYS}
         what = N_("entry {index} has waited since {since}: nobody answered it in {days} days")
         step.findings.append(Finding("FOLLOW_UP", matter.index, "I28", what, values))

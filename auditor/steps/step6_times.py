@@ -1,7 +1,7 @@
 """I7: cosigned checkpoints bound the real time of every entry between them, whatever its author's clock said.
 
-An entry below a checkpoint existed when the middle witness of its quorum signed. An entry above one did not exist for
-the first witness that signed. One minute of skew is allowed, as everywhere.
+An entry below a checkpoint existed when its quorum had seen it; an entry above one did not exist before. The time of a checkpoint is
+one that no minority of the witnesses can have made up. One minute of skew is allowed, as everywhere.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ class Clock:
 
     def _not_before(self, index: int, claimed: float, code: str) -> None:
         assert self._last is not None
-        if claimed < self._last.first - MAX_SKEW_S:
+        if claimed < self._last.at - MAX_SKEW_S:
             self._add(
                 code,
                 index,
                 N_("entry {index} claims {claimed}, but was not there at {seen}"),
                 claimed,
-                self._last.first,
+                self._last.at,
             )
 
     def checkpoint(self, seen: Witnessed) -> None:
         """Everything below it existed by its time, and time does not run backwards."""
-        if self._last and seen.middle < self._last.first - MAX_SKEW_S:
+        if self._last and seen.at < self._last.at - MAX_SKEW_S:
             self._step.add(
                 "TIME_OUT_OF_WINDOW",
                 N_("the checkpoint of size {size} was cosigned before the one of size {older}"),
@@ -66,13 +66,13 @@ class Clock:
                 older=self._last.size,
             )
         for issued, index, _ in sorted(self._waiting, key=lambda one: one[1]):
-            if issued > seen.middle + MAX_SKEW_S:
+            if issued > seen.at + MAX_SKEW_S:
                 self._add(
                     "TIME_OUT_OF_WINDOW",
                     index,
                     N_("entry {index} claims {claimed}, but was there at {seen} already"),
                     issued,
-                    seen.middle,
+                    seen.at,
                 )
         self._waiting, self._last = [], seen
 

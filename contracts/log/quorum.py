@@ -19,6 +19,9 @@ def quorum_of(rule: QuorumRule, members: int) -> int:
     return max(1, wanted[rule])
 
 
+LATEST = 253_402_300_799  # the last second of the year 9999: a later time is no date
+
+
 @dataclass(frozen=True, slots=True)
 class Quorum:
     """A rule over cosigner name -> key of the members' witnesses and of the auditors of one log size."""
@@ -52,6 +55,12 @@ class Quorum:
             len(given & self.members.keys()) >= self.of_members
             and len(given & self.auditors.keys()) >= self.of_auditors
         )
+
+    def time(self, found: Mapping[str, int]) -> int:
+        """When these cosigners (name -> Unix time) had seen a checkpoint: the earliest time but those that a minority of the
+        members' witnesses may have made up. Between honest clocks of a quorum, whatever the minority says."""
+        times = sorted(found.values())
+        return min(times[min((len(self.members) - 1) // 2, len(times) - 1)], LATEST)
 
     def policy(self, log: NoteKey, url: str) -> str:
         """The C2SP tlog-policy text; a URL stands on every witness line because common parsers want one."""

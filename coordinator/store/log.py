@@ -7,9 +7,11 @@ follow it afterwards, also when another process has appended.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby, islice
 
@@ -17,6 +19,7 @@ from sqlmodel import Session, col, func, insert, select
 
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
+from contracts.fields import time_text
 from contracts.log import tiles
 from contracts.log.checkpoint import (
     LOG_KEY,
@@ -31,9 +34,11 @@ from contracts.log.checkpoint import (
 )
 from contracts.log.merkle import Tree, leaf_hash
 from contracts.log.pins import fingerprint
+from contracts.log.quorum import LATEST
 from contracts.rules.findings import Finding
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
+from contracts.statements.requests import MAX_SKEW_S
 from contracts.wording import N_
 from coordinator.settings import Settings
 from coordinator.store.database import Database
@@ -62,8 +67,16 @@ class _Waiting:
 class Log:
     """Entries, what they say, and their checkpoints. `rules` decides what may be appended."""
 
-    def __init__(self, database: Database, settings: Settings, rules: Rules = apply, snapshot: Snapshot | None = None):
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        rules: Rules = apply,
+        snapshot: Snapshot | None = None,
+        clock: Callable[[], float] = time.time,
+    ):
         self._database, self._settings, self._rules, self._snapshot = database, settings, rules, snapshot
+        self._clock = clock
         self._lock = threading.RLock()  # of the writer, whatever it writes
         self._door = threading.Lock()  # of the queue, held for a moment only
         self._queue: deque[_Waiting] = deque()
@@ -209,7 +222,7 @@ class Log:
         held = session.get(PublishedCheckpoint, size)
         if held is None:
             note = sign_checkpoint(Checkpoint(self._settings.origin, size, root), self._settings.log_key)
-            session.add(PublishedCheckpoint(size=size, root=root.hex(), note=note.text()))
+            session.add(PublishedCheckpoint(size=size, root=root.hex(), note=note.text(), signed_at=self._clock()))
             return note
         if held.root != root.hex():
             raise Invalid(
@@ -245,15 +258,18 @@ class Log:
             return list(session.exec(select(PublishedCheckpoint.size).order_by(col(PublishedCheckpoint.size))))
 
     def cosign(self, size: int, line: str) -> None:
-        """Keep a signature line of a member's witness or an auditor under a checkpoint; Invalid unless it holds."""
+        """Keep a signature line of a member's witness or an auditor under a checkpoint; Invalid unless it holds, Refused
+        (CLOCK) if its time is not between the checkpoint's and now."""
         note, signature = self.note(size), parse_line(line)
         witness = self.state().quorum_at(size).keys().get(signature.name)
         if note is None or witness is None:
             raise Invalid(
                 N_("no such checkpoint or witness: {name} at {size}"), name=signature.name, size=size, code="QUORUM"
             )
-        verify_cosignature(note.checkpoint, signature, witness)
+        seen = verify_cosignature(note.checkpoint, signature, witness)
         with self._database.write() as session:
+            held = session.get(PublishedCheckpoint, size)
+            _check_clock(seen, signed_at=held.signed_at if held else 0.0, now=self._clock())
             session.merge(Cosignature(size=size, name=signature.name, line=line))
 
     def witnessed(self, at_least: int) -> Note | None:
@@ -311,3 +327,20 @@ def _published(session: Session) -> int | None:
 def _size(session: Session) -> int:
     newest = session.exec(select(func.max(LogEntry.index))).one()
     return 0 if newest is None else int(newest) + 1
+
+
+def _check_clock(seen: int, *, signed_at: float, now: float) -> None:
+    """A witness with a wrong clock would take away what all the others prove about time."""
+    if not signed_at - MAX_SKEW_S <= seen <= now + MAX_SKEW_S:
+        raise Refused(
+            N_("the clock of this witness is wrong: it signed at {seen}, here it is {now}"),
+            why=N_("cosignatures prove when an entry was there"),
+            do=N_("set the clock of that machine, or of this coordinator, and go on"),
+            code="CLOCK",
+            seen=_date(seen),
+            now=_date(int(now)),
+        )
+
+
+def _date(unix: int) -> str:
+    return time_text(datetime.fromtimestamp(min(unix, LATEST), UTC))

@@ -14,11 +14,12 @@ class LogEntry(SQLModel, table=True):
 
 
 class PublishedCheckpoint(SQLModel, table=True):
-    """A checkpoint that the log key has signed: one root a size, for ever."""
+    """A checkpoint that the log key has signed: one root a size, for ever. `signed_at` is Unix time, 0 where nobody knows."""
 
     size: int = Field(primary_key=True)
     root: str
     note: str
+    signed_at: float = 0.0
 
 
 class Cosignature(SQLModel, table=True):

@@ -1,5 +1,7 @@
 """Second views and clocks: what the log says against what others saw, and when."""
 
+from datetime import timedelta
+
 import pytest
 
 from auditor.evidence.reader import Folder
@@ -26,11 +28,13 @@ def codes(folder, pins):
     return [f.code for f in verify(Folder(folder), pins).findings()]
 
 
-def cosigned(trust, checkpoint):
-    note = sign_checkpoint(checkpoint, trust.log_key)
+def cosigned(trust, checkpoint, wrong=()):
+    """The checkpoint under all witnesses, of whom the first have clocks that are `wrong` (Unix, or seconds off)."""
+    note, now = sign_checkpoint(checkpoint, trust.log_key), int(trust.now.timestamp())
+    times = [*(at if at in (0, 2**63, 2**64 - 1) else now + at for at in wrong), *[now] * len(trust.firms)]
     lines = [
-        cosign_note(note, f.witness, name=witness_name(ORIGIN, f.member), time=int(trust.now.timestamp()))
-        for f in trust.firms
+        cosign_note(note, firm.witness, name=witness_name(ORIGIN, firm.member), time=at)
+        for firm, at in zip(trust.firms, times, strict=False)
     ]
     return Note(note.checkpoint, (*note.signatures, *map(parse_line, lines)))
 
@@ -112,6 +116,40 @@ def test_a_statement_of_the_office_from_the_future_or_the_past_is_found(trust, t
     trust.order(issued_at=time_text(trust.now.replace(day=2)))
     trust.order(issued_at=time_text(trust.now.replace(day=20)))
     assert codes(tmp_path, write(trust, tmp_path, kept=[kept])) == ["TIME_OUT_OF_WINDOW"] * 2
+
+
+def checkpoint_of(trust):
+    return Checkpoint(ORIGIN, len(trust.entries), Tree(map(leaf_hash, trust.entries)).root())
+
+
+YEAR_S = 365 * 86_400
+WRONG = [0, -2 * YEAR_S, -3600, 3600, 2 * YEAR_S, 2**63, 2**64 - 1]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("members", [3, 4, 5, 7])
+def test_a_minority_of_witnesses_with_wrong_clocks_neither_hides_nor_accuses(tmp_path, wrong, members):
+    minority = [wrong] * ((members - 1) // 2)
+    for backdated, expected in ((False, []), (True, ["BACKDATED_CONSENT", "TIME_OUT_OF_WINDOW"])):
+        trust = Trust(members=members)
+        for firm in trust.firms[1:]:
+            trust.consent(firm)
+        kept = [cosigned(trust, checkpoint_of(trust), minority)]
+        early = time_text(trust.now.replace(day=1))
+        trust.consent(trust.firms[0], **({"effective_from": early, "issued_at": early} if backdated else {}))
+        trust.order(**({"issued_at": time_text(trust.now + timedelta(days=20))} if backdated else {}))
+        kept.append(cosigned(trust, checkpoint_of(trust), minority))
+        folder = tmp_path / str(backdated)
+        assert codes(folder, write(trust, folder, kept=kept)) == expected
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_whatever_all_witnesses_say_about_time_the_audit_ends(tmp_path, wrong):
+    trust = Trust()
+    trust.consent(trust.firms[0])
+    kept = cosigned(trust, checkpoint_of(trust), [wrong] * len(trust.firms))
+    trust.consent(trust.firms[1])
+    assert verify(Folder(tmp_path), write(trust, tmp_path, kept=[kept])).steps
 
 
 def test_a_withdrawal_is_never_out_of_time(trust, tmp_path):

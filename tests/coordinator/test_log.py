@@ -2,7 +2,9 @@
 
 import shutil
 import threading
+import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
@@ -24,6 +26,8 @@ from coordinator.store.static_log import write_static
 from coordinator.store.tables import LogEntry
 from simulator import Trust
 from storm import Storm
+
+YEAR_S = 365 * 86_400
 
 
 def opaque(state, entry, index):
@@ -160,15 +164,41 @@ def test_a_round_may_rely_only_on_a_checkpoint_that_enough_members_cosigned(data
     settings = replace(settings, log_key=trust.log_key, domain="test")
     log = Log(database, settings)
     assert [log.append(entry) for entry in trust.entries] == list(range(len(trust.entries)))
-    size = log.publish().checkpoint.size
+    size, now = log.publish().checkpoint.size, int(time.time())
     assert log.witnessed(0) is None
     for firm in trust.firms[:2]:
         assert log.witnessed(0) is None, "one of three is not enough"
-        log.cosign(size, cosign_note(log.note(), firm.witness, name=witness_name(log.key.name, firm.member), time=1))
+        log.cosign(size, cosign_note(log.note(), firm.witness, name=witness_name(log.key.name, firm.member), time=now))
     met = log.witnessed(size)
     assert met is not None and len(met.signatures) == 3 and log.witnessed(size + 1) is None
     with pytest.raises(Invalid, match="no such checkpoint or witness"):
-        log.cosign(size, cosign_note(met, trust.firms[0].witness, name=witness_name(log.key.name, "stranger"), time=1))
+        log.cosign(
+            size, cosign_note(met, trust.firms[0].witness, name=witness_name(log.key.name, "stranger"), time=now)
+        )
+
+
+@pytest.mark.parametrize("wrong", [-2 * YEAR_S, -3600, -61, 61, 3600, 2 * YEAR_S, 2**63, 2**64 - 1])
+def test_a_cosignature_with_a_wrong_clock_is_refused_and_the_others_are_kept(database, settings, wrong):
+    trust = Trust(members=3)
+    own = replace(settings, log_key=trust.log_key, domain="test")
+    log = Log(database, own, clock=lambda: trust.now.timestamp())
+    for entry in trust.entries:
+        log.append(entry)
+    note = log.publish()
+
+    def cosign(firm, at):
+        name = witness_name(log.key.name, firm.member)
+        log.cosign(note.checkpoint.size, cosign_note(note, firm.witness, name=name, time=at))
+
+    now = int(trust.now.timestamp())
+    with pytest.raises(Refused, match="clock of this witness is wrong") as error:
+        cosign(trust.firms[0], wrong if wrong >= 2**63 else now + wrong)
+    assert all(error.value.lines()) and error.value.code == "CLOCK"
+    for firm in trust.firms[1:]:
+        cosign(firm, now)
+    assert log.witnessed(0) is not None
+    trust.now += timedelta(hours=5)
+    cosign(trust.firms[0], now + 5 * 3600), "a witness that was asleep signs when it wakes"
 
 
 def test_no_acknowledged_entry_is_lost_and_no_size_gets_a_second_root_when_the_office_is_killed(
@@ -184,7 +214,8 @@ def test_the_log_as_a_folder_is_what_the_auditor_verifies_and_grows_without_touc
     database, settings, tmp_path
 ):
     trust = Trust(members=3)
-    log = Log(database, replace(settings, log_key=trust.log_key, domain="test"))
+    own = replace(settings, log_key=trust.log_key, domain="test")
+    log = Log(database, own, clock=lambda: trust.now.timestamp())
     for entry in trust.entries:
         log.append(entry)
 
