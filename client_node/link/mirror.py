@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from contracts.statements.statements import Seen
 from contracts.wording import N_
 from shell.snapshot import Snapshot
 
+FRESH_S = 30.0  # whoever took longer to read what a checkpoint added asks whether it is still the newest, then signs
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, entry BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS seen (size INTEGER PRIMARY KEY, note TEXT NOT NULL);
@@ -46,6 +48,7 @@ class Mirror:
         self._settings, self._invite = settings, invite
         self._path = settings.home / "mirror.db"
         self._witness_key, self._is_compared = settings.witness_key, False
+        self._owes = True  # the newest cosignature may not have reached the office
         self.note: Note | None = None
         with self._open() as connection:
             connection.executescript(_TABLES)
@@ -87,34 +90,60 @@ class Mirror:
     def follow(self, uplink: Uplink, wait_s: float) -> Note | None:
         """Wait for another checkpoint, verify and store what it adds, cosign it. None if there is none.
 
+        A cosignature that may not have arrived is sent again first: without it a quorum could be missing for ever.
         Invalid if it shows another history (EQUIVOCATION) or less than was seen before (TRUNCATED); what proves it
         is then in the folder `evidence`.
         """
-        text = answered(uplink.ask("head", "GET", f"/v1/head?after={self.tree.size}&wait={wait_s}"), "checkpoint")
-        if text is None:
+        if self._owes:
+            self._send_again(uplink)
+        note = self._head(uplink, wait_s)
+        if note is None:
             return None
-        note = parse_note(str(text))
+        began = time.monotonic()
         verify_log_signature(note, self.log)
         if note.checkpoint.size < self.tree.size:
             raise self._truncated(note)
         self._extend(uplink, note)
-        self._cosign(uplink, note)
+        if time.monotonic() - began < FRESH_S or self._head(uplink, 0) is None:
+            self._cosign(uplink, note)
         return note
+
+    def _head(self, uplink: Uplink, wait_s: float) -> Note | None:
+        """The newest checkpoint, if it is another one than this copy stands at."""
+        text = answered(uplink.ask("head", "GET", f"/v1/head?after={self.tree.size}&wait={wait_s}"), "checkpoint")
+        return None if text is None else parse_note(str(text))
+
+    def _is_witness(self) -> bool:
+        key = self.state.witnesses().get(self.witness.name)
+        return key is not None and key.public == self._witness_key.public_key()
 
     def _cosign(self, uplink: Uplink, note: Note) -> None:
         """Pull mode: this node fetched the checkpoint itself and hands its cosignature back."""
-        key = self.state.witnesses().get(self.witness.name)
-        if key is None or key.public != self._witness_key.public_key():
+        if not self._is_witness():
             return
         self.witness.compare(note)
         if not self._is_compared:
             self.witness.compare(parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text))
-            self._is_compared = True
+            self._owes = True  # the newest cosignature, as far as this process knows
+        self._is_compared = True
         if not self.witness.has_memory():
             return
         line = self.witness.follow(note, self.tree)
         if line is not None:
-            uplink.ask("cosignature", "POST", "/v1/cosignatures", {"size": note.checkpoint.size, "line": line})
+            self._hand_over(uplink, note.checkpoint.size, line)
+
+    def _send_again(self, uplink: Uplink) -> None:
+        """The newest cosignature of this node, as it is remembered: a crash on either side may have lost it on its way."""
+        latest = self.witness.latest() if self._is_witness() and self.witness.has_memory() else None
+        mine = [one for one in latest.signatures if one.name == self.witness.name] if latest else []
+        if latest and mine:
+            self._hand_over(uplink, latest.checkpoint.size, mine[0].line())
+        self._owes = False
+
+    def _hand_over(self, uplink: Uplink, size: int, line: str) -> None:
+        self._owes = True
+        uplink.ask("cosignature", "POST", "/v1/cosignatures", {"size": size, "line": line})
+        self._owes = False
 
     def _extend(self, uplink: Uplink, note: Note) -> None:
         """Fetch the new entries; Invalid (EQUIVOCATION) unless they extend this copy to exactly the signed root."""

@@ -259,11 +259,11 @@ class Log:
 
     def cosign(self, size: int, line: str) -> None:
         """Keep a signature line of a member's witness or an auditor under a checkpoint; Invalid unless it holds, Refused
-        (CLOCK) if its time is not between the checkpoint's and now."""
+        (QUORUM) if there is no such checkpoint or witness here, or (CLOCK) if its time is not between the checkpoint's and now."""
         note, signature = self.note(size), parse_line(line)
         witness = self.state().quorum_at(size).keys().get(signature.name)
         if note is None or witness is None:
-            raise Invalid(
+            raise Refused(
                 N_("no such checkpoint or witness: {name} at {size}"), name=signature.name, size=size, code="QUORUM"
             )
         seen = verify_cosignature(note.checkpoint, signature, witness)

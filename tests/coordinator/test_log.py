@@ -171,7 +171,7 @@ def test_a_round_may_rely_only_on_a_checkpoint_that_enough_members_cosigned(data
         log.cosign(size, cosign_note(log.note(), firm.witness, name=witness_name(log.key.name, firm.member), time=now))
     met = log.witnessed(size)
     assert met is not None and len(met.signatures) == 3 and log.witnessed(size + 1) is None
-    with pytest.raises(Invalid, match="no such checkpoint or witness"):
+    with pytest.raises(Refused, match="no such checkpoint or witness"):
         log.cosign(
             size, cosign_note(met, trust.firms[0].witness, name=witness_name(log.key.name, "stranger"), time=now)
         )

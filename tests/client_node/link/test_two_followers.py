@@ -7,7 +7,7 @@ import pytest
 from client_node.home import create_home
 from client_node.link.mirror import Mirror
 from contracts.envelope import digest
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Unavailable
 from contracts.log import tiles
 from contracts.log.merkle import leaf_hash, root
 from editor import Editor
@@ -69,3 +69,69 @@ def test_a_log_that_shows_each_of_them_another_history_is_caught(mirror, office,
         asked.follow(office, 0)
     assert caught.value.code == "EQUIVOCATION" and mirror().entries() == running.entries()
     assert list((tmp_path / "home" / "evidence").iterdir()), "two signed checkpoints of one size prove it to others"
+
+
+class Cosigned(Office):
+    """Keeps what it is handed, unless it `fails` just then; shows this node's witness key as admitted."""
+
+    def __init__(self, log):
+        super().__init__(log)
+        self.fails, self.kept, self.pause = False, [], 0.0
+
+    def ask(self, kind, method, path, body=None):
+        if kind == "cosignature":
+            if self.fails:
+                raise Unavailable("away")
+            self.kept.append(body["size"])
+            return None
+        if kind == "checkpoint":
+            return SimpleNamespace(text=self.log.note(self.size, cosigned_by=()).text())
+        if kind == "head" and self.size == int(path.partition("after=")[2].partition("&")[0]):
+            return SimpleNamespace(json=lambda: {"checkpoint": None})
+        return super().ask(kind, method, path, body)
+
+
+@pytest.fixture
+def witnessing(office, tmp_path, monkeypatch):
+    """A mirror whose witness key counts."""
+    settings = create_home(tmp_path / "home", tmp_path)
+    invite = {"log_vkey": office.log.log.vkey(), "genesis": digest(office.log.entries[0]), "member": "m"}
+    (settings.home / "invite.json").write_text('{"member": "m"}', encoding="utf-8")
+    monkeypatch.setattr(Mirror, "_is_witness", lambda self: True)
+    return lambda: Mirror(settings, invite)
+
+
+def test_a_cosignature_that_was_lost_on_its_way_is_sent_until_it_arrives(witnessing, office):
+    office = Cosigned(office.log)
+    mirror, office.fails = witnessing(), True
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            mirror.follow(office, 0)
+    office.fails = False
+    assert mirror.follow(office, 0) is None, "no new entry is needed for it"
+    assert office.kept == [5]
+    mirror.follow(office, 0)
+    assert office.kept == [5], "what has arrived is not sent again"
+    witnessing().follow(office, 0)
+    assert office.kept == [5, 5], "a process that was just started cannot know that it has"
+
+
+def test_a_checkpoint_that_took_long_to_read_is_signed_only_while_it_is_the_newest(witnessing, office, monkeypatch):
+    office = Cosigned(office.log)
+    clock = iter(range(0, 10_000, 31))
+    monkeypatch.setattr("client_node.link.mirror.time.monotonic", lambda: next(clock))
+    mirror = witnessing()
+    mirror.follow(office, 0)
+    assert office.kept == [5]
+    office.size = 9
+    grows = mirror._extend
+
+    def extend(uplink, note):
+        grows(uplink, note)
+        office.size = 12
+
+    monkeypatch.setattr(mirror, "_extend", extend)
+    mirror.follow(office, 0)
+    assert office.kept == [5], "its time would say that nothing stood above it yet"
+    mirror.follow(office, 0)
+    assert office.kept == [5, 12]
