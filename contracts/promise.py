@@ -14,7 +14,7 @@ from typing import Literal
 from contracts.envelope import digest, open_entry
 from contracts.log.receipts import Logged
 from contracts.rules.state import Account, TrustState
-from contracts.statements.closed_list import parse
+from contracts.statements.closed_list import parse, parse_as
 from contracts.statements.off_log import Contribution
 from contracts.statements.statements import AgreementPublished, Consent, Predicate, Round, RoundOpen, RunOrder, Scope
 from contracts.terms.agreement import Terms
@@ -206,7 +206,8 @@ def of_receipt(receipt: Logged, curve: Curve) -> list[Promise] | list[Limit] | N
         agreed = terms.get(said.agreement)
         return _limits(said.scope, agreed, curve) if agreed else None
     if isinstance(said, Round) and receipt.line:
-        return _of_round(said, receipt, terms, curve)
+        line = parse_as(Contribution, open_entry(receipt.line.data).payload)
+        return _of_round(said, line.member, receipt, terms, curve)
     return []
 
 
@@ -220,17 +221,15 @@ def _limits(scope: Scope, terms: Terms, curve: Curve) -> list[Limit]:
     ]
 
 
-def _of_round(said: Round, receipt: Logged, terms: dict[str, Terms], curve: Curve) -> list[Promise] | None:
+def _of_round(said: Round, member: str, receipt: Logged, terms: dict[str, Terms], curve: Curve) -> list[Promise] | None:
     shown: dict[int, tuple[str, Predicate]] = {
         one.index: (digest(one.data), parse(open_entry(one.data).payload)) for one in receipt.beside
     }
     order = next((p for name, p in shown.values() if name == said.order and isinstance(p, RunOrder)), None)
     opened = shown.get(said.open, ("", None))[1]
-    line = receipt.line and parse(open_entry(receipt.line.data).payload)
     if order is None or order.agreement not in terms or not isinstance(opened, RoundOpen):
         return None
-    assert isinstance(line, Contribution), "a checked receipt"
-    return [replace(of_run(line.member, order, terms[order.agreement], [(opened, said)], curve), of="round")]
+    return [replace(of_run(member, order, terms[order.agreement], [(opened, said)], curve), of="round")]
 
 
 def _promise(account: Account, rho_nano: int, delta: str, view: tuple[int, int] | None, curve: Curve) -> Promise:

@@ -23,15 +23,17 @@ Integers without a name lie within -2^53 ... 2^53; the rules narrow them.
 
 def page() -> str:
     """The whole page."""
-    from contracts import fields as kinds
-    from contracts.statements.closed_list import LOGGED, OFF_LOG
+    from contracts import fields as types_of_fields
+    from contracts.rules.kinds import KINDS
+    from contracts.statements.off_log import OffLog
 
-    names = {str(getattr(kinds, name)): word for name, word in _WORDS.items()}
+    names = {str(getattr(types_of_fields, name)): word for name, word in _WORDS.items()}
     parts: dict[str, Any] = {}
     texts = [HEAD, "## Statements on the log\n"]
-    texts += [_model(kind.kind, kind, names, parts) for kind in LOGGED]
+    logged = [kind for kind in KINDS.values() if not issubclass(kind.statement, OffLog)]
+    texts += [_model(kind.statement.kind, kind.statement, names, parts, _signers(kind)) for kind in logged]
     texts += ["## Statements in off-log documents\n"]
-    texts += [_model(kind.kind, kind, names, parts) for kind in OFF_LOG]
+    texts += [_model(one.kind, one, names, parts) for one in KINDS if issubclass(one, OffLog)]
     texts += ["## Parts\n"]
     done: set[str] = set()
     while waiting := [name for name in parts if name not in done]:
@@ -53,14 +55,22 @@ _WORDS = {
 }
 
 
-def _model(title: str, model: Any, names: dict[str, str], parts: dict[str, Any]) -> str:
+def _signers(kind: Any) -> str:
+    """Whose word a kind is, as the rule itself says it."""
+    rule, _, words = " ".join(kind.signed.__doc__.split()).partition(": ")
+    return f" Signed ({rule}) by {words}"
+
+
+def _model(title: str, model: Any, names: dict[str, str], parts: dict[str, Any], signers: str = "") -> str:
     hints = get_type_hints(model, include_extras=True)
     listed = [f.name for f in fields(model)] if is_dataclass(model) else list(model.model_fields)
     first = (model.__doc__ or "").split("\n\n")[0].replace("\n", " ")
     rows = [f"| `{name}` | {_type(hints[name], names, parts)} |" for name in listed]
     absent = [] if is_dataclass(model) else [n for n, f in model.model_fields.items() if f.exclude_if]
     rows = [row.replace(" or null |", ", or absent |") if listed[n] in absent else row for n, row in enumerate(rows)]
-    return "\n".join([f"### {title}\n", " ".join(first.split()), "", "| field | value |", "|---|---|", *rows, ""])
+    return "\n".join(
+        [f"### {title}\n", " ".join(first.split()) + signers, "", "| field | value |", "|---|---|", *rows, ""]
+    )
 
 
 def _type(hint: Any, names: dict[str, str], parts: dict[str, Any]) -> str:

@@ -131,7 +131,8 @@ def test_every_finding_code_is_in_the_reference_of_the_audit():
         node for path in rulebook for node in ast.walk(ast.parse(text_of(path))) if isinstance(node, ast.Call)
     ):
         name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-        codes |= {word.value for word in call.args[:1] if name in ("Finding", "add") and isinstance(word, ast.Constant)}
+        found = name in ("Finding", "add", "breaks")
+        codes |= {word.value for word in call.args[:1] if found and isinstance(word, ast.Constant)}
         codes |= {
             word.value.value for word in call.keywords if word.arg == "code" and isinstance(word.value, ast.Constant)
         }

@@ -11,8 +11,8 @@ from contracts.envelope import open_entry
 from contracts.errors import TrustError
 from contracts.log import tiles
 from contracts.rules.fold import apply
+from contracts.rules.kinds import KINDS
 from contracts.rules.state import EMPTY, TrustState
-from contracts.statements import statements as said
 from contracts.statements.closed_list import parse
 from contracts.wording import N_
 
@@ -60,48 +60,10 @@ def sentence(entry: bytes, names: Names) -> Sentence:
         predicate = parse(open_entry(entry).payload)
     except TrustError as error:
         return Sentence(N_("cannot be read: {error}"), {"error": error})
-    template = _SENTENCES.get(type(predicate), N_("a statement of kind {kind}"))
-    values = predicate.model_dump() | {"kind": predicate.kind}
+    what, values = KINDS[type(predicate)].words(predicate)
     if values.get("member"):
         values["member"] = names(str(values["member"]))
-    if isinstance(predicate, said.RoundOpen):
-        values["n"] = len(predicate.members)
-    if isinstance(predicate, said.Round):
-        values |= {"n": len(predicate.contributors), "dropped": len(predicate.dropped)}
-    if isinstance(predicate, said.AgreementPublished):
-        values |= {"version": predicate.terms.version, "until": predicate.terms.valid_to}
-    if isinstance(predicate, said.Consent):
-        template = _CONSENTS[predicate.event]
-    return Sentence(template, values)
-
-
-_CONSENTS = {
-    "grant": N_("{member} consents from {effective_from} to {expires_at}"),
-    "amend": N_("{member} narrows the consent, to {expires_at}"),
-    "renew": N_("{member} prolongs the consent to {expires_at}"),
-    "withdraw": N_("{member} withdraws"),
-    "expire": N_("the consent of {member} has expired"),
-}
-_SENTENCES: dict[type[said.Predicate], str] = {
-    said.Genesis: N_("the log {origin} begins"),
-    said.Key: N_("the {role} key of {member} is admitted"),
-    said.KeyState: N_("key {key} is {state}"),
-    said.AgreementPublished: N_("agreement version {version} is published, valid to {until}"),
-    said.AgreementState: N_("agreement {agreement} becomes {state} ({reason})"),
-    said.RunOrder: N_("a run of {task} on {dataset} is ordered, at least {min_members} members"),
-    said.RoundOpen: N_("round {round} is opened to {n} members"),
-    said.Round: N_("round {round} is {outcome}: {n} members combined, {dropped} left out"),
-    said.Gate: N_("the gate of the model says {verdict}: {decision}"),
-    said.Rollback: N_("the model of {task} is taken back ({reason})"),
-    said.Release: N_("the model of {task} is released after {rounds} rounds of {participants} members"),
-    said.Refusal: N_("{member} refuses to take part: {reason}"),
-    said.PrivacyCheck: N_("{member} has checked its own noise: epsilon at least {epsilon_at_least}"),
-    said.Comparison: N_("{member} declares, and nobody can check, that the shared model beside its own is: {verdict}"),
-    said.Policy: N_("the quorum rule becomes {quorum}"),
-    said.AuditReport: N_("an auditor reports on {size} entries: {verdict}"),
-    said.Erasure: N_("documents are erased ({ground})"),
-    said.Incident: N_("incident of kind {category} is {state}"),
-}
+    return Sentence(what, values)
 
 
 def namer(register: dict[str, Registered]) -> Names:

@@ -21,7 +21,7 @@ from contracts.log.pins import Pins
 from contracts.log.receipts import Logged, Served, check_logged, check_note, check_served, read_logged, read_served
 from contracts.promise import Limit, Promise, of_receipt, of_run
 from contracts.rules.state import TrustState
-from contracts.statements.closed_list import parse
+from contracts.statements.closed_list import parse_as
 from contracts.statements.off_log import Contribution, Receipt
 from contracts.wording import N_
 
@@ -187,8 +187,7 @@ class Receipts:
         for path, one in self._held.items():
             if isinstance(one, Served):
                 opened = open_entry(one.statement)
-                said = parse(opened.payload)
-                assert isinstance(said, Receipt)  # it was checked when it was read
+                said = parse_as(Receipt, opened.payload)
                 self._served[said.seen.size].append((path, said, opened))
         self._indices = {place.index for one in self._held.values() for place in _places(one)}
 

@@ -15,7 +15,7 @@ from contracts.envelope import from_base64, open_entry, seal, strict_json, to_ba
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.log.checkpoint import Note, parse_note
 from contracts.log.receipts import Logged, Place, Served, Shown, places, salted_lines
-from contracts.statements.closed_list import parse, payload
+from contracts.statements.closed_list import parse, parse_as, payload
 from contracts.statements.off_log import Contribution, Receipt
 from contracts.statements.statements import Consent, Release, Round, RoundOpen
 from contracts.wording import N_
@@ -115,8 +115,8 @@ def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple
 
 def _line(settings: Settings, uplink: Uplink, entry: bytes) -> Place:
     """The place of this member's own line in the list of a round; Invalid if the list names another line."""
-    closed = parse(open_entry(entry).payload)
-    assert isinstance(closed, Round) and closed.list_document
+    closed = parse_as(Round, open_entry(entry).payload)
+    assert closed.list_document, "a round that combined this member"
     lines = [from_base64(text) for text in strict_json(document(settings, uplink, closed.list_document))]
     for at, line in enumerate(lines):
         opened = open_entry(line)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
-from contracts.rules.state import Account, Asked, Entry, Opening, RunRecord, TrustState, covers, is_live
-from contracts.statements.statements import LedgerHead, RoundOpen, RunOrder, Scope
+from contracts.rules.state import Account, Asked, Opening, RunRecord, TrustState, covers, is_live
+from contracts.statements.statements import LedgerHead, Predicate, RoundOpen, RunOrder, Scope
 from contracts.wording import N_
 from privacy.spend import Unit, charged_to
 
@@ -120,10 +121,9 @@ _SENTENCES = {
 }
 
 
-def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Finding]:
+def check_asked(state: TrustState, entry: Entry[RoundOpen], run: RunRecord) -> Iterator[Finding]:
     """I14, I20: everyone asked has a live consent, named by its entry, with budget left."""
     opened = entry.predicate
-    assert isinstance(opened, RoundOpen)
     for member, consent_index in opened.members:
         event = state.consent(member, run.order.agreement)
         code = refusal_of(state, member, run, below=entry.index, at_time=opened.issued_at)
@@ -132,13 +132,8 @@ def check_asked(state: TrustState, entry: Entry, run: RunRecord) -> Iterator[Fin
         if code is None and event and event.index != consent_index:
             code = "NO_CONSENT"
         if code:
-            yield Finding(
-                code,
-                entry.index,
-                "I20" if code in _OF_BUDGET else "I14",
-                _SENTENCES[code],
-                {"round": opened.round, "member": member},
-            )
+            rule = "I20" if code in _OF_BUDGET else "I14"
+            yield entry.breaks(code, rule, _SENTENCES[code], round=opened.round, member=member)
 
 
 def charge(state: TrustState, opened: RoundOpen, run: RunRecord) -> TrustState:
@@ -172,17 +167,12 @@ def give_back(state: TrustState, member: str, opened: Opening, order: RunOrder) 
     return replace(state, charges=charges)
 
 
-def check_ledger(state: TrustState, index: int, member: str, ledger: LedgerHead) -> Iterator[Finding]:
+def check_ledger(state: TrustState, entry: Entry[Predicate], member: str, ledger: LedgerHead) -> Iterator[Finding]:
     """I19: a member's own budget book only grows; one that shrinks was restored from a backup, copied or deleted."""
     known = state.ledgers.get(member)
     if known and ledger.rho_total_nano < known.rho_total_nano:
-        yield Finding(
-            "BUDGET_RESET",
-            index,
-            "I19",
-            N_("the ledger of {member} shows less than it has shown before"),
-            {"member": member},
-        )
+        what = N_("the ledger of {member} shows less than it has shown before")
+        yield entry.breaks("BUDGET_RESET", "I19", what, member=member)
 
 
 def note_ledger(state: TrustState, member: str, ledger: LedgerHead) -> TrustState:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from contracts.errors import Invalid
 from contracts.rules.budgets import check_ledger, note_ledger
+from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding, from_error
-from contracts.rules.state import AgreementRecord, ConsentEvent, Document, Entry, TrustState
-from contracts.statements.statements import AgreementPublished, AgreementState, Consent, Scope
+from contracts.rules.state import AgreementRecord, ConsentEvent, Document, TrustState
+from contracts.statements.statements import AgreementPublished, AgreementState, Consent, Scope, Seen
 from contracts.terms.agreement import Terms
 from contracts.terms.check import faults
 from contracts.terms.prose import check_prose
@@ -26,33 +27,25 @@ _NEXT_STATES = {
 }
 
 
-def check_agreement(state: TrustState, entry: Entry) -> Iterator[Finding]:
+def check_agreement(state: TrustState, entry: Entry[AgreementPublished]) -> Iterator[Finding]:
     """I9, I10: the prose follows from the fields, the period is one, the chain of versions is unbroken."""
-    statement = entry.predicate
-    assert isinstance(statement, AgreementPublished)
-    terms = statement.terms
+    terms = entry.predicate.terms
     try:
         check_prose(terms)
     except Invalid as error:
         yield from_error(error, entry.index, "I9")
     for what, values in faults(terms):
-        yield Finding("AGREEMENT_TERMS", entry.index, "I9", what, values)
+        yield entry.breaks("AGREEMENT_TERMS", "I9", what, **values)
     newest = state.newest_agreement
     expected = (newest, state.agreements[newest].terms.version + 1) if newest else (None, 1)
     if (terms.supersedes, terms.version) != expected or terms.digest() in state.agreements:
-        yield Finding(
-            "AGREEMENT_CHAIN",
-            entry.index,
-            "I10",
-            N_("version {version} of the agreement does not follow the version before it"),
-            {"version": terms.version},
-        )
+        what = N_("version {version} of the agreement does not follow the version before it")
+        yield entry.breaks("AGREEMENT_CHAIN", "I10", what, version=terms.version)
 
 
-def check_agreement_state(state: TrustState, entry: Entry) -> Iterator[Finding]:
+def check_agreement_state(state: TrustState, entry: Entry[AgreementState]) -> Iterator[Finding]:
     """I10: an agreement moves only along its states; it expires and closes only when time says so."""
     change = entry.predicate
-    assert isinstance(change, AgreementState)
     record = state.agreements.get(change.agreement)
     if (
         record is None
@@ -61,13 +54,8 @@ def check_agreement_state(state: TrustState, entry: Entry) -> Iterator[Finding]:
         or (change.state == "expired" and change.issued_at < record.terms.valid_to)
         or (change.state == "closed" and change.issued_at < kept_until(record))
     ):
-        yield Finding(
-            "AGREEMENT_STATE",
-            entry.index,
-            "I10",
-            N_("agreement {agreement} cannot become {state}"),
-            {"agreement": change.agreement, "state": change.state},
-        )
+        what = N_("agreement {agreement} cannot become {state}")
+        yield entry.breaks("AGREEMENT_STATE", "I10", what, agreement=change.agreement, state=change.state)
 
 
 def kept_until(record: AgreementRecord) -> str:
@@ -77,10 +65,9 @@ def kept_until(record: AgreementRecord) -> str:
     return f"{year}{ended[4:]}" if year <= 9999 else FOR_EVER
 
 
-def publish(state: TrustState, entry: Entry) -> TrustState:
+def publish(state: TrustState, entry: Entry[AgreementPublished]) -> TrustState:
     """Make an agreement active; the one it supersedes is active no more."""
     statement = entry.predicate
-    assert isinstance(statement, AgreementPublished)
     agreements, old = state.agreements, statement.terms.supersedes
     if old and agreements[old].state in ("active", "suspended"):
         ended = replace(agreements[old], state="superseded", ended_at=statement.issued_at)
@@ -90,57 +77,55 @@ def publish(state: TrustState, entry: Entry) -> TrustState:
     return replace(state, agreements=agreements, newest_agreement=name)
 
 
-def change_state(state: TrustState, entry: Entry) -> TrustState:
+def change_state(state: TrustState, entry: Entry[AgreementState]) -> TrustState:
     """Move an agreement to its new state."""
     change = entry.predicate
-    assert isinstance(change, AgreementState)
     record = state.agreements[change.agreement]
     ended = change.issued_at if change.state in ("revoked", "expired") else record.ended_at
     changed = replace(record, state=change.state, ended_at=ended)
     return replace(state, agreements=state.agreements.insert(change.agreement, changed))
 
 
-def check_consent(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I11, I12: the member's chain is unbroken and the scope is within the agreement.
+def seen_by(consent: Consent) -> Seen | None:
+    """The state of the log that its author claims to have seen; a withdrawal is never refused for what it claims."""
+    return consent.seen if consent.event != "withdraw" else None
+
+
+def check_consent(state: TrustState, entry: Entry[Consent]) -> Iterator[Finding]:
+    """I7, I11, I12: it takes effect when it is given or later, continues the member's chain, and stays within the agreement.
 
     A withdrawal passes whatever else is wrong: protecting data fails open.
     """
     consent = entry.predicate
-    assert isinstance(consent, Consent)
+    if consent.scope and consent.effective_from < max(consent.issued_at, state.not_before):
+        what = N_("the consent of {member} would take effect at {at}, before it was given")
+        yield entry.breaks("BACKDATED_CONSENT", "I7", what, member=consent.member, at=consent.effective_from)
+        return
     if consent.event == "withdraw":
         return
     last = state.consent(consent.member, consent.agreement)
     expected = (last.consent.seq + 1, last.digest) if last else (1, None)
     if (consent.seq, consent.prev) != expected or not _follows(consent, last):
-        yield Finding(
-            "CONSENT_CHAIN",
-            entry.index,
-            "I11",
-            N_("consent {seq} ({event}) of {member} does not follow the one before it"),
-            {"seq": consent.seq, "event": consent.event, "member": consent.member},
-        )
+        what = N_("consent {seq} ({event}) of {member} does not follow the one before it")
+        yield entry.breaks("CONSENT_CHAIN", "I11", what, seq=consent.seq, event=consent.event, member=consent.member)
     if consent.event == "expire":
         return
-    yield from check_ledger(state, entry.index, consent.member, consent.ledger)
+    yield from check_ledger(state, entry, consent.member, consent.ledger)
+    yield from _check_scope(state, entry, last)
+
+
+def _check_scope(state: TrustState, entry: Entry[Consent], last: ConsentEvent | None) -> Iterator[Finding]:
+    """I9, I12: what is consented is on offer, and no wider than it; an amend or renew no wider than the `last` either."""
+    consent = entry.predicate
     record = state.agreements.get(consent.agreement)
     if record is None or record.state != "active":
-        yield Finding(
-            "AGREEMENT_INACTIVE",
-            entry.index,
-            "I9",
-            N_("agreement {agreement} is not active"),
-            {"agreement": consent.agreement},
-        )
+        what = N_("agreement {agreement} is not active")
+        yield entry.breaks("AGREEMENT_INACTIVE", "I9", what, agreement=consent.agreement)
     elif not _is_within(consent, record.terms):
-        yield Finding(
-            "SCOPE",
-            entry.index,
-            "I12",
-            N_("the consent of {member} is wider than the agreement"),
-            {"member": consent.member},
-        )
+        what = N_("the consent of {member} is wider than the agreement")
+        yield entry.breaks("SCOPE", "I12", what, member=consent.member)
     elif last and not last.is_end() and consent.event in ("amend", "renew"):
-        yield from _check_narrowing(entry, consent, last.consent)
+        yield from _check_narrowing(entry, last.consent)
 
 
 def _follows(consent: Consent, last: ConsentEvent | None) -> bool:
@@ -153,8 +138,9 @@ def _follows(consent: Consent, last: ConsentEvent | None) -> bool:
     return over == (consent.event == "expire")
 
 
-def _check_narrowing(entry: Entry, consent: Consent, last: Consent) -> Iterator[Finding]:
+def _check_narrowing(entry: Entry[Consent], last: Consent) -> Iterator[Finding]:
     """I11, I12: an amend only narrows, a renew opens the new year and never shortens; anything wider needs a new grant."""
+    consent = entry.predicate
     assert consent.scope and last.scope and consent.expires_at and last.expires_at
     if consent.event == "renew":
         if consent.scope != last.scope:
@@ -169,13 +155,9 @@ def _check_narrowing(entry: Entry, consent: Consent, last: Consent) -> Iterator[
         code = "SCOPE"
     else:
         return
-    yield Finding(
-        code,
-        entry.index,
-        "I12" if code == "SCOPE" else "I11",
-        N_("the {event} of {member} allows more than the consent before it: that needs a new grant"),
-        {"event": consent.event, "member": consent.member},
-    )
+    rule = "I12" if code == "SCOPE" else "I11"
+    what = N_("the {event} of {member} allows more than the consent before it: that needs a new grant")
+    yield entry.breaks(code, rule, what, event=consent.event, member=consent.member)
 
 
 def is_narrower(scope: Scope, than: Scope) -> bool:
@@ -217,10 +199,9 @@ def _scope_is_within(scope: Scope, terms: Terms) -> bool:
     )
 
 
-def record_consent(state: TrustState, entry: Entry) -> TrustState:
+def record_consent(state: TrustState, entry: Entry[Consent]) -> TrustState:
     """Add an event to the member's chain."""
     consent = entry.predicate
-    assert isinstance(consent, Consent)
     account = (consent.member, consent.agreement)
     event = ConsentEvent(entry.index, entry.digest, consent, state.consents.get(account))
     state = replace(state, consents=state.consents.insert(account, event))

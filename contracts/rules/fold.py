@@ -7,84 +7,21 @@ gives one finding, not a cascade.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from contracts.envelope import digest, open_entry
 from contracts.errors import TrustError
-from contracts.rules import consents, gates, incidents, members, releases, rounds, times
+from contracts.rules import times
+from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding, from_error
-from contracts.rules.state import EMPTY, Entry, TrustState
+from contracts.rules.kinds import KINDS, Kind
+from contracts.rules.signers import verified_signers
+from contracts.rules.state import EMPTY, TrustState
 from contracts.statements.closed_list import parse
-from contracts.statements.off_log import Contribution, Receipt, SumKeys, SumSurvivors
-from contracts.statements.statements import (
-    AgreementPublished,
-    AgreementState,
-    AuditReport,
-    Comparison,
-    Consent,
-    Erasure,
-    Gate,
-    Genesis,
-    Incident,
-    Key,
-    KeyState,
-    Policy,
-    Predicate,
-    PrivacyCheck,
-    Refusal,
-    Release,
-    Rollback,
-    Round,
-    RoundOpen,
-    RunOrder,
-)
+from contracts.statements.statements import Genesis, Predicate
 from contracts.wording import N_
-
-Check = Callable[[TrustState, Entry], Iterator[Finding]]
-Effect = Callable[[TrustState, Entry], TrustState]
-
-
-def _nothing_to_check(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    return iter(())
-
-
-def _no_effect(state: TrustState, entry: Entry) -> TrustState:
-    return state
-
-
-def _not_for_the_log(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    yield Finding(
-        "PROFILE", entry.index, "I1", N_("a {kind} does not belong on the log"), {"kind": entry.predicate.kind}
-    )
-
-
-# kind -> (its rules, what it permits, what it uses up even when broken)
-_RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
-    Genesis: (_nothing_to_check, members.found_trust, _no_effect),
-    Key: (members.check_key, members.admit_key, _no_effect),
-    KeyState: (members.check_key_state, members.end_key, _no_effect),
-    AgreementPublished: (consents.check_agreement, consents.publish, _no_effect),
-    AgreementState: (consents.check_agreement_state, consents.change_state, _no_effect),
-    Consent: (consents.check_consent, consents.record_consent, _no_effect),
-    RunOrder: (rounds.check_order, rounds.place_order, _no_effect),
-    RoundOpen: (rounds.check_open, rounds.open_round, rounds.open_broken_round),
-    Round: (rounds.check_round, rounds.close_round, rounds.close_round),
-    Gate: (gates.check_gate, gates.record_gate, _no_effect),
-    Rollback: (gates.check_rollback, gates.record_rollback, _no_effect),
-    Release: (releases.check_release, releases.record_release, _no_effect),
-    Refusal: (releases.check_refusal, releases.record_refusal, _no_effect),
-    PrivacyCheck: (_nothing_to_check, members.record_privacy_check, _no_effect),
-    Comparison: (releases.check_comparison, releases.record_comparison, _no_effect),
-    Policy: (members.check_policy, members.change_policy, _no_effect),
-    AuditReport: (incidents.check_report, incidents.record_report, _no_effect),
-    Erasure: (incidents.check_erasure, incidents.record_erasure, _no_effect),
-    Incident: (incidents.check_incident, incidents.record_incident, _no_effect),
-    Contribution: (_not_for_the_log, _no_effect, _no_effect),
-    SumKeys: (_not_for_the_log, _no_effect, _no_effect),
-    SumSurvivors: (_not_for_the_log, _no_effect, _no_effect),
-    Receipt: (_not_for_the_log, _no_effect, _no_effect),
-}
 
 
 def apply(state: TrustState, entry: bytes, index: int) -> tuple[TrustState, tuple[Finding, ...]]:
@@ -95,20 +32,43 @@ def apply(state: TrustState, entry: bytes, index: int) -> tuple[TrustState, tupl
         predicate = parse(opened.payload)
     except TrustError as error:
         return after, (from_error(error, index, "I1"),)
-    check, permit, spend = _RULES[type(predicate)]
+    kind = KINDS[type(predicate)]
     try:
-        signers = members.verified_signers(state, opened, predicate)
+        signers = verified_signers(state, opened, kind.brings(predicate))
     except TrustError as error:
         # unsigned words use up nothing either: anyone could have written them
         return after, (from_error(error, index, "I3" if error.code == "WEAK_KEY" else "I2"),)
     read = Entry(index, digest(entry), predicate, signers)
-    findings = [*members.check_place(state, read), *members.check_signers(state, read)]
+    findings = [*_check_place(state, read, kind), *kind.signed(state, read)]
     if findings:
         # the same words again, or somebody else's: they use up nothing
         return after, tuple(findings)
-    findings = list(times.check_time(state, read)) or list(check(state, read))
-    after = spend(after, read) if findings else times.advance(permit(after, read), predicate)
+    findings = _broken_rules(state, read, kind)
+    after = kind.spend(after, read) if findings else _permitted(after, read, kind)
     return replace(after, record_ids=after.record_ids.insert(predicate.record_id)), tuple(findings)
+
+
+def _check_place(state: TrustState, entry: Entry[Predicate], kind: Kind[Any]) -> Iterator[Finding]:
+    """I6, I8, I26: genesis stands first and only there, nothing is said twice, nobody has seen entries to come."""
+    if isinstance(entry.predicate, Genesis) != (entry.index == 0):
+        yield entry.breaks("GENESIS", "I6", N_("the genesis statement must be the first entry and no other"))
+    if entry.predicate.record_id in state.record_ids:
+        what = N_("the statement {id} is in the log already")
+        yield entry.breaks("DUPLICATE_ENTRY", "I8", what, id=entry.predicate.record_id)
+    seen = kind.seen(entry.predicate)
+    if seen is not None and seen.size > entry.index:
+        what = N_("its author had seen {size} entries of a log that had {index}")
+        yield entry.breaks("EQUIVOCATION", "I26", what, size=seen.size, index=entry.index)
+
+
+def _broken_rules(state: TrustState, entry: Entry[Predicate], kind: Kind[Any]) -> list[Finding]:
+    late = list(times.check_order(state, entry)) if kind.at_once else []
+    return late or list(kind.check(state, entry))
+
+
+def _permitted(state: TrustState, entry: Entry[Predicate], kind: Kind[Any]) -> TrustState:
+    state = kind.permit(state, entry)
+    return times.advance(state, entry.predicate) if kind.at_once else state
 
 
 def replay(entries: Iterable[bytes], state: TrustState = EMPTY) -> tuple[TrustState, list[Finding]]:

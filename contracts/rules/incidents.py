@@ -8,27 +8,26 @@ from datetime import timedelta
 
 from contracts.fields import moment, time_text
 from contracts.rules.consents import FOR_EVER, kept_until
+from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
-from contracts.rules.state import Document, Entry, Matter, TrustState
+from contracts.rules.state import Document, Matter, TrustState
 from contracts.statements.statements import AuditReport, Erasure, Incident
 from contracts.wording import N_
 
 FOLLOW_UP_DAYS = 30
 
 
-def check_incident(state: TrustState, entry: Entry) -> Iterator[Finding]:
+def check_incident(state: TrustState, entry: Entry[Incident]) -> Iterator[Finding]:
     """I28: an incident opens a matter, or follows up one that the log knows."""
     incident = entry.predicate
-    assert isinstance(incident, Incident)
     known = incident.about is not None and incident.about in state.matters
     if (incident.about is not None) != known or (incident.about is None and incident.state != "open"):
-        yield Finding("FOLLOW_UP", entry.index, "I28", N_("the incident follows up nothing that the log knows"))
+        yield entry.breaks("FOLLOW_UP", "I28", N_("the incident follows up nothing that the log knows"))
 
 
-def record_incident(state: TrustState, entry: Entry) -> TrustState:
+def record_incident(state: TrustState, entry: Entry[Incident]) -> TrustState:
     """Answer the matter it is about, and be a matter itself while it is open."""
     incident = entry.predicate
-    assert isinstance(incident, Incident)
     matters = state.matters
     if incident.about:
         matters = matters.insert(incident.about, replace(matters[incident.about], answered=True))
@@ -37,10 +36,9 @@ def record_incident(state: TrustState, entry: Entry) -> TrustState:
     return replace(state, matters=matters, documents=state.documents.insert(incident.document, named))
 
 
-def record_report(state: TrustState, entry: Entry) -> TrustState:
+def record_report(state: TrustState, entry: Entry[AuditReport]) -> TrustState:
     """An audit with findings is a matter that the office must answer."""
     report = entry.predicate
-    assert isinstance(report, AuditReport)
     named = Document(entry.index, "report", None, report.issued_at)
     state = replace(state, documents=state.documents.insert(report.report, named))
     if report.verdict == "clean":
@@ -48,12 +46,10 @@ def record_report(state: TrustState, entry: Entry) -> TrustState:
     return replace(state, matters=state.matters.insert(entry.digest, Matter(entry.index, report.issued_at)))
 
 
-def check_report(state: TrustState, entry: Entry) -> Iterator[Finding]:
+def check_report(state: TrustState, entry: Entry[AuditReport]) -> Iterator[Finding]:
     """I26: a report is about a state that the log had before it."""
-    report = entry.predicate
-    assert isinstance(report, AuditReport)
-    if report.size > entry.index:
-        yield Finding("AUDIT_REPORT", entry.index, "I26", N_("the audit report is about entries that did not exist"))
+    if entry.predicate.size > entry.index:
+        yield entry.breaks("AUDIT_REPORT", "I26", N_("the audit report is about entries that did not exist"))
 
 
 def late_matters(state: TrustState, now: str) -> list[Matter]:
@@ -62,10 +58,9 @@ def late_matters(state: TrustState, now: str) -> list[Matter]:
     return sorted((m for m in state.matters.values() if not m.answered and m.since < latest), key=lambda m: m.index)
 
 
-def check_erasure(state: TrustState, entry: Entry) -> Iterator[Finding]:
+def check_erasure(state: TrustState, entry: Entry[Erasure]) -> Iterator[Finding]:
     """I24: only off-log documents that the log names can go, each once, and not before their time."""
     erasure = entry.predicate
-    assert isinstance(erasure, Erasure)
     for erased in erasure.documents:
         named = state.documents.get(erased.document)
         gone = (erased.document, erased.part) in state.erased
@@ -75,7 +70,7 @@ def check_erasure(state: TrustState, entry: Entry) -> Iterator[Finding]:
             what = N_("{document} must still be kept")
         else:
             continue
-        yield Finding("ERASURE", entry.index, "I24", what, {"document": erased.document})
+        yield entry.breaks("ERASURE", "I24", what, document=erased.document)
 
 
 def _is_due(state: TrustState, named: Document, part: str, now: str) -> bool:
@@ -96,8 +91,6 @@ def _days_later(time: str, days: int) -> str:
         return FOR_EVER
 
 
-def record_erasure(state: TrustState, entry: Entry) -> TrustState:
+def record_erasure(state: TrustState, entry: Entry[Erasure]) -> TrustState:
     """Remember what may be missing from now on."""
-    erasure = entry.predicate
-    assert isinstance(erasure, Erasure)
-    return replace(state, erased=state.erased.update((e.document, e.part) for e in erasure.documents))
+    return replace(state, erased=state.erased.update((e.document, e.part) for e in entry.predicate.documents))

@@ -9,19 +9,19 @@ from rpds import HashTrieMap
 
 from contracts.fields import moment
 from contracts.rules.budgets import charge, check_asked, check_ledger, count_aborted, note_ledger
+from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.gates import check_evaluation, note_evaluation
-from contracts.rules.state import Closing, Document, Entry, Opening, RoundRecord, RunRecord, TrustState, books
-from contracts.statements.statements import Round, RoundOpen, RunOrder
+from contracts.rules.state import Closing, Document, Opening, RoundRecord, RunRecord, TrustState, books
+from contracts.statements.statements import Predicate, Round, RoundOpen, RunOrder
 from contracts.terms.agreement import TaskTerms, Terms
 from contracts.wording import N_
 from privacy.plan import PlanError
 
 
-def check_order(state: TrustState, entry: Entry) -> Iterator[Finding]:
-    """I16, I19, I20, I21: the order stays within an active agreement, field by field."""
+def check_order(state: TrustState, entry: Entry[RunOrder]) -> Iterator[Finding]:
+    """I9, I16, I19, I20, I21: the order stays within an active agreement, field by field."""
     order = entry.predicate
-    assert isinstance(order, RunOrder)
     record = state.agreements.get(order.agreement)
     offered = record.terms.for_task(order.task) if record else None
     if (
@@ -30,17 +30,12 @@ def check_order(state: TrustState, entry: Entry) -> Iterator[Finding]:
         or record.state != "active"
         or not (record.terms.valid_from <= order.issued_at < order.expires_at <= record.terms.valid_to)
     ):
-        yield Finding(
-            "AGREEMENT_INACTIVE",
-            entry.index,
-            "I9",
-            N_("no active agreement covers task {task} for this period"),
-            {"task": order.task},
-        )
+        what = N_("no active agreement covers task {task} for this period")
+        yield entry.breaks("AGREEMENT_INACTIVE", "I9", what, task=order.task)
         return
-    yield from check_evaluation(state, entry, order)
+    yield from check_evaluation(state, entry)
     for code, rule in _breaches(order, record.terms, offered):
-        yield Finding(code, entry.index, rule, N_("the order leaves the agreement: {breach}"), {"breach": code})
+        yield entry.breaks(code, rule, N_("the order leaves the agreement: {breach}"), breach=code)
 
 
 def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tuple[str, str]]:
@@ -77,64 +72,37 @@ def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tup
         yield "ROUND_SEQUENCE", "I13"
 
 
-def place_order(state: TrustState, entry: Entry) -> TrustState:
+def place_order(state: TrustState, entry: Entry[RunOrder]) -> TrustState:
     """Begin a run; its name is the digest of the order's entry."""
     order = entry.predicate
-    assert isinstance(order, RunOrder)
     run = RunRecord(entry.digest, entry.index, order, order.model_start)
-    state = note_evaluation(state, entry, order)
+    state = note_evaluation(state, entry)
     return replace(
         state, runs=state.runs.insert(run.run, run), documents=_named(state, entry, run, model=order.model_start)
     )
 
 
-def check_open(state: TrustState, entry: Entry) -> Iterator[Finding]:
+def check_open(state: TrustState, entry: Entry[RoundOpen]) -> Iterator[Finding]:
     """I13, I14, I15, I16: a known, unexpired order; the next number; nobody twice; the model that the chain has reached."""
     opened = entry.predicate
-    assert isinstance(opened, RoundOpen)
     run = state.runs.get(opened.order)
     if run is None:
-        yield Finding(
-            "ROUND_SEQUENCE",
-            entry.index,
-            "I13",
-            N_("round {round} belongs to no order in the log"),
-            {"round": opened.round},
-        )
+        what = N_("round {round} belongs to no order in the log")
+        yield entry.breaks("ROUND_SEQUENCE", "I13", what, round=opened.round)
         return
     if not _is_next(state, run, opened, entry.index):
-        yield Finding(
-            "ROUND_SEQUENCE",
-            entry.index,
-            "I13",
-            N_("round {round} is not the next round of its run"),
-            {"round": opened.round},
-        )
+        what = N_("round {round} is not the next round of its run")
+        yield entry.breaks("ROUND_SEQUENCE", "I13", what, round=opened.round)
     names = [member for member, _ in opened.members]
     if names != sorted(set(names)) or len(names) < run.order.min_members:
-        yield Finding(
-            "MIN_PARTICIPANTS",
-            entry.index,
-            "I15",
-            N_("round {round} asks fewer than {least} members, or one of them twice"),
-            {"round": opened.round, "least": run.order.min_members},
-        )
+        what = N_("round {round} asks fewer than {least} members, or one of them twice")
+        yield entry.breaks("MIN_PARTICIPANTS", "I15", what, round=opened.round, least=run.order.min_members)
     if opened.model_in != run.model:
-        yield Finding(
-            "MODEL_CHAIN",
-            entry.index,
-            "I16",
-            N_("round {round} does not start from the model of the round before"),
-            {"round": opened.round},
-        )
+        what = N_("round {round} does not start from the model of the round before")
+        yield entry.breaks("MODEL_CHAIN", "I16", what, round=opened.round)
     if state.agreements[run.order.agreement].state != "active":
-        yield Finding(
-            "AGREEMENT_INACTIVE",
-            entry.index,
-            "I9",
-            N_("the agreement of round {round} is not active"),
-            {"round": opened.round},
-        )
+        what = N_("the agreement of round {round} is not active")
+        yield entry.breaks("AGREEMENT_INACTIVE", "I9", what, round=opened.round)
     yield from check_asked(state, entry, run)
 
 
@@ -158,19 +126,18 @@ def _seconds(earlier: str, later: str) -> float:
     return (moment(later) - moment(earlier)).total_seconds()
 
 
-def open_round(state: TrustState, entry: Entry) -> TrustState:
+def open_round(state: TrustState, entry: Entry[RoundOpen]) -> TrustState:
     """Use up the round's number and charge everyone listed."""
     return _opened(state, entry, broken=False)
 
 
-def open_broken_round(state: TrustState, entry: Entry) -> TrustState:
+def open_broken_round(state: TrustState, entry: Entry[RoundOpen]) -> TrustState:
     """Use up number and charge all the same, and permit nobody to compute."""
     return _opened(state, entry, broken=True)
 
 
-def _opened(state: TrustState, entry: Entry, *, broken: bool) -> TrustState:
+def _opened(state: TrustState, entry: Entry[RoundOpen], *, broken: bool) -> TrustState:
     opened = entry.predicate
-    assert isinstance(opened, RoundOpen)
     run = state.runs.get(opened.order)
     if run is None:
         return state
@@ -182,133 +149,101 @@ def _opened(state: TrustState, entry: Entry, *, broken: bool) -> TrustState:
     return replace(state, runs=state.runs.insert(run.run, grown))
 
 
-def check_round(state: TrustState, entry: Entry) -> Iterator[Finding]:
+def check_round(state: TrustState, entry: Entry[Round]) -> Iterator[Finding]:
     """I13, I14, I15, I16, I18, I19: the round ends what was opened, with everyone accounted for and charged as planned."""
     closed = entry.predicate
-    assert isinstance(closed, Round)
     run = state.runs.get(closed.order)
     waiting = run.open_round() if run else None
     if run is None or waiting is None or (waiting.open_index, waiting.opened.round) != (closed.open, closed.round):
-        yield Finding(
-            "ROUND_SEQUENCE",
-            entry.index,
-            "I13",
-            N_("round {round} ends without having been opened"),
-            {"round": closed.round},
-        )
+        what = N_("round {round} ends without having been opened")
+        yield entry.breaks("ROUND_SEQUENCE", "I13", what, round=closed.round)
         return
-    listed = [member for member, _ in waiting.opened.members]
-    if sorted([*closed.contributors, *(m for m, _ in closed.dropped)]) != listed:
-        yield Finding(
-            "PARTICIPANT",
-            entry.index,
-            "I15",
-            N_("round {round} does not account for every member asked"),
-            {"round": closed.round},
-        )
-    cost = run.order.plan.rho_nano()
-    if list(closed.spend) != [(member, cost) for member in listed if member not in waiting.not_started]:
-        yield Finding(
-            "BUDGET_REPORT",
-            entry.index,
-            "I19",
-            N_("round {round} reports another spend than its plan"),
-            {"round": closed.round},
-        )
+    yield from _check_account(entry, run, waiting)
     yield from _check_ledgers(state, entry)
-    if not waiting.open_index < closed.cutoff <= entry.index:
-        yield Finding(
-            "CUTOFF",
-            entry.index,
-            "I14",
-            N_("the cut-off of round {round} lies outside the round"),
-            {"round": closed.round},
-        )
-    if closed.outcome == "recorded" and state.agreements[run.order.agreement].state not in ("active", "superseded"):
-        yield Finding(
-            "AGREEMENT_INACTIVE",
-            entry.index,
-            "I9",
-            N_("the agreement of round {round} is not active"),
-            {"round": closed.round},
-        )
+    yield from _check_place(state, entry, run, waiting)
     yield from _check_contributors(state, entry, run, waiting)
-    yield from _check_outcome(state, entry, run, waiting)
+    if closed.outcome == "aborted":
+        yield from _check_aborted(entry, waiting)
+    else:
+        yield from _check_recorded(state, entry, run)
 
 
-def _check_ledgers(state: TrustState, entry: Entry) -> Iterator[Finding]:
+def _check_account(entry: Entry[Round], run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
+    """I15, I19: every member asked is a contributor or dropped, and charged what the plan says if it started."""
+    closed, asked = entry.predicate, [member for member, _ in waiting.opened.members]
+    if sorted([*closed.contributors, *(m for m, _ in closed.dropped)]) != asked:
+        what = N_("round {round} does not account for every member asked")
+        yield entry.breaks("PARTICIPANT", "I15", what, round=closed.round)
+    cost = run.order.plan.rho_nano()
+    if list(closed.spend) != [(member, cost) for member in asked if member not in waiting.not_started]:
+        what = N_("round {round} reports another spend than its plan")
+        yield entry.breaks("BUDGET_REPORT", "I19", what, round=closed.round)
+
+
+def _check_ledgers(state: TrustState, entry: Entry[Round]) -> Iterator[Finding]:
     """I19: each contributor's book is shown, and none has shrunk."""
     closed = entry.predicate
-    assert isinstance(closed, Round)
     if tuple(member for member, _ in closed.ledgers) != closed.contributors:
-        yield Finding(
-            "BUDGET_REPORT",
-            entry.index,
-            "I19",
-            N_("round {round} does not show the ledger of each contributor"),
-            {"round": closed.round},
-        )
+        what = N_("round {round} does not show the ledger of each contributor")
+        yield entry.breaks("BUDGET_REPORT", "I19", what, round=closed.round)
     for member, ledger in closed.ledgers:
-        yield from check_ledger(state, entry.index, member, ledger)
+        yield from check_ledger(state, entry, member, ledger)
 
 
-def _check_contributors(state: TrustState, entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
-    """I14, I23: nobody is in the sum who withdrew below the cut-off, or who said that it did not start."""
+def _check_place(state: TrustState, entry: Entry[Round], run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
+    """I9, I14: the cut-off lies within the round, and nothing is combined after the agreement ended."""
     closed = entry.predicate
-    assert isinstance(closed, Round)
+    if not waiting.open_index < closed.cutoff <= entry.index:
+        what = N_("the cut-off of round {round} lies outside the round")
+        yield entry.breaks("CUTOFF", "I14", what, round=closed.round)
+    if closed.outcome == "recorded" and state.agreements[run.order.agreement].state not in ("active", "superseded"):
+        what = N_("the agreement of round {round} is not active")
+        yield entry.breaks("AGREEMENT_INACTIVE", "I9", what, round=closed.round)
+
+
+def _check_contributors(
+    state: TrustState, entry: Entry[Round], run: RunRecord, waiting: RoundRecord
+) -> Iterator[Finding]:
+    """I15, I23: nobody is in the sum who withdrew below the cut-off, or who said that it did not start."""
+    closed = entry.predicate
     for member in closed.contributors:
         if member in waiting.not_started:
-            yield Finding(
-                "PARTICIPANT",
-                entry.index,
-                "I15",
-                N_("round {round} uses {member}, who did not start it"),
-                {"round": closed.round, "member": member},
-            )
+            what = N_("round {round} uses {member}, who did not start it")
+            yield entry.breaks("PARTICIPANT", "I15", what, round=closed.round, member=member)
         event = state.consent(member, run.order.agreement, closed.cutoff)
         if event is not None and event.is_end():  # asked without any consent: found when the round was opened
-            yield Finding(
-                "TRAINED_AFTER_WITHDRAWAL",
-                entry.index,
-                "I23",
-                N_("round {round} uses {member}, who withdrew before the cut-off"),
-                {"round": closed.round, "member": member},
-            )
+            what = N_("round {round} uses {member}, who withdrew before the cut-off")
+            yield entry.breaks("TRAINED_AFTER_WITHDRAWAL", "I23", what, round=closed.round, member=member)
 
 
-def _check_outcome(state: TrustState, entry: Entry, run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
+def _results(closed: Round) -> tuple[str | None, ...]:
+    return closed.list_root, closed.list_document, closed.aggregate, closed.step_state
+
+
+def _check_aborted(entry: Entry[Round], waiting: RoundRecord) -> Iterator[Finding]:
+    """I16: a round without a sum leaves the model as it was."""
     closed = entry.predicate
-    assert isinstance(closed, Round)
-    results = (closed.list_root, closed.list_document, closed.aggregate, closed.step_state)
-    if closed.outcome == "aborted":
-        if closed.contributors or any(results) or closed.unmasking or closed.model_out != waiting.opened.model_in:
-            yield Finding(
-                "MODEL_CHAIN",
-                entry.index,
-                "I16",
-                N_("the aborted round {round} changes the model"),
-                {"round": closed.round},
-            )
-        return
-    if len(closed.contributors) < run.order.min_members:
-        yield Finding(
-            "MIN_PARTICIPANTS",
-            entry.index,
-            "I15",
-            N_("round {round} combines only {n} members"),
-            {"round": closed.round, "n": len(closed.contributors)},
-        )
+    combined = closed.contributors or any(_results(closed)) or closed.unmasking
+    if combined or closed.model_out != waiting.opened.model_in:
+        what = N_("the aborted round {round} changes the model")
+        yield entry.breaks("MODEL_CHAIN", "I16", what, round=closed.round)
+
+
+def _check_recorded(state: TrustState, entry: Entry[Round], run: RunRecord) -> Iterator[Finding]:
+    """I15, I18: enough members are combined, and all that is needed to do the sum again is named."""
+    closed, n = entry.predicate, len(entry.predicate.contributors)
+    if n < run.order.min_members:
+        what = N_("round {round} combines only {n} members")
+        yield entry.breaks("MIN_PARTICIPANTS", "I15", what, round=closed.round, n=n)
     masked = state.agreements[run.order.agreement].terms.secure_sum == "required"
-    if not all(results) or masked != (closed.unmasking is not None):
-        yield Finding(
-            "AGGREGATE", entry.index, "I18", N_("round {round} does not name what it combined"), {"round": closed.round}
-        )
+    if not all(_results(closed)) or masked != (closed.unmasking is not None):
+        what = N_("round {round} does not name what it combined")
+        yield entry.breaks("AGGREGATE", "I18", what, round=closed.round)
 
 
-def close_round(state: TrustState, entry: Entry) -> TrustState:
+def close_round(state: TrustState, entry: Entry[Round]) -> TrustState:
     """End the open round and move the model chain, also for a broken entry."""
     closed = entry.predicate
-    assert isinstance(closed, Round)
     run = state.runs.get(closed.order)
     waiting = run.open_round() if run else None
     if run is None or waiting is None:
@@ -333,7 +268,9 @@ def close_round(state: TrustState, entry: Entry) -> TrustState:
     return replace(state, runs=state.runs.insert(run.run, ended), documents=documents)
 
 
-def _named(state: TrustState, entry: Entry, run: RunRecord, **digests: str | None) -> HashTrieMap[str, Document]:
+def _named(
+    state: TrustState, entry: Entry[Predicate], run: RunRecord, **digests: str | None
+) -> HashTrieMap[str, Document]:
     documents = state.documents
     for kind, name in digests.items():
         if name is not None and name not in documents:

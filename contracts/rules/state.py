@@ -20,7 +20,6 @@ from contracts.statements.statements import (
     Gate,
     Genesis,
     LedgerHead,
-    Predicate,
     PrivacyCheck,
     QuorumRule,
     Release,
@@ -30,16 +29,6 @@ from contracts.terms.agreement import Terms
 
 Role = Literal["office", "agreement", "log", "node", "witness", "auditor"]
 Account = tuple[str, str, str, str, str]  # member, dataset, unit, partition, calendar year
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One log entry that could be read: its place, digest, statement and the keys whose signature holds."""
-
-    index: int
-    digest: str
-    predicate: Predicate
-    signers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

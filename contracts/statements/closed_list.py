@@ -4,62 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from contracts.envelope import canonical, loose_json
 from contracts.errors import Malformed
-from contracts.statements.off_log import Contribution, Receipt, SumKeys, SumSurvivors
-from contracts.statements.statements import (
-    AgreementPublished,
-    AgreementState,
-    AuditReport,
-    Comparison,
-    Consent,
-    Erasure,
-    Gate,
-    Genesis,
-    Incident,
-    Key,
-    KeyState,
-    Policy,
-    Predicate,
-    PrivacyCheck,
-    Refusal,
-    Release,
-    Rollback,
-    Round,
-    RoundOpen,
-    RunOrder,
-)
+from contracts.statements import off_log as off_log  # its kinds are of the list as well
+from contracts.statements.statements import Predicate
 from contracts.wording import N_
 
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-
-LOGGED = (
-    Genesis,
-    Key,
-    KeyState,
-    AgreementPublished,
-    AgreementState,
-    Consent,
-    RunOrder,
-    RoundOpen,
-    Round,
-    Gate,
-    Release,
-    Rollback,
-    Refusal,
-    PrivacyCheck,
-    Comparison,
-    Policy,
-    AuditReport,
-    Erasure,
-    Incident,
-)
-OFF_LOG = (Contribution, SumKeys, SumSurvivors, Receipt)
-_KINDS = {kind.kind: kind for kind in (*LOGGED, *OFF_LOG)}
 _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
+Said = TypeVar("Said", bound=Predicate)
 
 
 def payload(predicate: Predicate) -> bytes:
@@ -79,7 +36,7 @@ def parse(data: bytes) -> Predicate:
     """The predicate of a statement; Malformed (code PROFILE) unless `payload` would spell it just so."""
     value = loose_json(data)
     match = _TYPE.fullmatch(str(value.get("predicateType"))) if isinstance(value, dict) else None
-    kind = _KINDS.get(match[1]) if match else None
+    kind = Predicate.closed_list.get(match[1]) if match else None
     if kind is None:
         raise Malformed(N_("unknown kind of statement"), code="PROFILE")
     try:
@@ -94,6 +51,14 @@ def parse(data: bytes) -> Predicate:
         ) from error
     if respelled != data:
         raise Malformed(N_("a {kind} statement is not in its one spelling"), code="NOT_CANONICAL", kind=kind.kind)
+    return predicate
+
+
+def parse_as(kind: type[Said], data: bytes) -> Said:
+    """The predicate of a statement that has to be of this kind; Malformed for any other."""
+    predicate = parse(data)
+    if not isinstance(predicate, kind):
+        raise Malformed(N_("expected a statement of kind {kind}"), kind=kind.kind)
     return predicate
 
 

@@ -6,14 +6,17 @@ The log names the documents of a round by their digests; nothing about predictio
 from __future__ import annotations
 
 from contracts.fields import Count, Digest, Index, KeyText, MemberId
-from contracts.statements.statements import LedgerHead, Predicate, Seen
+from contracts.statements.statements import LedgerHead, MemberStatement, Seen
 
 
-class Contribution(Predicate):
+class OffLog(MemberStatement):
+    """What a member signs, and no log may hold."""
+
+
+class Contribution(OffLog):
     """The signed line of one contribution. Never on the log: it stands in the round's off-log list."""
 
     kind = "contribution"
-    member: MemberId
     order: Digest
     open: Index
     round: Count
@@ -27,14 +30,13 @@ class Contribution(Predicate):
         return "contribution", self.payload
 
 
-class SumKeys(Predicate):
+class SumKeys(OffLog):
     """What a member shows before a secure sum: X25519 keys of its masks and shares, and what binds it to its seed.
 
     Signed by the node key, for one round of one run under one agreement. Never on the log: see `Round.unmasking`.
     """
 
     kind = "sum-keys"
-    member: MemberId
     agreement: Digest
     order: Digest
     round: Count
@@ -46,7 +48,7 @@ class SumKeys(Predicate):
         return "order", self.order
 
 
-class SumSurvivors(Predicate):
+class SumSurvivors(OffLog):
     """Whose numbers are in a secure sum: of those in `masked`, who masked for one another, the `survivors`.
 
     Each of them signs it with its node key, one list a round for ever, before any secret is revealed. Those who
@@ -54,7 +56,6 @@ class SumSurvivors(Predicate):
     """
 
     kind = "sum-survivors"
-    member: MemberId
     order: Digest
     open: Index
     round: Count
@@ -66,12 +67,11 @@ class SumSurvivors(Predicate):
         return "order", self.order
 
 
-class Receipt(Predicate):
+class Receipt(OffLog):
     """What stands behind a served result: the votes, and order and model if any was released. Never on the log:
     nothing about predictions leaves a member."""
 
     kind = "receipt"
-    member: MemberId
     agreement: Digest
     order: Digest | None
     model: Digest | None

@@ -2,12 +2,13 @@
 
 A statement is an in-toto Statement v1 whose predicate is one of the classes below. Times are RFC 3339 in
 UTC, digests `sha256:<hex>`, decimals are strings, and there are no floats. `run` everywhere is the digest
-of the run-order's entry. Those that stay off the log: `contracts.statements.off_log`; how all are spelled: `contracts.statements.closed_list`.
+of the run-order's entry. Those that stay off the log: `contracts.statements.off_log`; how all are spelled:
+`contracts.statements.closed_list`; who must sign each, and what rules it keeps to: `contracts.rules.kinds`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from contracts.envelope import canonical, digest, from_base64
 from contracts.fields import (
@@ -29,15 +30,30 @@ from privacy.plan import ReleasePlan
 
 
 class Predicate(Strict):
-    """What every statement carries: a name of its own and when its author says it was made."""
+    """What every statement carries: a name of its own and when its author says it was made.
 
+    A class that names its `kind` stands in the closed list from then on.
+    """
+
+    closed_list: ClassVar[dict[str, type[Predicate]]] = {}
     kind: ClassVar[str]
     record_id: RecordId
     issued_at: Time
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        if "kind" in vars(cls) and cls.closed_list.setdefault(cls.kind, cls) is not cls:
+            raise TypeError(f"two statements are of kind {cls.kind}")
+
     def subject(self) -> tuple[str, str]:
         """(name, digest) of what the statement is about."""
         raise TypeError("only the kinds of statement have a subject")
+
+
+class MemberStatement(Predicate):
+    """What a member says itself, with its node key."""
+
+    member: MemberId
 
 
 class Seen(Strict):
@@ -59,7 +75,7 @@ QuorumRule = Literal["members n//2+1, auditors 1", "members 2n//3+1, auditors 1"
 
 
 class Genesis(Predicate):
-    """The first entry: keys of the log and of the office. Signed by all three keys."""
+    """The first entry: keys of the log and of the office."""
 
     kind = "genesis"
     origin: Name
@@ -74,11 +90,7 @@ class Genesis(Predicate):
 
 
 class Key(Predicate):
-    """Admission of a key. Signed by the office and by the new key (proof of possession).
-
-    A key that follows another in its role `replaces` it: also signed by the replaced key while that lives,
-    else by a majority of the auditors. The replaced key ends with this entry.
-    """
+    """Admission of a key. One that follows another in its role `replaces` it: that one ends with this entry."""
 
     kind = "key"
     member: MemberId | None
@@ -92,7 +104,7 @@ class Key(Predicate):
 
 
 class KeyState(Predicate):
-    """A key ends. Signed by that key or the office."""
+    """A key ends."""
 
     kind = "key-state"
     key: Digest
@@ -103,7 +115,7 @@ class KeyState(Predicate):
 
 
 class AgreementPublished(Predicate):
-    """One immutable version of the terms. Signed by the office and the agreement key."""
+    """One immutable version of the terms."""
 
     kind = "agreement"
     terms: Terms
@@ -116,7 +128,7 @@ AgreementPhase = Literal["active", "suspended", "superseded", "revoked", "expire
 
 
 class AgreementState(Predicate):
-    """A change of an agreement's state. Signed by the office."""
+    """A change of an agreement's state."""
 
     kind = "agreement-state"
     agreement: Digest
@@ -169,16 +181,15 @@ class GivenBy(Strict):
     delegation: Digest | None
 
 
-class Consent(Predicate):
-    """A member's signed event on an agreement. Signed by the member's node key, by nobody else.
+class Consent(MemberStatement):
+    """A member's signed event on an agreement.
 
     A grant says everything anew; an amend only narrows; a renew opens the next year's budget and may prolong. A withdraw ends the consent. An
-    expire states what time already made true, so any admitted key may sign it.
+    expire states what time already made true.
     """
 
     kind = "consent"
     event: Literal["grant", "amend", "renew", "withdraw", "expire"]
-    member: MemberId
     agreement: Digest
     scope: Scope | None
     seq: Count
@@ -220,7 +231,7 @@ class Evaluates(Strict):
 
 
 class RunOrder(Predicate):
-    """One ordered computation. Signed by the office; logged and cosigned before round 1.
+    """One ordered computation, logged and cosigned before round 1.
 
     A run that trains may carry `gate`; an evaluation `evaluates` such a run, on the holdout partition.
     """
@@ -245,7 +256,7 @@ class RunOrder(Predicate):
 
 
 class RoundOpen(Predicate):
-    """Who is asked in a round, on which consent entry, from which model. Signed by the office."""
+    """Who is asked in a round, on which consent entry, from which model."""
 
     kind = "round-open"
     order: Digest
@@ -263,7 +274,7 @@ DropReason = Literal["no-reply", "withdrawn", "malformed", "refused"]
 
 
 class Round(Predicate):
-    """How a round ended. Signed by the office. `spend` charges every listed member, dropped or not.
+    """How a round ended. `spend` charges every listed member, dropped or not.
 
     `unmasking` names the document with which the secure sum can be done again; None where none is agreed.
     `ledgers` repeats from each contributor's signed line where its own budget book stands.
@@ -291,7 +302,7 @@ class Round(Predicate):
 
 
 class Release(Predicate):
-    """A model may be served. Signed by the office."""
+    """A model may be served."""
 
     kind = "release"
     order: Digest
@@ -316,7 +327,7 @@ class Compared(Strict):
 
 
 class Gate(Predicate):
-    """Whether the model of a run may be released, and why. Signed by the office; recomputed from the evaluation's sum."""
+    """Whether the model of a run may be released, and why; recomputed from the evaluation's sum."""
 
     kind = "gate"
     order: Digest
@@ -331,7 +342,7 @@ class Gate(Predicate):
 
 
 class Rollback(Predicate):
-    """An earlier released model serves again, or none does. Signed by the office."""
+    """An earlier released model serves again, or none does."""
 
     kind = "rollback"
     task: Name
@@ -343,7 +354,7 @@ class Rollback(Predicate):
         return "order", self.gone
 
 
-class Refusal(Predicate):
+class Refusal(MemberStatement):
     """A member's node says no. Reasons are a closed list without data causes.
 
     Two reasons are about one round, named by the index of its opening: `not-started`, that member did not begin to
@@ -351,7 +362,6 @@ class Refusal(Predicate):
     """
 
     kind = "refusal"
-    member: MemberId
     order: Digest
     reason: Literal[
         "budget",
@@ -380,8 +390,8 @@ CheckFault = Literal[
 ]
 
 
-class PrivacyCheck(Predicate):
-    """A node has attacked its own release path on synthetic rows. Signed by the member's node key.
+class PrivacyCheck(MemberStatement):
+    """A node has attacked its own release path on synthetic rows.
 
     Says nothing about the member's data and spends nothing. `epsilon_at_least` is a lower bound at 95 %
     confidence for a path that claims `epsilon_claimed`; `epsilon_visible` is the most that this many
@@ -389,7 +399,6 @@ class PrivacyCheck(Predicate):
     """
 
     kind = "privacy-check"
-    member: MemberId
     bundle: Digest
     family: Literal["gradients", "trees", "moments", "histogram"]
     epsilon_claimed: Decimal
@@ -408,15 +417,14 @@ class PrivacyCheck(Predicate):
 ComparisonVerdict = Literal["better", "tie", "worse"]
 
 
-class Comparison(Predicate):
-    """A member's own word on a released model, once a run. Signed by its node key; nobody can check it.
+class Comparison(MemberStatement):
+    """A member's own word on a released model, once a run. Nobody can check it.
 
     Says how its node fares on its held-out rows with the shared vote, beside its own votes alone: better or worse by
     more than two standard errors, else a tie. One of three words, no figure and no count; outside epsilon.
     """
 
     kind = "comparison"
-    member: MemberId
     order: Digest
     verdict: ComparisonVerdict
     seen: Seen
@@ -427,7 +435,7 @@ class Comparison(Predicate):
 
 
 class Policy(Predicate):
-    """A change of the quorum rule. Signed by the office, by a quorum of the members' node keys and of the auditors."""
+    """A change of the quorum rule."""
 
     kind = "policy"
     prev: QuorumRule
@@ -438,7 +446,7 @@ class Policy(Predicate):
 
 
 class AuditReport(Predicate):
-    """What an auditor found in the first `size` entries. Signed by the auditor's key."""
+    """What an auditor found in the first `size` entries."""
 
     kind = "audit-report"
     size: Index
@@ -459,7 +467,7 @@ class Erased(Strict):
 
 
 class Erasure(Predicate):
-    """Off-log documents are gone; their digests stay. Signed by the office."""
+    """Off-log documents are gone; their digests stay."""
 
     kind = "erasure"
     documents: tuple[Erased, ...]
@@ -470,7 +478,7 @@ class Erasure(Predicate):
 
 
 class Incident(Predicate):
-    """Something went wrong, or an answer to it. Signed by the office.
+    """Something went wrong, or an answer to it.
 
     `about` is the digest of the entry that this one follows up (a refusal, a key-state, an audit-report or an
     earlier incident); details stand in a salted off-log document.

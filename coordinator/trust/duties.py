@@ -12,7 +12,7 @@ from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.rules.incidents import late_matters
 from contracts.rules.state import Matter, TrustState
-from contracts.statements.closed_list import parse, payload
+from contracts.statements.closed_list import parse_as, payload
 from contracts.statements.off_log import Contribution
 from contracts.statements.statements import Erased, Erasure, Incident, KeyState, Predicate
 from contracts.wording import N_
@@ -63,9 +63,7 @@ def erase(office: Office, name: str, *, contributions: bool, ground: str, now: d
 
 
 def _line(text: str) -> Contribution:
-    line = parse(open_entry(from_base64(text)).payload)
-    assert isinstance(line, Contribution), "a contribution list that this office itself has stored"
-    return line
+    return parse_as(Contribution, open_entry(from_base64(text)).payload)
 
 
 def _delete(session: Session, name: str) -> bool:
