@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from contracts.envelope import digest, open_entry
 from contracts.errors import TrustError
 from contracts.rules import consents, gates, incidents, members, releases, rounds, times
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.state import EMPTY, Entry, TrustState
-from contracts.statements.closed_list import parse
 from contracts.statements.off_log import Contribution, Receipt, SumKeys, SumSurvivors
+from contracts.statements.signed import Statement, read_statement
 from contracts.statements.statements import (
     AgreementPublished,
     AgreementState,
@@ -89,25 +88,36 @@ _RULES: dict[type[Predicate], tuple[Check, Effect, Effect]] = {
 
 def apply(state: TrustState, entry: bytes, index: int) -> tuple[TrustState, tuple[Finding, ...]]:
     """The state after `entry` at `index`, and every rule that it breaks. Never raises on any bytes (I1)."""
-    after = replace(state, size=index + 1)
+    return apply_read(state, read(entry), index)
+
+
+def read(entry: bytes) -> Statement | TrustError:
+    """The statement in an entry, or why there is none: `apply_read` takes both."""
     try:
-        opened = open_entry(entry)
-        predicate = parse(opened.payload)
+        return read_statement(entry)
     except TrustError as error:
-        return after, (from_error(error, index, "I1"),)
+        return error
+
+
+def apply_read(state: TrustState, entry: Statement | TrustError, index: int) -> tuple[TrustState, tuple[Finding, ...]]:
+    """See `apply`; for whoever looks into what an entry says, and need not read it again."""
+    after = replace(state, size=index + 1)
+    if isinstance(entry, TrustError):
+        return after, (from_error(entry, index, "I1"),)
+    predicate = entry.said
     check, permit, spend = _RULES[type(predicate)]
     try:
-        signers = members.verified_signers(state, opened, predicate)
+        signers = members.verified_signers(state, entry.envelope, predicate)
     except TrustError as error:
         # unsigned words use up nothing either: anyone could have written them
         return after, (from_error(error, index, "I3" if error.code == "WEAK_KEY" else "I2"),)
-    read = Entry(index, digest(entry), predicate, signers)
-    findings = [*members.check_place(state, read), *members.check_signers(state, read)]
+    placed = Entry(index, entry.digest, predicate, signers)
+    findings = [*members.check_place(state, placed), *members.check_signers(state, placed)]
     if findings:
         # the same words again, or somebody else's: they use up nothing
         return after, tuple(findings)
-    findings = list(times.check_time(state, read)) or list(check(state, read))
-    after = spend(after, read) if findings else times.advance(permit(after, read), predicate)
+    findings = list(times.check_time(state, placed)) or list(check(state, placed))
+    after = spend(after, placed) if findings else times.advance(permit(after, placed), predicate)
     return replace(after, record_ids=after.record_ids.insert(predicate.record_id)), tuple(findings)
 
 
