@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from auditor.evidence.member_register import Registered
 from auditor.evidence.reader import Evidence, read_bundles, read_note, required
-from contracts.envelope import open_entry
 from contracts.errors import TrustError
 from contracts.log import tiles
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
 from contracts.statements import statements as said
-from contracts.statements.closed_list import parse
+from contracts.statements.signed import read_statement
 from contracts.wording import N_
 
 Names = Callable[[str], str]
@@ -57,9 +56,13 @@ class Sentence:
 def sentence(entry: bytes, names: Names) -> Sentence:
     """What an entry says, in one sentence; also for one that cannot be read."""
     try:
-        predicate = parse(open_entry(entry).payload)
+        return sentence_of(read_statement(entry).said, names)
     except TrustError as error:
         return Sentence(N_("cannot be read: {error}"), {"error": error})
+
+
+def sentence_of(predicate: said.Predicate, names: Names) -> Sentence:
+    """What a statement says, in one sentence."""
     template = _SENTENCES.get(type(predicate), N_("a statement of kind {kind}"))
     values = predicate.model_dump() | {"kind": predicate.kind}
     if values.get("member"):
