@@ -253,21 +253,20 @@ app.add_typer(signing)
 
 def _without_pins(source: str) -> int:
     from auditor.evidence.reader import read_bundles, read_note
-    from contracts.envelope import digest, open_entry
     from contracts.log.pins import fingerprint
-    from contracts.statements.closed_list import parse
+    from contracts.statements.signed import read_statement
     from contracts.statements.statements import Genesis
 
     evidence = open_source(source)
     _name, entries = next(read_bundles(evidence, read_note(evidence, "checkpoint").checkpoint.size))
-    genesis = parse(open_entry(entries[0]).payload)
-    if not isinstance(genesis, Genesis):
+    first = read_statement(entries[0])
+    if not isinstance(genesis := first.said, Genesis):
         raise Malformed(N_("the log does not begin with a genesis statement"))
     terminal.bad(N_("nothing to judge by: no pins were given"))
     terminal.say(
         N_("  This log names itself {origin}, fingerprint {print}."),
         origin=genesis.origin,
-        print=fingerprint(genesis.origin, genesis.log_vkey, digest(entries[0])),
+        print=fingerprint(genesis.origin, genesis.log_vkey, first.digest),
     )
     terminal.say(
         N_("  Compare it with two members (client-node pins), then: auditor verify {source} --pins pins.json"),

@@ -8,9 +8,7 @@ Steps 3, 5 and 6 are one pass over the entries, one bundle in memory at a time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any
 
 from auditor.evidence.reader import Evidence, read_bundles, read_note
 from auditor.evidence.tile_files import TileFiles, other_files
@@ -23,13 +21,14 @@ from auditor.steps.step6_open_matters import Suspects, check_answers
 from auditor.steps.step6_times import Clock
 from auditor.steps.step7_budgets import check_budgets
 from auditor.steps.step8_models import check_models
-from contracts.envelope import digest, from_base64
+from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed
 from contracts.log.checkpoint import Note, verify_log_signature
 from contracts.log.pins import Pins
-from contracts.rules.fold import apply
+from contracts.rules.fold import apply_read, read
 from contracts.rules.state import EMPTY, TrustState
-from contracts.statements.statements import Seen
+from contracts.statements.signed import Statement
+from contracts.statements.statements import AuditReport, Comparison, KeyState, Refusal, Rollback, Seen
 from contracts.wording import N_
 
 Tick = Callable[[int, int], None]
@@ -167,10 +166,11 @@ class Replay(Structure):
     def read(self, start: int, entries: list[bytes]) -> None:
         """See Structure."""
         super().read(start, entries)
-        for entry in entries:
-            self.state, findings = apply(self.state, entry, self.state.size)
-            if not findings:
-                self._listen(self.state.size - 1, json.loads(entry))
+        for index, entry in enumerate(entries, start):
+            statement = read(entry)
+            self.state, findings = apply_read(self.state, statement, index)
+            if isinstance(statement, Statement) and not findings:
+                self._listen(index, statement)
             for finding in findings:
                 (self.opened if finding.rule in ("I1", "I2") else self.rules).findings.append(finding)
             self.receipts.served(self.state)
@@ -179,18 +179,18 @@ class Replay(Structure):
                 self._clock.checkpoint(seen)
                 self._suspects.checkpoint()
 
-    def _listen(self, index: int, envelope: dict[str, Any]) -> None:
+    def _listen(self, index: int, statement: Statement) -> None:
         """When a statement was made, by whom, and on which log; what consents had seen is in the state."""
-        statement = json.loads(from_base64(envelope["payload"]))
-        kind, said = statement["predicateType"].split(":")[-2], statement["predicate"]
-        self._clock.entry(index, kind, said)
-        seen = {"size": said["size"], "root": said["root"]} if kind == "audit-report" else said.get("seen")
-        if seen and kind != "consent":
-            self.seen.append((index, Seen.model_validate(seen)))
-        if kind == "rollback":
-            self.receipts.rollback(said["gone"], said["order"])
-        reported = said["key"] if said.get("state") == "compromised" else None
-        self._suspects.entry(index, [signature["keyid"] for signature in envelope["signatures"]], reported)
+        said = statement.said
+        self._clock.entry(index, said)
+        if isinstance(said, AuditReport):
+            self.seen.append((index, Seen(size=said.size, root=said.root)))
+        elif isinstance(said, Refusal | Comparison):
+            self.seen.append((index, said.seen))
+        if isinstance(said, Rollback):
+            self.receipts.rollback(said.gone, said.order)
+        reported = said.key if isinstance(said, KeyState) and said.state == "compromised" else None
+        self._suspects.entry(index, [signature.keyid for signature in statement.envelope.signatures], reported)
 
 
 def _compare_rest(replay: Replay, tree: TiledTree | None) -> None:

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
 
-from contracts.envelope import digest, open_entry
-from contracts.log.receipts import Logged
+from contracts.log.receipts import EntryAndLine, Logged
 from contracts.rules.state import Account, TrustState
-from contracts.statements.closed_list import parse, parse_as
 from contracts.statements.off_log import Contribution
-from contracts.statements.statements import AgreementPublished, Consent, Predicate, Round, RoundOpen, RunOrder, Scope
+from contracts.statements.signed import Statement, read_statement
+from contracts.statements.statements import AgreementPublished, Consent, Round, RoundOpen, RunOrder, Scope
 from contracts.terms.agreement import Terms
 from contracts.wording import N_
 from privacy.spend import charged_to, insider_recognition, seen_by_sum
@@ -195,19 +194,20 @@ def of_run(
     return replace(promise, of="run")
 
 
-def of_receipt(receipt: Logged, curve: Curve) -> list[Promise] | list[Limit] | None:
-    """What a checked receipt of a consent allows or one of a round cost, from the entries that it shows `beside`.
+def of_receipt(receipt: Logged, said: EntryAndLine, curve: Curve) -> list[Promise] | list[Limit] | None:
+    """What a receipt of a consent allows or one of a round cost: `said` is what it says, and the entries that it shows `beside`
+    say the rest.
 
     [] of what costs nothing (a withdrawal, a refusal, a release), None where the receipt does not show what it takes.
     """
-    said, *others = (parse(open_entry(one.data).payload) for one in (receipt.entry, *receipt.beside))
-    terms = {one.terms.digest(): one.terms for one in others if isinstance(one, AgreementPublished)}
-    if isinstance(said, Consent) and said.scope:
-        agreed = terms.get(said.agreement)
-        return _limits(said.scope, agreed, curve) if agreed else None
-    if isinstance(said, Round) and receipt.line:
-        line = parse_as(Contribution, open_entry(receipt.line.data).payload)
-        return _of_round(said, line.member, receipt, terms, curve)
+    beside = {one.index: read_statement(one.data) for one in receipt.beside}
+    agreements = (one.said for one in beside.values() if isinstance(one.said, AgreementPublished))
+    terms = {one.terms.digest(): one.terms for one in agreements}
+    if isinstance(said.entry, Consent) and said.entry.scope:
+        agreed = terms.get(said.entry.agreement)
+        return _limits(said.entry.scope, agreed, curve) if agreed else None
+    if isinstance(said.entry, Round) and said.line:
+        return _of_round(said.entry, said.line, beside, terms, curve)
     return []
 
 
@@ -221,15 +221,14 @@ def _limits(scope: Scope, terms: Terms, curve: Curve) -> list[Limit]:
     ]
 
 
-def _of_round(said: Round, member: str, receipt: Logged, terms: dict[str, Terms], curve: Curve) -> list[Promise] | None:
-    shown: dict[int, tuple[str, Predicate]] = {
-        one.index: (digest(one.data), parse(open_entry(one.data).payload)) for one in receipt.beside
-    }
-    order = next((p for name, p in shown.values() if name == said.order and isinstance(p, RunOrder)), None)
-    opened = shown.get(said.open, ("", None))[1]
+def _of_round(
+    said: Round, line: Contribution, beside: dict[int, Statement], terms: dict[str, Terms], curve: Curve
+) -> list[Promise] | None:
+    order = next((s.said for s in beside.values() if s.digest == said.order and isinstance(s.said, RunOrder)), None)
+    opened = beside[said.open].said if said.open in beside else None
     if order is None or order.agreement not in terms or not isinstance(opened, RoundOpen):
         return None
-    return [replace(of_run(member, order, terms[order.agreement], [(opened, said)], curve), of="round")]
+    return [replace(of_run(line.member, order, terms[order.agreement], [(opened, said)], curve), of="round")]
 
 
 def _promise(account: Account, rho_nano: int, delta: str, view: tuple[int, int] | None, curve: Curve) -> Promise:

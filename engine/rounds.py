@@ -120,8 +120,8 @@ def pack(content: RecordDict) -> bytes:
     return _MAGIC + header + b"\n" + (read_values(content, "d").tobytes() if "values" in content else b"")
 
 
-def unpack(data: bytes) -> RecordDict:
-    """The invitation of `pack`; Malformed on anything else."""
+def unpack(data: bytes) -> tuple[Asked, array[float] | None]:
+    """What `invitation` was made of, from the bytes of `pack`; Malformed on anything else."""
     magic, _, rest = data.partition(b"\n")
     header, newline, body = rest.partition(b"\n")
     if magic + b"\n" != _MAGIC or not newline or len(body) % 8:
@@ -129,7 +129,7 @@ def unpack(data: bytes) -> RecordDict:
     match strict_json(header):
         case {"run": str(run), "round": int(round), "open": int(open_index), "parts": list(parts), **more} if not more:
             about = Asked(run, round, open_index, tuple(from_base64(str(part)) for part in parts))
-            return invitation(about, array("d", body) if body else None)
+            return about, array("d", body) if body else None
     raise Malformed(N_("this is not a round's message"))
 
 

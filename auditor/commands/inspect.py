@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +14,7 @@ from contracts.wording import N_
 from shell.terminal import FOUND, OK
 
 if TYPE_CHECKING:
-    from auditor.evidence.reader import Evidence
-    from auditor.reading.history import Names
+    from auditor.evidence.sentences import Names
     from contracts.rules.state import TrustState
 
 look = typer.Typer(rich_markup_mode=None)
@@ -29,20 +27,23 @@ def entry(source: str, index: int, as_json: Json = False, lang: Lang = "") -> in
     """What is said, by whom, and that it is in the log."""
     from auditor.evidence.member_register import read_register
     from auditor.evidence.reader import read_note
-    from auditor.reading.history import namer, replayed, sentence
+    from auditor.evidence.sentences import namer, sentence
+    from auditor.reading.history import replayed
     from auditor.steps.step3_tree import TiledTree
     from contracts.envelope import digest, open_entry, strict_json, to_base64
+    from contracts.statements.signed import Statement
 
     evidence = open_source(source)
     note = read_note(evidence, "checkpoint")
-    data = _entry(evidence, index, note.checkpoint.size)
-    state, _broken = replayed(evidence)
+    _check_index(index, note.checkpoint.size)
+    found = replayed(evidence, note.checkpoint.size, range(index, index + 1))
+    state, (data, statement) = found.state, found.entries[index]
     names = namer(read_register(state, evidence))
-    opened = open_entry(data)
+    opened = statement.envelope if isinstance(statement, Statement) else open_entry(data)
     shown = {
         "index": index,
         "digest": digest(data),
-        "sentence": sentence(data, names).text(terminal.translate),
+        "sentence": sentence(statement, names).text(terminal.translate),
         "statement": strict_json(opened.payload),
         "signed_by": {s.keyid: _whose(state, s.keyid, names) for s in opened.signatures},
         "path": [to_base64(h) for h in TiledTree(evidence, state.size).audit_path(index, state.size)],
@@ -64,9 +65,7 @@ def entry(source: str, index: int, as_json: Json = False, lang: Lang = "") -> in
     return OK
 
 
-def _entry(evidence: Evidence, index: int, size: int) -> bytes:
-    from auditor.reading.history import entries_from
-
+def _check_index(index: int, size: int) -> None:
     if not 0 <= index < size:
         raise Unavailable(
             N_("there is no entry {index}"),
@@ -74,7 +73,6 @@ def _entry(evidence: Evidence, index: int, size: int) -> bytes:
             index=index,
             size=size,
         )
-    return next(entries_from(evidence, index, size))[1]
 
 
 def _whose(state: TrustState, keyid: str, names: Names) -> str:
@@ -101,12 +99,13 @@ def timeline(
     from dataclasses import asdict
 
     from auditor.evidence.member_register import read_register
+    from auditor.evidence.reader import read_note
     from auditor.reading.history import replayed
     from auditor.reading.timeline import lines, timeline_of
     from auditor.reading.timeline import svg as draw
 
     evidence = open_source(source)
-    state, _broken = replayed(evidence)
+    state = replayed(evidence, read_note(evidence, "checkpoint").checkpoint.size).state
     register = read_register(state, evidence)
     asked = [
         r
@@ -138,12 +137,14 @@ def budget(source: str, as_json: Json = False, lang: Lang = "") -> int:
     from dataclasses import asdict
 
     from auditor.evidence.member_register import read_register
-    from auditor.reading.history import namer, replayed
+    from auditor.evidence.reader import read_note
+    from auditor.evidence.sentences import namer
+    from auditor.reading.history import replayed
     from auditor.steps.step7_budgets import accounts, curve
     from contracts.promise import MOST, promises
 
     evidence = open_source(source)
-    state, _broken = replayed(evidence)
+    state = replayed(evidence, read_note(evidence, "checkpoint").checkpoint.size).state
     names = namer(read_register(state, evidence))
     held = accounts(state)
     told = [p.sentences(_) for year in sorted({a.year for a in held}) for p in promises(state, year, curve)]
@@ -169,15 +170,15 @@ def budget(source: str, as_json: Json = False, lang: Lang = "") -> int:
 def diff(old: str, new: str, as_json: Json = False, lang: Lang = "") -> int:
     """Refuses to compare two different histories, and shows both signed notes."""
     from auditor.evidence.member_register import read_register
-    from auditor.evidence.reader import read_bundles, read_note
-    from auditor.reading.history import entries_from, namer, replayed, sentence
+    from auditor.evidence.reader import read_note
+    from auditor.evidence.sentences import namer, sentence
+    from auditor.reading.history import replayed
     from auditor.steps.step3_tree import Rebuild
 
     before, after = open_source(old), open_source(new)
     one, two = read_note(before, "checkpoint"), read_note(after, "checkpoint")
-    tree = Rebuild({one.checkpoint.size})
-    for _name, bundle in read_bundles(after, two.checkpoint.size):
-        deque(tree.take(bundle), maxlen=0)
+    tree, grown = Rebuild({one.checkpoint.size}), range(one.checkpoint.size, two.checkpoint.size)
+    found = replayed(after, two.checkpoint.size, grown, look=lambda bundle: list(tree.take(bundle)))
     if tree.roots.get(one.checkpoint.size) != one.checkpoint.root:
         raise Invalid(
             N_("the newer log does not extend the older one"),
@@ -187,11 +188,10 @@ def diff(old: str, new: str, as_json: Json = False, lang: Lang = "") -> int:
             one=one.text(),
             two=two.text(),
         )
-    state, broken = replayed(after)
-    names = namer(read_register(state, after))
+    names = namer(read_register(found.state, after))
     added = [
-        {"index": index, "sentence": sentence(data, names).text(terminal.translate), "broken": index in broken}
-        for index, data in entries_from(after, one.checkpoint.size, two.checkpoint.size)
+        {"index": at, "sentence": sentence(read, names).text(terminal.translate), "broken": at in found.broken}
+        for at, (_data, read) in found.entries.items()
     ]
     if as_json:
         terminal.json({"old": one.checkpoint.size, "new": two.checkpoint.size, "added": added})

@@ -100,7 +100,6 @@ def _cosign(monitor: Watch, coordinator: Evidence | Served, identity: Path) -> N
 )
 def verify_proof(proof: Path, pins: Pinned, as_json: Json = False, lang: Lang = "") -> int:
     """Exit 0 if the proof holds."""
-    from contracts.log.checkpoint import parse_note
     from contracts.log.contradiction import judge
 
     try:
@@ -109,7 +108,7 @@ def verify_proof(proof: Path, pins: Pinned, as_json: Json = False, lang: Lang = 
         raise Unavailable(N_("there is no file {path}"), path=proof) from error
     except (Malformed, UnicodeDecodeError) as error:
         raise Malformed(N_("{path} is not a proof of a contradiction"), path=proof) from error
-    small, large = (parse_note(text).checkpoint.size for text in (held.smaller, held.larger))
+    small, large = held.smaller.checkpoint.size, held.larger.checkpoint.size
     if as_json:
         terminal.json({"kind": held.kind, "smaller": small, "larger": large})
     elif held.kind == "fork":

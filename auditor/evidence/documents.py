@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from contextlib import suppress
+from functools import lru_cache
+from typing import Literal
 
-from auditor.evidence.reader import Evidence
+from auditor.evidence.reader import Evidence, document_path
 from auditor.findings import Step
 from contracts.envelope import digest
 from contracts.errors import Invalid
 from contracts.rules.state import TrustState
+from contracts.statements.artefact import read_artefact
 from contracts.wording import N_
 
 _ELSEWHERE = ("delegation", "report")  # stay with their authors; the office holds all the others
+_RECENT = 32  # parsed documents that are kept: a start model, a step state or a sum is soon asked for again
 
 
 class Documents:
@@ -19,13 +24,23 @@ class Documents:
 
     def __init__(self, state: TrustState, evidence: Evidence, step: Step):
         self._state, self._evidence, self._step = state, evidence, step
+        self._found: set[str] = set()
         self._erased: set[str] = set()
         self._missing: dict[str, None] = {}
         self._complete = False
+        self._recent = lru_cache(maxsize=_RECENT)(self._parsed)
 
     def read(self, name: str) -> bytes | None:
         """The document of this digest, None if it is absent; Invalid if other bytes lie in its place."""
         return self._read(name, erased=(name, "document"))
+
+    def values(self, name: str, kind: str, typecode: Literal["d", "q"]) -> array | None:  # type: ignore[type-arg]
+        """The numbers in the artefact of this digest, None if it is absent; Malformed if it is no such artefact."""
+        return self._recent(name, kind, typecode)
+
+    def _parsed(self, name: str, kind: str, typecode: Literal["d", "q"]) -> array | None:  # type: ignore[type-arg]
+        data = self.read(name)
+        return None if data is None else read_artefact(data, kind, typecode).values
 
     def contribution(self, name: str, of_list: str) -> bytes | None:
         """A contribution that a list names. Only auditors are given any, and they are given all: such a copy is complete."""
@@ -34,7 +49,7 @@ class Documents:
         return data
 
     def _read(self, name: str, erased: tuple[str, str]) -> bytes | None:
-        path = _path(name)
+        path = document_path(name)
         data = self._evidence.read(path)
         if data is None and erased in self._state.erased:
             self._erased.add(name)
@@ -42,12 +57,14 @@ class Documents:
             self._missing[name] = None
         elif digest(data) != name:
             raise Invalid(N_("{file} is not what the log says"), code="TREE_MISMATCH", file=path)
+        else:
+            self._found.add(name)
         return data
 
     def conclude(self) -> None:
         """I24: an erasure is told; what is absent without one is a finding in a complete copy, else not checked."""
         for name, held in self._state.documents.items():
-            if held.kind not in _ELSEWHERE:
+            if held.kind not in _ELSEWHERE and name not in self._found:
                 with suppress(Invalid):  # other bytes in its place: step 3 has found that
                     self.read(name)
         if self._erased:
@@ -56,14 +73,10 @@ class Documents:
                 n=len(self._erased),
             )
         if self._missing and not self._complete:
-            first = _path(next(iter(self._missing)))
+            first = document_path(next(iter(self._missing)))
             self._step.skip(N_("{n} documents are not at hand, the first is {path}"), n=len(self._missing), path=first)
         for name in self._missing if self._complete else ():
-            path = _path(name)
+            path = document_path(name)
             self._step.add(
                 "ERASURE", N_("{file} is missing, and no statement says that it was erased"), path, file=path
             )
-
-
-def _path(name: str) -> str:
-    return f"documents/{name.removeprefix('sha256:')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from auditor.evidence.reader import Evidence
+from auditor.evidence.reader import Evidence, document_path
 from contracts.envelope import digest, strict_json
 from contracts.errors import TrustError
 from contracts.rules.state import TrustState
@@ -40,7 +40,7 @@ def read_register(state: TrustState, evidence: Evidence) -> dict[str, Registered
 
 
 def _read(evidence: Evidence, document: str | None) -> tuple[str, str]:
-    data = evidence.read(f"documents/{document.removeprefix('sha256:')}") if document else None
+    data = evidence.read(document_path(document)) if document else None
     if data is None or digest(data) != document:
         return "", ""
     try:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from auditor.evidence.reader import Evidence, read_bundles, read_note, required
-from contracts.envelope import from_base64, open_entry, strict_json
+from auditor.evidence.reader import Evidence, document_path, read_bundles, read_note, required
+from contracts.envelope import from_base64, strict_json
 from contracts.errors import TrustError
 from contracts.log import tiles
 from contracts.rules.fold import replay
 from contracts.rules.state import EMPTY, TrustState
-from contracts.statements.closed_list import parse
 from contracts.statements.off_log import Contribution
+from contracts.statements.signed import read_statement
 
 
 def mirror(
@@ -28,29 +28,33 @@ def mirror(
     for path in [*paths, "policy"]:
         _write(folder / path, required(evidence, path))
     _write(folder / "checkpoint", note.text().encode())
-    kept = [path for path in evidence.paths() if path.startswith("checkpoints/") and int(path[12:]) <= size]
-    documents = [f"documents/{name.removeprefix('sha256:')}" for name in _named_documents(evidence, state)]
-    absent = 0
-    for path in [*kept, *documents]:
-        data = evidence.read(path)
-        absent += data is None and path in documents
-        if data is not None:
+    for path in evidence.paths():
+        if path.startswith("checkpoints/") and int(path[12:]) <= size and (data := evidence.read(path)) is not None:
             _write(folder / path, data)
-    return size, len(documents), absent
+    held = [data is not None for data in _documents(evidence, state, folder)]
+    return size, len(held), held.count(False)
 
 
-def _named_documents(evidence: Evidence, state: TrustState) -> Iterator[str]:
-    """Digests of every document that the log names, and of the contributions that the lists among them name."""
+def _documents(evidence: Evidence, state: TrustState, folder: Path) -> Iterator[bytes | None]:
+    """Every document that the log names, and the contributions that the lists among them name, as each was copied."""
     for name, held in sorted(state.documents.items(), key=lambda one: (one[1].index, one[0])):
-        yield name
-        if held.kind == "list":
-            yield from _contributions(evidence.read(f"documents/{name.removeprefix('sha256:')}"))
+        data = _copied(evidence, name, folder)
+        yield data
+        for payload in _contributions(data) if data and held.kind == "list" else ():
+            yield _copied(evidence, payload, folder)
 
 
-def _contributions(listed: bytes | None) -> Iterator[str]:
+def _copied(evidence: Evidence, name: str, folder: Path) -> bytes | None:
+    data = evidence.read(document_path(name))
+    if data is not None:
+        _write(folder / document_path(name), data)
+    return data
+
+
+def _contributions(listed: bytes) -> Iterator[str]:
     try:
-        for text in strict_json(listed) if listed else ():
-            line = parse(open_entry(from_base64(text)).payload)
+        for text in strict_json(listed):
+            line = read_statement(from_base64(text)).said
             if isinstance(line, Contribution):
                 yield line.payload
     except TrustError:

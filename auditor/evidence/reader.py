@@ -103,6 +103,11 @@ class Served:
             raise Unavailable(N_("{url} lists its checkpoints in an unknown form"), url=self._url) from error
 
 
+def document_path(name: str) -> str:
+    """Where the document of this digest lies."""
+    return f"documents/{name.removeprefix('sha256:')}"
+
+
 def required(evidence: Evidence, path: str) -> bytes:
     """The bytes at `path`; Unavailable if they are absent."""
     data = evidence.read(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from auditor.reading.history import Names, Sentence
+from auditor.evidence.sentences import Names, Sentence
 from contracts.rules.state import TrustState
 from contracts.wording import N_
 

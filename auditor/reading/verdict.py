@@ -11,9 +11,9 @@ from typing import Any
 from auditor.evidence.member_register import read_register
 from auditor.evidence.pack import digest_as_pack
 from auditor.evidence.reader import Evidence
+from auditor.evidence.sentences import namer
 from auditor.findings import FileFinding, Step, Verdict
 from auditor.reading.fault_meanings import SEVERITIES, TITLES, group, severity
-from auditor.reading.history import namer
 from auditor.reading.sample import drawn
 from contracts.fields import time_text
 from contracts.log.pins import Pins

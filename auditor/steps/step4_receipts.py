@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from auditor.evidence.reader import Evidence
+from auditor.evidence.sentences import Sentence, sentence_of
 from auditor.findings import Step
-from auditor.reading.history import Sentence, sentence
 from auditor.steps.step3_tree import TiledTree
 from auditor.steps.step4_views import View, has_seen
 from auditor.steps.step7_budgets import curve
-from contracts.envelope import Opened, digest, load_public, open_entry
+from contracts.envelope import Opened, digest, load_public
 from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.log.merkle import leaf_hash
 from contracts.log.pins import Pins
-from contracts.log.receipts import Logged, Served, check_logged, check_note, check_served, read_logged, read_served
+from contracts.log.receipts import (
+    EntryAndLine,
+    Logged,
+    Served,
+    Standing,
+    check_logged,
+    check_note,
+    check_served,
+    read_logged,
+    read_served,
+)
 from contracts.promise import Limit, Promise, of_receipt, of_run
 from contracts.rules.state import TrustState
-from contracts.statements.closed_list import parse_as
-from contracts.statements.off_log import Contribution, Receipt
+from contracts.statements.off_log import Receipt
+from contracts.statements.statements import Release
 from contracts.wording import N_
 
 FOLDER = "receipts/"
@@ -62,7 +72,10 @@ def judge(file: Path, pins: Pins) -> Told:
             Sentence(N_("cosignature by {name}, a key that these pins do not know"), {"name": name}) for name in unknown
         ]
         told.fields["size"] = receipt.note.checkpoint.size
-        (_served if isinstance(receipt, Served) else _logged)(receipt, pins, told)  # type: ignore[arg-type]
+        if isinstance(receipt, Served):
+            _served(receipt, check_served(receipt, pins), told)
+        else:
+            _logged(receipt, check_logged(receipt, pins), told)
     except FileNotFoundError as error:
         raise Unavailable(N_("there is no file {path}"), path=file) from error
     except (Invalid, Malformed) as error:
@@ -78,32 +91,32 @@ def judge(file: Path, pins: Pins) -> Told:
     return told
 
 
-def _logged(receipt: Logged, pins: Pins, told: Told) -> None:
-    said = check_logged(receipt, pins)
-    told.fields |= {"kind": said.kind, "index": receipt.entry.index, "entry": digest(receipt.entry.data)}
-    told.fields["statement"] = said.model_dump(mode="json")
+def _logged(receipt: Logged, said: EntryAndLine, told: Told) -> None:
+    statement = said.line or said.entry
+    told.fields |= {"kind": statement.kind, "index": receipt.entry.index, "entry": digest(receipt.entry.data)}
+    told.fields["statement"] = statement.model_dump(mode="json")
     told.sentences.append(
         Sentence(
             N_("entry {index} is in the log, digest {digest}"),
             {"index": receipt.entry.index, "digest": digest(receipt.entry.data)},
         )
     )
-    told.sentences.append(sentence(receipt.entry.data, _short))
-    if isinstance(said, Contribution):
+    told.sentences.append(sentence_of(said.entry, _short))
+    if said.line:
         told.sentences.append(
             Sentence(
                 N_("the contribution {payload} of {member} is in the sum of round {round}"),
-                {"payload": said.payload, "member": _short(said.member), "round": said.round},
+                {"payload": said.line.payload, "member": _short(said.line.member), "round": said.line.round},
             )
         )
-    _cost(receipt, told)
+    _cost(receipt, said, told)
     told.not_checked.append(
         Sentence(N_("whether its signers' keys were admitted: a log shows that (auditor verify)"), {})
     )
 
 
-def _cost(receipt: Logged, told: Told) -> None:
-    promises = of_receipt(receipt, curve)
+def _cost(receipt: Logged, said: EntryAndLine, told: Told) -> None:
+    promises = of_receipt(receipt, said, curve)
     if promises is None:
         told.not_checked.append(
             Sentence(
@@ -128,8 +141,7 @@ def _promise(told: Told, about: str, promises: Sequence[Promise | Limit]) -> Non
         told.fields["promise"] = [sentence for one in promises for sentence in one.sentences()]
 
 
-def _served(receipt: Served, pins: Pins, told: Told) -> None:
-    standing = check_served(receipt, pins)
+def _served(receipt: Served, standing: Standing, told: Told) -> None:
     said, release = standing.said, standing.release
     told.fields |= {
         "kind": "served",
@@ -151,7 +163,13 @@ def _served(receipt: Served, pins: Pins, told: Told) -> None:
     )
     if release is None:
         told.sentences.append(Sentence(N_("it comes from the member's own models alone"), {}))
-        return
+    else:
+        _learned_together(standing, release, told)
+
+
+def _learned_together(standing: Standing, release: Release, told: Told) -> None:
+    """The run that stands behind a served number: its model, whose consents it had, and what it cost the member."""
+    said = standing.said
     told.sentences += [
         Sentence(N_("model {model} of {task} was released"), {"model": said.model, "task": release.task}),
         Sentence(
@@ -180,25 +198,24 @@ class Receipts:
 
     def __init__(self, evidence: Evidence, pins: Pins, step: Step):
         self._step = step
-        self._held = dict(self._read(evidence, pins))
+        self._held: dict[str, Logged | Served] = {}
         self._wanted: dict[int, bytes] = {}
         self._gone: set[str] = set()
         self._served: defaultdict[int, list[tuple[str, Receipt, Opened]]] = defaultdict(list)
-        for path, one in self._held.items():
-            if isinstance(one, Served):
-                opened = open_entry(one.statement)
-                said = parse_as(Receipt, opened.payload)
-                self._served[said.seen.size].append((path, said, opened))
-        self._indices = {place.index for one in self._held.values() for place in _places(one)}
-
-    def _read(self, evidence: Evidence, pins: Pins) -> Iterator[tuple[str, Logged | Served]]:
         for path in (path for path in evidence.paths() if path.startswith(FOLDER)):
             try:
-                receipt = read_receipt(evidence.read(path) or b"")
-                (check_served if isinstance(receipt, Served) else check_logged)(receipt, pins)  # type: ignore[arg-type]
-                yield path, receipt
+                self._take(path, read_receipt(evidence.read(path) or b""), pins)
             except TrustError as error:
-                self._step.caught(error, path)
+                step.caught(error, path)
+        self._indices = {place.index for one in self._held.values() for place in _places(one)}
+
+    def _take(self, path: str, receipt: Logged | Served, pins: Pins) -> None:
+        if isinstance(receipt, Served):
+            standing = check_served(receipt, pins)
+            self._served[standing.said.seen.size].append((path, standing.said, standing.envelope))
+        else:
+            check_logged(receipt, pins)
+        self._held[path] = receipt
 
     def views(self) -> list[View]:
         """The checkpoints they stand on."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import heapq
 from datetime import UTC, datetime
-from typing import Any
 
 from auditor.findings import Step
 from auditor.steps.step2_cosignatures import Witnessed
 from contracts.fields import moment, time_text
 from contracts.rules.findings import Finding
 from contracts.statements.requests import MAX_SKEW_S
+from contracts.statements.statements import Consent, Predicate
 from contracts.wording import N_
 
 SIGNED_ELSEWHERE = {"consent", "refusal", "key", "key-state", "privacy-check", "comparison", "audit-report"}
@@ -30,18 +30,19 @@ class Clock:
         self._waiting: list[tuple[float, int, str]] = []
         self._unbounded = 0
 
-    def entry(self, index: int, kind: str, said: dict[str, Any]) -> None:
-        """Remember when the author says this was said; the fold has read it, so plain JSON will do."""
-        issued = moment(said["issued_at"]).timestamp()
+    def entry(self, index: int, said: Predicate) -> None:
+        """Remember when the author says this was said."""
+        issued = moment(said.issued_at).timestamp()
+        withdraws = isinstance(said, Consent) and said.event == "withdraw"
         if self._last is None:
             self._unbounded += 1
-        elif kind not in SIGNED_ELSEWHERE:
+        elif said.kind not in SIGNED_ELSEWHERE:
             self._not_before(index, issued, "TIME_OUT_OF_WINDOW")
-        elif kind == "consent" and said["event"] != "withdraw":
-            self._not_before(index, moment(said["effective_from"]).timestamp(), "BACKDATED_CONSENT")
-        if kind != "consent" or said["event"] != "withdraw":
+        elif isinstance(said, Consent) and not withdraws:
+            self._not_before(index, moment(said.effective_from).timestamp(), "BACKDATED_CONSENT")
+        if not withdraws:
             (heapq.heappush if len(self._waiting) < MOST else heapq.heappushpop)(
-                self._waiting, (issued, index, said["issued_at"])
+                self._waiting, (issued, index, said.issued_at)
             )
 
     def _not_before(self, index: int, claimed: float, code: str) -> None:

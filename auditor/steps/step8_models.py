@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from typing import Literal
 
 from auditor.evidence.documents import Documents
-from auditor.evidence.reader import Evidence
+from auditor.evidence.reader import Evidence, document_path
 from auditor.findings import Step
 from auditor.steps.step3_tree import TiledTree
 from auditor.steps.step4_views import has_seen
 from auditor.steps.step8_gates import check_gates
 from auditor.steps.step8_secure_sums import secure_total
-from contracts.envelope import digest, from_base64, load_public, open_entry, strict_json
+from contracts.envelope import digest, from_base64, load_public, strict_json
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.log.merkle import leaf_hash, root
 from contracts.rules.state import Closing, RoundRecord, RunRecord, TrustState, books
 from contracts.statements.artefact import model, of_round, read_artefact
-from contracts.statements.closed_list import parse
 from contracts.statements.off_log import Contribution
+from contracts.statements.signed import read_statement
 from contracts.wording import N_
 from privacy.encoding import EncodingError, add
 from privacy.step import advance, start_state
@@ -34,7 +33,7 @@ def check_models(state: TrustState, evidence: Evidence, tree: TiledTree | None) 
             if record.closed and record.closed.outcome == "recorded":
                 checked += _check_round(state, documents, run, record, record.closed, step, tree)
     documents.conclude()
-    check_gates(state, evidence, step)
+    check_gates(state, documents, step)
     released = sum(run.release is not None for run in state.runs.values())
     step.detail = f"{checked} / {released}"
     return step
@@ -61,7 +60,7 @@ def _check_round(
         _check_sum(state, documents, run, record, closed, lines, step)
         _check_model(documents, run, record, closed, step)
     except TrustError as error:
-        step.caught(error, str(error.values.get("file") or f"documents/{closed.list_document.removeprefix('sha256:')}"))
+        step.caught(error, str(error.values.get("file") or document_path(closed.list_document)))
     return 1
 
 
@@ -78,12 +77,12 @@ def read_list(
         )
     lines = []
     for entry in entries:
-        opened = open_entry(entry)
-        line = parse(opened.payload)
+        statement = read_statement(entry)
+        line = statement.said
         if not isinstance(line, Contribution):
             raise Malformed(N_("the contribution list holds another kind of statement"))
         key = _node_key(state, line.member, record.open_index)
-        if key is None or not opened.holds_for(load_public(key)):
+        if key is None or not statement.envelope.holds_for(load_public(key)):
             raise Invalid(N_("a contribution is not signed by {member}"), code="UPDATE_SIGNATURE", member=line.member)
         if (line.order, line.round, line.open, line.model_in) != (
             run.run,
@@ -180,7 +179,7 @@ def _check_sum(
 def _check_model(documents: Documents, run: RunRecord, record: RoundRecord, closed: Closing, step: Step) -> None:
     """The server step again, bit for bit, from the documents of this round and of the one before."""
     assert closed.aggregate
-    total = _values(documents, closed.aggregate, "aggregate", "q")
+    total = documents.values(closed.aggregate, "aggregate", "q")
     state = _state_before(documents, run, record)
     if total is None or state is None:
         step.skip_one_more(N_("{n} rounds: documents are not at hand, their models were not recomputed"))
@@ -206,12 +205,7 @@ def _state_before(documents: Documents, run: RunRecord, record: RoundRecord) -> 
         r.closed for r in run.rounds if r.closed and r.closed.outcome == "recorded" and r.open_index < record.open_index
     ]
     if not earlier:
-        values = _values(documents, run.order.model_start, "model", "d")
+        values = documents.values(run.order.model_start, "model", "d")
         return None if values is None else start_state(run.order.plan, values)
     assert earlier[-1].step_state
-    return _values(documents, earlier[-1].step_state, "step-state", "d")
-
-
-def _values(documents: Documents, name: str, kind: str, typecode: Literal["d", "q"]) -> array | None:  # type: ignore[type-arg]
-    data = documents.read(name)
-    return None if data is None else read_artefact(data, kind, typecode).values
+    return documents.values(earlier[-1].step_state, "step-state", "d")

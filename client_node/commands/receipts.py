@@ -61,12 +61,13 @@ def _place(path: Path) -> tuple[str, int, str]:
 
 def _promised(path: Path) -> list[str]:
     """What a receipt allows or cost, in sentences; where to read it if the receipt does not show that."""
-    from contracts.log.receipts import read_logged
+    from contracts.log.receipts import entry_and_line, read_logged
     from contracts.promise import of_receipt
     from privacy.accounting import epsilon
 
     try:
-        promises = of_receipt(read_logged(path.read_text(encoding="utf-8")), epsilon)
+        receipt = read_logged(path.read_text(encoding="utf-8"))
+        promises = of_receipt(receipt, entry_and_line(receipt), epsilon)
     except TrustError:
         return [_("this file is damaged; delete it, and it will be written anew")]
     if promises is None:

@@ -23,7 +23,7 @@ from contracts.statements.off_log import Contribution
 from contracts.statements.statements import Seen
 from contracts.wording import N_
 from engine.bundle import bundle_digest
-from engine.rounds import TRAIN, Asked, asked, client_app, metadata, unpack
+from engine.rounds import TRAIN, Asked, client_app, invitation, metadata, unpack
 from privacy.mechanisms import LatticeGaussian
 
 
@@ -49,21 +49,20 @@ class NodeSide:
         """
         if step != TRAIN:
             try:
-                content = unpack(message)
+                content = invitation(*unpack(message))
             except Malformed as error:
                 raise _not_agreed() from error
             return check_step_reply(self._run(permit, seen, content, step, about))
-        check_invitation(permit, message)
-        content = unpack(message)
-        if about is None and asked(content).parts:
+        asked, model = check_invitation(permit, message)
+        if about is None and asked.parts:
             raise _not_agreed()
         if about is not None:
-            self._masking.take_step(about, step, asked(content).parts)
+            self._masking.take_step(about, step, asked.parts)
         order, opened = permit.run.order, permit.record.opened
         kept = self._budget.reserve(order.plan.spend(permit.run.run, opened.round), permit.caps)
         if kept:
             return kept.payload, kept.line
-        values, line = check_reply(permit, self._run(permit, seen, content, step, about))
+        values, line = check_reply(permit, self._run(permit, seen, invitation(asked, model), step, about))
         data = of_round("contribution", permit.run.run, opened.round, values).to_bytes()
         self._budget.publish(permit.run.run, opened.round, data, line)
         return data, line

@@ -15,7 +15,7 @@ from contracts.statements.artefact import model as model_artefact
 from contracts.statements.closed_list import parse
 from contracts.statements.off_log import Contribution
 from contracts.wording import N_
-from engine.rounds import STEPS, read_values, unpack
+from engine.rounds import STEPS, Asked, read_values, unpack
 from privacy.step import fits
 
 
@@ -53,23 +53,26 @@ def read_question(data: bytes) -> Question:
         ) from error
 
 
-def check_invitation(permit: Permit, message: bytes) -> None:
-    """Refused (GUARD, reason log) unless the message names the permitted round and carries exactly the logged model.
+def check_invitation(permit: Permit, message: bytes) -> tuple[Asked, array[float]]:
+    """What the message asks, and its model; Refused (GUARD, reason log) unless it names the permitted round and carries
+    exactly the logged model.
 
     Nothing else can be in it: no code, no clip, no noise, no metric to be measured.
     """
     try:
-        content = unpack(message)
-        model = read_values(content, "d")
+        asked, model = unpack(message)
     except Malformed as error:
-        raise _not_the_round(N_("the message of this round holds something else than a model")) from error
-    config, opened, order = content["config"], permit.record.opened, permit.run.order
-    if (config["run"], config["round"], config["open"]) != (permit.run.run, opened.round, permit.record.open_index):
+        raise _not_a_model() from error
+    if model is None:
+        raise _not_a_model()
+    opened, order = permit.record.opened, permit.run.order
+    if (asked.run, asked.round, asked.open_index) != (permit.run.run, opened.round, permit.record.open_index):
         raise _not_the_round(N_("the message is not for the round that was permitted"))
     if digest(model_artefact(order.task, model).to_bytes()) != opened.model_in:
         raise _not_the_round(N_("the model in the message is not the one in the log"))
     if not fits(order.plan, len(model)):
         raise _not_the_round(N_("the model in the message has another length than the plan"))
+    return asked, model
 
 
 def check_reply(permit: Permit, content: Any) -> tuple[array[int], bytes]:
@@ -106,6 +109,10 @@ def _not_the_round(what: str) -> Refused:
         code="GUARD",
         reason="log",
     )
+
+
+def _not_a_model() -> Refused:
+    return _not_the_round(N_("the message of this round holds something else than a model"))
 
 
 def _not_a_release(why: str) -> Refused:

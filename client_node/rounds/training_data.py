@@ -21,7 +21,7 @@ from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
 from contracts.rules.state import RunRecord
 from contracts.statements.artefact import read_artefact
-from contracts.statements.statements import RunOrder
+from contracts.statements.statements import Evaluates, RunOrder
 from contracts.terms.agreement import Weighted
 from contracts.wording import N_
 from engine.evaluation import holdout_counts
@@ -40,19 +40,21 @@ class OwnRows:
     def __init__(self, settings: Settings, uplink: Uplink, mirror: Mirror, budget: Budget):
         self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
         self._cached: dict[tuple[str, str, object], tuple[Any, Any]] = {}
+        self._schemas: dict[str, TableSchema] = {}
+        self._compared: dict[Evaluates, list[Model]] = {}
 
     def ready(self, order: RunOrder) -> None:
         """Read all that the order needs, so that a missing model or a plan that the installed code cannot compute
         costs no budget. Faults in the data stop nothing: see `_prepared`."""
         try:
-            check_fit(load(order.task), schema_of(self._settings, self._uplink, order.schema_digest), order.plan)
+            check_fit(load(order.task), self._schema(order), order.plan)
             self._split(order)
         except (PlanError, Malformed) as error:
             raise Refused(
                 N_("the plan of this run does not fit the table"), why=str(error), code="GUARD", reason="plan"
             ) from error
         if order.evaluates:
-            self._others(order)
+            self._others(order.evaluates)
 
     def sum(self, order: RunOrder, model: array[float], round: int) -> np.ndarray:
         """The exact grid sum of one round, flat int64; zeros if it cannot be formed, for whatever reason: the round is paid for, and
@@ -75,18 +77,19 @@ class OwnRows:
         if order.evaluates is None:
             return task.contribute(order.plan, model, train, round=round, key=key, scale=scale)
         candidate = Model(self._run(order.evaluates.run).order.plan.shape, model)
-        judged = [task.judge(one, held) for one in (candidate, *self._others(order))]
+        judged = [task.judge(one, held) for one in (candidate, *self._others(order.evaluates))]
         return holdout_counts(order.plan, judged, held.unit, key, scale)
 
-    def _others(self, order: RunOrder) -> list[Model]:
-        """Start of the judged run, and the model that serves."""
-        assert order.evaluates is not None
-        run = self._run(order.evaluates.run)
-        others = [Model(run.order.plan.shape, self._values(run.order.model_start))]
-        if order.evaluates.incumbent:
-            incumbent = self._run(order.evaluates.incumbent)
-            others.append(Model(incumbent.order.plan.shape, self._values(incumbent.model)))
-        return others
+    def _others(self, judged: Evaluates) -> list[Model]:
+        """Start of the judged run, and the model that serves; kept until another run is judged."""
+        if judged not in self._compared:
+            run = self._run(judged.run)
+            others = [Model(run.order.plan.shape, self._values(run.order.model_start))]
+            if judged.incumbent:
+                incumbent = self._run(judged.incumbent)
+                others.append(Model(incumbent.order.plan.shape, self._values(incumbent.model)))
+            self._compared = {judged: others}
+        return self._compared[judged]
 
     def _run(self, name: str) -> RunRecord:
         return self._mirror.state.runs[name]
@@ -94,9 +97,14 @@ class OwnRows:
     def _values(self, name: str) -> array[float]:
         return read_artefact(document(self._settings, self._uplink, name), "model", "d").values
 
+    def _schema(self, order: RunOrder) -> TableSchema:
+        if order.schema_digest not in self._schemas:
+            self._schemas[order.schema_digest] = schema_of(self._settings, self._uplink, order.schema_digest)
+        return self._schemas[order.schema_digest]
+
     def _split(self, order: RunOrder) -> tuple[Any, Any]:
         """(training, holdout). A table without ids has no stable units: one could stand on both sides over time."""
-        schema = schema_of(self._settings, self._uplink, order.schema_digest)
+        schema = self._schema(order)
         if order.evaluates and not schema.of_kind("id"):
             raise Refused(
                 N_("a table without ids has no holdout"),

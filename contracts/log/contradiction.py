@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import ValidationError
@@ -13,6 +14,8 @@ from contracts.log.checkpoint import Note, NoteKey, parse_note, verify_log_signa
 from contracts.log.merkle import Tree, verify_consistency
 from contracts.wording import N_
 
+Kind = Literal["fork", "truncated"]
+
 
 class Contradiction(Strict):
     """Two notes of one log, smaller first. `root` and `proof` show what the larger one holds at the smaller size.
@@ -21,7 +24,7 @@ class Contradiction(Strict):
     """
 
     format: Literal["mengbang-contradiction/1"] = "mengbang-contradiction/1"
-    kind: Literal["fork", "truncated"]
+    kind: Kind
     smaller: str
     larger: str
     root: str
@@ -49,7 +52,16 @@ def truncation(shown: Note, signed: Note) -> Contradiction:
     return Contradiction(kind="truncated", smaller=shown.text(), larger=signed.text(), root="", proof=())
 
 
-def judge(text: bytes, log: NoteKey) -> Contradiction:
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Two notes that one log signed and that contradict each other, smaller first."""
+
+    kind: Kind
+    smaller: Note
+    larger: Note
+
+
+def judge(text: bytes, log: NoteKey) -> Proven:
     """The contradiction that `text` proves against `log`; Malformed if unreadable, Invalid if it proves nothing."""
     try:
         claimed = Contradiction.model_validate_json(text)
@@ -69,4 +81,4 @@ def judge(text: bytes, log: NoteKey) -> Contradiction:
         proven = 0 < old.size < new.size and root != old.root
     if not proven:
         raise Invalid(N_("these two checkpoints do not contradict each other"))
-    return claimed
+    return Proven(claimed.kind, smaller, larger)

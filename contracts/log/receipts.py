@@ -15,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.envelope import canonical, digest, from_base64, load_public, open_entry, strict_json, to_base64
+from contracts.envelope import Opened, canonical, from_base64, load_public, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.log.checkpoint import Note, parse_note, parse_vkey, verify_cosignature, verify_log_signature
 from contracts.log.merkle import Tree, leaf_hash, root, verify_inclusion
 from contracts.log.pins import Pins
-from contracts.statements.closed_list import parse
 from contracts.statements.off_log import Contribution, Receipt
+from contracts.statements.signed import Statement, read_statement
 from contracts.statements.statements import (
     AgreementPublished,
     Consent,
@@ -176,21 +176,36 @@ def check_note(note: Note, pins: Pins) -> tuple[int, list[str]]:
     return len(found), unknown
 
 
-def check_logged(receipt: Logged, pins: Pins) -> Predicate:
-    """The statement that the receipt proves to be in the log (of a round: the member's own line)."""
+@dataclass(frozen=True, slots=True)
+class EntryAndLine:
+    """What a logged receipt says: the statement of its entry, and of a round the member's own line."""
+
+    entry: Predicate
+    line: Contribution | None = None
+
+
+def entry_and_line(receipt: Logged) -> EntryAndLine:
+    """The statements in a receipt, whatever it proves; Invalid if there is a line that is no contribution to a round."""
+    entry = read_statement(receipt.entry.data).said
+    if receipt.line is None:
+        return EntryAndLine(entry)
+    line = read_statement(receipt.line.data).said
+    if not isinstance(entry, Round) or entry.list_root is None or not isinstance(line, Contribution):
+        raise Invalid(N_("the receipt's line belongs to no recorded round"), code="RECEIPT_LINE")
+    return EntryAndLine(entry, line)
+
+
+def check_logged(receipt: Logged, pins: Pins) -> EntryAndLine:
+    """The statements that the receipt proves to be in the log, and in the list of a round."""
     check_note(receipt.note, pins)
     for one in (receipt.entry, *receipt.beside):
         one.check(receipt.note.checkpoint.root)
-    predicate = parse(open_entry(receipt.entry.data).payload)
-    if receipt.line is None:
-        return predicate
-    line = parse(open_entry(receipt.line.data).payload)
-    if not isinstance(predicate, Round) or predicate.list_root is None or not isinstance(line, Contribution):
-        raise Invalid(N_("the receipt's line belongs to no recorded round"), code="RECEIPT_LINE")
-    receipt.line.check(bytes.fromhex(predicate.list_root.removeprefix("sha256:")))
-    if (line.order, line.round, line.open) != (predicate.order, predicate.round, predicate.open):
-        raise Invalid(N_("the receipt's line was made for another round"), code="RECEIPT_LINE")
-    return line
+    said = entry_and_line(receipt)
+    if receipt.line and said.line and isinstance(said.entry, Round):
+        receipt.line.check(bytes.fromhex(str(said.entry.list_root).removeprefix("sha256:")))
+        if (said.line.order, said.line.round, said.line.open) != (said.entry.order, said.entry.round, said.entry.open):
+            raise Invalid(N_("the receipt's line was made for another round"), code="RECEIPT_LINE")
+    return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +282,7 @@ class Standing:
     """
 
     said: Receipt
+    envelope: Opened
     agreement: AgreementPublished
     release: Release | None
     consents: dict[int, Consent]
@@ -279,13 +295,14 @@ def check_served(served: Served, pins: Pins) -> Standing:
     check_note(served.note, pins)
     for one in served.chain:
         one.check(served.note.checkpoint.root)
-    opened = open_entry(served.statement)
-    said = parse(opened.payload)
+    statement = read_statement(served.statement)
+    said, envelope = statement.said, statement.envelope
     if not isinstance(said, Receipt):
         raise Invalid(N_("the receipt's statement is of another kind"), code="RECEIPT_FORM")
-    chain = {one.index: (digest(one.data), parse(open_entry(one.data).payload)) for one in served.chain}
-    keys = [p.public for _, p in chain.values() if isinstance(p, Key) and (p.member, p.role) == (said.member, "node")]
-    if not any(opened.holds_for(load_public(key)) for key in keys):
+    chain = {one.index: read_statement(one.data) for one in served.chain}
+    entries = [statement.said for statement in chain.values()]
+    keys = [p.public for p in entries if isinstance(p, Key) and (p.member, p.role) == (said.member, "node")]
+    if not any(envelope.holds_for(load_public(key)) for key in keys):
         raise Invalid(N_("the receipt is not signed by the node key of its member"), code="RECEIPT_SIGNATURE")
     try:
         served.shown.place.check(bytes.fromhex(said.output_commit.removeprefix("sha256:")))
@@ -293,22 +310,20 @@ def check_served(served: Served, pins: Pins) -> Standing:
         raise Invalid(
             N_("the number shown is not the one that the member signed"), code="RECEIPT_COMMITMENT"
         ) from error
-    return _standing(said, chain)
+    return _standing(said, envelope, chain)
 
 
-def _standing(said: Receipt, chain: dict[int, tuple[str, Predicate]]) -> Standing:
-    agreement = next(
-        (p for _, p in chain.values() if isinstance(p, AgreementPublished) and p.terms.digest() == said.agreement), None
-    )
+def _standing(said: Receipt, envelope: Opened, chain: dict[int, Statement]) -> Standing:
+    entries = {at: chain[at].said for at in sorted(chain)}
+    agreements = (p for p in entries.values() if isinstance(p, AgreementPublished))
+    agreement = next((p for p in agreements if p.terms.digest() == said.agreement), None)
     if agreement is None:
         raise Invalid(N_("the receipt does not show its agreement"), code="RECEIPT_AGREEMENT")
     if said.order is None and said.model is None:
-        return Standing(said, agreement, None, {})
-    order = next((p for name, p in chain.values() if isinstance(p, RunOrder) and name == said.order), None)
-    mine = (
-        p for at, (_, p) in chain.items() if isinstance(p, Release) and p.order == said.order and at < said.seen.size
-    )
-    release = next(mine, None)
+        return Standing(said, envelope, agreement, None, {})
+    order = next((s.said for s in chain.values() if isinstance(s.said, RunOrder) and s.digest == said.order), None)
+    seen = (p for at, p in entries.items() if at < said.seen.size)
+    release = next((p for p in seen if isinstance(p, Release) and p.order == said.order), None)
     if order is None or release is None:
         raise Invalid(
             N_("the receipt shows no release of the run that it names, or one that its member had not seen"),
@@ -318,29 +333,26 @@ def _standing(said: Receipt, chain: dict[int, tuple[str, Predicate]]) -> Standin
         raise Invalid(N_("the receipt's model is not the one that was released"), code="RECEIPT_MODEL")
     if order.agreement != said.agreement:
         raise Invalid(N_("the receipt does not show its agreement"), code="RECEIPT_AGREEMENT")
-    return Standing(said, agreement, release, _consents(said, order, release, chain), order, _rounds(said, chain))
+    consents = _consents(said, order, release, entries)
+    return Standing(said, envelope, agreement, release, consents, order, _rounds(said, entries))
 
 
-def _rounds(said: Receipt, chain: dict[int, tuple[str, Predicate]]) -> tuple[tuple[RoundOpen, Round | None], ...]:
+def _rounds(said: Receipt, entries: dict[int, Predicate]) -> tuple[tuple[RoundOpen, Round | None], ...]:
     """Every opening of the run with its end, in order."""
-    mine = [
-        (at, p) for at, (_, p) in sorted(chain.items()) if isinstance(p, RoundOpen | Round) and p.order == said.order
-    ]
+    mine = [(at, p) for at, p in entries.items() if isinstance(p, RoundOpen | Round) and p.order == said.order]
     ended = {p.open: p for _, p in mine if isinstance(p, Round)}
     return tuple((p, ended.get(at)) for at, p in mine if isinstance(p, RoundOpen))
 
 
-def _consents(
-    said: Receipt, order: RunOrder, release: Release, chain: dict[int, tuple[str, Predicate]]
-) -> dict[int, Consent]:
+def _consents(said: Receipt, order: RunOrder, release: Release, entries: dict[int, Predicate]) -> dict[int, Consent]:
     """Every consent that a round of the run names; the rounds lead from the start model to the released one."""
     model, consents, ended = order.model_start, {}, 0
-    for _index, (_name, entry) in sorted(chain.items()):
+    for entry in entries.values():
         if isinstance(entry, RoundOpen) and entry.order == said.order:
             if entry.model_in != model:
                 raise Invalid(N_("the receipt's rounds do not follow one another"), code="RECEIPT_MODEL")
             for member, at in entry.members:
-                consent = chain.get(at, ("", None))[1]
+                consent = entries.get(at)
                 if not isinstance(consent, Consent) or (consent.member, consent.agreement) != (member, said.agreement):
                     raise Invalid(
                         N_("the receipt does not show the consent that entry {index} is said to be"),

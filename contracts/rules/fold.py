@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from contracts.envelope import digest, open_entry
 from contracts.errors import TrustError
 from contracts.rules import times
 from contracts.rules.entry import Entry
@@ -19,32 +18,43 @@ from contracts.rules.findings import Finding, from_error
 from contracts.rules.kinds import KINDS, Kind
 from contracts.rules.signers import verified_signers
 from contracts.rules.state import EMPTY, TrustState
-from contracts.statements.closed_list import parse
+from contracts.statements.signed import Statement, read_statement
 from contracts.statements.statements import Genesis, Predicate
 from contracts.wording import N_
 
 
 def apply(state: TrustState, entry: bytes, index: int) -> tuple[TrustState, tuple[Finding, ...]]:
     """The state after `entry` at `index`, and every rule that it breaks. Never raises on any bytes (I1)."""
-    after = replace(state, size=index + 1)
+    return apply_read(state, read(entry), index)
+
+
+def read(entry: bytes) -> Statement | TrustError:
+    """The statement in an entry, or why there is none: `apply_read` takes both."""
     try:
-        opened = open_entry(entry)
-        predicate = parse(opened.payload)
+        return read_statement(entry)
     except TrustError as error:
-        return after, (from_error(error, index, "I1"),)
+        return error
+
+
+def apply_read(state: TrustState, entry: Statement | TrustError, index: int) -> tuple[TrustState, tuple[Finding, ...]]:
+    """See `apply`; for whoever looks into what an entry says, and need not read it again."""
+    after = replace(state, size=index + 1)
+    if isinstance(entry, TrustError):
+        return after, (from_error(entry, index, "I1"),)
+    predicate = entry.said
     kind = KINDS[type(predicate)]
     try:
-        signers = verified_signers(state, opened, kind.brings(predicate))
+        signers = verified_signers(state, entry.envelope, kind.brings(predicate))
     except TrustError as error:
         # unsigned words use up nothing either: anyone could have written them
         return after, (from_error(error, index, "I3" if error.code == "WEAK_KEY" else "I2"),)
-    read = Entry(index, digest(entry), predicate, signers)
-    findings = [*_check_place(state, read, kind), *kind.signed(state, read)]
+    placed = Entry(index, entry.digest, predicate, signers)
+    findings = [*_check_place(state, placed, kind), *kind.signed(state, placed)]
     if findings:
         # the same words again, or somebody else's: they use up nothing
         return after, tuple(findings)
-    findings = _broken_rules(state, read, kind)
-    after = kind.spend(after, read) if findings else _permitted(after, read, kind)
+    findings = _broken_rules(state, placed, kind)
+    after = kind.spend(after, placed) if findings else _permitted(after, placed, kind)
     return replace(after, record_ids=after.record_ids.insert(predicate.record_id)), tuple(findings)
 
 

@@ -4,6 +4,7 @@ from array import array
 
 import pytest
 
+from auditor.evidence.documents import Documents
 from auditor.findings import Step
 from auditor.steps.step8_gates import check_gates
 from contracts.envelope import digest
@@ -48,7 +49,7 @@ class Held(dict):
 
 def checked(state, documents):
     step = Step(8, "gates")
-    check_gates(state, Held(documents), step)
+    check_gates(state, Documents(state, Held(documents), step), step)
     return [finding.code for finding in step.findings], len(step.not_checked)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from auditor.steps.step7_budgets import accounts, charged, check_budgets
 from contracts.envelope import open_entry
+from contracts.log.receipts import entry_and_line
 from contracts.promise import of_receipt, promises, sum_view
 from contracts.rules.budgets import left_of_year
 from contracts.statements.closed_list import parse
@@ -154,7 +155,8 @@ def test_a_promise_about_customers_says_that_releases_by_rows_are_not_in_it(trus
     told = beside()
     assert "receivables is also released by row. " in told["counterparty"] and "no bound" in told["counterparty"]
     assert "also released" not in told["row"]
-    [rows, customers] = of_receipt(_shown(trust), lambda rho_nano, delta: 1.0)
+    receipt = _shown(trust)
+    [rows, customers] = of_receipt(receipt, entry_and_line(receipt), lambda rho_nano, delta: 1.0)
     assert (rows.beside, customers.beside) == ((), ("row",)), "and so does the receipt of the consent"
 
 

@@ -63,7 +63,7 @@ msgstr "{member} 对协议的意见：{tone}"
 
 STORY = """
 import json, runpy
-from auditor.reading.history import sentence
+from auditor.evidence.sentences import sentence
 from contracts.envelope import open_entry
 from contracts.rules.kinds import Remark
 from contracts.statements.closed_list import parse

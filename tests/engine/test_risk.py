@@ -107,9 +107,9 @@ def test_a_row_is_no_unit_where_rows_have_an_owner(unit, dropped):
 
 
 def test_messages_are_framed_strictly():
-    content = invitation(Asked("sha256:" + "0" * 64, 3, 17), array("d", [1.5, -2.0]))
-    data = pack(content)
-    assert pack(unpack(data)) == data and list(read_values(unpack(data), "d")) == [1.5, -2.0]
+    about, model = Asked("sha256:" + "0" * 64, 3, 17, (b"line",)), array("d", [1.5, -2.0])
+    data = pack(invitation(about, model))
+    assert unpack(data) == (about, model) and unpack(pack(invitation(about))) == (about, None)
     for wrong in (data[:-3], b"x" + data, data.replace(b'"round":3', b'"round":"3"'), b""):
         with pytest.raises(Malformed):
             unpack(wrong)

@@ -33,7 +33,7 @@ from coordinator.store import documents
 from coordinator.store.tables import LastSeen
 from coordinator.trust.certificates import make_certificates
 from demo.cluster import free_port
-from engine.rounds import TRAIN, asked, unpack
+from engine.rounds import TRAIN, unpack
 from privacy.plan import Gradients
 from simulator import NOTHING, ORIGIN, Trust, plan
 from sums import MemberSide
@@ -202,13 +202,13 @@ class Member(MemberSide):
             except Refused as error:
                 self.told = error.code
             raise
-        content = unpack(from_base64(task["message"]))
+        asked, _model = unpack(from_base64(task["message"]))
         if task["step"] == TRAIN:
-            values, line = self.contribute(asked(content), None)
+            values, line = self.contribute(asked, None)
             data = of_round("contribution", task["run"], task["round"], values).to_bytes()
             path = f"/v1/contributions/{task['id']}"
         else:
-            line, data = self.take_step(task["step"], asked(content))
+            line, data = self.take_step(task["step"], asked)
             path = f"/v1/replies/{task['id']}"
         self.send(path, {"line": to_base64(line), "payload": to_base64(data)})
 

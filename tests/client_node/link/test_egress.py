@@ -295,6 +295,7 @@ def test_a_message_that_asks_for_anything_else_than_the_logged_round_is_refused(
         good.replace(b'"round":1', b'"clip":9,"round":1'),
         good.replace(b'"round":1', b'"metrics":["loss"],"round":1'),
         good[:-3],
+        pack(invitation(Asked(NOTHING, 1, 9))),
         b"\x80\x04K\x01.",
     ):
         with pytest.raises(Refused) as caught:

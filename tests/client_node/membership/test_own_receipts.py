@@ -101,8 +101,9 @@ def test_consents_and_releases_are_written_once(node):
     assert [path.name.partition("-")[0] for path in written] == ["consent"]
     assert write_all(stranger, mirror, uplink) == []
     receipt = read_logged(written[0].read_text(encoding="utf-8"))
-    assert check_logged(receipt, Pins.model_validate(trust.pins())).member == stranger.member
-    [limit] = of_receipt(receipt, lambda rho_nano, delta: rho_nano / 1e9)
+    said = check_logged(receipt, Pins.model_validate(trust.pins()))
+    assert said.entry.member == stranger.member and said.line is None
+    [limit] = of_receipt(receipt, said, lambda rho_nano, delta: rho_nano / 1e9)
     assert limit.epsilon == trust.terms.privacy.rho_year_max_nano / 1e9 and limit.secure_sum == trust.terms.secure_sum
 
 

@@ -1,0 +1,24 @@
+"""A signed statement, read once: from the bytes of a log entry, or of a line of a list, to its words and who signed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contracts.envelope import Opened, digest, open_entry
+from contracts.statements.closed_list import parse
+from contracts.statements.statements import Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What was said, in its envelope; `digest` names the bytes. Whether a signature holds is asked of the envelope."""
+
+    digest: str
+    envelope: Opened
+    said: Predicate
+
+
+def read_statement(data: bytes) -> Statement:
+    """The statement in `data`; Malformed unless envelope and statement are each in their one spelling."""
+    envelope = open_entry(data)
+    return Statement(digest(data), envelope, parse(envelope.payload))
