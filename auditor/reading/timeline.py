@@ -51,7 +51,7 @@ class Timeline:
 def timeline_of(state: TrustState, member: str) -> Timeline:
     """What the log says about one member."""
     bars = sorted(
-        (bar for (who, _), newest in state.consents.items() if who == member for bar in _bars(newest)),
+        (bar for (who, _), events in state.consents.items() if who == member for bar in _bars(events)),
         key=lambda bar: bar.index,
     )
     dots = []
@@ -65,16 +65,15 @@ def timeline_of(state: TrustState, member: str) -> Timeline:
     return Timeline(member, bars, dots)
 
 
-def _bars(newest: ConsentEvent) -> list[Bar]:
+def _bars(events: tuple[ConsentEvent, ...]) -> list[Bar]:
     bars: list[Bar] = []
-    event: ConsentEvent | None = newest
     next_at: str | None = None
-    while event is not None:
+    for event in reversed(events):
         said = event.consent
         if said.expires_at is not None:
             end = min(said.expires_at, next_at) if next_at else said.expires_at
             bars.append(Bar(event.index, said.effective_from, max(said.effective_from, end), said.event))
-        next_at, event = said.issued_at, event.before
+        next_at = said.issued_at
     return bars
 
 

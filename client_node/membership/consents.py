@@ -222,8 +222,8 @@ def send_withdrawals(settings: Settings, mirror: Mirror, uplink: Uplink) -> bool
     """Send what `withdraw` decided; False if the coordinator cannot be reached now."""
     live = [
         agreement
-        for (member, agreement), event in mirror.state.consents.items()
-        if member == settings.member and not event.is_end()
+        for (member, agreement), events in mirror.state.consents.items()
+        if member == settings.member and not events[-1].is_end()
     ]
     try:
         for agreement in live:

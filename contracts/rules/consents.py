@@ -203,8 +203,8 @@ def record_consent(state: TrustState, entry: Entry[Consent]) -> TrustState:
     """Add an event to the member's chain."""
     consent = entry.predicate
     account = (consent.member, consent.agreement)
-    event = ConsentEvent(entry.index, entry.digest, consent, state.consents.get(account))
-    state = replace(state, consents=state.consents.insert(account, event))
+    events = (*state.consents.get(account, ()), ConsentEvent(entry.index, entry.digest, consent))
+    state = replace(state, consents=state.consents.insert(account, events))
     if consent.event != "expire":  # anyone may state an expiry, so it says nothing about the member's book
         state = note_ledger(state, consent.member, consent.ledger)
     if consent.given_by.delegation is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
@@ -59,12 +59,11 @@ class AgreementRecord:
 
 @dataclass(frozen=True, slots=True)
 class ConsentEvent:
-    """One consent entry of a member to one agreement, linked to the one before it."""
+    """One consent entry of a member to one agreement."""
 
     index: int
     digest: str
     consent: Consent
-    before: ConsentEvent | None = field(default=None, compare=False, repr=False)
 
     def is_end(self) -> bool:
         """True if this event ends what was consented: a withdrawal, or an expiry that somebody stated."""
@@ -195,7 +194,7 @@ class TrustState:
     auditors: Set[str] = HashTrieSet()
     agreements: Map[str, AgreementRecord] = HashTrieMap()
     newest_agreement: str | None = None
-    consents: Map[tuple[str, str], ConsentEvent] = HashTrieMap()
+    consents: Map[tuple[str, str], tuple[ConsentEvent, ...]] = HashTrieMap()  # of each member and agreement, in order
     runs: Map[str, RunRecord] = HashTrieMap()
     released_runs: Map[str, str] = HashTrieMap()
     charges: Map[Account, int] = HashTrieMap()
@@ -237,18 +236,14 @@ class TrustState:
 
     def consent(self, member: str, agreement: str, below: int | None = None) -> ConsentEvent | None:
         """The last consent entry of a member to an agreement with index < `below`."""
-        event = self.consents.get((member, agreement))
-        while event is not None and below is not None and event.index >= below:
-            event = event.before
-        return event
+        events = reversed(self.consents.get((member, agreement), ()))
+        return next((event for event in events if below is None or event.index < below), None)
 
     def consent_events(self, member: str | None = None) -> Iterator[ConsentEvent]:
         """Every consent entry (of one member), newest first within an agreement."""
-        for (who, _), newest in self.consents.items():
-            event: ConsentEvent | None = newest if member in (None, who) else None
-            while event is not None:
-                yield event
-                event = event.before
+        for (who, _), events in self.consents.items():
+            if member in (None, who):
+                yield from reversed(events)
 
     def active_agreement(self) -> str | None:
         """Digest of the newest agreement, if that is active."""

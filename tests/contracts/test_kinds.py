@@ -64,9 +64,8 @@ msgstr "{member} 对协议的意见：{tone}"
 STORY = """
 import json, runpy
 from auditor.evidence.sentences import sentence
-from contracts.envelope import open_entry
+from contracts.rules.fold import read
 from contracts.rules.kinds import Remark
-from contracts.statements.closed_list import parse
 from shell.language import translator
 from simulator import NOTHING, Trust
 
@@ -82,8 +81,8 @@ def remark(signer, agreement):
 told = {
     "codes": [remark(trust.office, trust.agreement), remark(firm.node, NOTHING), remark(firm.node, trust.agreement)],
     "matters": [m.index for m in trust.state.matters.values()],
-    "parsed": parse(open_entry(trust.entries[-1]).payload).tone,
-    "words": [sentence(trust.entries[-1], lambda m: "ACME").text(translator("auditor", lang)) for lang in ("zh", "en")],
+    "parsed": read(trust.entries[-1]).said.tone,
+    "words": [sentence(read(trust.entries[-1]), lambda m: "ACME").text(translator("auditor", lang)) for lang in ("zh", "en")],
     "fields": runpy.run_path("docs/write_fields.py")["page"]().partition("### remark")[2].partition("###")[0],
     "entries": len(trust.entries),
 }

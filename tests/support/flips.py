@@ -18,10 +18,7 @@ from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
-import auditor.steps.step8_models
 import contracts.envelope
-import contracts.log.receipts
-import contracts.rules.fold
 import simulator
 from auditor.evidence.reader import Evidence, Folder
 from auditor.verify import verify
@@ -142,9 +139,8 @@ def remembering() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(contracts.envelope, "verifies", checked))
         stack.enter_context(patch("contracts.log.checkpoint.verifies", checked))
-        for module in (contracts.rules.fold, contracts.log.receipts, auditor.steps.step8_models):
-            stack.enter_context(patch.object(module, "open_entry", opened))
-            stack.enter_context(patch.object(module, "parse", parsed))
+        stack.enter_context(patch("contracts.statements.signed.open_entry", opened))
+        stack.enter_context(patch("contracts.statements.signed.parse", parsed))
         yield
 
 
