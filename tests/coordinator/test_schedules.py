@@ -14,7 +14,7 @@ from coordinator.learning import orders, schedules
 from coordinator.learning.orders import Draft, must_reach, within_budgets
 from coordinator.office import open_office
 from coordinator.settings import read_home
-from engine.evidence import Evidence
+from engine.evidence import TaskEvidence
 from engine.task import load
 from privacy.accounting import rho_cap
 from simulator import Trust
@@ -128,7 +128,7 @@ def office(chamber, tmp_path):
 @pytest.fixture
 def useless(monkeypatch):
     """Public figures by which spending gains nothing."""
-    known = Evidence(data="public", members=9, measure="WQL", alone=0.5, unspent=0.4, spent={"1": 0.4})
+    known = TaskEvidence(data="public", members=9, measure="WQL", alone=0.5, unspent=0.4, spent={"1": 0.4})
     monkeypatch.setattr(orders, "evidence", lambda task: (known,))
 
 
