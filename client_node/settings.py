@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +20,7 @@ from contracts.wording import N_
 from privacy.plan import PlanError, decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: the invite is kept once it was read
 class Settings:
     """Read once by `cli.py` and passed down."""
 
@@ -32,7 +33,7 @@ class Settings:
     node_key: Ed25519PrivateKey
     witness_key: Ed25519PrivateKey
 
-    @property
+    @cached_property
     def invite(self) -> dict[str, Any]:
         """The invite this node joined with; Unavailable before `join`."""
         try:

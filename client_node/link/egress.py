@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from client_node.ledger.ledger import Budget
-from contracts.envelope import digest, from_base64, open_entry, strict_json
+from contracts.envelope import digest, from_base64, strict_json
 from contracts.errors import Refused, TrustError
 from contracts.fields import time_text
-from contracts.statements.closed_list import parse
 from contracts.statements.off_log import SumKeys, SumSurvivors
+from contracts.statements.signed import read_statement
 from contracts.wording import N_
 from privacy.secure_sum import SEALED, SHARE_DIGITS
 
@@ -158,7 +158,7 @@ def _is_step(body: dict[str, Any]) -> bool:
     try:
         line, data = (from_base64(str(body[name])) for name in ("line", "payload"))
         if line:
-            return not data and isinstance(parse(open_entry(line).payload), SumKeys | SumSurvivors)
+            return not data and isinstance(read_statement(line).said, SumKeys | SumSurvivors)
         told = strict_json(data) if data else {}
         if not isinstance(told, dict) or not all(re.fullmatch(_MEMBER, name) for name in told):
             return False
@@ -178,7 +178,7 @@ def _is_question(body: dict[str, Any]) -> bool:
 
 def _kind_of(body: dict[str, Any]) -> str:
     try:
-        return parse(open_entry(from_base64(str(body["entry"]))).payload).kind
+        return read_statement(from_base64(str(body["entry"]))).said.kind
     except TrustError:
         return ""
 

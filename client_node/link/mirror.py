@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Mirror:
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
-    @property
+    @cached_property
     def log(self) -> NoteKey:
         """The log's key, as the invite names it."""
         return parse_vkey(self._invite["log_vkey"])
@@ -211,8 +211,8 @@ class Mirror:
         text = proof.model_dump_json(indent=1)
         (folder / f"{proof.kind}-{digest(text.encode())[7:23]}.json").write_text(text, encoding="utf-8")
 
-    def witnessed(self, uplink: Uplink) -> int:
-        """Size of the newest checkpoint that a quorum of members has cosigned and that lies on this very tree."""
+    def witnessed(self, uplink: Uplink) -> Note | None:
+        """The newest checkpoint that a quorum has cosigned, which lies on this very tree; None if there is no quorum yet."""
         note = parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text)
         size = note.checkpoint.size
         if size > self.tree.size:
@@ -220,7 +220,7 @@ class Mirror:
         if size > self.tree.size or self.tree.root(size) != note.checkpoint.root:
             raise Invalid(N_("the cosigned checkpoint is not on the tree that this node has seen"), code="EQUIVOCATION")
         quorum = self.state.quorum_at(size)
-        return size if quorum.is_met(quorum.cosigners(note, self.log)) else 0
+        return note if quorum.is_met(quorum.cosigners(note, self.log)) else None
 
     def pins(self) -> Pins:
         """What this member would hand to an auditor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -11,13 +12,14 @@ import structlog
 from client_node.link.mirror import Mirror, document
 from client_node.link.uplink import Uplink
 from client_node.settings import Settings
-from contracts.envelope import from_base64, open_entry, seal, strict_json, to_base64
+from contracts.envelope import from_base64, seal, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.log.checkpoint import Note, parse_note
 from contracts.log.receipts import Logged, Place, Served, Shown, places, salted_lines
-from contracts.statements.closed_list import parse, parse_as, payload
+from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution, Receipt
-from contracts.statements.statements import Consent, Release, Round, RoundOpen
+from contracts.statements.signed import read_statement
+from contracts.statements.statements import Comparison, Consent, Predicate, Refusal, Release, Round, RoundOpen
 from contracts.wording import N_
 
 log_event = structlog.get_logger()
@@ -35,19 +37,17 @@ def relied_on(settings: Settings, mirror: Mirror, uplink: Uplink | None) -> Note
     the coordinator."""
     kept = folder_of(settings) / "checkpoint"
     if uplink is not None:
-        try:
-            if mirror.witnessed(uplink):
-                kept.write_text(uplink.ask("checkpoint", "GET", "/checkpoint").text, encoding="utf-8")
-        except Unavailable:
-            pass
+        with suppress(Unavailable):
+            if note := mirror.witnessed(uplink):
+                kept.write_text(note.text(), encoding="utf-8")
+                return note
     try:
-        note = parse_note(kept.read_text(encoding="utf-8"))
+        return parse_note(kept.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise Unavailable(
             N_("no cosigned checkpoint has been seen yet"),
             do=N_("try again when the coordinator can be reached"),
         ) from error
-    return note
 
 
 def write_all(settings: Settings, mirror: Mirror, uplink: Uplink) -> list[Path]:
@@ -72,16 +72,16 @@ def keep_up(settings: Settings, mirror: Mirror, uplink: Uplink, since: int) -> i
 def _write(settings: Settings, mirror: Mirror, uplink: Uplink, note: Note, *, since: int) -> list[Path]:
     held = mirror.entries()[: note.checkpoint.size]
     missing = {
-        index: path
-        for name, index in _own(settings, held, since)
+        index: (path, said)
+        for name, index, said in _own(settings, held, since)
         if not (path := folder_of(settings) / f"{name}-{index}.tlog-proof").exists()
     }
-    beside = {index: [at for at in _beside(mirror, held[index]) if at < index] for index in missing}
+    beside = {index: [at for at in _beside(mirror, said) if at < index] for index, (_path, said) in missing.items()}
     shown = {place.index: place for place in places(held, {*missing, *(at for some in beside.values() for at in some)})}
     written = []
-    for index, path in missing.items():
+    for index, (path, said) in missing.items():
         try:
-            line = _line(settings, uplink, held[index]) if path.name.startswith("round") else None
+            line = _line(settings, uplink, said) if isinstance(said, Round) else None
         except Unavailable as error:
             log_event.warning("receipt left for later", receipt=path.name, what=str(error))
             continue
@@ -91,9 +91,8 @@ def _write(settings: Settings, mirror: Mirror, uplink: Uplink, note: Note, *, si
     return written
 
 
-def _beside(mirror: Mirror, entry: bytes) -> list[int]:
+def _beside(mirror: Mirror, said: Predicate) -> list[int]:
     """Indices of the entries that say what a consent allows or a round cost."""
-    said = parse(open_entry(entry).payload)
     run = mirror.state.runs.get(said.order) if isinstance(said, Round) else None
     agreement = run.order.agreement if run else said.agreement if isinstance(said, Consent) else ""
     agreed = mirror.state.agreements.get(agreement)
@@ -101,28 +100,23 @@ def _beside(mirror: Mirror, entry: bytes) -> list[int]:
     return [*found, run.index, said.open] if run and isinstance(said, Round) else found
 
 
-def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple[str, int]]:
-    """(kind, index) of every entry from `since` on that this member gets a receipt for."""
+def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple[str, int, Predicate]]:
+    """(kind, index, statement) of every entry from `since` on that this member gets a receipt for."""
     for index, entry in enumerate(entries[since:], since):
-        said = parse(open_entry(entry).payload)
-        if said.kind in ("consent", "refusal", "comparison") and getattr(said, "member", "") == settings.member:
-            yield said.kind, index
-        if isinstance(said, Release):
-            yield "release", index
-        if isinstance(said, Round) and settings.member in said.contributors:
-            yield "round", index
+        said = read_statement(entry).said
+        is_own = isinstance(said, Consent | Refusal | Comparison) and said.member == settings.member
+        if is_own or isinstance(said, Release) or (isinstance(said, Round) and settings.member in said.contributors):
+            yield said.kind, index, said
 
 
-def _line(settings: Settings, uplink: Uplink, entry: bytes) -> Place:
+def _line(settings: Settings, uplink: Uplink, closed: Round) -> Place:
     """The place of this member's own line in the list of a round; Invalid if the list names another line."""
-    closed = parse_as(Round, open_entry(entry).payload)
     assert closed.list_document, "a round that combined this member"
     lines = [from_base64(text) for text in strict_json(document(settings, uplink, closed.list_document))]
     for at, line in enumerate(lines):
-        opened = open_entry(line)
-        said = parse(opened.payload)
-        if isinstance(said, Contribution) and said.member == settings.member:
-            if not opened.holds_for(settings.node_key.public_key()):
+        statement = read_statement(line)
+        if isinstance(statement.said, Contribution) and statement.said.member == settings.member:
+            if not statement.envelope.holds_for(settings.node_key.public_key()):
                 break
             return places(lines, [at])[0]
     raise Invalid(
@@ -162,7 +156,7 @@ def show(
         raise Malformed(
             N_("{path} is not a kept result"), do=N_("score and forecast write them, and say where"), path=result
         ) from error
-    said = parse(open_entry(statement).payload)
+    said = read_statement(statement).said
     told = [strict_json(line.encode("utf-8")) for line in lines]
     named = [n for n, line in enumerate(told) if line["id"] == line_id]
     at = [n for n in named if level in ("", told[n].get("level"))]
@@ -193,7 +187,7 @@ def _chain(answer: Receipt, mirror: Mirror, entries: list[bytes]) -> list[int]:
     run = mirror.state.runs[answer.order]
     found.add(run.index)
     for index in range(run.index, len(entries)):
-        said = parse(open_entry(entries[index]).payload)
+        said = read_statement(entries[index]).said
         if isinstance(said, Release | Round | RoundOpen) and said.order == run.run:
             found.add(index)
             found |= {at for _member, at in said.members} if isinstance(said, RoundOpen) else set()

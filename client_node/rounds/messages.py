@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from pydantic import StringConstraints, ValidationError
 
 from client_node.rounds.guard import Permit
-from contracts.envelope import digest, from_base64, open_entry
+from contracts.envelope import digest, from_base64
 from contracts.errors import Malformed, Refused
 from contracts.fields import Count, Digest, Index, Strict
 from contracts.statements.artefact import model as model_artefact
-from contracts.statements.closed_list import parse
 from contracts.statements.off_log import Contribution
+from contracts.statements.signed import read_statement
 from contracts.wording import N_
 from engine.rounds import STEPS, RoundRequest, read_values, unpack
 from privacy.step import fits
@@ -83,7 +83,7 @@ def check_reply(permit: Permit, content: Any) -> tuple[array[int], bytes]:
         values, line = read_values(content, "q"), content["config"]["line"]
         if len(values) != permit.run.order.plan.length():
             raise _not_a_release(N_("its vector has another length than the plan"))
-        said = parse(open_entry(line).payload) if isinstance(line, bytes) else None
+        said = read_statement(line).said if isinstance(line, bytes) else None
     except Malformed as error:
         raise _not_a_release(N_("it is not one vector of whole numbers and one signed line")) from error
     if not isinstance(said, Contribution) or said.bundle != permit.run.order.bundle:

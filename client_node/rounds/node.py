@@ -189,7 +189,8 @@ class Node:
         # whoever withdrew before the office asked must be known here too, so the wait is for all that the log held then
         self._wait_for_entry(max(question.open, question.size - 1))
         if self._cosigned <= question.open:
-            self._cosigned = self._mirror.witnessed(self._uplink)
+            note = self._mirror.witnessed(self._uplink)
+            self._cosigned = note.checkpoint.size if note else 0
         return authorise(
             self._mirror.state,
             self._settings.member,

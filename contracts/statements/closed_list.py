@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -16,7 +15,6 @@ from contracts.wording import N_
 
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 _TYPE = re.compile(r"urn:mengbang:attest:([a-z-]+):v1")
-Said = TypeVar("Said", bound=Predicate)
 
 
 def payload(predicate: Predicate) -> bytes:
@@ -51,14 +49,6 @@ def parse(data: bytes) -> Predicate:
         ) from error
     if respelled != data:
         raise Malformed(N_("a {kind} statement is not in its one spelling"), code="NOT_CANONICAL", kind=kind.kind)
-    return predicate
-
-
-def parse_as(kind: type[Said], data: bytes) -> Said:
-    """The predicate of a statement that has to be of this kind; Malformed for any other."""
-    predicate = parse(data)
-    if not isinstance(predicate, kind):
-        raise Malformed(N_("expected a statement of kind {kind}"), kind=kind.kind)
     return predicate
 
 

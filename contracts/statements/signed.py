@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from contracts.envelope import Opened, digest, open_entry
+from contracts.errors import Malformed
 from contracts.statements.closed_list import parse
 from contracts.statements.statements import Predicate
+from contracts.wording import N_
+
+Said = TypeVar("Said", bound=Predicate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,12 @@ class Statement:
     digest: str
     envelope: Opened
     said: Predicate
+
+    def of(self, kind: type[Said]) -> Said:
+        """What was said, where it has to be of this kind; Malformed if it is of another."""
+        if not isinstance(self.said, kind):
+            raise Malformed(N_("expected a statement of kind {kind}"), kind=kind.kind)
+        return self.said
 
 
 def read_statement(data: bytes) -> Statement:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from contracts.envelope import canonical, from_base64, load_public, open_entry, strict_json, to_base64
+from contracts.envelope import canonical, from_base64, load_public, strict_json, to_base64
 from contracts.errors import Invalid, Malformed
-from contracts.statements.closed_list import parse_as
 from contracts.statements.off_log import SumKeys, SumSurvivors
+from contracts.statements.signed import read_statement
 from contracts.wording import N_
 from privacy.plan import ReleasePlan
 
@@ -52,9 +52,9 @@ def list_of(said: SumSurvivors) -> bytes:
 
 def signed_part(line: bytes, kind: type[Said], node_keys: Mapping[str, str]) -> Said:
     """What a member of `node_keys` signed, of this kind; Invalid or Malformed otherwise."""
-    opened = open_entry(line)
-    said = parse_as(kind, opened.payload)
-    if said.member not in node_keys or not opened.holds_for(load_public(node_keys[said.member])):
+    statement = read_statement(line)
+    said = statement.of(kind)
+    if said.member not in node_keys or not statement.envelope.holds_for(load_public(node_keys[said.member])):
         raise Invalid(N_("a part of the secure sum is not signed by its member"), code="UPDATE_SIGNATURE")
     return said
 

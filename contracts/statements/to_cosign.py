@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.envelope import from_base64, key_id, merge, open_entry, public_text, seal, to_base64
+from contracts.envelope import from_base64, key_id, merge, public_text, seal, to_base64
 from contracts.errors import Malformed
 from contracts.fields import new_id
-from contracts.statements.closed_list import parse, payload
+from contracts.statements.closed_list import payload
+from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key, Policy
 from contracts.wording import N_
 
@@ -28,7 +29,7 @@ def read(texts: Sequence[bytes]) -> tuple[bytes, Said]:
         entry = merge([from_base64(held) for text in texts for held in json.loads(text)["entries"]])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Malformed(N_("this is not a sheet to sign")) from error
-    said = parse(open_entry(entry).payload)
+    said = read_statement(entry).said
     if not isinstance(said, Said):
         raise Malformed(N_("this is not a sheet to sign"))
     return entry, said

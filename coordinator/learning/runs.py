@@ -11,14 +11,15 @@ from typing import Any
 import structlog
 from sqlmodel import col, select
 
-from contracts.envelope import canonical, open_entry, seal, to_base64
+from contracts.envelope import canonical, seal, to_base64
 from contracts.fields import moment, new_id, time_text
 from contracts.log.merkle import leaf_hash, root
 from contracts.rules.budgets import consenting_members
 from contracts.rules.state import RunRecord, TrustState
 from contracts.statements.artefact import Artefact, model, of_round, read_artefact
-from contracts.statements.closed_list import parse, payload
+from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
+from contracts.statements.signed import read_statement
 from contracts.statements.statements import Predicate, Round, RoundOpen
 from coordinator.learning.grid import node_id
 from coordinator.learning.secure_sums import Opened, Reply
@@ -225,7 +226,7 @@ class RunJournal:
 
 def _lines(used: list[Reply]) -> list[Contribution]:
     """What the combined members signed."""
-    said = [parse(open_entry(reply.line).payload) for reply in used]
+    said = [read_statement(reply.line).said for reply in used]
     return [line for line in said if isinstance(line, Contribution)]
 
 

@@ -7,13 +7,14 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from contracts.envelope import canonical, from_base64, open_entry, seal, strict_json
+from contracts.envelope import canonical, from_base64, seal, strict_json
 from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.rules.incidents import late_matters
 from contracts.rules.state import Matter, TrustState
-from contracts.statements.closed_list import parse_as, payload
+from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
+from contracts.statements.signed import read_statement
 from contracts.statements.statements import Erased, Erasure, Incident, KeyState, Predicate
 from contracts.wording import N_
 from coordinator.office import Office
@@ -54,7 +55,7 @@ def erase(office: Office, name: str, *, contributions: bool, ground: str, now: d
     held = documents.read(office.database, name)
     if held is None:
         raise Unavailable(N_("document {name} is missing"), name=name)
-    names = [_line(text).payload for text in strict_json(held.data)] if contributions else [name]
+    names = _contributions(held.data) if contributions else [name]
     erased = Erased(document=name, part="contributions" if contributions else "document")
     stamp = {"record_id": new_id(), "issued_at": time_text(now)}
     _say(office, Erasure(**stamp, documents=(erased,), ground=ground))  # type: ignore[arg-type]
@@ -62,8 +63,8 @@ def erase(office: Office, name: str, *, contributions: bool, ground: str, now: d
         return sum(_delete(session, one) for one in names)
 
 
-def _line(text: str) -> Contribution:
-    return parse_as(Contribution, open_entry(from_base64(text)).payload)
+def _contributions(listed: bytes) -> list[str]:
+    return [read_statement(from_base64(line)).of(Contribution).payload for line in strict_json(listed)]
 
 
 def _delete(session: Session, name: str) -> bool:

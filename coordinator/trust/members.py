@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlmodel import select
 
-from contracts.envelope import canonical, cosign, digest, from_base64, open_entry
+from contracts.envelope import canonical, cosign, digest, from_base64
 from contracts.errors import Invalid, Malformed, Refused
 from contracts.fields import moment, new_id, time_text
 from contracts.log.checkpoint import LOG_KEY, NoteKey
-from contracts.statements.closed_list import parse
+from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key
 from contracts.wording import N_
 from coordinator.requests import Join
@@ -77,10 +77,10 @@ def check_company_code(code: str) -> None:
         )
 
 
-def join(database: Database, log: Log, settings: Settings, request: Join, now: datetime) -> dict[str, str]:
-    """Use an invite. Refused if it is unknown, used by another key, or expired; a repeated request changes nothing."""
-    entries = [from_base64(text) for text in request.entries]
-    node, witness = (_key_of(entry) for entry in entries)
+def join(database: Database, log: Log, settings: Settings, request: Join, node: Key, now: datetime) -> dict[str, str]:
+    """Use an invite for the member whose `node` key signed the request. Refused if it is unknown, used by another key, or
+    expired; a repeated request changes nothing."""
+    witness = read_key(request.entries[1])
     if (node.role, witness.role) != ("node", "witness") or node.member != witness.member or node.member is None:
         raise Malformed(N_("a join request brings one node key and one witness key of one member"))
     register = canonical(request.document)
@@ -108,8 +108,9 @@ def join(database: Database, log: Log, settings: Settings, request: Join, now: d
     return {"state": "admitted" if approved else "pending", "member": node.member}
 
 
-def _key_of(entry: bytes) -> Key:
-    key = parse(open_entry(entry).payload)
+def read_key(text: str) -> Key:
+    """The key that an entry in base64 brings; Malformed if it is another statement."""
+    key = read_statement(from_base64(text)).said
     if not isinstance(key, Key):
         raise Malformed(N_("a join request brings one node key and one witness key of one member"))
     return key
@@ -158,7 +159,7 @@ def admit(database: Database, log: Log, settings: Settings, member: str) -> None
 def admit_auditor(log: Log, settings: Settings, request: dict[str, Any]) -> int:
     """Admit an auditor's key from its request file; the log index."""
     [text] = request["entries"]
-    key = _key_of(from_base64(text))
+    key = read_key(text)
     if key.role != "auditor" or key.member is not None:
         raise Malformed(N_("this is not an auditor's request"))
     return log.append(cosign(from_base64(text), settings.office_key))

@@ -11,11 +11,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
 from sqlmodel import col, delete
 
-from contracts.envelope import cosign, from_base64, key_id, load_public, open_entry
+from contracts.envelope import cosign, from_base64, key_id, load_public
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
-from contracts.statements.closed_list import parse
 from contracts.statements.requests import MAX_SKEW_S, verify_request
+from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key, KeyState, Predicate, Refusal
 from contracts.wording import N_
 from coordinator.learning import runs
@@ -138,9 +138,9 @@ def _add_admission(router: APIRouter, office: Office, body_of: Any) -> None:
     @router.post("/v1/join")
     def join(request: Request, body: bytes = Depends(body_of)) -> dict[str, str]:
         asked = read(Join, body)
-        node = parse(open_entry(from_base64(asked.entries[0])).payload)
-        _verify(office, request, body, getattr(node, "public", ""))
-        return members.join(office.database, office.log, office.settings, asked, datetime.now(UTC))
+        node = members.read_key(asked.entries[0])
+        _verify(office, request, body, node.public)
+        return members.join(office.database, office.log, office.settings, asked, node, datetime.now(UTC))
 
 
 def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
@@ -163,7 +163,7 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
     @router.post("/v1/statements")
     def say(who: Caller = Depends(caller)) -> dict[str, Any]:
         entry = from_base64(read(Said, who.body).entry)
-        predicate = parse(open_entry(entry).payload)
+        predicate = read_statement(entry).said
         if _speaker(office, predicate) != who.member:
             raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
         if isinstance(predicate, Key) and predicate.replaces:

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from sqlmodel import col, select
 
-from contracts.envelope import digest, from_base64, load_public, open_entry, to_base64
+from contracts.envelope import digest, from_base64, load_public, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError
 from contracts.rules.state import RegisteredKey
 from contracts.statements.artefact import of_round, read_artefact
-from contracts.statements.closed_list import parse
 from contracts.statements.off_log import Contribution, SumSurvivors
+from contracts.statements.signed import read_statement
 from contracts.statements.sums import limit_steps, read_keys, signed_part
 from contracts.wording import N_
 from coordinator.learning.secure_sums import read_sealed, read_shares
@@ -162,9 +162,9 @@ def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, li
     opened = run.open_round()
     if opened is None or opened.opened.round != row.round:
         raise Refused(N_("round {round} has ended"), code="LATE", round=row.round)
-    envelope = open_entry(line)
-    said = parse(envelope.payload)
-    if not isinstance(said, Contribution) or not envelope.holds_for(load_public(key.public)):
+    statement = read_statement(line)
+    said = statement.said
+    if not isinstance(said, Contribution) or not statement.envelope.holds_for(load_public(key.public)):
         raise Invalid(N_("the contribution is not signed by its member"), code="UPDATE_SIGNATURE")
     if (said.member, said.order, said.round, said.open, said.model_in, said.payload) != (
         row.member,

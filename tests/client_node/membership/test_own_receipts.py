@@ -24,7 +24,9 @@ def node(tmp_path):
     trust.whole_run()
     firm = trust.firms[0]
     settings = SimpleNamespace(home=tmp_path, member=firm.member, node_key=firm.node)
-    mirror = SimpleNamespace(state=trust.state, entries=lambda: list(trust.entries), witnessed=lambda uplink: 1)
+    mirror = SimpleNamespace(
+        state=trust.state, entries=lambda: list(trust.entries), witnessed=lambda uplink: trust.note()
+    )
     uplink = SimpleNamespace(ask=lambda *words: SimpleNamespace(text=trust.note().text(), content=b"[]"))
     return trust, settings, mirror, uplink
 
@@ -33,6 +35,7 @@ def test_the_checkpoint_that_was_relied_on_stays_when_the_coordinator_goes(node)
     trust, settings, mirror, uplink = node
     with pytest.raises(Unavailable):
         relied_on(settings, mirror, None)
+    uplink.ask = lambda *words: SimpleNamespace(text=trust.note(12).text())  # shown after the one that was checked
     assert relied_on(settings, mirror, uplink) == trust.note() == relied_on(settings, mirror, None)
 
 
@@ -96,7 +99,7 @@ def test_consents_and_releases_are_written_once(node):
     trust, settings, mirror, uplink = node
     stranger = SimpleNamespace(home=settings.home, member=trust.firms[1].member, node_key=trust.firms[1].node)
     mirror.entries = lambda: trust.entries[:12]
-    uplink.ask = lambda *words: SimpleNamespace(text=trust.note(12).text())
+    mirror.witnessed = lambda uplink: trust.note(12)
     written = write_all(stranger, mirror, uplink)
     assert [path.name.partition("-")[0] for path in written] == ["consent"]
     assert write_all(stranger, mirror, uplink) == []
@@ -120,7 +123,7 @@ def test_the_node_keeps_its_receipts_by_itself_and_looks_at_each_entry_once(node
 
 def test_before_any_quorum_the_node_waits_with_its_receipts(node):
     _, settings, mirror, _ = node
-    mirror.witnessed = lambda uplink: 0
+    mirror.witnessed = lambda uplink: None
     assert keep_up(settings, mirror, SimpleNamespace(ask=None), 3) == 3
 
 
