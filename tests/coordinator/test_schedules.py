@@ -16,6 +16,7 @@ from coordinator.office import open_office
 from coordinator.settings import read_home
 from engine.evidence import TaskEvidence
 from engine.task import load
+from offices import command, found
 from privacy.accounting import rho_cap
 from simulator import Trust
 
@@ -104,18 +105,14 @@ def test_the_budget_of_held_out_units_counts_as_well(trust):
 
 
 @pytest.fixture(scope="module")
-def chamber(tmp_path_factory, run_command):
+def chamber(tmp_path_factory):
     """The home of a chamber with an agreement on both tasks, and nobody in it yet."""
     folder = tmp_path_factory.mktemp("chamber")
-    home, draft = ("--home", str(folder / "home")), str(folder / "agreement.json")
-    for words in (
-        ("init", "--name", "商会", "--domain", "localhost", "--url", "https://testserver"),
-        ("agreement", "draft", "--out", draft),
-        ("agreement", "publish", draft, "--yes"),
-    ):
-        done = run_command("coordinator", *words, *home)
-        assert done.returncode == 0, done.stderr
-    return folder / "home"
+    home, draft = folder / "home", folder / "agreement.json"
+    found(home).database.close()
+    command(home, "agreement", "draft", "--out", draft)
+    command(home, "agreement", "publish", draft, "--yes")
+    return home
 
 
 @pytest.fixture

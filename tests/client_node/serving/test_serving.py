@@ -64,13 +64,14 @@ def terms(schema):
 
 
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path, fits):
     """(settings, mirror, budget) of a member whose chamber has agreed on both tasks and released nothing."""
     data = tmp_path / "data"
     data.mkdir()
     clients(800).write_csv(data / "clients.csv")
     sales().write_csv(data / "sales.csv")
     settings = create_home(tmp_path / "home", data)
+    (settings.home / "cache").symlink_to(fits)
     (settings.home / "invite.json").write_text(json.dumps({"member": MEMBER}), encoding="utf-8")
     for schema in (CLIENTS, SALES):
         (read_documents(settings.home) / schema.digest().removeprefix("sha256:")).write_bytes(schema.to_bytes())
@@ -320,7 +321,7 @@ def test_a_file_that_is_faulty_too_large_or_of_no_rows_task_is_refused_in_words(
 def test_a_file_that_cannot_be_read_is_named_as_its_sender_named_it_and_the_next_one_is_answered(served):
     text = "客户,逾期占比,趋势\nA,0.3,\n".encode("gb18030")
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as book:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as book:
         book.writestr("xl/worksheets/sheet1.xml", bytes(MOST_UNPACKED + 1))
     refused = {
         "MALFORMED": ("xlsx", text),
