@@ -1,6 +1,6 @@
 """What a node serves is an average of votes: the member's own models and the shared one, each calibrated at home.
 
-A `VoteSet` is one value a task: which votes, what each weighs, by what it was calibrated, and what its validation rows
+An `Ensemble` is one value a task: which votes, what each weighs, by what it was calibrated, and what its validation rows
 showed. The node replaces it as a whole, and the receipt of every served number names its digest.
 """
 

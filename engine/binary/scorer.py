@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from engine.binary.models import Rows, Scorer, by_column, probability
+from engine.binary.models import BinaryModel, Rows, by_column, probability
 from engine.binary.weights import Weights
 from engine.ensemble import Change, ResultLine
 from engine.scaling import columns, cut_points, inputs, way_down
@@ -22,7 +22,7 @@ _STEPS, _PAIR_STEPS = 129, 17
 class RowScorer:
     """See engine.ensemble.Scorer. `models` are those that `ballot` gives weight; `actionable` the inputs that can be lowered."""
 
-    models: dict[str, Scorer]
+    models: dict[str, BinaryModel]
     ballot: Weights
     schema: TableSchema
     actionable: tuple[str, ...]

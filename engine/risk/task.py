@@ -16,7 +16,7 @@ from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.statements.statements import GateDecision
 from contracts.wording import N_
-from engine.binary.models import Rows, Scorer, cross_entropy, logistic, name_of, probability
+from engine.binary.models import BinaryModel, Rows, cross_entropy, logistic, name_of, probability
 from engine.binary.own import OWN, fit_own, out_of_fold
 from engine.binary.scorer import RowScorer, logit
 from engine.binary.weights import PUBLIC, SHARED, Weights, choose, decide
@@ -146,7 +146,7 @@ class Risk:
         rows = self.prepare(frame, schema)
         train, held = self.split(rows, home.key)
         fitted = {name: fit_own(name, train) for name in OWN}
-        models: dict[str, Scorer] = {name: model for name, model in fitted.items() if model}
+        models: dict[str, BinaryModel] = {name: model for name, model in fitted.items() if model}
         models |= {PUBLIC: public.forest(public.read(home.public, schema), schema)} if home.public else {}
         models |= {SHARED: shared} if shared else {}
         apart = {name: logit(p) for name, p in out_of_fold(rows).items() if name in models}
@@ -167,7 +167,7 @@ def _is_enough(held: Rows) -> bool:
     return len(set(held.unit)) >= _UNITS and held.y.sum() >= _POSITIVES
 
 
-def _vote_set(schema: TableSchema, ballot: Weights, models: dict[str, Scorer], held: Rows) -> Ensemble:
+def _vote_set(schema: TableSchema, ballot: Weights, models: dict[str, BinaryModel], held: Rows) -> Ensemble:
     told = {name: float(each.mean()) for name, each in ballot.losses.items()} if _is_enough(held) else {}
     return Ensemble(
         format="mengbang-votes/1",
