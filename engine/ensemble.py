@@ -1,6 +1,6 @@
 """What a node serves is an average of votes: the member's own models and the shared one, each calibrated at home.
 
-A `VoteSet` is one value a task: which votes, what each weighs, by what it was calibrated, and what its validation rows
+An `Ensemble` is one value a task: which votes, what each weighs, by what it was calibrated, and what its validation rows
 showed. The node replaces it as a whole, and the receipt of every served number names its digest.
 """
 
@@ -34,7 +34,7 @@ class ResultLine:
     level: Level = "row"
 
 
-class Vote(Strict):
+class EnsembleMember(Strict):
     """One vote: `model` names the bytes behind it (for a method that is fitted anew, its recipe); the vote counts
     with `weight`; `calibration` is what the task fitted on this member's validation rows."""
 
@@ -57,14 +57,14 @@ class Record(Strict):
     error: float
 
 
-class VoteSet(Strict):
+class Ensemble(Strict):
     """The votes of one task; `rows` is the digest of the validation rows that decided."""
 
     format: Literal["mengbang-votes/1"]
     task: Name
     table: Digest
     rows: Digest
-    votes: tuple[Vote, ...]
+    votes: tuple[EnsembleMember, ...]
     correction: tuple[float, ...] = ()
     record: Record
 
@@ -107,7 +107,7 @@ class Change:
     probability: float
 
 
-class Panel(Protocol):
+class Scorer(Protocol):
     """The votes as they stand, ready for further rows: `(rows, columns)` of the task's table, label or not."""
 
     @property
@@ -134,17 +134,17 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Voted:
+class EnsembleResult:
     """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one, and
     `families` are those of some of them; `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell, and so
     is `drift`, how today's series differ from those that taught, where a task serves series; `ahead` are the periods to come
     that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the Monday of a week; `note` is to be said wherever a line is shown;
     `offers` whether the promotions and prices that a member says beforehand are used, None where it says nothing of them."""
 
-    votes: VoteSet
+    votes: Ensemble
     lines: list[ResultLine]
     total: ResultLine | None = None
-    panel: Panel | None = None
+    panel: Scorer | None = None
     reliability: tuple[Bin, ...] = ()
     drift: tuple[Drift, ...] = ()
     ahead: tuple[str, ...] = ()
@@ -168,9 +168,9 @@ def reliability(chance: np.ndarray, came: np.ndarray) -> tuple[Bin, ...]:
     return tuple(made)
 
 
-def read_votes(data: bytes) -> VoteSet:
+def read_votes(data: bytes) -> Ensemble:
     """The set of these bytes; pydantic's ValidationError if they are none."""
-    return VoteSet.model_validate_json(data)
+    return Ensemble.model_validate_json(data)
 
 
 def excess(with_shared: Sequence[float], without: Sequence[float]) -> tuple[float, float]:

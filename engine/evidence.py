@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from contracts.fields import Name, Strict
 
 
-class Evidence(Strict):
+class TaskEvidence(Strict):
     """One public or simulated set. `measure` is lower-is-better and as a node serves it: the best single method alone, the
     unspent start, and by epsilon (`0` says without noise) after a run of so many `members`."""
 
@@ -35,15 +35,15 @@ class Evidence(Strict):
         return False if any(not paid and e >= asked for e, paid in better.items()) else None
 
 
-def evidence(task: str) -> tuple[Evidence, ...]:
+def evidence(task: str) -> tuple[TaskEvidence, ...]:
     """All public sets of a task, of the figures that ship with it."""
     held = files(f"engine.{task}").joinpath("evidence.json")
     if not held.is_file():
         return ()
-    return TypeAdapter(tuple[Evidence, ...]).validate_json(held.read_bytes(), strict=False)
+    return TypeAdapter(tuple[TaskEvidence, ...]).validate_json(held.read_bytes(), strict=False)
 
 
-def nearest(known: tuple[Evidence, ...], members: int) -> list[Evidence]:
+def nearest(known: tuple[TaskEvidence, ...], members: int) -> list[TaskEvidence]:
     """Of each set the run of the most members that are not more than `members`, else of the fewest: among more members noise
     weighs less, so what many gave is not claimed of few."""
     found = []

@@ -37,7 +37,7 @@ STEPS = (KEYS, SHARES, TRAIN, SURVIVORS, UNMASK)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RoundRequest:
     """Which round a message is about, and what else it carries: signed lines or sealed shares of others."""
 
     run: str
@@ -49,10 +49,10 @@ class Asked:
 class Side(Protocol):
     """What differs between a node and a simulation: where rows come from, what a release costs, who is believed."""
 
-    def contribute(self, asked: Asked, model: array[float]) -> tuple[array[int], bytes]:
+    def contribute(self, asked: RoundRequest, model: array[float]) -> tuple[array[int], bytes]:
         """The noised sum of this round, masked if a secure sum is agreed, and its signed line (empty in simulation)."""
 
-    def take_step(self, step: str, asked: Asked) -> tuple[bytes, bytes]:
+    def take_step(self, step: str, asked: RoundRequest) -> tuple[bytes, bytes]:
         """(line, payload) of a step of the secure sum before or after the contribution."""
 
 
@@ -74,17 +74,17 @@ def client_app(side: Side) -> ClientApp:
     return app
 
 
-def invitation(asked: Asked, model: array[float] | None = None) -> RecordDict:
+def invitation(asked: RoundRequest, model: array[float] | None = None) -> RecordDict:
     """Content of a message to a member: with a model it asks for a contribution, else for a step of the secure sum."""
     config = {"run": asked.run, "round": asked.round, "open": asked.open_index, "parts": list(asked.parts)}
     records = {"config": ConfigRecord(config)}  # type: ignore[arg-type]
     return RecordDict(records if model is None else {**records, "values": _record(model)})
 
 
-def asked(content: RecordDict) -> Asked:
+def asked(content: RecordDict) -> RoundRequest:
     """What `invitation` was made of."""
     config = content["config"]
-    return Asked(str(config["run"]), int(config["round"]), int(config["open"]), tuple(config["parts"]))  # type: ignore
+    return RoundRequest(str(config["run"]), int(config["round"]), int(config["open"]), tuple(config["parts"]))  # type: ignore
 
 
 def contribution(values: array[int], line: bytes) -> RecordDict:
@@ -120,7 +120,7 @@ def pack(content: RecordDict) -> bytes:
     return _MAGIC + header + b"\n" + (read_values(content, "d").tobytes() if "values" in content else b"")
 
 
-def unpack(data: bytes) -> tuple[Asked, array[float] | None]:
+def unpack(data: bytes) -> tuple[RoundRequest, array[float] | None]:
     """What `invitation` was made of, from the bytes of `pack`; Malformed on anything else."""
     magic, _, rest = data.partition(b"\n")
     header, newline, body = rest.partition(b"\n")
@@ -128,7 +128,7 @@ def unpack(data: bytes) -> tuple[Asked, array[float] | None]:
         raise Malformed(N_("this is not a round's message"))
     match strict_json(header):
         case {"run": str(run), "round": int(round), "open": int(open_index), "parts": list(parts), **more} if not more:
-            about = Asked(run, round, open_index, tuple(from_base64(str(part)) for part in parts))
+            about = RoundRequest(run, round, open_index, tuple(from_base64(str(part)) for part in parts))
             return about, array("d", body) if body else None
     raise Malformed(N_("this is not a round's message"))
 

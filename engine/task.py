@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from engine.ensemble import AtHome, Voted
+    from engine.ensemble import AtHome, EnsembleResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Task(Protocol):
     def judge(self, model: Model, rows: Any) -> Judged:
         """What a model says of each row of the holdout, for a histogram; see engine.evaluation."""
 
-    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
+    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> EnsembleResult:
         """The member's own models and the shared one (None: nothing was released), calibrated and averaged."""
 
 

@@ -62,6 +62,12 @@ def home(tmp_path):
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="session")
+def fits(tmp_path_factory):
+    """Keeps what one test has fitted for the next: point a node's `cache` here, where files are named by their numbers."""
+    return tmp_path_factory.mktemp("fits")
+
+
 @pytest.fixture
 def data(home):
     return home.parent / "data"

@@ -13,11 +13,11 @@ from auditor.findings import Step
 from auditor.steps.step2_cosignatures import Witnessed
 from contracts.fields import moment, time_text
 from contracts.rules.findings import Finding
+from contracts.rules.kinds import KINDS
 from contracts.statements.requests import MAX_SKEW_S
 from contracts.statements.statements import Consent, Predicate
 from contracts.wording import N_
 
-SIGNED_ELSEWHERE = {"consent", "refusal", "key", "key-state", "privacy-check", "comparison", "audit-report"}
 MOST = 1000  # latest claims kept between two cosigned checkpoints
 
 
@@ -36,7 +36,7 @@ class Clock:
         withdraws = isinstance(said, Consent) and said.event == "withdraw"
         if self._last is None:
             self._unbounded += 1
-        elif said.kind not in SIGNED_ELSEWHERE:
+        elif KINDS[type(said)].at_once:
             self._not_before(index, issued, "TIME_OUT_OF_WINDOW")
         elif isinstance(said, Consent) and not withdraws:
             self._not_before(index, moment(said.effective_from).timestamp(), "BACKDATED_CONSENT")

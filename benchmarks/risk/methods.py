@@ -17,7 +17,7 @@ from torch.nn import functional
 from benchmarks.risk.protocol import Chances, Member, Table, join
 from benchmarks.rounds import local_rounds
 from benchmarks.rounds.local_rounds import KEY, Side, play
-from engine.binary.models import Forest, Scorer, lightgbm, probability
+from engine.binary.models import BinaryModel, Forest, lightgbm, probability
 from engine.binary.own import OWN, fit_own, out_of_fold
 from engine.binary.scorer import logit
 from engine.binary.weights import PUBLIC, SHARED, OwnSide, choose, decide
@@ -51,7 +51,7 @@ class Home:
 def at_home(member: Member) -> Home:
     """The product's own models: base rate, logistic, boosted trees where rows suffice."""
     fitted = {name: fit_own(name, member.train) for name in OWN}
-    models: dict[str, Scorer] = {name: model for name, model in fitted.items() if model}
+    models: dict[str, BinaryModel] = {name: model for name, model in fitted.items() if model}
     again = {name: fit_own(name, member.learn) or model for name, model in models.items()}
     apart = {name: logit(p) for name, p in out_of_fold(member.learn).items() if name in models}
     return Home(
@@ -86,7 +86,7 @@ def served(table: Table, homes: list[Home], others: dict[str, tuple[Chances, Cha
     return made, kept
 
 
-def shared_chances(table: Table, model: Scorer) -> tuple[Chances, Chances]:
+def shared_chances(table: Table, model: BinaryModel) -> tuple[Chances, Chances]:
     """(validation, test) by one shared model."""
     return tuple([probability(model, part) for part in parts] for parts in _parts(table))  # type: ignore[return-value]
 

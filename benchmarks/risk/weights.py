@@ -20,7 +20,7 @@ from benchmarks.risk.protocol import TABLES, Member, Table, score
 from benchmarks.risk.region import counterparties
 from benchmarks.tables import publish
 from engine.binary import weights
-from engine.binary.models import Scorer
+from engine.binary.models import BinaryModel
 from engine.binary.weights import PUBLIC, SHARED
 
 SERVED = (weights._BEFORE, weights._BELIEF)
@@ -67,9 +67,9 @@ def inside(table: Table, seed: int) -> Table:
     return replace(table, members=[again(member) for member in table.members])
 
 
-def further(table: Table) -> dict[str, tuple[str, Scorer]]:
+def further(table: Table) -> dict[str, tuple[str, BinaryModel]]:
     """Models that may have a vote, and whose."""
-    made: dict[str, tuple[str, Scorer]] = {
+    made: dict[str, tuple[str, BinaryModel]] = {
         "ours, no noise": (SHARED, federated(table, plan_of(table, None), noisy=False))
     }
     for epsilon in ("4", "1"):
@@ -77,7 +77,7 @@ def further(table: Table) -> dict[str, tuple[str, Scorer]]:
     return made | ({"public model": (PUBLIC, public_model(table))} if table.public else {})
 
 
-def judged(table: Table, homes: list[Home], whose: str, model: Scorer) -> dict[str, float]:
+def judged(table: Table, homes: list[Home], whose: str, model: BinaryModel) -> dict[str, float]:
     """Brier by rule."""
     both, found = shared_chances(table, model), {"own alone": score(table, served(table, homes, {})[0]).brier}
     for rule, prior in RULES.items():

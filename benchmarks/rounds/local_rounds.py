@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.rounds import Asked, LocalGrid, client_app, invitation, read_values
+from engine.rounds import LocalGrid, RoundRequest, client_app, invitation, read_values
 from engine.task import Model, Task
 from privacy.mechanisms import LatticeGaussian
 from privacy.plan import ReleasePlan
@@ -32,7 +32,7 @@ class Side:
     ):
         self._task, self._plan, self._rows, self._noise, self._sent = task, plan, rows, noise, sent
 
-    def contribute(self, asked: Asked, model: array[float]) -> tuple[array[int], bytes]:
+    def contribute(self, asked: RoundRequest, model: array[float]) -> tuple[array[int], bytes]:
         """See engine.rounds.Side."""
         total = self._task.contribute(self._plan, model, self._rows, round=asked.round, key=KEY)
         return self._sent(self._noise.release(total) if self._noise else array("q", total.tobytes())), b""
@@ -71,7 +71,7 @@ def play(
     grid = LocalGrid({number: client_app(side) for number, side in enumerate(sides, 1)})
     for number in range(first, plan.releases + 1):
         asked = [
-            grid.create_message(invitation(Asked("run", number, 1), model), "train", node, str(number))
+            grid.create_message(invitation(RoundRequest("run", number, 1), model), "train", node, str(number))
             for node in grid.get_node_ids()
         ]
         replies = [read_values(reply.content, "q") for reply in grid.send_and_receive(asked)]

@@ -192,7 +192,7 @@ def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int | None:
 def serve(port: int = 7443, home: Home = HOME, lang: Lang = "") -> int:
     """Loopback only; nothing on it needs the coordinator."""
     from client_node.home import local
-    from client_node.serving.prepared import Desk, own_token
+    from client_node.serving.prepared import PreparedModels, own_token
     from client_node.web.server import listen, run
 
     _catch_up(*local(home))
@@ -200,7 +200,7 @@ def serve(port: int = 7443, home: Home = HOME, lang: Lang = "") -> int:
     listener = listen(port)
     terminal.ok(N_("open http://127.0.0.1:{port}/?token={token} (Ctrl-C ends)"), port=port, token=token)
     terminal.say(N_("programs: Authorization: Bearer, described at /openapi.json"))
-    run(Desk(home), token, listener)
+    run(PreparedModels(home), token, listener)
     return OK
 
 

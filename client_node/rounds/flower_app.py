@@ -23,7 +23,7 @@ from contracts.statements.off_log import Contribution
 from contracts.statements.statements import Seen
 from contracts.wording import N_
 from engine.bundle import bundle_digest
-from engine.rounds import TRAIN, Asked, client_app, invitation, metadata, unpack
+from engine.rounds import TRAIN, RoundRequest, client_app, invitation, metadata, unpack
 from privacy.mechanisms import LatticeGaussian
 
 
@@ -78,7 +78,7 @@ class NodeSide:
         finally:
             self._permit = self._seen = self._about = None
 
-    def _permitted(self, asked: Asked) -> tuple[Permit, Seen]:
+    def _permitted(self, asked: RoundRequest) -> tuple[Permit, Seen]:
         permit, seen = self._permit, self._seen
         if (
             permit is None
@@ -89,14 +89,14 @@ class NodeSide:
             raise Refused(N_("the message is not for the round that was permitted"), code="GUARD", reason="log")
         return permit, seen
 
-    def take_step(self, step: str, asked: Asked) -> tuple[bytes, bytes]:
+    def take_step(self, step: str, asked: RoundRequest) -> tuple[bytes, bytes]:
         """(line, payload) of one step of a secure sum; see client_node.rounds.masking."""
         self._permitted(asked)
         if self._about is None:
             raise _not_agreed()
         return self._masking.take_step(self._about, step, asked.parts)
 
-    def contribute(self, asked: Asked, model: array[float]) -> tuple[array[int], bytes]:
+    def contribute(self, asked: RoundRequest, model: array[float]) -> tuple[array[int], bytes]:
         """The noised clipped sum for the permitted round, masked if that is agreed, and the signed line over it."""
         permit, seen = self._permitted(asked)
         run, round, open_index = asked.run, asked.round, asked.open_index

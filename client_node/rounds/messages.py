@@ -15,7 +15,7 @@ from contracts.statements.artefact import model as model_artefact
 from contracts.statements.off_log import Contribution
 from contracts.statements.signed import read_statement
 from contracts.wording import N_
-from engine.rounds import STEPS, Asked, read_values, unpack
+from engine.rounds import STEPS, RoundRequest, read_values, unpack
 from privacy.step import fits
 
 
@@ -53,7 +53,7 @@ def read_question(data: bytes) -> Question:
         ) from error
 
 
-def check_invitation(permit: Permit, message: bytes) -> tuple[Asked, array[float]]:
+def check_invitation(permit: Permit, message: bytes) -> tuple[RoundRequest, array[float]]:
     """What the message asks, and its model; Refused (GUARD, reason log) unless it names the permitted round and carries
     exactly the logged model.
 

@@ -30,7 +30,7 @@ from contracts.statements.artefact import read_artefact
 from contracts.statements.off_log import Receipt
 from contracts.wording import N_
 from engine.drift import Drift, drift
-from engine.ensemble import AtHome, Panel, ResultLine, Voted, VoteSet
+from engine.ensemble import AtHome, Ensemble, EnsembleResult, ResultLine, Scorer
 from engine.table import TableSchema
 from engine.task import FromPublic, Model, load
 
@@ -42,15 +42,15 @@ OFFERS = {
     True: N_(
         "Promotions and prices to come are those of the table; where none is named, no promotion and the latest price."
     ),
-}  # as engine.ensemble.Voted says it
+}  # as engine.ensemble.EnsembleMemberd says it
 RISKIEST = 0.08  # of a member's own rows: those that a person can look after lie above the line
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is shown, and the receipt file that stands behind it; `ahead`, `note` and `offers` as in engine.ensemble.Voted."""
+    """What is shown, and the receipt file that stands behind it; `ahead`, `note` and `offers` as in engine.ensemble.EnsembleMemberd."""
 
-    votes: VoteSet
+    votes: Ensemble
     lines: Sequence[ResultLine]
     receipt: Path
     total: ResultLine | None = None
@@ -79,7 +79,7 @@ class Ready:
     agreement: str
     schema: TableSchema
     table: MemberTable
-    voted: Voted
+    voted: EnsembleResult
     left_out: TrustError | None = None  # why the agreement's public model has no vote, where it cannot be used
 
     def own(self) -> Result:
@@ -98,7 +98,7 @@ class Ready:
         )
 
     @property
-    def panel(self) -> Panel:
+    def panel(self) -> Scorer:
         """What scores rows; Refused if the task serves series."""
         if self.voted.panel is None:
             raise Refused(
@@ -226,7 +226,7 @@ def _released(settings: Settings, uplink: Uplink | None, run: RunRecord | None) 
     return Model(run.order.plan.shape, values)
 
 
-def _keep(home: Path, votes: VoteSet) -> None:
+def _keep(home: Path, votes: Ensemble) -> None:
     """One file a task, replaced as a whole: a reader sees the old set or the new one."""
     folder = home / "votes"
     folder.mkdir(exist_ok=True)

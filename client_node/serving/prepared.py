@@ -24,7 +24,7 @@ LOOK_S = 15.0
 log_event = structlog.get_logger()
 
 
-class Desk:
+class PreparedModels:
     """Ready tasks of one node. It asks nobody: what the node's long-lived process has fetched is what it serves."""
 
     def __init__(self, home: Path):

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from client_node.serving.charts import Band, decimals, fan, number, reliability
 from client_node.serving.predict import OFFERS, Ready
-from client_node.serving.prepared import Desk
+from client_node.serving.prepared import PreparedModels
 from contracts.errors import TrustError
 from contracts.wording import N_, Language
 from engine.demand.windows import families, frequency, period_number, period_text
@@ -36,7 +36,7 @@ _TEMPLATES = Environment(
 _TEMPLATES.filters["number"] = lambda value: "-" if value is None else number(value)
 
 
-def pages(desk: Desk) -> APIRouter:
+def pages(desk: PreparedModels) -> APIRouter:
     """Start page, a page a task, style sheet."""
     router = APIRouter(include_in_schema=False)
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from client_node.serving.predict import Ready, Result
-from client_node.serving.prepared import Desk, is_token
+from client_node.serving.prepared import PreparedModels, is_token
 from client_node.web.pages import pages, problem
 from client_node.web.uploads import MOST_BYTES, file_routes
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
@@ -48,7 +48,7 @@ class One(BaseModel):
     line: float | None = Field(default=None, gt=0, lt=1)
 
 
-def make_app(desk: Desk, token: str) -> FastAPI:
+def make_app(desk: PreparedModels, token: str) -> FastAPI:
     """The application over a desk."""
     app = FastAPI(title="mengbang client-node", version="1", docs_url=None, redoc_url=None)
     app.middleware("http")(_bounded)
@@ -62,7 +62,7 @@ def make_app(desk: Desk, token: str) -> FastAPI:
     return app
 
 
-def _programs(app: FastAPI, desk: Desk) -> None:
+def _programs(app: FastAPI, desk: PreparedModels) -> None:
     @app.get("/v1/tasks")
     def tasks() -> list[str]:
         """Tasks of the active agreement."""
@@ -166,7 +166,7 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def run(desk: Desk, token: str, listener: socket.socket) -> None:
+def run(desk: PreparedModels, token: str, listener: socket.socket) -> None:
     """Answer until interrupted."""
     stop = threading.Event()
     threading.Thread(target=desk.watch, args=(stop,), name="desk", daemon=True).start()

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from client_node.data.scored_rows import read_rows
 from client_node.data.validation import Checked, Finding, listed
 from client_node.serving.predict import Result
-from client_node.serving.prepared import Desk
+from client_node.serving.prepared import PreparedModels
 from client_node.serving.result_files import write_result
 from contracts.errors import Malformed
 from contracts.wording import N_
@@ -29,7 +29,7 @@ _TYPES: dict[Kind, str] = {
 _ANSWER = {"content": {kind.partition(";")[0]: {} for kind in _TYPES.values()}, "description": "one row a result"}
 
 
-def file_routes(desk: Desk) -> APIRouter:
+def file_routes(desk: PreparedModels) -> APIRouter:
     """What `client-node score FILE --out FILE` and `forecast --out FILE` do, for programs."""
     router = APIRouter()
 

@@ -19,7 +19,7 @@ from contracts.wording import N_
 from coordinator.office import Office
 from coordinator.store.documents import document_of
 from engine.bundle import bundle_digest
-from engine.evidence import Evidence, evidence, nearest
+from engine.evidence import TaskEvidence, evidence, nearest
 from engine.table import TableSchema, read_schema
 from engine.task import load, plan_for
 from privacy.accounting import epsilon, rho_cap
@@ -44,7 +44,7 @@ class Draft:
     deadline_s: int = 120
     gate: GateTerms | None = None
 
-    def evidence(self) -> tuple[Evidence, ...]:
+    def evidence(self) -> tuple[TaskEvidence, ...]:
         """What runs like it gave on public data."""
         return evidence(self.task.name)
 

@@ -26,7 +26,7 @@ from contracts.statements.off_log import SumKeys, SumSurvivors
 from contracts.statements.statements import RunOrder
 from contracts.statements.sums import Unmasking, context, limit_steps, read_keys, read_survivors
 from contracts.wording import N_
-from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK, Asked, invitation, read_values
+from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK, RoundRequest, invitation, read_values
 from privacy.secure_sum import LEAST, SEALED, Group, PublicKeys, SumError, read_share, recover, unmask
 
 POLL_S, GRACE_S = 0.01, 2.0
@@ -123,7 +123,7 @@ class Step:
         return {member: found[member] for member in parts if member in found}
 
     def _message(self, step: str, member: str, parts: tuple[bytes, ...], model: array[float] | None) -> Message:
-        about = Asked(self._run, self._opened.round, self._opened.index, parts)
+        about = RoundRequest(self._run, self._opened.round, self._opened.index, parts)
         group = str(self._opened.round)
         return self._grid.create_message(
             invitation(about, model), step, self._node[member], group, ttl=max(1.0, self._deadline_s)

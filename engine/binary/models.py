@@ -49,15 +49,15 @@ class Forest:
     text: str
 
 
-Scorer = Model | Forest
+BinaryModel = Model | Forest
 
 
-def name_of(model: Scorer) -> str:
+def name_of(model: BinaryModel) -> str:
     """Digest of the numbers or the text behind a score."""
     return digest(model.text.encode() if isinstance(model, Forest) else model.values.tobytes())
 
 
-def log_odds(model: Scorer, rows: Rows) -> np.ndarray:
+def log_odds(model: BinaryModel, rows: Rows) -> np.ndarray:
     """`(rows,)` what the reasons of a score add up to: log-odds, or the probability itself from least squares."""
     if isinstance(model, Forest):
         return _predict(model, rows, raw_score=True) if len(rows.x) else np.zeros(0)
@@ -68,7 +68,7 @@ def log_odds(model: Scorer, rows: Rows) -> np.ndarray:
     return linear
 
 
-def probability(model: Scorer, rows: Rows) -> np.ndarray:
+def probability(model: BinaryModel, rows: Rows) -> np.ndarray:
     """`(rows,)` chance of the outcome; least squares says it directly and is held within (0, 1)."""
     said = log_odds(model, rows)
     if isinstance(model, Model) and isinstance(model.shape, Moments):
@@ -76,7 +76,7 @@ def probability(model: Scorer, rows: Rows) -> np.ndarray:
     return 1 / (1 + np.exp(-said))
 
 
-def by_column(model: Scorer, rows: Rows, schema: TableSchema) -> np.ndarray:
+def by_column(model: BinaryModel, rows: Rows, schema: TableSchema) -> np.ndarray:
     """`(rows, columns)` what each column adds to `log_odds`, exactly: Shapley values for trees (Lundberg, Lee 2017),
     coefficient times value for a linear model, where a flag counts for the column it stands for."""
     if isinstance(model, Forest):

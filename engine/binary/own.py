@@ -12,7 +12,7 @@ from array import array
 import numpy as np
 
 from contracts.wording import N_
-from engine.binary.models import Forest, Rows, Scorer, lightgbm, probability
+from engine.binary.models import BinaryModel, Forest, Rows, lightgbm, probability
 from engine.task import Model
 from privacy.plan import Gradients
 
@@ -53,7 +53,7 @@ def out_of_fold(rows: Rows) -> dict[str, np.ndarray]:
     return told
 
 
-def fit_own(name: str, rows: Rows) -> Scorer | None:
+def fit_own(name: str, rows: Rows) -> BinaryModel | None:
     """The member's own model of that name; None where its rows are too few for it, or of one class only."""
     rarer = min(rows.y.sum(), len(rows.y) - rows.y.sum())
     match name:

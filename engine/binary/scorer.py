@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from engine.binary.models import Rows, Scorer, by_column, probability
-from engine.binary.weights import Ballot
+from engine.binary.models import BinaryModel, Rows, by_column, probability
+from engine.binary.weights import Weights
 from engine.ensemble import Change, ResultLine
 from engine.scaling import columns, cut_points, inputs, way_down
 from engine.table import Column, TableSchema
@@ -19,11 +19,11 @@ _STEPS, _PAIR_STEPS = 129, 17
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """See engine.ensemble.Panel. `models` are those that `ballot` gives weight; `actionable` the inputs that can be lowered."""
+class RowScorer:
+    """See engine.ensemble.Scorer. `models` are those that `ballot` gives weight; `actionable` the inputs that can be lowered."""
 
-    models: dict[str, Scorer]
-    ballot: Ballot
+    models: dict[str, BinaryModel]
+    ballot: Weights
     schema: TableSchema
     actionable: tuple[str, ...]
 
@@ -35,7 +35,7 @@ class Panel:
         return self.ballot.combine({name: logit(probability(model, rows)) for name, model in self.models.items()})
 
     def score(self, frame: pl.DataFrame) -> list[ResultLine]:
-        """See engine.ensemble.Panel. What weighs most are shares of the average's log-odds."""
+        """See engine.ensemble.Scorer. What weighs most are shares of the average's log-odds."""
         rows, ids = _unlabelled(frame, self.schema), self.schema.of_kind("id") or self.schema.of_kind("period")
         named = [c.name for c in self.schema.of_kind("number")]
         who = frame[ids[0].name].to_list() if ids and ids[0].name in frame else list(range(len(frame)))
@@ -49,7 +49,7 @@ class Panel:
         ]
 
     def change(self, row: pl.DataFrame, line: float) -> Change | None:
-        """See engine.ensemble.Panel. One input alone if that is enough, else two together; least in shares of the
+        """See engine.ensemble.Scorer. One input alone if that is enough, else two together; least in shares of the
         public ranges."""
         movable = [
             column

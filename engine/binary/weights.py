@@ -17,7 +17,7 @@ _BEFORE, _BELIEF = 1 / 3, 10.0  # weight of a further vote before any row is see
 
 
 @dataclass(frozen=True, slots=True)
-class Ballot:
+class Weights:
     """The member's `own` best; (slope, intercept) of each candidate and the weight of each vote, one in sum; Brier score of each
     held-out row `alone`, `shared` and as `used`; the `chance` that is used, of each of them; and how the shared vote
     compared."""
@@ -39,9 +39,9 @@ class Ballot:
         return _chance(np.sum([w * _line(odds[name], self.lines[name]) for name, w in self.weights.items()], 0))
 
 
-def unweighed(name: str) -> Ballot:
+def unweighed(name: str) -> Weights:
     """One vote as it stands, where no rows are held out to weigh it by."""
-    return Ballot(name, {name: (1.0, 0.0)}, {name: 1.0}, {}, np.zeros(0), 0.0, 0.0)
+    return Weights(name, {name: (1.0, 0.0)}, {name: 1.0}, {}, np.zeros(0), 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def choose(odds: dict[str, np.ndarray], y: np.ndarray) -> OwnSide:
     return OwnSide(own, lines[own])
 
 
-def decide(odds: dict[str, np.ndarray], y: np.ndarray, side: OwnSide) -> Ballot:
+def decide(odds: dict[str, np.ndarray], y: np.ndarray, side: OwnSide) -> Weights:
     """`odds` are log-odds of held-out rows by the member's own models, fitted on the other rows, by `PUBLIC` and by
     `SHARED` where there is one; `y` 0 or 1, `(rows,)`. Each of the two has a vote unless it is worse than without it."""
     own = side.name
@@ -79,7 +79,7 @@ def decide(odds: dict[str, np.ndarray], y: np.ndarray, side: OwnSide) -> Ballot:
             added, error = (worse, by) if name == SHARED else (0.0, 0.0)
     chance = _chance(average)
     losses["used"] = (chance - y) ** 2
-    return Ballot(own, lines, kept, losses, chance, added, error)
+    return Weights(own, lines, kept, losses, chance, added, error)
 
 
 def _weight(average: np.ndarray, towards: np.ndarray, y: np.ndarray) -> float:

@@ -101,14 +101,14 @@ def as_artefact(kind: Frequency, body: Body, head: Head) -> Artefact:
 def main() -> None:
     """Write the artefacts and print their digests."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder for the artefacts")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "starts", help="folder for the artefacts")
     parser.add_argument("--only", choices=[kind.name for kind in FREQUENCIES], help="make one of them")
     chosen = parser.parse_args()
     for kind in FREQUENCIES:
         if chosen.only in (None, kind.name):
             data = as_artefact(kind, *train(kind, SERIES, EPOCHS[kind.name])).to_bytes()
-            (chosen.out / f"start-{kind.name}.bin").write_bytes(data)
-            print(f"start-{kind.name}.bin {len(data)} bytes {digest(data)}")
+            (chosen.out / f"{kind.name}.bin").write_bytes(data)
+            print(f"{kind.name}.bin {len(data)} bytes {digest(data)}")
 
 
 if __name__ == "__main__":

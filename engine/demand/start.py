@@ -54,7 +54,7 @@ def head_of(kind: Frequency, values: Sequence[float]) -> Head:
 
 @cache
 def _parts(kind: Frequency) -> tuple[Body, array[float]]:
-    values = read_start("engine.demand", f"start-{kind.name}.bin", DIGEST[kind.name])
+    values = read_start("engine.demand", f"starts/{kind.name}.bin", DIGEST[kind.name])
     body = Body(kind).double()
     at = len(values) - head_length(kind)
     load_flat(body, values[:at])

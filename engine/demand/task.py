@@ -23,7 +23,7 @@ from engine.demand.home import moving_average, names, simple
 from engine.demand.lines import RULE, by_period, with_offers
 from engine.demand.network import WIDTH, Head, layer_loss, pinball
 from engine.demand.totals import correlation, total
-from engine.demand.weights import SHARED, Ballot, decide
+from engine.demand.weights import SHARED, SeriesWeights, decide
 from engine.demand.windows import (
     Frequency,
     Series,
@@ -34,7 +34,7 @@ from engine.demand.windows import (
     training_origins,
     windows,
 )
-from engine.ensemble import AtHome, Level, Record, ResultLine, Vote, Voted, VoteSet
+from engine.ensemble import AtHome, Ensemble, EnsembleMember, EnsembleResult, Level, Record, ResultLine
 from engine.split import holdout
 from engine.table import TableSchema, shipped
 from engine.task import Design, Judged, Model
@@ -123,7 +123,7 @@ class Demand:
         loss = np.clip(pinball(forecast, torch.from_numpy(rows.y)).numpy(), 0.0, 1.0)
         return Judged(loss, loss, np.zeros(len(loss)))
 
-    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
+    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> EnsembleResult:
         """Three simple forecasts and the shared network (the public start before anything was released)."""
         kind, series = frequency(schema), offers.read(frame, schema)
         head = shared.values if shared else start.head(kind)
@@ -148,7 +148,9 @@ class Demand:
             series, families(frame, schema), final, lambda rows: correlation(y[rows], served[rows, :-1])
         )
         ahead = tuple(period_text(series.first + series.values.shape[1] + step, kind) for step in range(kind.horizon))
-        return Voted(votes, lines, whole, drift=drift(series, kind), ahead=ahead, families=tuple(sums), offers=uses)
+        return EnsembleResult(
+            votes, lines, whole, drift=drift(series, kind), ahead=ahead, families=tuple(sums), offers=uses
+        )
 
 
 def _tried(series: Series, kind: Frequency, head: array[float]) -> tuple[bool | None, Series]:
@@ -228,23 +230,23 @@ def _served(name: str, path: np.ndarray, level: Level, reasons: tuple[tuple[str,
 def _vote_set(
     kind: Frequency,
     schema: TableSchema,
-    ballot: Ballot,
+    ballot: SeriesWeights,
     made: dict[str, np.ndarray],
     y: np.ndarray,
     *,
     model: str,
     said: np.ndarray | None,
-) -> VoteSet:
+) -> Ensemble:
     beside, how = (b"", []) if said is None else (said.tobytes(), ["offers"])
     rows = digest(canonical([list(y.shape)]) + y.tobytes() + beside)
     recipe = {name: digest(canonical([name, kind.season, kind.horizon, *how])) for name in names(kind)}
-    return VoteSet(
+    return Ensemble(
         format="mengbang-votes/1",
         task="demand",
         table=schema.digest(),
         rows=rows,
         votes=tuple(
-            Vote(
+            EnsembleMember(
                 name=name,
                 whose="shared" if name == SHARED else "own",
                 model=recipe.get(name, model),
@@ -258,7 +260,7 @@ def _vote_set(
     )
 
 
-def _record(ballot: Ballot, y: np.ndarray) -> Record:
+def _record(ballot: SeriesWeights, y: np.ndarray) -> Record:
     """Loss in shares of what was sold; None for members with too few series."""
     known, total = int(np.isfinite(y).any((1, 2)).sum()), float(np.abs(y[np.isfinite(y)]).sum())
     told = {name: float(each.sum() / total) for name, each in ballot.losses.items()} if total else {}

@@ -17,7 +17,7 @@ SHARED_WEIGHT = 9.0  # beside three simple votes of weight 1: three quarters; ch
 
 
 @dataclass(frozen=True, slots=True)
-class Ballot:
+class SeriesWeights:
     """What validation decided: a spread factor a vote, a weight a vote, the band's factor, and how it compared."""
 
     spreads: dict[str, float]
@@ -32,7 +32,7 @@ class Ballot:
         return stretch(_average(forecasts, self.spreads, self.weights), self.band)
 
 
-def decide(forecasts: dict[str, np.ndarray], y: np.ndarray, *, weight: float = SHARED_WEIGHT) -> Ballot:
+def decide(forecasts: dict[str, np.ndarray], y: np.ndarray, *, weight: float = SHARED_WEIGHT) -> SeriesWeights:
     """From forecasts at validation origins. One choice a member, never one a series."""
     spreads = {name: spread_factor(_flat(y), _flat(made)) for name, made in forecasts.items()}
     own = {name: 1.0 for name in forecasts if name != SHARED}
@@ -46,7 +46,7 @@ def decide(forecasts: dict[str, np.ndarray], y: np.ndarray, *, weight: float = S
     if not keeps_shared(added, error):
         both, losses["used"] = own, losses["alone"]
     band = band_factor(_flat(y), _flat(_average(forecasts, spreads, both)))
-    return Ballot(spreads, both, band, added, error, losses)
+    return SeriesWeights(spreads, both, band, added, error, losses)
 
 
 def _average(forecasts: dict[str, np.ndarray], spreads: dict[str, float], weights: dict[str, float]) -> np.ndarray:

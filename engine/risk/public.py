@@ -27,7 +27,7 @@ _ROUNDS = 120
 _BOOSTING = BOOSTING | {"learning_rate": 0.12}
 
 
-class Tree(Strict):
+class PublicTree(Strict):
     """Inner nodes in order, the first is the root: a row goes left where `column` (of those of `engine.scaling.columns`)
     is at most `cut`, or missing and `missing_left`. A child of -1 - k is leaf k; `rows` counts public rows, nodes then leaves."""
 
@@ -40,7 +40,7 @@ class Tree(Strict):
     rows: tuple[Index, ...]
 
     @model_validator(mode="after")
-    def _is_a_tree(self) -> Tree:
+    def _is_a_tree(self) -> PublicTree:
         """Every node and leaf but the root is the child of one node that stands before it."""
         inner = len(self.column)
         if any(len(part) != inner for part in (self.cut, self.missing_left, self.left, self.right)):
@@ -66,7 +66,7 @@ class PublicModel(Strict):
     source: Name
     rows: Count
     positives: Count
-    trees: tuple[Tree, ...]
+    trees: tuple[PublicTree, ...]
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -144,7 +144,7 @@ def forest(model: PublicModel, schema: TableSchema) -> Forest:
     return Forest("\n".join([*head, *(_text(k, tree) for k, tree in enumerate(model.trees)), "end of trees", ""]))
 
 
-def _text(number: int, tree: Tree) -> str:
+def _text(number: int, tree: PublicTree) -> str:
     inner = len(tree.column)
     lines = {
         "num_leaves": (inner + 1,),
@@ -168,7 +168,7 @@ def _text(number: int, tree: Tree) -> str:
     return "\n".join([f"Tree={number}", *told, "", ""])
 
 
-def _tree(root: dict[str, object]) -> Tree:
+def _tree(root: dict[str, object]) -> PublicTree:
     """LightGBM's nested description as arrays, a parent before its children."""
     inner, leaves, column, cut, missing_left = list[dict](), list[dict](), [], [], []  # type: ignore[type-arg]
     sides: dict[str, list[int]] = {"left_child": [], "right_child": []}
@@ -190,7 +190,7 @@ def _tree(root: dict[str, object]) -> Tree:
         for name, values in sides.items():
             values.append(0)
             waiting.append((node[name], name, place))
-    return Tree(
+    return PublicTree(
         column=tuple(column),
         cut=tuple(cut),
         missing_left=tuple(missing_left),

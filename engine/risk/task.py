@@ -16,11 +16,11 @@ from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.statements.statements import GateDecision
 from contracts.wording import N_
-from engine.binary.models import Rows, Scorer, cross_entropy, logistic, name_of, probability
+from engine.binary.models import BinaryModel, Rows, cross_entropy, logistic, name_of, probability
 from engine.binary.own import OWN, fit_own, out_of_fold
-from engine.binary.scorer import Panel, logit
-from engine.binary.weights import PUBLIC, SHARED, Ballot, choose, decide
-from engine.ensemble import AtHome, Record, Vote, Voted, VoteSet, reliability
+from engine.binary.scorer import RowScorer, logit
+from engine.binary.weights import PUBLIC, SHARED, Weights, choose, decide
+from engine.ensemble import AtHome, Ensemble, EnsembleMember, EnsembleResult, Record, reliability
 from engine.risk import public
 from engine.risk.books import RULE, present, training
 from engine.scaling import columns, cut_points, input_names, inputs
@@ -140,21 +140,21 @@ class Risk:
         """See engine.task.FromPublic."""
         public.read(data, schema)
 
-    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
+    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> EnsembleResult:
         """The best of the member's own models, the public one and the shared score, each recalibrated on units that it was
         not fitted on, averaged in log-odds."""
         rows = self.prepare(frame, schema)
         train, held = self.split(rows, home.key)
         fitted = {name: fit_own(name, train) for name in OWN}
-        models: dict[str, Scorer] = {name: model for name, model in fitted.items() if model}
+        models: dict[str, BinaryModel] = {name: model for name, model in fitted.items() if model}
         models |= {PUBLIC: public.forest(public.read(home.public, schema), schema)} if home.public else {}
         models |= {SHARED: shared} if shared else {}
         apart = {name: logit(p) for name, p in out_of_fold(rows).items() if name in models}
         odds = {name: logit(probability(model, held)) for name, model in models.items()}
         ballot = decide(odds, held.y, choose(apart, rows.y))
         models[ballot.own] = fit_own(ballot.own, rows) or models[ballot.own]  # what serves learns from all rows
-        panel = Panel({name: models[name] for name in ballot.weights}, ballot, schema, ACTIONABLE)
-        return Voted(
+        panel = RowScorer({name: models[name] for name in ballot.weights}, ballot, schema, ACTIONABLE)
+        return EnsembleResult(
             _vote_set(schema, ballot, models, held),
             panel.score(frame if home.present is None else home.present),
             panel=panel,
@@ -167,15 +167,15 @@ def _is_enough(held: Rows) -> bool:
     return len(set(held.unit)) >= _UNITS and held.y.sum() >= _POSITIVES
 
 
-def _vote_set(schema: TableSchema, ballot: Ballot, models: dict[str, Scorer], held: Rows) -> VoteSet:
+def _vote_set(schema: TableSchema, ballot: Weights, models: dict[str, BinaryModel], held: Rows) -> Ensemble:
     told = {name: float(each.mean()) for name, each in ballot.losses.items()} if _is_enough(held) else {}
-    return VoteSet(
+    return Ensemble(
         format="mengbang-votes/1",
         task="risk",
         table=schema.digest(),
         rows=digest(held.columns.tobytes() + held.y.tobytes()),
         votes=tuple(
-            Vote(
+            EnsembleMember(
                 name=name,
                 whose=_WHOSE.get(name, "own"),
                 model=name_of(model),

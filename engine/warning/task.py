@@ -16,9 +16,9 @@ from contracts.errors import Malformed
 from contracts.statements.statements import GateDecision
 from contracts.wording import N_
 from engine.binary.models import Rows, cross_entropy, logistic, name_of, probability
-from engine.binary.scorer import Panel
+from engine.binary.scorer import RowScorer
 from engine.binary.weights import SHARED, unweighed
-from engine.ensemble import AtHome, Record, Vote, Voted, VoteSet
+from engine.ensemble import AtHome, Ensemble, EnsembleMember, EnsembleResult, Record
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import MEMBER
 from engine.table import TableSchema, shipped
@@ -86,13 +86,13 @@ class EarlyWarning:
         p = probability(model, rows)
         return Judged(p, (p - rows.y) ** 2, rows.y)
 
-    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> Voted:
+    def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> EnsembleResult:
         """The prior, or what a run made of it: one member's months, most without any distress, can neither fit a model nor
         judge one. Every month in which its bills were paid has a line, the newest first."""
         seen, whose = ratios(schema), SHARED if shared else START
         model = shared or Model(self.design(schema, "gradients", 1).shape, self.start(schema, "gradients"))
-        panel = Panel({whose: model}, unweighed(whose), seen, ACTIONABLE)
-        return Voted(
+        panel = RowScorer({whose: model}, unweighed(whose), seen, ACTIONABLE)
+        return EnsembleResult(
             _vote_set(schema, whose, model, self.prepare(frame, schema)),
             panel.score(present(frame, schema)),
             panel=panel,
@@ -100,14 +100,14 @@ class EarlyWarning:
         )
 
 
-def _vote_set(schema: TableSchema, name: str, model: Model, rows: Rows) -> VoteSet:
+def _vote_set(schema: TableSchema, name: str, model: Model, rows: Rows) -> Ensemble:
     whose: Literal["public", "shared"] = "shared" if name == SHARED else "public"
-    return VoteSet(
+    return Ensemble(
         format="mengbang-votes/1",
         task="warning",
         table=schema.digest(),
         rows=digest(rows.columns.tobytes() + rows.y.tobytes()),
-        votes=(Vote(name=name, whose=whose, model=name_of(model), weight=1.0, calibration=(1.0, 0.0)),),
+        votes=(EnsembleMember(name=name, whose=whose, model=name_of(model), weight=1.0, calibration=(1.0, 0.0)),),
         record=Record(units=0, alone=None, shared=None, used=None, excess=0.0, error=0.0),
     )
 

@@ -12,7 +12,7 @@ from contracts.log import tiles
 from contracts.log.checkpoint import Checkpoint, Note, cosign_note, parse_line, sign_checkpoint, witness_name
 from contracts.log.merkle import Tree, leaf_hash, root
 from contracts.log.pins import Pins
-from contracts.statements.statements import KeyState, Seen
+from contracts.statements.statements import KeyState, Policy, Seen
 from simulator import ORIGIN, Trust, keyid
 
 
@@ -116,6 +116,15 @@ def test_a_statement_of_the_office_from_the_future_or_the_past_is_found(trust, t
     trust.order(issued_at=time_text(trust.now.replace(day=2)))
     trust.order(issued_at=time_text(trust.now.replace(day=20)))
     assert codes(tmp_path, write(trust, tmp_path, kept=[kept])) == ["TIME_OUT_OF_WINDOW"] * 2
+
+
+def test_a_statement_that_went_round_for_signatures_may_be_older_than_the_last_checkpoint(trust, tmp_path):
+    said = Policy(**trust.stamp(), prev=trust.state.quorum, quorum="members n, auditors 1")
+    trust.now += timedelta(hours=3)
+    kept = trust.note()
+    trust.now += timedelta(minutes=5)
+    assert trust.say(said, trust.office, *(firm.node for firm in trust.firms)) == ()
+    assert codes(tmp_path, write(trust, tmp_path, kept=[kept])) == []
 
 
 def checkpoint_of(trust):

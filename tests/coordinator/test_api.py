@@ -14,31 +14,18 @@ from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key
-from coordinator.office import open_office
 from coordinator.settings import read_home
 from coordinator.trust import members
 from coordinator.web.server import make_app
 from demo.cluster import company_code
 from firm import Firm
+from offices import found
 
 
 @pytest.fixture
-def office(tmp_path, run_command, database_url, monkeypatch):
+def office(tmp_path, database_url, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", database_url)
-    done = run_command(
-        "coordinator",
-        "init",
-        "--name",
-        "商会",
-        "--domain",
-        "localhost",
-        "--url",
-        "https://testserver",
-        "--home",
-        str(tmp_path),
-    )
-    assert done.returncode == 0, done.stderr
-    made = open_office(read_home(tmp_path))
+    made = found(tmp_path)
     yield made
     made.database.close()
 

@@ -6,18 +6,14 @@ import pytest
 
 from contracts.envelope import key_id
 from contracts.errors import Refused
-from coordinator.office import open_office
-from coordinator.settings import read_home
 from coordinator.store import documents
 from coordinator.trust.duties import end_key, erase, note_incident, open_matters
+from offices import found
 
 
 @pytest.fixture
-def office(tmp_path, run_command):
-    words = ("--name", "商会", "--domain", "localhost", "--url", "https://testserver", "--home", str(tmp_path))
-    done = run_command("coordinator", "init", *words)
-    assert done.returncode == 0, done.stderr
-    made = open_office(read_home(tmp_path))
+def office(tmp_path):
+    made = found(tmp_path)
     yield made
     made.database.close()
 

@@ -14,8 +14,9 @@ from coordinator.learning import orders, schedules
 from coordinator.learning.orders import Draft, must_reach, within_budgets
 from coordinator.office import open_office
 from coordinator.settings import read_home
-from engine.evidence import Evidence
+from engine.evidence import TaskEvidence
 from engine.task import load
+from offices import command, found
 from privacy.accounting import rho_cap
 from simulator import Trust
 
@@ -104,18 +105,14 @@ def test_the_budget_of_held_out_units_counts_as_well(trust):
 
 
 @pytest.fixture(scope="module")
-def chamber(tmp_path_factory, run_command):
+def chamber(tmp_path_factory):
     """The home of a chamber with an agreement on both tasks, and nobody in it yet."""
     folder = tmp_path_factory.mktemp("chamber")
-    home, draft = ("--home", str(folder / "home")), str(folder / "agreement.json")
-    for words in (
-        ("init", "--name", "商会", "--domain", "localhost", "--url", "https://testserver"),
-        ("agreement", "draft", "--out", draft),
-        ("agreement", "publish", draft, "--yes"),
-    ):
-        done = run_command("coordinator", *words, *home)
-        assert done.returncode == 0, done.stderr
-    return folder / "home"
+    home, draft = folder / "home", folder / "agreement.json"
+    found(home).database.close()
+    command(home, "agreement", "draft", "--out", draft)
+    command(home, "agreement", "publish", draft, "--yes")
+    return home
 
 
 @pytest.fixture
@@ -128,7 +125,7 @@ def office(chamber, tmp_path):
 @pytest.fixture
 def useless(monkeypatch):
     """Public figures by which spending gains nothing."""
-    known = Evidence(data="public", members=9, measure="WQL", alone=0.5, unspent=0.4, spent={"1": 0.4})
+    known = TaskEvidence(data="public", members=9, measure="WQL", alone=0.5, unspent=0.4, spent={"1": 0.4})
     monkeypatch.setattr(orders, "evidence", lambda task: (known,))
 
 

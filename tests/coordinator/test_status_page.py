@@ -5,18 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
-from coordinator.office import open_office
-from coordinator.settings import read_home
 from coordinator.web.server import make_app
+from offices import found
 from simulator import Trust
 
 
 @pytest.fixture
-def office(tmp_path, run_command):
-    words = ("--name", "商会", "--domain", "localhost", "--url", "https://testserver", "--home", str(tmp_path))
-    done = run_command("coordinator", "init", *words)
-    assert done.returncode == 0, done.stderr
-    made = open_office(read_home(tmp_path))
+def office(tmp_path):
+    made = found(tmp_path)
     yield made
     made.database.close()
 

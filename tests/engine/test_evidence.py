@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.evidence import Evidence, evidence
+from engine.evidence import TaskEvidence, evidence
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
@@ -27,7 +27,7 @@ def test_the_figures_of_an_order_are_those_of_the_benchmarks(one):
 
 
 def test_a_run_pays_only_if_it_was_better_by_half_a_percent_and_was_measured():
-    one = Evidence(data="x", members=3, measure="WQL", alone=0.2, unspent=0.1, spent={"1": 0.0996, "4": 0.099})
+    one = TaskEvidence(data="x", members=3, measure="WQL", alone=0.2, unspent=0.1, spent={"1": 0.0996, "4": 0.099})
     assert one.pays("1") is False and one.pays("4") is True and one.pays("2") is None
     assert one.pays("0.5") is False and one.pays("8") is True, "less noise is not worse, more is not better"
 

@@ -17,7 +17,7 @@ from engine.binary.weights import SHARED, OwnSide, decide
 from engine.bundle import bundle_digest
 from engine.drift import drift
 from engine.ensemble import AtHome
-from engine.rounds import Asked, LocalGrid, client_app, invitation, pack, read_values, unpack
+from engine.rounds import LocalGrid, RoundRequest, client_app, invitation, pack, read_values, unpack
 from engine.table import read_schema
 from engine.task import Model, check_fit, load, names, plan_for
 from privacy.mechanisms import LatticeGaussian
@@ -51,7 +51,7 @@ def federate(frames, plan):
     state = start_state(plan, model)
     for number in range(1, plan.releases + 1):
         asked = [
-            grid.create_message(invitation(Asked("run", number, 1), model), "train", n, str(number))
+            grid.create_message(invitation(RoundRequest("run", number, 1), model), "train", n, str(number))
             for n in grid.get_node_ids()
         ]
         replies = [read_values(reply.content, "q") for reply in grid.send_and_receive(asked)]
@@ -72,7 +72,7 @@ def test_six_members_learn_together_under_differential_privacy(family):
 def test_an_empty_or_one_class_member_contributes_noise_of_the_same_length(family):
     plan = make_plan(24_355_970, family)
     for frame in (ledger(5, 1).clear(), ledger(5, 1).with_columns(defaulted=pl.lit(0))):
-        values, _ = Simulated(frame, plan).contribute(Asked("run", 1, 1), TASK.start(SCHEMA, family))
+        values, _ = Simulated(frame, plan).contribute(RoundRequest("run", 1, 1), TASK.start(SCHEMA, family))
         assert len(values) == plan.length() and any(values)
 
 
@@ -107,7 +107,7 @@ def test_a_row_is_no_unit_where_rows_have_an_owner(unit, dropped):
 
 
 def test_messages_are_framed_strictly():
-    about, model = Asked("sha256:" + "0" * 64, 3, 17, (b"line",)), array("d", [1.5, -2.0])
+    about, model = RoundRequest("sha256:" + "0" * 64, 3, 17, (b"line",)), array("d", [1.5, -2.0])
     data = pack(invitation(about, model))
     assert unpack(data) == (about, model) and unpack(pack(invitation(about))) == (about, None)
     for wrong in (data[:-3], b"x" + data, data.replace(b'"round":3', b'"round":"3"'), b""):

@@ -7,7 +7,7 @@ from client_node.ledger.ledger import Budget
 from client_node.rounds.masking import Masking, sum_round
 from contracts.errors import Unavailable
 from coordinator.learning.secure_sums import Opened, SecureSum
-from engine.rounds import STEPS, TRAIN, Asked, LocalGrid, client_app
+from engine.rounds import STEPS, TRAIN, LocalGrid, RoundRequest, client_app
 from simulator import Trust
 
 
@@ -125,4 +125,4 @@ class Sum:
 
     def asked(self, *parts):
         opened = self.opened()
-        return Asked(self.trust.run.run, opened.round, opened.index, parts)
+        return RoundRequest(self.trust.run.run, opened.round, opened.index, parts)

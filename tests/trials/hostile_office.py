@@ -23,7 +23,7 @@ from coordinator.store.database import Database, migrate
 from coordinator.store.log import Log
 from coordinator.web.server import Office, make_app
 from engine.bundle import bundle_digest
-from engine.rounds import TRAIN, Asked, invitation, pack
+from engine.rounds import TRAIN, RoundRequest, invitation, pack
 from engine.task import load, plan_for
 
 RELEASES, COST_NANO = 30, 3_000_000
@@ -237,7 +237,9 @@ class Coordinator:
     def ask(self, member, run, open_index, step=TRAIN, *, parts=(), round=1, values=None, header=None):
         """Put one question to a node and wait for what it does: (line, payload), or None if it refuses."""
         values = TASK.start(TASK.schema(), "gradients") if values is None else values
-        message = pack(invitation(Asked(run, round, open_index, tuple(parts)), values if step == TRAIN else None))
+        message = pack(
+            invitation(RoundRequest(run, round, open_index, tuple(parts)), values if step == TRAIN else None)
+        )
         if header:
             message = message.replace(b'"open"', header + b',"open"', 1)
         key, name, mark = self.node_key(member), secrets.token_hex(32), len(self.log_entries())

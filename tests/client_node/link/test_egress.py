@@ -30,7 +30,7 @@ from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution, OffLog, Receipt, SumKeys, SumSurvivors
 from contracts.statements.statements import Comparison, LedgerHead, Refusal, Seen
 from engine.ensemble import Record
-from engine.rounds import Asked, invitation, pack, step_reply
+from engine.rounds import RoundRequest, invitation, pack, step_reply
 from privacy.secure_sum import SEALED, SHARE_DIGITS, Group, new_secrets, split
 from privacy.secure_sum import seal as seal_shares
 from privacy.spend import Spend, Unit
@@ -280,22 +280,22 @@ def test_a_question_with_another_field_or_for_another_step_is_refused_and_ends_n
 
 
 def test_a_message_that_asks_for_anything_else_than_the_logged_round_is_refused(permit):
-    good = pack(invitation(Asked(NOTHING, 1, 9), array("d", [0.0] * 4)))
+    good = pack(invitation(RoundRequest(NOTHING, 1, 9), array("d", [0.0] * 4)))
     check_invitation(permit, good)
     five = array("d", [0.0] * 5)
     permit.record.opened.model_in = digest(model_artefact("risk", five).to_bytes())
     with pytest.raises(Refused, match="another length than the plan"):
-        check_invitation(permit, pack(invitation(Asked(NOTHING, 1, 9), five)))
+        check_invitation(permit, pack(invitation(RoundRequest(NOTHING, 1, 9), five)))
     permit.record.opened.model_in = digest(model_artefact("risk", array("d", [0.0] * 4)).to_bytes())
     for bad in (
-        pack(invitation(Asked(NOTHING, 2, 9), array("d", [0.0] * 4))),
-        pack(invitation(Asked("sha256:" + "1" * 64, 1, 9), array("d", [0.0] * 4))),
-        pack(invitation(Asked(NOTHING, 1, 9), array("d", [0.0] * 5))),
-        pack(invitation(Asked(NOTHING, 1, 9), array("d", [0.5] * 4))),
+        pack(invitation(RoundRequest(NOTHING, 2, 9), array("d", [0.0] * 4))),
+        pack(invitation(RoundRequest("sha256:" + "1" * 64, 1, 9), array("d", [0.0] * 4))),
+        pack(invitation(RoundRequest(NOTHING, 1, 9), array("d", [0.0] * 5))),
+        pack(invitation(RoundRequest(NOTHING, 1, 9), array("d", [0.5] * 4))),
         good.replace(b'"round":1', b'"clip":9,"round":1'),
         good.replace(b'"round":1', b'"metrics":["loss"],"round":1'),
         good[:-3],
-        pack(invitation(Asked(NOTHING, 1, 9))),
+        pack(invitation(RoundRequest(NOTHING, 1, 9))),
         b"\x80\x04K\x01.",
     ):
         with pytest.raises(Refused) as caught:

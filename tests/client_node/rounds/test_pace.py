@@ -21,7 +21,7 @@ from contracts.envelope import digest, to_base64
 from contracts.errors import Malformed
 from contracts.statements.artefact import model
 from contracts.statements.statements import Seen
-from engine.rounds import TRAIN, Asked, invitation, pack
+from engine.rounds import TRAIN, RoundRequest, invitation, pack
 from engine.task import load, plan_for
 from simulator import NOTHING, Trust
 
@@ -78,7 +78,7 @@ class Round:
             SimpleNamespace(open_index=9, opened=opened),
             Caps(10**9, 10**9, 10**9, "2026", "2026-05-01T08:00:00Z"),
         )
-        self.message = pack(invitation(Asked(NOTHING, release, 9), start))
+        self.message = pack(invitation(RoundRequest(NOTHING, release, 9), start))
 
     def contribution(self):
         """(payload, line) as they would be sent."""

@@ -13,7 +13,7 @@ from client_node.ledger.ledger import Budget
 from client_node.link.mirror import read_documents
 from client_node.serving import prepared as desks
 from client_node.serving.predict import prepare
-from client_node.serving.prepared import Desk, own_token
+from client_node.serving.prepared import PreparedModels, own_token
 from client_node.web.server import make_app
 from contracts.errors import Malformed, Refused
 from contracts.statements.statements import Seen
@@ -59,7 +59,7 @@ def web(node, monkeypatch):
     """A client of the local interface that knows the token."""
     monkeypatch.setattr(desks, "local", lambda home: node)
     token = own_token(node[0].home)
-    client = TestClient(make_app(Desk(node[0].home), token), base_url="http://127.0.0.1")
+    client = TestClient(make_app(PreparedModels(node[0].home), token), base_url="http://127.0.0.1")
     client.headers["Authorization"] = f"Bearer {token}"
     return client
 

@@ -23,7 +23,7 @@ SCHEMA = load("demand").schema()
 
 
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path, fits):
     """(settings, mirror, budget) of a member whose chamber has agreed on demand and released nothing."""
     data = tmp_path / "data"
     data.mkdir()
@@ -35,6 +35,7 @@ def node(tmp_path):
     ]
     pl.DataFrame(rows, schema=["series", "period", "sales"], orient="row").write_csv(data / "sales.csv")
     settings = create_home(tmp_path / "home", data)
+    (settings.home / "cache").symlink_to(fits)
     (settings.home / "invite.json").write_text(json.dumps({"member": "urn:uuid:" + MEMBER}), encoding="utf-8")
     (read_documents(settings.home) / SCHEMA.digest().removeprefix("sha256:")).write_bytes(SCHEMA.to_bytes())
     task = TaskTerms(

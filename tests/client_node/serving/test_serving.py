@@ -25,7 +25,7 @@ from client_node.ledger.ledger import Budget
 from client_node.link.mirror import read_documents
 from client_node.serving import prepared as desks
 from client_node.serving.predict import canonical_line, prepare
-from client_node.serving.prepared import Desk, own_token
+from client_node.serving.prepared import PreparedModels, own_token
 from client_node.serving.result_files import write_result
 from client_node.web.server import listen, make_app
 from client_node.web.uploads import MOST_BYTES
@@ -64,13 +64,14 @@ def terms(schema):
 
 
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path, fits):
     """(settings, mirror, budget) of a member whose chamber has agreed on both tasks and released nothing."""
     data = tmp_path / "data"
     data.mkdir()
     clients(800).write_csv(data / "clients.csv")
     sales().write_csv(data / "sales.csv")
     settings = create_home(tmp_path / "home", data)
+    (settings.home / "cache").symlink_to(fits)
     (settings.home / "invite.json").write_text(json.dumps({"member": MEMBER}), encoding="utf-8")
     for schema in (CLIENTS, SALES):
         (read_documents(settings.home) / schema.digest().removeprefix("sha256:")).write_bytes(schema.to_bytes())
@@ -89,7 +90,9 @@ def web(node, monkeypatch):
     """A client of the local interface that knows the token."""
     monkeypatch.setattr(desks, "local", lambda home: node)
     token = own_token(node[0].home)
-    client = TestClient(make_app(Desk(node[0].home), token), base_url="http://127.0.0.1", follow_redirects=False)
+    client = TestClient(
+        make_app(PreparedModels(node[0].home), token), base_url="http://127.0.0.1", follow_redirects=False
+    )
     client.headers["Authorization"] = f"Bearer {token}"
     return client
 
@@ -110,9 +113,9 @@ def test_a_public_model_has_a_vote_and_one_that_cannot_be_read_is_left_out_in_wo
     assert {vote.whose for vote in ready.voted.votes.votes} == whose
     assert said in str(ready.left_out or "") and (ready.left_out is None) == (kind == "good")
     monkeypatch.setattr(desks, "local", lambda home: there)
-    page = TestClient(make_app(Desk(settings.home), own_token(settings.home)), base_url="http://127.0.0.1").get(
-        "/tasks/risk?lang=en", headers={"Authorization": f"Bearer {own_token(settings.home)}"}
-    )
+    page = TestClient(
+        make_app(PreparedModels(settings.home), own_token(settings.home)), base_url="http://127.0.0.1"
+    ).get("/tasks/risk?lang=en", headers={"Authorization": f"Bearer {own_token(settings.home)}"})
     assert ("cannot be used here" in page.text) == (kind == "broken") and page.status_code == 200
 
 
@@ -188,7 +191,7 @@ def served(node, monkeypatch):
     """The local interface on a real port: a client that knows the token."""
     monkeypatch.setattr(desks, "local", lambda home: node)
     token, listener = own_token(node[0].home), listen(0)
-    app = make_app(Desk(node[0].home), token)
+    app = make_app(PreparedModels(node[0].home), token)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
@@ -247,7 +250,7 @@ def test_families_stand_in_file_receipt_and_page_and_a_family_called_like_a_seri
     monkeypatch.setattr(desks, "local", lambda home: node)
     headers = {"Authorization": f"Bearer {own_token(node[0].home)}"}
     web = TestClient(
-        make_app(Desk(node[0].home), own_token(node[0].home)), base_url="http://127.0.0.1", headers=headers
+        make_app(PreparedModels(node[0].home), own_token(node[0].home)), base_url="http://127.0.0.1", headers=headers
     )
     told = web.get("/v1/tasks/demand").json()
     read = pl.read_csv(web.get("/v1/tasks/demand/file").content)
@@ -280,7 +283,7 @@ def test_page_command_file_and_programs_say_what_planned_offers_move(node, monke
     monkeypatch.setattr(desks, "local", lambda home: node)
     headers = {"Authorization": f"Bearer {own_token(node[0].home)}"}
     web = TestClient(
-        make_app(Desk(node[0].home), own_token(node[0].home)), base_url="http://127.0.0.1", headers=headers
+        make_app(PreparedModels(node[0].home), own_token(node[0].home)), base_url="http://127.0.0.1", headers=headers
     )
     told = web.get("/v1/tasks/demand").json()
     assert told["offers"] is True and told["ahead"] == ["2025-07", "2025-08", "2025-09"]
@@ -318,7 +321,7 @@ def test_a_file_that_is_faulty_too_large_or_of_no_rows_task_is_refused_in_words(
 def test_a_file_that_cannot_be_read_is_named_as_its_sender_named_it_and_the_next_one_is_answered(served):
     text = "客户,逾期占比,趋势\nA,0.3,\n".encode("gb18030")
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as book:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as book:
         book.writestr("xl/worksheets/sheet1.xml", bytes(MOST_UNPACKED + 1))
     refused = {
         "MALFORMED": ("xlsx", text),
@@ -413,7 +416,7 @@ def test_where_there_is_too_little_to_tell_no_page_says_that_own_models_were_bet
     sales().filter(pl.col("series") < "P05").write_csv(node[0].data / "sales.csv")
     monkeypatch.setattr(desks, "local", lambda home: node)
     token = own_token(node[0].home)
-    few = TestClient(make_app(Desk(node[0].home), token), base_url="http://127.0.0.1")
+    few = TestClient(make_app(PreparedModels(node[0].home), token), base_url="http://127.0.0.1")
     page = few.get("/tasks/demand?lang=en", headers={"Authorization": f"Bearer {token}"}).text
     assert "Too little to tell." in page and "your own models were better" not in page
 
@@ -447,7 +450,7 @@ def test_page_programs_and_command_of_demand_warn_where_sales_are_not_what_was_l
     told = capsys.readouterr()
     assert "▲ 无销售期间的占比 与模型学习时不同：当时中位数 0，" in told.err
     assert json.loads(told.out)["total"], "the warning stands beside JSON, not in it"
-    app = make_app(Desk(node[0].home), own_token(node[0].home))
+    app = make_app(PreparedModels(node[0].home), own_token(node[0].home))
     fresh = TestClient(app, base_url="http://127.0.0.1", headers=web.headers)
     page = fresh.get("/tasks/demand?lang=zh").text
     assert 'role="alert"' in page and "无销售期间的占比" in page and "可信度降低" in page
@@ -462,7 +465,7 @@ def test_a_page_about_nobody_says_what_to_do(web):
 
 def test_results_are_made_anew_when_the_data_change_and_kept_when_nothing_does(node, monkeypatch):
     monkeypatch.setattr(desks, "local", lambda home: node)
-    desk = Desk(node[0].home)
+    desk = PreparedModels(node[0].home)
     first, receipt = desk.ready("risk"), desk.own("risk").receipt
     desk.look_again()
     assert desk.ready("risk").voted is first.voted and desk.own("risk").receipt == receipt
@@ -473,7 +476,7 @@ def test_results_are_made_anew_when_the_data_change_and_kept_when_nothing_does(n
 
 def test_files_that_cannot_be_read_for_a_moment_do_not_end_the_looking(node, monkeypatch):
     monkeypatch.setattr(desks, "local", lambda home: node)
-    desk, looks = Desk(node[0].home), []
+    desk, looks = PreparedModels(node[0].home), []
 
     def look():
         looks.append(1)
