@@ -66,11 +66,19 @@ class Round:
         monkeypatch.setattr("client_node.rounds.flower_app.bundle_digest", lambda: NOTHING)
         (folder / "data").mkdir()
         budget, settings = Budget(folder / "ledger.db"), SimpleNamespace(data=folder / "data", home=folder)
-        self.rows = OwnRows(settings, None, None, budget)
+        agreed = SimpleNamespace(terms=SimpleNamespace(totals=None))
+        mirror = SimpleNamespace(state=SimpleNamespace(agreements={NOTHING: agreed}))
+        self.rows = OwnRows(settings, None, mirror, budget)
         self.side = NodeSide(Trust().firms[0].member, Ed25519PrivateKey.generate(), budget, self.rows)
         start = TASK.start(schema, "trees")
         order = SimpleNamespace(
-            task="risk", plan=self.plan, bundle=NOTHING, schema_digest=NOTHING, evaluates=None, model_start=NOTHING
+            task="risk",
+            agreement=NOTHING,
+            plan=self.plan,
+            bundle=NOTHING,
+            schema_digest=NOTHING,
+            evaluates=None,
+            model_start=NOTHING,
         )
         opened = SimpleNamespace(round=release, model_in=digest(model("risk", start).to_bytes()))
         self.permit = Permit(
