@@ -236,32 +236,20 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
     settings, mirror, budget = local(home)
     year = str(datetime.now(UTC).year)
-    accounts = [
-        {
-            "dataset": key[1],
-            "unit": key[2],
-            "partition": key[3],
-            "rho_nano": value,
-            "epsilon": round(epsilon(value, "1e-6"), 4),
-        }
-        for key, value in mirror.state.charges.items()
-        if key[0] == settings.member and key[4] == year
-    ]
-    released = [
-        {"task": r.order.task, "model": r.release.model, "rounds": r.release.rounds}
-        for r in mirror.state.runs_in_order()
-        if r.release
-    ]
     promises = promised(mirror.state, year, epsilon, settings.member)
     checked = mirror.state.privacy_checks.get(settings.member)
     seen = {
         "member": settings.member,
         "privacy_check": checked and {"index": checked[0], **checked[1].model_dump(mode="json")},
         "log_size": mirror.state.size,
-        "accounts": accounts,
+        "accounts": _accounts(mirror.state, settings.member, year),
         "promises": [promise.sentences(_) for promise in promises],
         "ledger_rho_nano": budget.head().rho_total_nano,
-        "released": released,
+        "released": [
+            {"task": r.order.task, "model": r.release.model, "rounds": r.release.rounds}
+            for r in mirror.state.runs_in_order()
+            if r.release
+        ],
         "bytes_left": sum(row[2] for row in budget.gone()),
         "refused": [dict(zip(("at", "code", "reason", "what"), row, strict=True)) for row in budget.refused()],
         "refusals_not_on_the_log": [said.model_dump() for said in refusals.kept(settings)],
@@ -271,6 +259,23 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     else:
         _say_status(seen, checked and checked[1])
     return OK
+
+
+def _accounts(state: Any, member: str, year: str) -> list[dict[str, Any]]:
+    """What the log has charged to this member in a year."""
+    from privacy.accounting import epsilon
+
+    return [
+        {
+            "dataset": dataset,
+            "unit": unit,
+            "partition": partition,
+            "rho_nano": rho_nano,
+            "epsilon": round(epsilon(rho_nano, "1e-6"), 4),
+        }
+        for (who, dataset, unit, partition, when), rho_nano in state.charges.items()
+        if (who, when) == (member, year)
+    ]
 
 
 def _say_status(seen: dict[str, Any], checked: Any) -> None:

@@ -215,7 +215,7 @@ def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
 def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     """The status page in the terminal."""
     from coordinator.learning.model_cards import WORDS
-    from coordinator.web.pages import overview
+    from coordinator.web.overview import overview
 
     seen: dict[str, Any] = overview(office_of(home), _)
     if as_json:

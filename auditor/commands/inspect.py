@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,8 +51,13 @@ def entry(source: str, index: int, as_json: Json = False, lang: Lang = "") -> in
     }
     if as_json:
         terminal.json(shown)
-        return OK
-    print(f"#{index}  {shown['sentence']}")
+    else:
+        _say_entry(shown, state.size)
+    return OK
+
+
+def _say_entry(shown: dict[str, Any], size: int) -> None:
+    print(f"#{shown['index']}  {shown['sentence']}")
     terminal.json(shown["statement"])
     for keyid, whose in shown["signed_by"].items():
         terminal.say(N_("signed by {whose}, key {key}"), whose=whose, key=keyid)
@@ -60,9 +65,8 @@ def entry(source: str, index: int, as_json: Json = False, lang: Lang = "") -> in
         N_("entry digest {digest}; {n} hashes prove it under size {size}"),
         digest=shown["digest"],
         n=len(shown["path"]),
-        size=state.size,
+        size=size,
     )
-    return OK
 
 
 def _check_index(index: int, size: int) -> None:

@@ -232,7 +232,7 @@ def _asked(rows: str, ready: Ready) -> tuple[Any, list[Any]]:
     """(frame, faults) of a file or of one JSON object."""
     import json
 
-    from client_node.data.member_table import read_rows
+    from client_node.data.scored_rows import read_rows
 
     if not rows.lstrip().startswith("{"):
         checked = read_rows(Path(rows), ready.schema)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from client_node.data.member_table import MemberTable, frame_of, read_table
+from client_node.data.member_table import MemberTable, read_table
+from client_node.data.scored_rows import frame_of
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import Mirror, document
 from client_node.link.uplink import Uplink

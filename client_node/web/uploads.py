@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 
-from client_node.data.member_table import read_rows
+from client_node.data.scored_rows import read_rows
 from client_node.data.validation import Checked, Finding, listed
 from client_node.serving.predict import Result
 from client_node.serving.prepared import PreparedModels

@@ -80,31 +80,41 @@ def draft(
         )
     schema = read_schema(document_of(office.database, terms.schema_digest))
     family, rho_nano = family or loaded.families[0], rho_cap(epsilon, DELTA)
-    if family not in loaded.families:
-        raise Refused(
-            N_("task {task} is not learned by {family}"),
-            why=N_("it is learned by {families}"),
-            do=N_("coordinator order {task} --family {first}"),
-            task=task,
-            family=family,
-            families=", ".join(loaded.families),
-            first=loaded.families[0],
-        )
-    untold = untold or loaded.untold
-    if untold not in ("release", "keep"):
-        raise Refused(N_("--untold is release or keep"), do=N_("coordinator order --help"))
-    gate = GateTerms(rho_nano=rho_nano, untold=untold) if schema.of_kind("id") else None  # type: ignore[arg-type]
-    if gate is None and agreed.gate == "required":
-        raise Refused(
-            N_("the agreement demands a gate, and the table of {task} has no ids to hold units out by"),
-            do=N_("publish an agreement whose gate is null, or leave the task out"),
-            code="GATE",
-            task=task,
-        )
+    _check_family(loaded, family)
+    gate = _gate(loaded, schema, agreed, rho_nano, untold or loaded.untold)
     releases = rounds or loaded.design(schema, family, rho_nano).releases
     made = Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
     _planned(made, agreed)
     return made
+
+
+def _check_family(task: Any, family: str) -> None:
+    if family not in task.families:
+        raise Refused(
+            N_("task {task} is not learned by {family}"),
+            why=N_("it is learned by {families}"),
+            do=N_("coordinator order {task} --family {first}"),
+            task=task.name,
+            family=family,
+            families=", ".join(task.families),
+            first=task.families[0],
+        )
+
+
+def _gate(task: Any, schema: TableSchema, agreed: Terms, rho_nano: int, untold: str) -> GateTerms | None:
+    """What judges the model before it is released; None for a table whose units cannot be held out."""
+    if untold not in ("release", "keep"):
+        raise Refused(N_("--untold is release or keep"), do=N_("coordinator order --help"))
+    if schema.of_kind("id"):
+        return GateTerms(rho_nano=rho_nano, untold=untold)  # type: ignore[arg-type]
+    if agreed.gate == "required":
+        raise Refused(
+            N_("the agreement demands a gate, and the table of {task} has no ids to hold units out by"),
+            do=N_("publish an agreement whose gate is null, or leave the task out"),
+            code="GATE",
+            task=task.name,
+        )
+    return None
 
 
 def _planned(made: Draft, terms: Terms) -> ReleasePlan:

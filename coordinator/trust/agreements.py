@@ -42,6 +42,37 @@ MOVES = {
 }
 
 
+# What a draft begins with besides what is installed here, for a person to change.
+_RIGHTS: dict[str, Any] = {"beneficiaries": "members", "auditors": [], "rights_granted": ["processing-use"]}
+_PRIVACY = {
+    "families": ["trees", "gradients", "moments", "histogram"],
+    "noise": "member",
+    "neighbours": "add-remove",
+}
+_COMBINING = {
+    "combining": "fixed-point/1",
+    "secure_sum": "required",
+    "min_members": 3,
+    "rounds": {
+        "max_per_run": 100,
+        "orders_max": 50,
+        "aborted_max": 100,
+        "interval_min_s": 0,
+        "window_max_s": 259_200,
+        "deadline_max_s": 3600,
+    },
+}
+_DUTIES = {
+    "withdrawal": "excluded-from-next-cut-off",
+    "records_kept_years": 3,
+    "contributions_kept_days": 90,
+    "provenance": "member-states-source",
+    "impact_assessment": None,
+    "law": "中华人民共和国法律",
+    "dispute": "商会所在地人民法院",
+}
+
+
 def draft(
     database: Database,
     settings: Settings,
@@ -70,40 +101,15 @@ def draft(
         "valid_from": time_text(now),
         "valid_to": time_text(now + timedelta(days=days)),
         "chamber": {"name": settings.name, "code_digest": settings.code_digest},
-        "beneficiaries": "members",
-        "auditors": [],
-        "rights_granted": ["processing-use"],
+        **_RIGHTS,
         "tasks": listed,
-        "privacy": {
-            "delta": DELTA,
-            "epsilon_run_max": epsilon_run,
-            "epsilon_year_max": epsilon_year,
-            "families": ["trees", "gradients", "moments", "histogram"],
-            "noise": "member",
-            "neighbours": "add-remove",
-        },
+        "privacy": {"delta": DELTA, "epsilon_run_max": epsilon_run, "epsilon_year_max": epsilon_year, **_PRIVACY},
         "bundles": [bundle],
         "start_models": list(dict.fromkeys(starts)),
-        "combining": "fixed-point/1",
-        "secure_sum": "required",
-        "min_members": 3,
-        "rounds": {
-            "max_per_run": 100,
-            "orders_max": 50,
-            "aborted_max": 100,
-            "interval_min_s": 0,
-            "window_max_s": 259_200,
-            "deadline_max_s": 3600,
-        },
+        **_COMBINING,
         "onward_use": "none",
         "gate": "required" if all(schema.of_kind("id") for _task, schema in tasks) else None,
-        "withdrawal": "excluded-from-next-cut-off",
-        "records_kept_years": 3,
-        "contributions_kept_days": 90,
-        "provenance": "member-states-source",
-        "impact_assessment": None,
-        "law": "中华人民共和国法律",
-        "dispute": "商会所在地人民法院",
+        **_DUTIES,
     }
 
 

@@ -38,63 +38,58 @@ def add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
     def task(who: Caller = Depends(caller)) -> Response:
         asked = read(Waiting, who.body)
         row = office.wait_for(lambda: _next_task(office, who.member, set(asked.done)), asked.wait)
-        if row is None:
-            return Response(status_code=204)
-        return JSONResponse(
-            {
-                "id": row.id,
-                "run": row.run,
-                "round": row.round,
-                "open": row.open_index,
-                "step": row.step,
-                "size": office.log.state().size,
-                "message": to_base64(row.body),
-            }
-        )
+        return JSONResponse(_question(row, office.log.state().size)) if row else Response(status_code=204)
 
     @router.put("/v1/contributions/{name}")
     def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        asked_row = _asked(office, name, who)
-        if asked_row.step != TRAIN:
-            raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
-        with _dropped_if_broken(office, asked_row):
-            line, data = _reply_of(who.body)
-            if asked_row.payload is None:
-                # before the write transaction: the log is never asked while one is open, or two threads could wait for each other
-                _check_contribution(office, asked_row, who.key, line, data)
-        with office.database.write() as session:
-            if _keep_reply(session.get_one(TaskMessage, name), line, data):
-                documents.keep(session, "contribution", data, who.member)
-        return {"state": "kept"}
+        return _take(office, _asked(office, name, who, {TRAIN}), who)
 
     @router.put("/v1/replies/{name}")
     def reply(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
-        asked_row = _asked(office, name, who)
-        if asked_row.step == TRAIN:
-            raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
-        with _dropped_if_broken(office, asked_row):
-            line, data = _reply_of(who.body)
-            if len(line) + len(data) > STEP_LIMIT:
-                raise Malformed(N_("a step of a sum has at most {limit} bytes"), limit=STEP_LIMIT, code="TOO_LARGE")
-            if asked_row.payload is None:
-                _check_step(office, asked_row, who.key, line, data)
-        with office.database.write() as session:
-            _keep_reply(session.get_one(TaskMessage, name), line, data)
-        return {"state": "kept"}
+        return _take(office, _asked(office, name, who, {KEYS, SHARES, SURVIVORS, UNMASK}), who)
 
 
-def _asked(office: Office, name: str, who: Caller) -> TaskMessage:
+def _question(row: TaskMessage, size: int) -> dict[str, str | int]:
+    return {
+        "id": row.id,
+        "run": row.run,
+        "round": row.round,
+        "open": row.open_index,
+        "step": row.step,
+        "size": size,
+        "message": to_base64(row.body),
+    }
+
+
+def _asked(office: Office, name: str, who: Caller, steps: set[str]) -> TaskMessage:
     with office.database.read() as session:
         row = session.get(TaskMessage, name)
-    if row is None or row.member != who.member:
+    if row is None or row.member != who.member or row.step not in steps:
         raise Refused(N_("nobody asked this node for that contribution"), code="PARTICIPANT")
     return row
 
 
-def _reply_of(body: bytes) -> tuple[bytes, bytes]:
+def _take(office: Office, row: TaskMessage, who: Caller) -> dict[str, str]:
+    """Keep a reply, once it was found to be what its step asks for."""
+    with _dropped_if_broken(office, row):
+        line, data = _reply_of(who.body, row.step)
+        if row.payload is None:
+            # before the write transaction: the log is never asked while one is open, or two threads could wait for each other
+            (_check_contribution if row.step == TRAIN else _check_step)(office, row, who.key, line, data)
+    with office.database.write() as session:
+        is_first = _keep_reply(session.get_one(TaskMessage, row.id), line, data)
+        if is_first and row.step == TRAIN:
+            documents.keep(session, "contribution", data, who.member)
+    return {"state": "kept"}
+
+
+def _reply_of(body: bytes, step: str) -> tuple[bytes, bytes]:
     """(line, payload) of a reply that holds these two and nothing else."""
     asked = read(Reply, body)
-    return from_base64(asked.line), from_base64(asked.payload)
+    line, data = from_base64(asked.line), from_base64(asked.payload)
+    if step != TRAIN and len(line) + len(data) > STEP_LIMIT:
+        raise Malformed(N_("a step of a sum has at most {limit} bytes"), limit=STEP_LIMIT, code="TOO_LARGE")
+    return line, data
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contracts.statements.closed_list import parse
 from contracts.statements.statements import Round
 from coordinator.office import open_office
 from coordinator.settings import read_home
-from coordinator.web.pages import overview
+from coordinator.web.overview import overview
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 
 

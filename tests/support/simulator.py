@@ -53,6 +53,35 @@ from privacy.spend import Unit
 ORIGIN = "chamber.test/consent-log"
 NOTHING = "sha256:" + "0" * 64
 START = digest(b"start model")
+TASK = TaskTerms(
+    task="risk",
+    dataset="receivables",
+    schema_digest=NOTHING,
+    purpose="early-risk-warning",
+    row_meaning="customers",
+    personal_data=False,
+    unit="row",
+    max_units=1000,
+    max_rows_per_unit=1,
+)
+LIMITS = PrivacyTerms(
+    delta="1e-6",
+    epsilon_run_max="1",
+    epsilon_year_max="4",
+    rho_run_max_nano=24_355_970,
+    rho_year_max_nano=311_064_954,
+    families=("trees", "gradients", "moments", "histogram"),
+    noise="member",
+    neighbours="add-remove",
+)
+ROUNDS = RoundTerms(
+    max_per_run=50,
+    orders_max=20,
+    aborted_max=10,
+    interval_min_s=0,
+    window_max_s=259_200,
+    deadline_max_s=3600,
+)
 
 
 def plan(**changes: object) -> ReleasePlan:
@@ -163,27 +192,6 @@ class Trust:
 
     def make_terms(self, edition: int = 1, **changes: object) -> Terms:
         """Terms for the risk task, with prose of an edition."""
-        task = TaskTerms(
-            task="risk",
-            dataset="receivables",
-            schema_digest=NOTHING,
-            purpose="early-risk-warning",
-            row_meaning="customers",
-            personal_data=False,
-            unit="row",
-            max_units=1000,
-            max_rows_per_unit=1,
-        )
-        limits = PrivacyTerms(
-            delta="1e-6",
-            epsilon_run_max="1",
-            epsilon_year_max="4",
-            rho_run_max_nano=24_355_970,
-            rho_year_max_nano=311_064_954,
-            families=("trees", "gradients", "moments", "histogram"),
-            noise="member",
-            neighbours="add-remove",
-        )
         fields: dict[str, object] = {
             "format": "mengbang-terms/1",
             "id": new_id(),
@@ -195,21 +203,14 @@ class Trust:
             "beneficiaries": "members",
             "auditors": (),
             "rights_granted": ("processing-use",),
-            "tasks": (task,),
-            "privacy": limits,
+            "tasks": (TASK,),
+            "privacy": LIMITS,
             "bundles": (NOTHING,),
             "start_models": (START,),
             "combining": "fixed-point/1",
             "secure_sum": "none",
             "min_members": 3,
-            "rounds": RoundTerms(
-                max_per_run=50,
-                orders_max=20,
-                aborted_max=10,
-                interval_min_s=0,
-                window_max_s=259_200,
-                deadline_max_s=3600,
-            ),
+            "rounds": ROUNDS,
             "onward_use": "none",
             "withdrawal": "excluded-from-next-cut-off",
             "records_kept_years": 3,

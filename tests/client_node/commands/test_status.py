@@ -17,7 +17,7 @@ def member(monkeypatch, tmp_path):
     trust.whole_run()
     budget = SimpleNamespace(head=lambda: SimpleNamespace(rho_total_nano=0), gone=list, refused=list)
     settings = SimpleNamespace(member=trust.firms[0].member, home=tmp_path)
-    monkeypatch.setattr(cli, "local", lambda home: (settings, SimpleNamespace(state=trust.state), budget))
+    monkeypatch.setattr("client_node.home.local", lambda home: (settings, SimpleNamespace(state=trust.state), budget))
     return trust
 
 

@@ -11,7 +11,8 @@ import xlsxwriter
 
 from client_node.commands.data import write_map
 from client_node.data.mapping import FILE, data_map
-from client_node.data.member_table import frame_of, read_table
+from client_node.data.member_table import read_table
+from client_node.data.scored_rows import frame_of
 from client_node.data.suggestions import suggest, to_toml
 from client_node.data.tables import Table
 from client_node.data.validation import Finding

@@ -128,7 +128,7 @@ def test_weeks_begin_on_monday_and_only_whole_ones_count():
 def test_long_exports_are_checked_in_parts_with_the_same_findings(lines, monkeypatch):
     text = "".join(line(i, day=f"2025-0{i % 6 + 1}-05", amount="x" if i % 7 == 0 else "1") for i in range(40))
     whole = lines(text)
-    monkeypatch.setattr("client_node.data.member_table._ROWS", 3)
+    monkeypatch.setattr("client_node.data.source_rows._ROWS", 3)
     parts = lines(text, closed=date(2025, 6, 29))
     assert [(f.row, f.rule) for f in parts.findings] == [(f.row, f.rule) for f in whole.findings]
 

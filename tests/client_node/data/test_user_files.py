@@ -5,15 +5,17 @@ import os
 import sqlite3
 import zipfile
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 import xlsxwriter
 
 from client_node.commands.data import before_joining, write_map
-from client_node.data import tables
+from client_node.data import member_table, tables
 from client_node.data.mapping import FILE, data_map
-from client_node.data.member_table import read_rows, read_table
+from client_node.data.member_table import read_table
+from client_node.data.scored_rows import read_rows
 from client_node.data.suggestions import closing_day, suggest, to_toml
 from client_node.data.tables import tables_in, tables_of
 from client_node.data.text import BEYOND, UNCLOSED
@@ -264,7 +266,7 @@ def test_a_table_of_too_many_rows_is_refused_before_it_is_unpacked(data, monkeyp
     pl.DataFrame(rows).write_parquet(data / "a.parquet"), pl.DataFrame(rows).write_csv(data / "b.csv")
     for name in ("a.parquet", "b.csv"):
         assert read_rows(data / name, RISK).frame.height == 3
-    monkeypatch.setattr("client_node.data.member_table.MOST_SCORED", 2)
+    monkeypatch.setattr("client_node.data.scored_rows.MOST_SCORED", 2)
     for name in ("a.parquet", "b.csv"):
         with pytest.raises(Malformed, match=f"{name} is too long"):
             read_rows(data / name, RISK)
@@ -413,8 +415,15 @@ def test_a_kept_table_is_made_anew_by_newer_code(home, data, monkeypatch):
     about = json.loads((kept / "about.json").read_text(encoding="utf-8"))
     (kept / "about.json").write_text(json.dumps(about | {"names": {"old": "old"}}), encoding="utf-8")
     assert read_table(data, DEMAND, key=KEY, home=home).names == {"old": "old"}
-    monkeypatch.setattr("client_node.data.member_table._readers", lambda: "another")
+    monkeypatch.setattr("client_node.data.member_table._code", lambda: "another")
     assert read_table(data, DEMAND, key=KEY, home=home).names != {"old": "old"}
+
+
+def test_every_file_of_the_room_counts_as_the_code_that_made_a_kept_table(monkeypatch):
+    told = []
+    monkeypatch.setattr(member_table, "digest", lambda data: told.append(data) or "sha256:")
+    member_table._code.__wrapped__()
+    assert {path.read_bytes() for path in Path(member_table.__file__).parent.glob("*.py")} <= set(told)
 
 
 def test_what_another_process_is_just_writing_is_left_alone_and_what_it_takes_away_is_made_anew(home, data):

@@ -1,0 +1,99 @@
+"""What the office sees of its trust: members, runs, log, calendar. No value of any member's data is here to be seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlmodel import select
+
+from contracts.promise import MOST, promises
+from contracts.rules.state import ConsentEvent, RunRecord, TrustState
+from contracts.statements.statements import PrivacyCheck
+from coordinator.learning.evaluation import Evaluation
+from coordinator.learning.runs import ONLINE_S, malformed_replies
+from coordinator.learning.schedules import listed as listed_runs
+from coordinator.store.tables import LastSeen
+from coordinator.trust import members
+from privacy.accounting import epsilon
+
+if TYPE_CHECKING:
+    from coordinator.office import Office
+
+
+def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str, object]:
+    """Everything that the status page and `coordinator status` show."""
+    state, names = office.log.state(), members.names(office.database)
+    agreement, cosigned = state.active_agreement(), office.log.witnessed(0)
+    listed = _members(office, state, names)
+    return {
+        "chamber": office.settings.name,
+        "secure_sum": agreement is None or state.agreements[agreement].terms.secure_sum == "required",
+        "members": listed,
+        "runs": _runs(office, state, names),
+        "promises": [promise.sentences(translate) for promise in promises(state, str(datetime.now(UTC).year), epsilon)],
+        "most": translate(MOST),
+        "size": state.size,
+        "missing": [member["name"] for member in listed if not member["online"]],
+        "cosigned": cosigned.checkpoint.size if cosigned else None,
+        "schedules": listed_runs(office, translate),
+        "waiting": len(members.waiting(office.database)),
+    }
+
+
+def _members(office: Office, state: TrustState, names: Mapping[str, str]) -> list[dict[str, object]]:
+    with office.database.read() as session:
+        heard = {row.member: row.at for row in session.exec(select(LastSeen))}
+    agreement, now = state.active_agreement(), time.time()
+    return [
+        {
+            "name": names.get(member, member),
+            "member": member,
+            "online": now - heard.get(member, 0) < ONLINE_S,
+            "check": _check(state.privacy_checks.get(member)),
+            "consent": _consent(state.consent(member, agreement) if agreement else None),
+        }
+        for member in state.members()
+    ]
+
+
+def _check(known: tuple[int, PrivacyCheck] | None) -> dict[str, object] | None:
+    """A member's newest check of its own release path: its log entry, whether it passed, the lower bound."""
+    return known and {"index": known[0], "passed": not known[1].faults, "at_least": known[1].epsilon_at_least}
+
+
+def _consent(event: ConsentEvent | None) -> str:
+    return "none" if event is None else "withdrawn" if event.is_end() else "live"
+
+
+def _runs(office: Office, state: TrustState, names: Mapping[str, str]) -> list[dict[str, object]]:
+    """Every run that trained, with what its evaluation said of it."""
+    broken, evaluation = malformed_replies(office.database), Evaluation(office.database, office.log, office.settings)
+    return [
+        {
+            **_progress(run),
+            "malformed": [
+                {"round": number, "name": names.get(member, member), "step": step}
+                for number, member, step in (*broken.get(run.run, ()), *broken.get(run.evaluation or "", ()))
+            ],
+            "judged": evaluation.figures(state.runs[run.evaluation]) if run.evaluation else None,
+        }
+        for run in state.runs_in_order()
+        if run.order.evaluates is None
+    ]
+
+
+def _progress(run: RunRecord) -> dict[str, object]:
+    closed = [record.closed for record in run.rounds if record.closed]
+    return {
+        "run": run.run,
+        "task": run.order.task,
+        "rounds": len(closed),
+        "of": run.order.plan.releases,
+        "aborted": sum(one.outcome == "aborted" for one in closed),
+        "released": run.release is not None,
+        "gate": run.gate and {"verdict": run.gate.verdict, "decision": run.gate.decision},
+        "index": run.index,
+    }
