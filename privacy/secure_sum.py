@@ -39,6 +39,9 @@ SHARE_DIGITS = 65  # of a share in hexadecimal
 SEALED = _NONCE + 2 * _SHARE + 16
 
 
+_ANY = b"\x01" * 32  # whichever private key: with a point of small order all agree on zero
+
+
 class SumError(ValueError):
     """The sum cannot be formed, or what was shown for it does not hold."""
 
@@ -97,6 +100,15 @@ class Shares:
 
     seed: int
     mask: int
+
+
+def check_keys(keys: PublicKeys) -> None:
+    """SumError for keys with which nobody can agree on a secret (RFC 7748, section 6.1: a point of small order).
+
+    Asked before anybody masks for them: later, they would end everyone who tries.
+    """
+    for public in (keys.mask, keys.share):
+        _agree(_ANY, public)
 
 
 def new_secrets() -> Secrets:

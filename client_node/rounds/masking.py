@@ -34,6 +34,7 @@ from privacy.secure_sum import (
     Secrets,
     Shares,
     SumError,
+    check_keys,
     fits,
     mask,
     new_secrets,
@@ -41,6 +42,8 @@ from privacy.secure_sum import (
     unseal,
 )
 from privacy.secure_sum import seal as seal_shares
+
+_UNFIT = N_("what the members show for this sum does not fit together")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,8 @@ class Masking:
         def answer(own: Secrets) -> bytes:
             said = by_member(lines, lambda line: read_keys(line, about.node_keys, **_names(about)))
             held.keys = {member: public_keys(one) for member, one in said.items()}
+            for shown in held.keys.values():
+                check_keys(shown)
             if len(held.keys) < about.enough() or held.keys.get(self._member) != own.public():
                 raise _no("SUM_SET", N_("the members of this sum are too few, or this one is not among them"))
             parts = split(group, own)
@@ -199,7 +204,10 @@ class Masking:
         if not held.masked or held.secrets is None:
             raise _no("SUM_SET", N_("no set of members is fixed for this sum"))
         keys = {name: held.keys[name] for name in held.masked}
-        return mask(about.group(), self._member, held.secrets, keys, values)
+        try:
+            return mask(about.group(), self._member, held.secrets, keys, values)
+        except SumError as error:
+            raise _no("SUM_SET", _UNFIT) from error
 
     def survivors(self, about: SumRound, proposed: bytes) -> bytes:
         """This node's signature under the list of whose numbers are in the sum: one list a round, ever."""
@@ -289,7 +297,7 @@ class Masking:
         try:
             reply = answer(held.secrets)
         except SumError as error:
-            raise _no("SUM_SET", N_("what the members show for this sum does not fit together")) from error
+            raise _no("SUM_SET", _UNFIT) from error
         except (Refused, Unavailable):
             raise
         except TrustError as error:

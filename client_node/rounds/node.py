@@ -19,12 +19,13 @@ from client_node.rounds.guard import Limits, Permit, authorise, awaited
 from client_node.rounds.masking import sum_round
 from client_node.rounds.messages import Question, read_question
 from client_node.rounds.send_delay import Pace
-from client_node.rounds.training_data import OwnRows
+from client_node.rounds.training_data import OwnRows, unforeseen
 from client_node.settings import Settings, read_home
 from contracts.envelope import key_id, to_base64
 from contracts.errors import Refused, TrustError, Unavailable
 from contracts.fields import time_text
 from contracts.statements.statements import PrivacyCheck
+from contracts.wording import N_
 from engine.bundle import bundle_digest
 from engine.rounds import TRAIN
 from privacy.accounting import rho_cap
@@ -34,6 +35,7 @@ log_event = structlog.get_logger()
 _REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own
 RECEIPTS_EVERY_S = 5.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+TRIES = 12  # of what nobody has foreseen, within about a minute
 
 
 class Node:
@@ -51,8 +53,9 @@ class Node:
         self._fault: TrustError | None = None  # what ended this node, in whichever thread
 
     def run(self) -> None:
-        """Work until `stop`; a lost connection is tried again, an altered log ends everything."""
-        self_test()
+        """Work until `stop`; a lost connection is tried again, an altered log ends everything, and so does what nobody has
+        foreseen, if it does not pass: a node that neither follows nor contributes must not look as if it did."""
+        _test_noise()
         self._check = privacy_check.check(self._settings)
         if self._check.faults:
             self._tell_check()
@@ -70,23 +73,34 @@ class Node:
         self._stop.set()
 
     def _loop(self, work: Callable[[], None], until: Callable[[], bool] = lambda: False) -> None:
-        failures = 0
+        away = failed = 0
         while not self._stop.is_set() and not until():
             try:
                 work()
-                failures = 0
+                away = failed = 0
             except Unavailable as error:
                 log_event.warning("coordinator away", what=str(error))
-                self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
-                failures += 1
+                self._stop.wait(RETRY_S[min(away, len(RETRY_S) - 1)])
+                away += 1
             except Refused as error:
                 self._budget.note_refused(time_text(datetime.now(UTC)), error)
                 log_event.warning("refused", code=error.code, what=str(error))
                 self._stop.wait(1.0)
             except TrustError as error:
-                log_event.error("stopped", code=error.code, what=str(error))
-                self._fault = self._fault or error
-                self._stop.set()
+                self._end(error)
+            except (
+                Exception
+            ) as failure:  # a full disk, a fault of a database, or a fault of ours: the first two may pass
+                log_event.exception("unforeseen", work=work.__name__)
+                failed += 1
+                if failed > TRIES:
+                    self._end(_cannot_go_on(failure))
+                self._stop.wait(RETRY_S[min(failed, len(RETRY_S)) - 1])
+
+    def _end(self, error: TrustError) -> None:
+        log_event.error("stopped", code=error.code, what=str(error))
+        self._fault = self._fault or error
+        self._stop.set()
 
     def _catch_up(self) -> None:
         """Know the whole log before the first round: what was open then is only sent again, never begun."""
@@ -160,6 +174,14 @@ class Node:
             else:
                 raise
             log_event.warning("round refused", round=question.round, code=error.code, what=str(error))
+        except TrustError:
+            raise
+        except (
+            Exception
+        ) as failure:  # whatever a message was made to do: the run goes on without this node, the node goes on
+            log_event.exception("unforeseen", round=question.round, step=question.step)
+            self._budget.note_refused(time_text(datetime.now(UTC)), unforeseen(failure))
+            self._refuse(question, "plan" if question.step == TRAIN else "secure-sum")
         self._done.add(question.id)
 
     def _answer(self, question: Question) -> None:
@@ -215,6 +237,28 @@ class Node:
         """Say no on the log: to this round if the node was restarted in it, else to the whole run."""
         opened = question.open if reason == "restarted" else None
         refusals.say(self._settings, self._mirror, self._uplink, order=question.run, reason=reason, open=opened)
+
+
+def _test_noise() -> None:
+    try:
+        self_test()
+    except RuntimeError as error:
+        raise Unavailable(
+            N_("the noise sampler of this machine is broken"),
+            why=N_("what it draws does not look like Gaussian noise"),
+            do=N_("nothing was sent; install the released wheel again, or use another machine"),
+            code="NOISE",
+        ) from error
+
+
+def _cannot_go_on(failure: Exception) -> Unavailable:
+    return Unavailable(
+        N_("this node cannot go on: {kind}"),
+        why=N_("the same failure came {n} times; the log file shows where"),
+        do=N_("mend it and start the node again: nothing is lost"),
+        kind=type(failure).__name__,
+        n=TRIES + 1,
+    )
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -143,6 +143,9 @@ def _order(office: Office, row: ScheduledRun, now: datetime) -> tuple[Outcome, s
         run = orders.sign(office, fits, now)
     except TrustError as error:
         return (error.what, {name: str(value) for name, value in error.values.items()}), ""
+    except Exception as failure:
+        log_event.exception("scheduled run", task=row.name)
+        return (N_("not ordered, this failed: {kind}"), {"kind": type(failure).__name__}), ""
     if fits is made:
         return (N_("ordered"), {}), run
     smaller = {"fits": fits.epsilon, "wanted": made.epsilon}

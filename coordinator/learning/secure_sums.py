@@ -27,7 +27,7 @@ from contracts.statements.statements import RunOrder
 from contracts.statements.sums import Unmasking, context, limit_steps, read_keys, read_survivors
 from contracts.wording import N_
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK, RoundRequest, invitation, read_values
-from privacy.secure_sum import LEAST, SEALED, Group, PublicKeys, SumError, read_share, recover, unmask
+from privacy.secure_sum import LEAST, SEALED, Group, PublicKeys, SumError, check_keys, read_share, recover, unmask
 
 POLL_S, GRACE_S = 0.01, 2.0
 T = TypeVar("T")
@@ -206,7 +206,9 @@ class SecureSum:
         def read(message: Message, member: str) -> tuple[bytes, SumKeys]:
             line = _bytes(message, "line")
             about = {"agreement": self._order.agreement, "order": self._run}
-            return line, read_keys(line, {member: node_keys[member]}, round=opened.round, **about)
+            said = read_keys(line, {member: node_keys[member]}, round=opened.round, **about)
+            check_keys(PublicKeys(*_raw(said)))
+            return line, said
 
         return read
 

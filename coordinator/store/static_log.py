@@ -54,6 +54,8 @@ def keep_static(log: Log, folder: Path, url: str, stop: threading.Event) -> None
                 seen = newest
         except (TrustError, OSError) as error:
             log_event.error("static", what=str(error))
+        except Exception:
+            log_event.exception("static")
 
 
 def _put_note(path: Path, note: Note) -> bool:

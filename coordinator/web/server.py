@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from types import FrameType
 
@@ -33,6 +34,7 @@ from coordinator.web.api import answer_error, routes
 from coordinator.web.pages import pages
 
 WATCH_S, LEAD_S = 0.02, 1.0
+AGAIN_S = (2.0, 10.0, 60.0, 600.0)
 log_event = structlog.get_logger()
 
 
@@ -94,6 +96,9 @@ class Serving:
             except TrustError as error:
                 log_event.error("publish", code=error.code, what=str(error))
                 self._stop.wait(1.0)
+            except Exception:  # a fault of the database or of ours: what can pass is tried again, and said every time
+                log_event.exception("publish")
+                self._stop.wait(1.0)
             with self._office.bell:
                 self._office.bell.notify_all()
 
@@ -113,7 +118,22 @@ class Serving:
                 self._runs[name].start()
 
     def _drive(self, name: str) -> None:
-        """One run to its end; a failure is logged and tried again at the next start."""
+        """One run to its end; a failure is logged and tried again, less and less often."""
+        for pause in chain(AGAIN_S, repeat(AGAIN_S[-1])):
+            try:
+                self._drive_on(name)
+                return
+            except Stopped:
+                log_event.info("run goes on at the next start", run=name)
+                return
+            except TrustError as error:
+                log_event.error("run failed", run=name, code=error.code, what=str(error), again_in_s=pause)
+            except Exception:
+                log_event.exception("run failed", run=name, again_in_s=pause)
+            if self._stop.wait(pause):
+                return
+
+    def _drive_on(self, name: str) -> None:
         office = self._office
         state = office.log.state()
         order = state.runs[name].order
@@ -121,14 +141,9 @@ class Serving:
         journal = RunJournal(office.database, office.log, office.settings, name, self._stop.is_set)
         grid = TrustGrid(office.database, journal.members, self._stop.is_set)
         strategy = TrustStrategy(name, order, secure_sum=secure_sum, journal=journal)
-        try:
-            strategy.start(grid)
-            if not self._stop.is_set():
-                log_event.info("run ended", run=name, released=self._evaluation.conclude(name))
-        except Stopped:
-            log_event.info("run goes on at the next start", run=name)
-        except TrustError as error:
-            log_event.error("run failed", run=name, code=error.code, what=str(error))
+        strategy.start(grid)
+        if not self._stop.is_set():
+            log_event.info("run ended", run=name, released=self._evaluation.conclude(name))
 
 
 class _Server(uvicorn.Server):

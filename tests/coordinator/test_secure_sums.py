@@ -5,11 +5,12 @@ import random
 
 import pytest
 
-from contracts.envelope import canonical
+from contracts.envelope import canonical, to_base64
 from contracts.statements.sums import read_unmasking
 from engine.rounds import KEYS, SHARES, STEPS, SURVIVORS, TRAIN, UNMASK
 from privacy.secure_sum import LEAST, Group, SumError
-from sums import Sum
+from small_order import SMALL_ORDER
+from sums import Sum, with_keys
 
 
 @pytest.mark.parametrize("n", [3, 10])
@@ -113,6 +114,31 @@ def test_a_member_that_signs_for_another_is_left_out(tmp_path):
     used, total, _ = made.combine()
     assert liar not in [reply.member for reply in used] and total == made.plain(made.names[1:])
     assert made.broken == [(KEYS, liar)], "and the journal knows why"
+
+
+@pytest.mark.parametrize("field", ["mask", "share"])
+@pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda point: point.hex()[:8])
+def test_a_member_that_shows_a_key_of_small_order_is_left_out_and_ends_nobody(tmp_path, field, point):
+    made = Sum(tmp_path, 5)
+    villain = made.names[0]
+    made.sides[villain] = Villain(made.sides[villain], made.firms[villain].node, field, point)
+    used, total, _ = made.combine()
+    assert [reply.member for reply in used] == list(made.names[1:]) and total == made.plain(made.names[1:])
+    assert made.broken == [(KEYS, villain)], "and the journal knows why"
+
+
+class Villain:
+    """Signs a key of its choice in its first step."""
+
+    def __init__(self, side, key, field, point):
+        self.side, self.key, self.change = side, key, {field: to_base64(point)}
+
+    def __getattr__(self, name):
+        return getattr(self.side, name)
+
+    def take_step(self, step, asked):
+        line, payload_ = self.side.take_step(step, asked)
+        return (with_keys(line, self.key, self.change), payload_) if step == KEYS else (line, payload_)
 
 
 class Liar:

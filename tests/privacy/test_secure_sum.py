@@ -21,6 +21,7 @@ from privacy.secure_sum import (
     Secrets,
     Shares,
     SumError,
+    check_keys,
     fits,
     join,
     mask,
@@ -31,6 +32,7 @@ from privacy.secure_sum import (
     unmask,
     unseal,
 )
+from small_order import SMALL_ORDER
 
 LENGTH = 50
 
@@ -274,3 +276,12 @@ def test_a_second_implementation_of_the_mask_agrees():
         (v + s - x + y) % 2**64 for v, s, x, y in zip(values, self_mask, pair("a", "b"), pair("b", "c"), strict=True)
     ]
     assert [v % 2**64 for v in mask(Group(b"round", names), "b", own["b"], keys, values)] == expected
+
+
+@pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda point: point.hex()[:8])
+@pytest.mark.parametrize("which", ["mask", "share"])
+def test_a_key_of_small_order_is_seen_before_anybody_masks_for_it(point, which):
+    sound = new_secrets().public()
+    check_keys(sound)
+    with pytest.raises(SumError):
+        check_keys(replace(sound, **{which: point}))

@@ -37,15 +37,15 @@ def help_of(package, *words):
 
 
 @cache
-def commands(package):
-    """The words that name each command of a party, asked of the party itself."""
+def options(package):
+    """{words that name a command: its options} of a party, asked of the party itself."""
     code = f"""
 import json, typer, {package}.cli as cli
 def walk(command, words):
     for name, child in getattr(command, "commands", {{}}).items():
         yield from walk(child, [*words, name])
     if not hasattr(command, "commands"):
-        yield words
+        yield words, ["--help", *(opt for param in command.params for opt in (*param.opts, *param.secondary_opts))]
 print(json.dumps(list(walk(typer.main.get_command(cli.app), []))))
 """
     done = subprocess.run(
@@ -56,4 +56,9 @@ print(json.dumps(list(walk(typer.main.get_command(cli.app), []))))
         timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "MENGBANG_LANG": "en"},
     )
-    return json.loads(done.stdout)
+    return {tuple(words): set(given) for words, given in json.loads(done.stdout)}
+
+
+def commands(package):
+    """The words that name each command of a party."""
+    return [list(words) for words in options(package)]

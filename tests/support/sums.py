@@ -5,7 +5,10 @@ from array import array
 
 from client_node.ledger.ledger import Budget
 from client_node.rounds.masking import Masking, sum_round
+from contracts.envelope import seal
 from contracts.errors import Unavailable
+from contracts.statements.closed_list import payload
+from contracts.statements.signed import read_statement
 from coordinator.learning.secure_sums import Opened, SecureSum
 from engine.rounds import STEPS, TRAIN, LocalGrid, RoundRequest, client_app
 from simulator import Trust
@@ -42,6 +45,12 @@ class MemberSide:
     def take_step(self, step, asked):
         self.hear(step)
         return self.masking.take_step(self.about(), step, asked.parts)
+
+
+def with_keys(line, key, change):
+    """A member's signed keys with some changed, signed again."""
+    said = read_statement(line).said.model_copy(update=change)
+    return seal(payload(said), [key])
 
 
 class Weather(LocalGrid):

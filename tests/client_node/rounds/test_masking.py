@@ -10,7 +10,8 @@ from client_node.ledger.ledger import Budget
 from contracts.envelope import canonical, from_base64, to_base64
 from contracts.errors import Refused, Unavailable
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
-from sums import Sum
+from small_order import SMALL_ORDER
+from sums import Sum, with_keys
 
 
 class Hostile:
@@ -94,6 +95,16 @@ def test_keys_that_their_members_did_not_sign_for_this_round_get_nothing(hostile
     good = [lines[name] for name in hostile.names]
     for bad in ([*good[:-1], strangers[0]], [*good, good[0]], [*good[:-1], b"{}"]):
         refused("SUM_SIGNATURES", lambda bad=bad: hostile.ask(hostile.victim, SHARES, *bad))
+
+
+@pytest.mark.parametrize("field", ["mask", "share"])
+def test_keys_that_nobody_can_agree_with_are_refused_before_anything_is_charged(hostile, field):
+    lines = hostile.keys()
+    for point in SMALL_ORDER:
+        firm = hostile.sum.firms[hostile.names[1]]
+        bad = {**lines, firm.member: with_keys(lines[firm.member], firm.node, {field: to_base64(point)})}
+        refused("SUM_SET", lambda bad=bad: hostile.ask(hostile.victim, SHARES, *bad.values()))
+    assert hostile.ask(hostile.victim, SHARES, *lines.values()), "with sound keys the node goes on"
 
 
 def tmp_path_of(folder, name):
