@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -46,7 +47,11 @@ class Folder:
         return file.read_bytes() if file.is_file() else None
 
     def paths(self) -> list[str]:
-        """See Evidence."""
+        """See Evidence. As the folder was when it was first asked."""
+        return list(self._paths)
+
+    @cached_property
+    def _paths(self) -> list[str]:
         return sorted(p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
 
 

@@ -10,7 +10,7 @@ from contracts.errors import Invalid, TrustError
 from contracts.fields import new_id
 from contracts.rules.state import Closing, RoundRecord, RunRecord
 from contracts.statements.off_log import SumKeys, SumSurvivors
-from contracts.statements.sums import Unmasking, by_member, context, read_keys, read_survivors, read_unmasking
+from contracts.statements.sums import Unmasking, by_member, context, list_of, read_keys, read_survivors, read_unmasking
 from contracts.wording import N_
 from privacy.secure_sum import Group, PublicKeys, SumError, unmask
 
@@ -64,7 +64,7 @@ def _check_survivors(
     group: Group,
 ) -> None:
     """Two thirds of those asked, all survivors, signed one list: just those whom the log names as contributors."""
-    expected = SumSurvivors(
+    said = SumSurvivors(
         record_id=new_id(),
         issued_at=record.opened.issued_at,
         member=masked[0] if masked else new_id(),
@@ -75,6 +75,7 @@ def _check_survivors(
         masked=masked,
         survivors=closed.contributors,
     )
+    expected = list_of(said)
     signed = by_member(list(held.survivors), lambda line: read_survivors(line, node_keys, expected))
     if not set(signed) <= set(closed.contributors) or len(signed) < group.threshold:
         raise Invalid(

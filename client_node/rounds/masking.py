@@ -265,7 +265,7 @@ class Masking:
             said = held.said
             if said is None:
                 raise _no("SUM_SURVIVORS", N_("this node has signed no list of survivors"))
-            expected = said
+            expected = list_of(said)
             signed = by_member(lines, lambda line: read_survivors(line, about.node_keys, expected))
             if len(signed.keys() & set(said.survivors)) < about.group().threshold:
                 raise _no("SUM_SIGNATURES", N_("too few survivors have signed the list"))

@@ -37,10 +37,10 @@ def read_keys(line: bytes, node_keys: Mapping[str, str], *, agreement: str, orde
     return said
 
 
-def read_survivors(line: bytes, node_keys: Mapping[str, str], expected: SumSurvivors) -> SumSurvivors:
-    """A signature of a member of `node_keys` under just the list of `expected`; Invalid otherwise."""
+def read_survivors(line: bytes, node_keys: Mapping[str, str], expected: bytes) -> SumSurvivors:
+    """A signature of a member of `node_keys` under just the `expected` list, as `list_of` gives it; Invalid otherwise."""
     said = signed_part(line, SumSurvivors, node_keys)
-    if list_of(said) != list_of(expected):
+    if list_of(said) != expected:
         raise Invalid(N_("{member} signed another list of survivors"), code="SUM_SURVIVORS", member=said.member)
     return said
 

@@ -24,7 +24,7 @@ from contracts.errors import Malformed, TrustError
 from contracts.fields import new_id
 from contracts.statements.off_log import SumKeys, SumSurvivors
 from contracts.statements.statements import RunOrder
-from contracts.statements.sums import Unmasking, context, limit_steps, read_keys, read_survivors
+from contracts.statements.sums import Unmasking, context, limit_steps, list_of, read_keys, read_survivors
 from contracts.wording import N_
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK, RoundRequest, invitation, read_values
 from privacy.secure_sum import LEAST, SEALED, Group, PublicKeys, SumError, check_keys, read_share, recover, unmask
@@ -182,7 +182,7 @@ class SecureSum:
         used, cutoff = self._journal.accepted(opened, list(masked.values()))
         names = tuple(reply.member for reply in used)
         _enough(dict.fromkeys(names), least)
-        expected = self._list(opened, cutoff, tuple(sealed), names)
+        expected = list_of(self._list(opened, cutoff, tuple(sealed), names))
         asked = canonical({"cutoff": cutoff, "masked": list(sealed), "survivors": list(names)})
         signed = _enough(
             step.ask(
@@ -260,7 +260,7 @@ def _incoming(member: str, sealed: dict[str, dict[str, bytes]]) -> bytes:
     return canonical({peer: to_base64(told[member]) for peer, told in sealed.items() if peer != member})
 
 
-def _signature(message: Message, member: str, node_keys: dict[str, str], expected: SumSurvivors) -> bytes:
+def _signature(message: Message, member: str, node_keys: dict[str, str], expected: bytes) -> bytes:
     line = _bytes(message, "line")
     read_survivors(line, {member: node_keys[member]}, expected)
     return line
