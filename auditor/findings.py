@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from contracts.errors import TrustError
@@ -20,6 +21,10 @@ class FileFinding:
     file: str
     what: str
     values: dict[str, object] = field(default_factory=dict)
+
+    def text(self, translate: Callable[[str], str] = str) -> str:
+        """The sentence in the reader's language."""
+        return translate(self.what).format_map(self.values)
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ class Watch:
     """State in a folder; `look` may be called by a loop or once by cron."""
 
     def __init__(self, folder: Path, pins: Pins):
-        self._folder, self._log, self._pins = folder, pins.log(), pins
+        self._folder, self._log = folder, pins.log()
         folder.mkdir(parents=True, exist_ok=True)
         self._tree, self._note = Tree(), None
         if (folder / "checkpoint").exists():

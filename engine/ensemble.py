@@ -81,10 +81,6 @@ class Ensemble(Strict):
         whole = sum(vote.weight for vote in self.votes)
         return [(vote.name, vote.weight / whole) for vote in self.votes if vote.weight]
 
-    def uses_shared(self) -> bool:
-        """Does the shared model have a vote?"""
-        return any(vote.whose == "shared" and vote.weight > 0 for vote in self.votes)
-
 
 @dataclass(frozen=True, slots=True)
 class AtHome:
@@ -166,11 +162,6 @@ def reliability(chance: np.ndarray, came: np.ndarray) -> tuple[Bin, ...]:
         half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
         made.append(Bin(float(chance[part].mean()), share, max(0.0, centre - half), min(1.0, centre + half), n))
     return tuple(made)
-
-
-def read_votes(data: bytes) -> Ensemble:
-    """The set of these bytes; pydantic's ValidationError if they are none."""
-    return Ensemble.model_validate_json(data)
 
 
 def excess(with_shared: Sequence[float], without: Sequence[float]) -> tuple[float, float]:

@@ -22,7 +22,6 @@ from contracts.errors import Malformed, TrustError
 from contracts.wording import N_
 
 _MAGIC = b"mengbang-message/1\n"
-_TYPES = {"d": "<f8", "q": "<i8"}
 
 
 # Message types. A secure sum takes all five in this order (contracts/statements/sums.py); a plain one only TRAIN.

@@ -1,4 +1,4 @@
-"""float <-> grid integers: one clip norm is 2**bits steps; range, rounding and overflow are stated."""
+"""The grid: one clip norm is 2**bits whole steps; range and overflow are stated."""
 
 from __future__ import annotations
 
@@ -10,21 +10,12 @@ LIMIT = 2**62
 
 
 class EncodingError(ValueError):
-    """A value does not fit the grid: not finite, or beyond 2**62 steps."""
+    """A number lies off the grid: 2**62 steps or more."""
 
 
 def step_size(clip: str, bits: int) -> float:
     """Size of one grid step in units of the gradient."""
     return float(Decimal(clip) / (1 << bits))
-
-
-def to_grid(values: Sequence[float], clip: str, bits: int) -> array[int]:
-    """Nearest grid point of each value (ties to even); EncodingError if one is not finite or too large."""
-    step = step_size(clip, bits)
-    try:
-        return checked(round(value / step) for value in values)
-    except (OverflowError, ValueError) as error:
-        raise EncodingError("a value is not finite or does not fit the grid") from error
 
 
 def from_grid(steps: Sequence[int], clip: str, bits: int) -> array[float]:

@@ -52,12 +52,6 @@ class Spend:
     round: int
 
 
-def total(spends: Iterable[Spend], dataset: str, unit: Unit, partition: Partition) -> int:
-    """Nano-rho charged to one account; zCDP composes by addition (Bun and Steinke 2016, lemma 1.7)."""
-    account = (dataset, unit, partition)
-    return sum(s.rho_nano for s in spends if (s.dataset, s.unit, s.partition) == account)
-
-
 def seen_by_sum(rounds: Iterable[tuple[int, Sequence[int]]]) -> int:
     """Nano-rho that whoever sees only the sums holds: of each round (sensitivity, sigma of each honest survivor).
 

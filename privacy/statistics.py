@@ -20,16 +20,6 @@ class Figure:
     error: float
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """For each bin: mean score, share of events, noisy count; `ece` is the expected calibration error."""
-
-    score: np.ndarray
-    share: np.ndarray
-    count: np.ndarray
-    ece: float
-
-
 def centres(bins: int) -> np.ndarray:
     """Score at the middle of each bin."""
     middle: np.ndarray = ((np.arange(bins) + 0.5) / bins) ** 2
@@ -59,19 +49,12 @@ def brier(counts: np.ndarray, sigma: float) -> Figure | None:
     return Figure(value, float(sigma * np.linalg.norm(loss - value) / total))
 
 
-def calibration(counts: np.ndarray, sigma: float) -> Calibration:
-    """Share of events beside the score, bin by bin; bins whose count drowns in its noise are left out (NaN)."""
+def calibration_error(counts: np.ndarray, sigma: float) -> float:
+    """Mean difference of score and share of events, bin by bin; bins whose count drowns in its noise are left out. NaN if
+    all do."""
     middle, total = centres(counts.shape[1]), counts.sum(0)
     clear = total > 2 * sigma * np.sqrt(2)
     share = np.where(clear, counts[1] / np.where(clear, total, 1.0), np.nan)
     weight = np.where(clear, total, 0.0)
     gap = np.abs(np.where(clear, share - middle, 0.0))
-    return Calibration(middle, share, total, float(weight @ gap / weight.sum()) if clear.any() else float("nan"))
-
-
-def quantiles(counts: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Score below which a share of `levels` of the units lies, from counts `(bins,)`: the upper edge of its bin."""
-    rising = np.maximum.accumulate(np.cumsum(counts))
-    edges = np.searchsorted(rising, np.asarray(levels) * max(rising[-1], 1e-300))
-    scores: np.ndarray = (np.minimum(edges + 1, len(counts)) / len(counts)) ** 2
-    return scores
+    return float(weight @ gap / weight.sum()) if clear.any() else float("nan")

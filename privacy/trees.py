@@ -101,7 +101,8 @@ def contributions(shape: Trees, model: np.ndarray, x: np.ndarray, cuts: Sequence
     """Exact share of each column in each row's log-odds, `(rows, columns)`.
 
     Shapley values against an answer that is as likely yes as no: a tree is a sum of products of its answers
-    (+1 or -1), and each product is shared evenly by the questions in it. With `baseline` they add up to `score`.
+    (+1 or -1), and each product is shared evenly by the questions in it. With the start and the mean leaf of every tree
+    they add up to `score`.
     """
     shared = np.zeros((len(x), len(cuts)))
     subsets = np.arange(1 << shape.depth)
@@ -116,11 +117,6 @@ def contributions(shape: Trees, model: np.ndarray, x: np.ndarray, cuts: Sequence
             for tree, level in np.ndindex(asked.column.shape):
                 shared[part, asked.column[tree, level]] += by_leaf[tree, at[:, tree], level]
     return shared
-
-
-def baseline(shape: Trees, model: np.ndarray) -> float:
-    """Log-odds of a row about which nothing is known: the start and the mean leaf of every tree."""
-    return float(model[0] + sum(values.mean(1).sum() for values in _rounds(shape, model)))
 
 
 def _chunks(rows: int) -> list[slice]:

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from privacy.encoding import LIMIT, EncodingError, step_size
+from privacy.encoding import step_size
 
 _BUCKET = 1024
 SMALLEST_SCALE = 0.42
@@ -99,14 +99,6 @@ def row_names(*columns: np.ndarray) -> tuple[str, ...]:
 
 def _keyed(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
-
-
-def on_grid(values: np.ndarray, clip: str, bits: int) -> np.ndarray:
-    """Nearest grid points as int64, ties to even, as `encoding.to_grid`; EncodingError where that raises it."""
-    steps = np.rint(values / step_size(clip, bits))
-    if not (np.abs(steps) < LIMIT).all():
-        raise EncodingError("a value is not finite or does not fit the grid")
-    return steps.astype(np.int64)
 
 
 def inside_grid(values: np.ndarray, clip: str, bits: int) -> np.ndarray:

@@ -60,14 +60,13 @@ class Symbols:
     ok: str
     bad: str
     note: str
-    run: str
 
 
 def symbols(encoding: str | None) -> Symbols:
     """Signs if `encoding` can write them, words if not (GBK logs of a scheduled task, for example)."""
-    signs = Symbols("✔", "✖", "▲", "▶")
+    signs = Symbols("✔", "✖", "▲")
     try:
-        "✔✖▲▶".encode(encoding or "ascii")
+        "✔✖▲".encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return Symbols("[ok]", "[x]", "[!]", "[>]")
+        return Symbols("[ok]", "[x]", "[!]")
     return signs

@@ -17,8 +17,6 @@ class Registered:
     member: str
     name: str
     code: str
-    key: str
-    index: int
 
     def label(self) -> str:
         """The name, or the short id of a member whose document is not at hand."""
@@ -29,13 +27,12 @@ def read_register(state: TrustState, evidence: Evidence) -> dict[str, Registered
     """Member id -> entry, by the node key that brought the document; a document with another digest is not read."""
     found: dict[str, Registered] = {}
     documents = {held.index: name for name, held in state.documents.items() if held.kind == "register"}
-    nodes = [(keyid, key) for keyid, key in state.keys.items() if key.role == "node" and key.member]
-    for keyid, key in sorted(nodes, key=lambda one: one[1].index):
+    nodes = [key for key in state.keys.values() if key.role == "node" and key.member]
+    for key in sorted(nodes, key=lambda key: key.index):
         name, code = _read(evidence, documents.get(key.index))
-        held = found.get(str(key.member))
-        found[str(key.member)] = Registered(
-            str(key.member), name or (held.name if held else ""), code or (held.code if held else ""), keyid, key.index
-        )
+        member = str(key.member)
+        held = found.get(member)
+        found[member] = Registered(member, name or (held.name if held else ""), code or (held.code if held else ""))
     return found
 
 

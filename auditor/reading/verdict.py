@@ -68,7 +68,7 @@ def print_verdict(verdict: Verdict, terminal: Terminal) -> None:
         for number, finding in numbered:
             if group(finding.code) == kind:
                 weight = terminal.translate(SEVERITIES[severity(finding.code)])
-                print(f"  F-{number} [{weight}] {finding.code} {place(finding)}  {_text(finding, terminal.translate)}")
+                print(f"  F-{number} [{weight}] {finding.code} {place(finding)}  {finding.text(terminal.translate)}")
     if verdict.findings():
         terminal.bad(N_("verdict: NOT clean, {n} findings"), n=len(verdict.findings()))
     elif verdict.is_whole():
@@ -84,10 +84,6 @@ def print_verdict(verdict: Verdict, terminal: Terminal) -> None:
 def place(finding: Finding | FileFinding) -> str:
     """Where it is: the entry with its rule, or the file."""
     return finding.file if isinstance(finding, FileFinding) else f"#{finding.index} ({finding.rule})"
-
-
-def _text(finding: Finding | FileFinding, translate: Callable[[str], str]) -> str:
-    return translate(finding.what).format_map(finding.values)
 
 
 def as_dict(verdict: Verdict, pins: Pins, evidence: Evidence, chinese: Callable[[str], str]) -> dict[str, Any]:
@@ -135,6 +131,6 @@ def _finding(finding: Finding | FileFinding, chinese: Callable[[str], str]) -> d
         "group": group(finding.code),
         "place": place(finding),
         "index": finding.index if isinstance(finding, Finding) else None,
-        "text": _text(finding, str),
-        "text_zh": _text(finding, chinese),
+        "text": finding.text(),
+        "text_zh": finding.text(chinese),
     }

@@ -107,8 +107,10 @@ def _timed(client: httpx.Client, ask: Any, asked: int) -> list[float]:
     return taken
 
 
-def main(asked: int, batch: int, repeats: int) -> None:
-    """Print the table."""
+def measured(
+    asked: int, batch: int, repeats: int
+) -> tuple[dict[str, list[float]], dict[str, list[tuple[float, float]]]]:
+    """(milliseconds of each kind of request, (wall, CPU) seconds of each kind of command) at the first node of a cluster."""
     with tempfile.TemporaryDirectory() as place, Cluster(Path(place), "en") as cluster:
         members = write(Path(place) / "world", 3, "demo")
         cluster.found(epsilon_run="1", tasks=("risk",))
@@ -120,29 +122,35 @@ def main(asked: int, batch: int, repeats: int) -> None:
         )
         run(cluster, homes[0], "score")  # the model is here, the table is kept
         cluster.close()
-        asked_file = Path(place) / "batch.parquet"
-        rows(batch).write_parquet(asked_file)
-        rows(1).write_parquet(Path(place) / "one.parquet")
-        first = [run(cluster, homes[0], "score") for _ in range(repeats)]
-        words = ("score", str(asked_file), "--out", str(Path(place) / "out.parquet"))
-        filed = [run(cluster, homes[0], *words) for _ in range(repeats)]
-        one = [run(cluster, homes[0], "score", str(Path(place) / "one.parquet")) for _ in range(repeats)]
-        bare = [run(cluster, homes[0], "score", "--help") for _ in range(repeats)]
-        told = [
-            {"what": name, "median": f"{np.median(ms):.1f} ms", "p99": f"{np.quantile(ms, 0.99):.1f} ms"}
-            for name, ms in over_http(cluster.home(homes[0]), asked).items()
-        ]
-    for name, taken in (
-        ("`score --help`", bare),
-        ("first score of a new process", first),
-        (f"a file of {batch:,} rows", filed),
+        large, one, out = (Path(place) / f"{name}.parquet" for name in ("batch", "one", "out"))
+        rows(batch).write_parquet(large)
+        rows(1).write_parquet(one)
+        commands = {
+            "first": ("score",),
+            "file": ("score", str(large), "--out", str(out)),
+            "one": ("score", str(one)),
+            "help": ("score", "--help"),
+        }
+        taken = {name: [run(cluster, homes[0], *words) for _ in range(repeats)] for name, words in commands.items()}
+        return over_http(cluster.home(homes[0]), asked), taken
+
+
+def main(asked: int, batch: int, repeats: int) -> None:
+    """Print the table."""
+    requests, commands = measured(asked, batch, repeats)
+    told = [
+        {"what": name, "median": f"{np.median(ms):.1f} ms", "p99": f"{np.quantile(ms, 0.99):.1f} ms"}
+        for name, ms in requests.items()
+    ]
+    seconds = {name: [float(np.median(part)) for part in zip(*taken, strict=True)] for name, taken in commands.items()}
+    for what, name in (
+        ("`score --help`", "help"),
+        ("first score of a new process", "first"),
+        (f"a file of {batch:,} rows", "file"),
     ):
-        wall, cpu = (float(np.median(part)) for part in zip(*taken, strict=True))
-        told.append({"what": name, "median": f"{wall:.2f} s", "CPU": f"{cpu:.2f} s"})
-    extra_wall, extra_cpu = (
-        float(np.median(a) - np.median(b))
-        for a, b in zip(zip(*filed, strict=True), zip(*one, strict=True), strict=True)
-    )
+        wall, cpu = seconds[name]
+        told.append({"what": what, "median": f"{wall:.2f} s", "CPU": f"{cpu:.2f} s"})
+    extra_wall, extra_cpu = (filed - one for filed, one in zip(seconds["file"], seconds["one"], strict=True))
     told.append(
         {
             "what": "rows a second beyond the first row",

@@ -39,7 +39,6 @@ class Book:
     head: LedgerHead = EMPTY
     totals: dict[str, int] = field(default_factory=lambda: {EMPTY.head: 0})  # every head so far -> its total
     accounts: dict[Account, int] = field(default_factory=dict)
-    lifetime: dict[tuple[str, str, str], int] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
     reserved: set[tuple[str, int]] = field(default_factory=set)
     published: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
@@ -68,10 +67,8 @@ class Book:
 
     def _spend(self, row: dict[str, Any]) -> None:
         for unit, factor in charged_to(row["unit"]).items():
-            account = row["dataset"], str(unit), row["partition"]
-            cost = factor * row["rho_nano"]
-            self.lifetime[account] = self.lifetime.get(account, 0) + cost
-            self.accounts[*account, row["year"]] = self.accounts.get((*account, row["year"]), 0) + cost
+            account = row["dataset"], str(unit), row["partition"], row["year"]
+            self.accounts[account] = self.accounts.get(account, 0) + factor * row["rho_nano"]
         self.runs[row["run"]] = self.runs.get(row["run"], 0) + row["rho_nano"]
         self.released_by.add((row["dataset"], row["unit"]))
         self.reserved.add((row["run"], row["round"]))

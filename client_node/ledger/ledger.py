@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from client_node.ledger.chain import Account, Book, Caps, altered, burnt, check_caps, check_time, row_head
+from client_node.ledger.chain import Book, Caps, altered, burnt, check_caps, check_time, row_head
 from client_node.settings import Settings
 from contracts.envelope import canonical, digest
 from contracts.errors import Refused, TrustError, Unavailable
@@ -121,20 +121,6 @@ class Budget:
         """True if this very head stands in the chain: False for a restored, copied or deleted ledger."""
         with self._write() as connection:
             return self._read(connection).totals.get(shown.head) == shown.rho_total_nano
-
-    def accounts(self) -> dict[Account, int]:
-        """Nano-rho of every account in every year."""
-        with self._write() as connection:
-            return dict(self._read(connection).accounts)
-
-    def lifetime(self) -> dict[tuple[str, str, str], int]:
-        """Nano-rho of every account (dataset, unit, partition) over all years."""
-        with self._write() as connection:
-            return dict(self._read(connection).lifetime)
-
-    def spent(self, dataset: str, unit: str, partition: str, year: str) -> int:
-        """Nano-rho of one account in a calendar year."""
-        return self.accounts().get((dataset, str(unit), partition, year), 0)
 
     def has_begun(self, run: str, round: int) -> bool:
         """True if this release was reserved before, whatever became of it."""

@@ -45,10 +45,6 @@ class Frontier:
         self._peaks.append(node)
         self.size += 1
 
-    def copy(self) -> Frontier:
-        """An independent tree with the same leaves."""
-        return Frontier(self.size, self._peaks)
-
     @property
     def peaks(self) -> list[bytes]:
         """Roots of the perfect subtrees, largest first."""

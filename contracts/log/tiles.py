@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from contracts.errors import Malformed
 from contracts.log.merkle import WIDTH as WIDTH
-from contracts.log.merkle import node_hash
 from contracts.wording import N_
 
 _PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([0-9]{1,3}))?")
@@ -65,17 +64,6 @@ def names(size: int) -> Iterator[TileName]:
         yield from _level(level, count)
         if level is not None and count < WIDTH:
             return
-
-
-def tile_hashes(leaves: Sequence[bytes], name: TileName) -> bytes:
-    """Bytes of a hash tile: `width` hashes, each over 256**level of the leaf hashes."""
-    level = name.level or 0
-    span = WIDTH**level
-    first = name.n * WIDTH * span
-    nodes = list(leaves[first : first + name.width * span])
-    for _ in range(8 * level):
-        nodes = [node_hash(nodes[i], nodes[i + 1]) for i in range(0, len(nodes), 2)]
-    return b"".join(nodes)
 
 
 def bundle(entries: Sequence[bytes]) -> bytes:

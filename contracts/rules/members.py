@@ -84,10 +84,9 @@ def check_key_state(state: TrustState, entry: Entry[KeyState]) -> Iterator[Findi
 def end_key(state: TrustState, entry: Entry[KeyState]) -> TrustState:
     """Let a key end at this index; a compromised one is a matter that the office must answer."""
     named = entry.predicate
-    compromised = named.state == "compromised"
-    ended = replace(state.keys[named.key], ended=entry.index, compromised=compromised)
+    ended = replace(state.keys[named.key], ended=entry.index)
     state = replace(state, keys=state.keys.insert(named.key, ended))
-    if not compromised:
+    if named.state != "compromised":
         return state
     return replace(state, matters=state.matters.insert(entry.digest, Matter(entry.index, named.issued_at)))
 

@@ -148,7 +148,7 @@ class Evaluation:
             "auc_error": round(ranked.error, 4),
             "brier": round(loss.value, 5),
             "brier_error": round(loss.error, 5),
-            "calibration_error": round(statistics.calibration(counts, sigma).ece, 4),
+            "calibration_error": round(statistics.calibration_error(counts, sigma), 4),
         }
 
     def _document(self, name: str) -> bytes:

@@ -13,6 +13,7 @@ from contracts.log.checkpoint import Checkpoint, Note, cosign_note, parse_line, 
 from contracts.log.merkle import Tree, leaf_hash, root
 from contracts.log.pins import Pins
 from contracts.statements.statements import KeyState, Policy, Seen
+from hash_tiles import tile_hashes
 from simulator import ORIGIN, Trust, keyid
 
 
@@ -177,7 +178,7 @@ def test_the_streamed_tree_is_the_tree(tmp_path, size):
     for at in range(0, size, 256):
         served |= dict(tree.take(entries[at : at + 256]))
     served |= dict(tree.unfinished())
-    assert served == {n: tiles.tile_hashes(leaves, n) for n in tiles.names(size) if n.level is not None}
+    assert served == {n: tile_hashes(leaves, n) for n in tiles.names(size) if n.level is not None}
     assert tree.root() == root(leaves)
     assert tree.roots == {s: root(leaves[:s]) for s in {1, size // 2, size} if s}
     for name, data in served.items():

@@ -58,7 +58,7 @@ def test_a_small_member_votes_with_it_and_is_better_off(tmp_path):
     assert helped < 0.96 * alone, (helped, alone)
     assert {vote.whose: vote.weight for vote in after.votes}["public"] > 1 / 3, "more than before a row was seen"
     assert not any(vote.whose == "public" for vote in before.votes) and after.digest() != before.digest()
-    assert not after.uses_shared()
+    assert not any(vote.whose == "shared" and vote.weight > 0 for vote in after.votes)
 
 
 def test_it_loses_its_vote_where_the_members_own_rows_speak_against_it(tmp_path):

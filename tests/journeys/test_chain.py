@@ -376,4 +376,4 @@ def test_commands_redirected_to_a_gbk_file_speak_plain_words(cluster, run_comman
     for words in asked:
         done = run_command(*words, PYTHONIOENCODING="gbk", encoding="gbk", MENGBANG_LANG="zh")
         assert done.returncode == 0 and "Traceback" not in done.stderr, (words, done.stderr)
-        assert not set("✔✖▲▶") & set(done.stdout) and done.stdout.strip()
+        assert not set("✔✖▲") & set(done.stdout) and done.stdout.strip()

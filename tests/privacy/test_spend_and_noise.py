@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from privacy import mechanisms
 from privacy.accounting import epsilon, rho_cap
-from privacy.encoding import EncodingError, add, from_grid, to_grid
+from privacy.encoding import EncodingError, add, from_grid
 from privacy.mechanisms import LatticeGaussian, self_test
 from privacy.plan import (
     Adam,
@@ -32,9 +32,8 @@ from privacy.plan import (
     sensitivity_steps,
     sigma_for,
 )
-from privacy.spend import Spend, Unit, insider_recognition, total
+from privacy.spend import insider_recognition
 from privacy.step import advance, start_state
-from privacy.units import on_grid
 from simulator import plan
 
 SHAPES = (
@@ -126,22 +125,11 @@ def test_a_plan_that_states_another_cost_than_its_noise_has_is_refused():
         replace(plan(), rho_total_nano=plan().rho_total_nano - 1).check()
 
 
-def test_spends_of_one_account_add_and_others_do_not():
-    spends = [Spend("a", Unit.ROW, "train", 5, "run", n) for n in range(3)]
-    others = [Spend("b", Unit.ROW, "train", 7, "run", 1), Spend("a", Unit.ROW, "holdout", 7, "run", 1)]
-    assert total([*spends, *others], "a", Unit.ROW, "train") == 15
+def test_a_step_of_the_grid_is_its_share_of_the_clip_norm():
+    assert list(from_grid(array("q", [0, 1, -(2**20)]), "0.5", 20)) == [0.0, 2**-21, -0.5]
 
 
-@given(st.lists(st.floats(-1000, 1000), min_size=1, max_size=50))
-def test_the_grid_is_met_within_half_a_step(values):
-    grid = to_grid(values, "1", 20)
-    assert all(abs(a - b) <= 2**-21 for a, b in zip(values, from_grid(grid, "1", 20), strict=True))
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
-def test_what_is_not_finite_or_off_the_grid_is_refused(value):
-    with pytest.raises(EncodingError):
-        to_grid([value], "1", 20)
+def test_sums_that_leave_the_grid_or_have_two_lengths_are_refused():
     with pytest.raises(EncodingError):
         add([array("q", [2**61]), array("q", [2**61])])
     with pytest.raises(EncodingError):
@@ -206,8 +194,6 @@ def test_a_release_checks_shape_and_finiteness_itself():
             noise.release(wrong)
     with pytest.raises(EncodingError):
         noise.release(np.array([0, 2**62, 0, 0]))
-    with pytest.raises(EncodingError):
-        on_grid(np.array([0.0, np.nan]), "1", 20)
 
 
 def test_the_sampler_of_this_machine_passes_its_self_test():

@@ -30,6 +30,7 @@ from contracts.log.merkle import leaf_hash, root
 from contracts.terms.agreement import Terms
 from contracts.terms.prose import with_prose
 from golden import GOLDEN, name_of, read_entries, read_keys
+from hash_tiles import tile_hashes
 
 _INDEX_FIELDS = {"round-open": ("log_size",), "round": ("open", "cutoff"), "audit-report": ("size",)}
 
@@ -207,7 +208,7 @@ class Mirror:
         for name in tiles.names(len(self.entries)):
             first = name.n * tiles.WIDTH
             held = self.entries[first : first + name.width]
-            put(folder / name.path(), tiles.bundle(held) if name.level is None else tiles.tile_hashes(hashes, name))
+            put(folder / name.path(), tiles.bundle(held) if name.level is None else tile_hashes(hashes, name))
         put(folder / "checkpoint", self.note().text().encode())
         for document in (GOLDEN / "documents").iterdir() if documents else ():
             put(folder / "documents" / document.name, document.read_bytes())

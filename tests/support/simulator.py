@@ -47,6 +47,7 @@ from contracts.statements.statements import (
 )
 from contracts.terms.agreement import Chamber, PrivacyTerms, Prose, RoundTerms, TaskTerms, Terms
 from contracts.terms.prose import with_prose
+from hash_tiles import tile_hashes
 from privacy.plan import Adam, Gradients, ReleasePlan, stated
 from privacy.spend import Unit
 
@@ -397,7 +398,7 @@ class Trust:
             data = (
                 tiles.bundle(self.entries[first : first + name.width])
                 if name.level is None
-                else tiles.tile_hashes(hashes, name)
+                else tile_hashes(hashes, name)
             )
             _put(folder / name.path(), data)
         text = self.note().text().encode()

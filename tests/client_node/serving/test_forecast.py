@@ -15,7 +15,7 @@ from contracts.envelope import digest, from_base64
 from contracts.errors import Refused
 from contracts.statements.statements import Seen
 from contracts.terms.agreement import TaskTerms
-from engine.ensemble import read_votes
+from engine.ensemble import Ensemble
 from engine.task import load
 from simulator import NOTHING, Trust
 
@@ -68,7 +68,7 @@ def test_a_member_forecasts_from_day_one_and_its_receipt_names_the_votes(node):
     record = result.votes.record
     assert record.units == 24 and None not in (record.alone, record.shared, record.used)
     kept = (node[0].home / "votes" / "demand.json").read_bytes()
-    assert read_votes(kept) == result.votes and digest(kept) == result.votes.digest()
+    assert Ensemble.model_validate_json(kept) == result.votes and digest(kept) == result.votes.digest()
     envelope = json.loads(from_base64(json.loads(result.receipt.read_text(encoding="utf-8"))["statement"]))
     said_in_receipt = json.loads(from_base64(envelope["payload"]))["predicate"]
     assert said_in_receipt["votes"] == result.votes.digest() and said_in_receipt["model"] is None
