@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from contracts.envelope import canonical, seal, to_base64
 from contracts.fields import moment, new_id, time_text
 from contracts.log.merkle import leaf_hash, root
 from contracts.rules.budgets import consenting_members
+from contracts.rules.groups import askable, rule_of, whole
 from contracts.rules.state import RunRecord, TrustState
 from contracts.statements.artefact import Artefact, model, of_round, read_artefact
 from contracts.statements.closed_list import payload
@@ -68,8 +69,7 @@ class RunJournal:
         return None
 
     def _ready(self, state: TrustState) -> tuple[tuple[str, int], ...]:
-        consenting, here = consenting_members(state, state.runs[self._run], time_text(_now())), online(self._database)
-        return tuple(pair for pair in consenting if pair[0] in here)
+        return _may_be_asked(state, state.runs[self._run], online(self._database))
 
     def _gathered(self, run: RunRecord) -> bool:
         """Everyone who consents is online; or enough are, and the others had a few seconds to appear."""
@@ -77,7 +77,7 @@ class RunJournal:
         ready = self._ready(state)
         if len(ready) < run.order.min_members:
             return False
-        everyone = len(consenting_members(state, run, time_text(_now())))
+        everyone = len(_may_be_asked(state, run, state.members()))
         waited = (_now() - moment(run.order.issued_at)).total_seconds()
         return len(ready) == everyone or waited > GATHER_S
 
@@ -133,7 +133,7 @@ class RunJournal:
         return held.cutoff if held else size
 
     def accepted(self, opened: Opened, replies: list[Reply]) -> tuple[list[Reply], int]:
-        """See coordinator.learning.secure_sums.Cut."""
+        """See coordinator.learning.secure_sums.Cut. Whose group did not reply as a whole is left out of the sum."""
         cutoff = self._cut_off(opened.round)
         self._log.publish()
         state = self._log.state()
@@ -148,6 +148,10 @@ class RunJournal:
                 self._dropped[member] = "withdrawn"
             elif member in by_member:
                 used.append(by_member[member])
+        if waiting.groups:
+            together = whole(waiting.groups, (reply.member for reply in used))
+            self._dropped |= {reply.member: "group" for reply in used if reply.member not in together}
+            used = [reply for reply in used if reply.member in together]
         return used, cutoff
 
     def malformed(self, opened: Opened, step: str, member: str) -> None:
@@ -222,6 +226,16 @@ class RunJournal:
                 "step_state": keep("step-state", of_round("step-state", self._run, round, state)),
                 "unmasking": documents.keep(session, "unmasking", summed.unmasking) if summed.unmasking else None,
             }
+
+
+def _may_be_asked(state: TrustState, run: RunRecord, here: Container[str]) -> tuple[tuple[str, int], ...]:
+    """(member, index of its consent) of everyone `here` who may be asked now; in groups, of those that are whole."""
+    at_time = time_text(_now())
+    found = tuple(pair for pair in consenting_members(state, run, at_time) if pair[0] in here)
+    if rule_of(state, run.order.agreement) is None:
+        return found
+    together = whole(askable(state, run, at_time), dict(found))
+    return tuple(pair for pair in found if pair[0] in together)
 
 
 def _lines(used: list[Reply]) -> list[Contribution]:

@@ -56,7 +56,7 @@ class Cut(Protocol):
     """What a sum needs of a journal."""
 
     def accepted(self, opened: Opened, replies: list[Reply]) -> tuple[list[Reply], int]:
-        """(replies that count, cut-off): decided once a round."""
+        """(replies that count, cut-off): decided once a round, before anyone is asked to sign the list of survivors."""
 
     def node_keys(self, opened: Opened) -> dict[str, str]:
         """Public node key of every member asked."""
