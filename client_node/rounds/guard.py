@@ -51,7 +51,8 @@ def authorise(
     withdrawn: bool,
     now: str,
 ) -> Permit:
-    """The permit, or Refused with the closed-list reason as `reason` in its values.
+    """The permit, or Refused with the closed-list reason as `reason` in its values; its code is GUARD, or LATE where
+    nothing is wrong with the run: this round of it is over.
 
     `witnessed` is the size of the newest checkpoint with a quorum of cosignatures, `since` the size of the log
     when this process had caught up with it, `now` an RFC 3339 time: this node's own. What the office's clock allowed when
@@ -60,6 +61,8 @@ def authorise(
     """
     ordered = state.runs.get(run)
     waiting = ordered.open_round() if ordered else None
+    if ordered and any(r.open_index == open_index and r.closed for r in ordered.rounds):
+        raise _no("expired", N_("this round has ended"), "LATE")
     if ordered is None or waiting is None or waiting.open_index != open_index or witnessed <= open_index:
         raise _no("log", N_("the order or the opening of this round is not in the cosigned log"))
     _check_clocks(state, waiting, now)
@@ -98,9 +101,9 @@ def _check_clocks(state: TrustState, waiting: RoundRecord, now: str) -> None:
         raise _no("log", N_("the log speaks of a time that this machine's clock has not reached"))
     opened = waiting.opened
     if moment(now) > moment(opened.issued_at) + timedelta(seconds=opened.deadline_s + MAX_SKEW_S):
-        raise _no("expired", N_("the time of this round is over by this machine's clock"))
+        raise _no("expired", N_("the time of this round is over by this machine's clock"), "LATE")
     if opened.issued_at[:4] != now[:4]:
-        raise _no("expired", N_("this round was opened in another calendar year"))
+        raise _no("expired", N_("this round was opened in another calendar year"), "LATE")
 
 
 def _check_rules(state: TrustState, member: str, ordered: RunRecord, waiting: RoundRecord, now: str) -> None:
@@ -165,11 +168,11 @@ def _check_ledger(state: TrustState, member: str, budget: Budget) -> None:
         )
 
 
-def _no(reason: str, what: str) -> Refused:
+def _no(reason: str, what: str, code: str = "GUARD") -> Refused:
     return Refused(
         what,
         why=N_("the node checks every order against its own copy of the log"),
         do=N_("client-node status shows what was agreed"),
-        code="GUARD",
+        code=code,
         reason=reason,
     )

@@ -254,7 +254,9 @@ def close_round(state: TrustState, entry: Entry[Round]) -> TrustState:
         state = note_ledger(state, member, ledger)
     kept = {name: getattr(closed, name) for name in Closing.__slots__ if name != "books"}
     closing = Closing(**kept, books=books(closed.ledgers))
-    ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closing)), model=closed.model_out)
+    ended = replace(
+        run, rounds=(*run.rounds[:-1], replace(waiting, closed=closing, closed_at=entry.index)), model=closed.model_out
+    )
     documents = _named(
         state,
         entry,
