@@ -1,4 +1,4 @@
-"""I33: no consent was used after its end, by the member's own signed time and by what cosigned checkpoints prove.
+"""I33: no consent was used after its end, and nothing after the time of its round, by the member's own signed time and by what cosigned checkpoints prove.
 
 A node computes once a quorum has seen a round opened, so the first cosigned checkpoint that covers the opening comes
 before every use. Whether a checkpoint is the first can be told in two ways: it covers nothing behind the opening, or one
@@ -8,7 +8,7 @@ that does not cover it was cosigned after the end already. Where neither is so, 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from auditor.findings import Step
@@ -16,12 +16,13 @@ from auditor.steps.step2_cosignatures import Witnessed
 from contracts.fields import time_text
 from contracts.rules.findings import Finding
 from contracts.rules.state import Closing, RoundRecord, RunRecord, TrustState, is_live
-from contracts.rules.times import SKEW_S
-from contracts.rules.uses import held_by_its_own_word, last_end, shifted
+from contracts.rules.times import SKEW_S, closes_by, shifted
+from contracts.rules.uses import held_by_its_own_word, last_end
 from contracts.statements.off_log import Contribution
 from contracts.wording import N_
 
 _BY_ITS_WORD = N_("round {round} uses {member}, whose consent did not hold at {at}, when it signed its contribution")
+_LATE = N_("round {round} uses a contribution of {member} that was signed at {at}, after the time of the round")
 _BY_WITNESSES = N_(
     "round {round} uses {member}, whose consent had ended at {ended}: no quorum had seen it opened before {at}"
 )
@@ -46,6 +47,7 @@ class EndedConsents:
     def round(self, run: RunRecord, record: RoundRecord, closed: Closing, lines: Sequence[Contribution] | None) -> None:
         """Judge every contributor; `lines` is None where the round's list cannot be read."""
         own = {line.member: line for line in lines or ()}
+        self._late(run, record, own.values())
         unclear = set[str]()
         for member in closed.contributors:
             event = self._state.consent(member, run.order.agreement, record.open_index)
@@ -58,6 +60,15 @@ class EndedConsents:
                 unclear.add(one)
         for reason in sorted(unclear):
             self._open.setdefault(reason, []).append(record.open_index)
+
+    def _late(self, run: RunRecord, record: RoundRecord, lines: Iterable[Contribution]) -> None:
+        """I13: since edition 2 nothing is contributed after the time of a round, whatever date its record has."""
+        opened = record.opened
+        last = shifted(closes_by(run.order, opened.issued_at, opened.deadline_s), SKEW_S)
+        for line in lines if self._state.agreements[run.order.agreement].terms.edition >= 2 else ():
+            if line.issued_at > last:
+                values = {"round": opened.round, "member": line.member, "at": line.issued_at}
+                self._step.findings.append(Finding("ROUND_SEQUENCE", record.open_index, "I13", _LATE, values))
 
     def _member(
         self, run: RunRecord, record: RoundRecord, closed: Closing, member: str, line: Contribution | None

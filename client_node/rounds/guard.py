@@ -12,6 +12,7 @@ from contracts.errors import Refused
 from contracts.fields import moment
 from contracts.rules.budgets import refusal_of
 from contracts.rules.state import RoundRecord, RunRecord, TrustState
+from contracts.rules.times import shifted
 from contracts.statements.requests import MAX_SKEW_S
 from contracts.wording import N_
 from privacy.plan import PlanError
@@ -72,7 +73,7 @@ def authorise(
     order, agreement = ordered.order, state.agreements[ordered.order.agreement]
     if agreement.state != "active" or not agreement.terms.valid_from <= now < agreement.terms.valid_to:
         raise _no("agreement", N_("the agreement of this run is not active"))
-    if order.expires_at <= now:
+    if min(order.expires_at, shifted(order.issued_at, order.window_s)) <= now:
         raise _no("expired", N_("the order of this run has expired"))
     if order.bundle != bundle:
         raise _no("bundle", N_("the order wants other code than is installed here"))

@@ -13,6 +13,7 @@ from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.gates import check_evaluation, note_evaluation
 from contracts.rules.state import Closing, Document, Opening, RoundRecord, RunRecord, TrustState, books
+from contracts.rules.times import SKEW_S, closes_by, shifted
 from contracts.statements.statements import Predicate, Round, RoundOpen, RunOrder
 from contracts.terms.agreement import TaskTerms, Terms
 from contracts.wording import N_
@@ -68,8 +69,14 @@ def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tup
         plan.releases > limits.max_per_run
         or order.window_s > limits.window_max_s
         or order.deadline_s > limits.deadline_max_s
+        or _outlasts_its_window(order, terms)
     ):
         yield "ROUND_SEQUENCE", "I13"
+
+
+def _outlasts_its_window(order: RunOrder, terms: Terms) -> bool:
+    """I13: since edition 2 an order expires within its own window."""
+    return terms.edition >= 2 and order.expires_at > shifted(order.issued_at, order.window_s)
 
 
 def place_order(state: TrustState, entry: Entry[RunOrder]) -> TrustState:
@@ -166,6 +173,7 @@ def check_round(state: TrustState, entry: Entry[Round]) -> Iterator[Finding]:
         yield from _check_aborted(entry, waiting)
     else:
         yield from _check_recorded(state, entry, run)
+        yield from _check_in_time(state, entry, run, waiting)
 
 
 def _check_account(entry: Entry[Round], run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
@@ -239,6 +247,15 @@ def _check_recorded(state: TrustState, entry: Entry[Round], run: RunRecord) -> I
     if not all(_results(closed)) or masked != (closed.unmasking is not None):
         what = N_("round {round} does not name what it combined")
         yield entry.breaks("AGGREGATE", "I18", what, round=closed.round)
+
+
+def _check_in_time(state: TrustState, entry: Entry[Round], run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
+    """I13: since edition 2 a round past its time can only be aborted."""
+    closed, opened = entry.predicate, waiting.opened
+    last = shifted(closes_by(run.order, opened.issued_at, opened.deadline_s), SKEW_S)
+    if state.agreements[run.order.agreement].terms.edition >= 2 and closed.issued_at > last:
+        what = N_("round {round} is recorded after its time: it could only be aborted")
+        yield entry.breaks("ROUND_SEQUENCE", "I13", what, round=closed.round)
 
 
 def close_round(state: TrustState, entry: Entry[Round]) -> TrustState:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from contracts.fields import moment, time_text
 from contracts.rules.state import ConsentEvent, TrustState
-from contracts.rules.times import SKEW_S
+from contracts.rules.times import SKEW_S, shifted
 
 
 def held(event: ConsentEvent | None, at_time: str) -> bool:
@@ -30,11 +27,3 @@ def last_end(state: TrustState, member: str, agreement: str, *, opened: int, cut
     events = [state.consent(member, agreement, opened)]
     events += [e for e in state.consents.get((member, agreement), ()) if opened < e.index < cutoff]
     return max((e.consent.expires_at for e in events if e and e.consent.expires_at), default=None)
-
-
-def shifted(time: str, seconds: int) -> str:
-    """A time some seconds later; at the end of all dates the same."""
-    try:
-        return time_text(moment(time) + timedelta(seconds=seconds))
-    except OverflowError:
-        return time

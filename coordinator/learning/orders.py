@@ -102,7 +102,8 @@ def draft(
             task=task,
         )
     releases = rounds or loaded.design(schema, family, rho_nano).releases
-    made = Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
+    waits = min(deadline_s, agreed.rounds.deadline_max_s)
+    made = Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, waits, gate)
     _planned(made, agreed)
     return made
 

@@ -16,8 +16,8 @@ from contracts.envelope import digest, from_base64, load_public, open_entry, to_
 from contracts.errors import Invalid, Malformed, Refused, TrustError
 from contracts.fields import time_text
 from contracts.rules.state import RegisteredKey, RoundRecord, RunRecord, TrustState
-from contracts.rules.times import SKEW_S
-from contracts.rules.uses import held_by_its_own_word, shifted
+from contracts.rules.times import SKEW_S, closes_by, shifted
+from contracts.rules.uses import held_by_its_own_word
 from contracts.statements.artefact import of_round, read_artefact
 from contracts.statements.closed_list import parse
 from contracts.statements.off_log import Contribution, SumSurvivors
@@ -162,8 +162,10 @@ def _next_task(office: Office, member: str, done: set[str]) -> TaskMessage | Non
 
 def _check_time(state: TrustState, run: RunRecord, opened: RoundRecord, said: Contribution) -> None:
     """A member's signed time lies within its round and its consent: an auditor will compare it (I33)."""
-    first = shifted(opened.opened.issued_at, -SKEW_S)
-    in_round = first <= said.issued_at <= shifted(time_text(datetime.now(UTC)), SKEW_S)
+    first, last = opened.opened.issued_at, time_text(datetime.now(UTC))
+    if state.agreements[run.order.agreement].terms.edition >= 2:
+        last = min(last, closes_by(run.order, first, opened.opened.deadline_s))
+    in_round = shifted(first, -SKEW_S) <= said.issued_at <= shifted(last, SKEW_S)
     if not in_round or not held_by_its_own_word(
         state,
         said.member,

@@ -40,7 +40,7 @@ class History:
 
     def __init__(self, seed):
         self.dice = random.Random(seed)
-        self.trust = Trust(members=self.dice.choice((3, 4)))
+        self.trust = Trust(members=self.dice.choice((3, 4)), edition=1 + seed % 2)
         self.keys = {keyid(k): k for f in self.trust.firms for k in (f.node, f.witness)}
         self.keys |= {keyid(k): k for k in (self.trust.office, self.trust.agreement_key, self.trust.log_key)}
         self.auditors = []
@@ -114,6 +114,7 @@ class History:
         changes = self.maybe(0.08, bundle=WRONG) | self.maybe(0.08, schema_digest=WRONG) | self.maybe(0.08, task="x")
         changes |= self.maybe(0.08, model_start=WRONG) | self.maybe(0.08, min_members=self.pick(1, 2, 4))
         changes |= self.maybe(0.08, expires_at=self.pick("2026-01-06T00:00:00Z", "2029-01-01T00:00:00Z"))
+        changes |= self.maybe(0.05, window_s=60)
         changes |= self.maybe(0.08, deadline_s=10**6) | self.maybe(0.05, issued_at=self.time())
         plans = ({"releases": 1}, {"releases": 60}, {"max_units": 9}, {"delta": "1e-5"}, {"sigma_steps": 2**22})
         changes |= self.maybe(0.3, plan=plan(**self.pick(*plans)))
@@ -215,7 +216,7 @@ class History:
             return
         version = self.trust.state.agreements[newest].terms.version + self.pick(1, 1, 1, 2)
         changes = {"version": version, "supersedes": self.pick(newest, newest, None)} | self.maybe(0.2, min_members=1)
-        terms = self.trust.make_terms(**changes)
+        terms = self.trust.make_terms(edition=self.pick(1, 2), **changes)
         if not self.trust.publish(terms, *self.pick((), (), (self.trust.office,))) and self.dice.random() < 0.8:
             self.trust.terms = terms
 

@@ -449,6 +449,7 @@ class Opinion:
         codes += ["MIN_PARTICIPANTS"] * (p["min_members"] < terms["min_members"])
         codes += ["GATE"] * ("gate" in terms and p["gate"] is None and p["evaluates"] is None)
         slow = p["window_s"] > rounds["window_max_s"] or p["deadline_s"] > rounds["deadline_max_s"]
+        slow = slow or (edition(terms) >= 2 and p["expires_at"] > later(p["issued_at"], seconds=p["window_s"]))
         codes += ["ROUND_SEQUENCE"] * (plan["releases"] > rounds["max_per_run"] or slow)
         return codes
 
@@ -544,6 +545,8 @@ class Opinion:
             return codes + ["MODEL_CHAIN"] * bool(changes)
         terms = self.terms(order.p["agreement"])
         assert terms
+        ends = min(later(opened.p["issued_at"], seconds=opened.p["deadline_s"]), order.p["expires_at"])
+        codes += ["ROUND_SEQUENCE"] * (edition(terms) >= 2 and p["issued_at"] > later(ends, seconds=60))
         codes += ["MIN_PARTICIPANTS"] * (len(used) < order.p["min_members"])
         masked = terms["secure_sum"] == "required"
         return codes + ["AGGREGATE"] * (not all(results) or masked != (p["unmasking"] is not None))
@@ -664,6 +667,11 @@ def key_id(public: str) -> str:
 def terms_id(terms: dict[str, Any]) -> str:
     """Name of an agreement: its fields have ASCII names and integers only, so this spelling is the canonical one."""
     return digest(json.dumps(terms, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def edition(terms: dict[str, Any]) -> int:
+    """Which rules bind under these terms."""
+    return int(terms["prose"]["template"].split("/")[1])
 
 
 def is_weak(public: str) -> bool:
