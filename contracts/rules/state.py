@@ -115,6 +115,7 @@ class RoundRecord:
     open_index: int
     opened: Opening
     closed: Closing | None = None
+    closed_at: int | None = None  # index of the entry that ended it
     broken: bool = False
     not_started: frozenset[str] = frozenset()
     groups: tuple[Group, ...] = ()

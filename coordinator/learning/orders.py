@@ -84,7 +84,8 @@ def draft(
     _check_family(loaded, family)
     gate = _gate(loaded, schema, agreed, rho_nano, untold or loaded.untold)
     releases = rounds or loaded.design(schema, family, rho_nano).releases
-    made = Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
+    waits = min(deadline_s, agreed.rounds.deadline_max_s)
+    made = Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, waits, gate)
     _planned(made, agreed)
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Container
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -16,7 +16,8 @@ from contracts.fields import moment, new_id, time_text
 from contracts.log.merkle import leaf_hash, root
 from contracts.rules.budgets import consenting_members
 from contracts.rules.groups import askable, rule_of, whole
-from contracts.rules.state import RunRecord, TrustState
+from contracts.rules.state import RoundRecord, RunRecord, TrustState
+from contracts.rules.times import SKEW_S, closes_by
 from contracts.statements.artefact import Artefact, model, of_round, read_artefact
 from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
@@ -35,6 +36,7 @@ from privacy.step import start_state
 log_event = structlog.get_logger()
 ONLINE_S = 40.0
 GATHER_S = 5.0
+SPARE_S = 5  # of the skew, for the record of a round to be made and logged
 
 
 class RunJournal:
@@ -57,16 +59,34 @@ class RunJournal:
         while not self._stopped():
             run = self._log.state().runs[self._run]
             waiting = run.open_round()
+            if waiting and self._is_over(run, waiting):
+                self.close_round(self._opened(run, waiting), None, *self.state())
+                continue
             if waiting is None and (run.is_complete() or _now() >= moment(run.order.expires_at)):
                 return None
             if waiting is None and self._gathered(run):
                 self._append(self._opening)
                 waiting = self._log.state().runs[self._run].open_round()
             if waiting and self._witnessed(waiting.open_index):
-                members = tuple(member for member, _ in waiting.opened.members)
-                return Opened(waiting.opened.round, waiting.open_index, members, tuple(map(node_id, members)))
+                return self._opened(run, waiting)
             time.sleep(0.02)
         return None
+
+    def _opened(self, run: RunRecord, waiting: RoundRecord) -> Opened:
+        members = tuple(member for member, _ in waiting.opened.members)
+        nodes, ends = tuple(map(node_id, members)), self._ends(run, waiting)
+        return Opened(waiting.opened.round, waiting.open_index, members, nodes, ends)
+
+    def _ends(self, run: RunRecord, waiting: RoundRecord) -> datetime | None:
+        """When the time of a round is over, where its agreement has such a rule."""
+        if self._log.state().agreements[run.order.agreement].terms.edition < 2:
+            return None
+        return moment(closes_by(run.order, waiting.opened.issued_at, waiting.opened.deadline_s))
+
+    def _is_over(self, run: RunRecord, waiting: RoundRecord) -> bool:
+        """The round can only be aborted: this coordinator was away too long, or members were too slow."""
+        ends = self._ends(run, waiting)
+        return ends is not None and _now() > ends + timedelta(seconds=SKEW_S - SPARE_S)
 
     def _ready(self, state: TrustState) -> tuple[tuple[str, int], ...]:
         return _may_be_asked(state, state.runs[self._run], online(self._database))
@@ -176,6 +196,9 @@ class RunJournal:
         run = self._log.state().runs[self._run]
         waiting = run.open_round()
         assert waiting is not None
+        if summed is not None and self._is_over(run, waiting):
+            log_event.warning("round too late for its sum", run=self._run, round=opened.round)
+            summed = None
         listed = [member for member, _ in waiting.opened.members]
         named: dict[str, Any] = {
             "list_root": None,

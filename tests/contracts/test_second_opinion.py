@@ -126,6 +126,7 @@ class History:
         changes = self.maybe(0.08, bundle=WRONG) | self.maybe(0.08, schema_digest=WRONG) | self.maybe(0.08, task="x")
         changes |= self.maybe(0.08, model_start=WRONG) | self.maybe(0.08, min_members=self.pick(1, 2, 4))
         changes |= self.maybe(0.08, expires_at=self.pick("2026-01-06T00:00:00Z", "2029-01-01T00:00:00Z"))
+        changes |= self.maybe(0.05, window_s=60)
         changes |= self.maybe(0.08, deadline_s=10**6) | self.maybe(0.05, issued_at=self.time())
         plans = ({"releases": 1}, {"releases": 60}, {"max_units": 9}, {"delta": "1e-5"}, {"sigma_steps": 2**22})
         changes |= self.maybe(0.3, plan=plan(**self.pick(*plans)))

@@ -452,6 +452,7 @@ class Opinion:
         codes += ["MIN_PARTICIPANTS"] * (p["min_members"] < terms["min_members"])
         codes += ["GATE"] * ("gate" in terms and p["gate"] is None and p["evaluates"] is None)
         slow = p["window_s"] > rounds["window_max_s"] or p["deadline_s"] > rounds["deadline_max_s"]
+        slow = slow or (edition(terms) >= 2 and p["expires_at"] > later(p["issued_at"], seconds=p["window_s"]))
         codes += ["ROUND_SEQUENCE"] * (plan["releases"] > rounds["max_per_run"] or slow)
         return codes
 
@@ -636,6 +637,8 @@ class Opinion:
             return codes + ["MODEL_CHAIN"] * bool(changes)
         terms = self.terms(order.p["agreement"])
         assert terms
+        ends = min(later(opened.p["issued_at"], seconds=opened.p["deadline_s"]), order.p["expires_at"])
+        codes += ["ROUND_SEQUENCE"] * (edition(terms) >= 2 and p["issued_at"] > later(ends, seconds=60))
         codes += ["MIN_PARTICIPANTS"] * (len(used) < order.p["min_members"])
         masked = terms["secure_sum"] == "required"
         return codes + ["AGGREGATE"] * (not all(results) or masked != (p["unmasking"] is not None))
@@ -790,6 +793,11 @@ def contradictions(terms: dict[str, Any]) -> int:
     if rule := groups_of(terms):
         found += [not masked, rule["size"] < 3 + rule["colluders"]]
     return sum(found)
+
+
+def edition(terms: dict[str, Any]) -> int:
+    """Which rules bind under these terms."""
+    return int(terms["prose"]["template"].split("/")[1])
 
 
 def is_weak(public: str) -> bool:
