@@ -13,7 +13,7 @@ from collections.abc import Callable
 from auditor.evidence.reader import Evidence, read_bundles, read_note
 from auditor.evidence.tile_files import TileFiles, other_files
 from auditor.findings import Step, Verdict
-from auditor.steps.step2_cosignatures import Cosignatures
+from auditor.steps.step2_cosignatures import Cosignatures, Witnessed
 from auditor.steps.step3_tree import Rebuild, TiledTree
 from auditor.steps.step4_receipts import Receipts
 from auditor.steps.step4_views import compare, compare_seen, kept_checkpoints, pinned_view
@@ -55,7 +55,7 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
         replay.opened,
         replay.rules,
         check_budgets(replay.state),
-        check_models(replay.state, evidence, tree),
+        check_models(replay.state, evidence, tree, replay.witnessed),
     ]
     met = replay.cosigned.met.get(note.checkpoint.size)
     return Verdict(
@@ -148,6 +148,7 @@ class Replay(Structure):
         self.rules = Step(6, N_("replay of the rules"))
         self.state: TrustState = EMPTY
         self.seen: list[tuple[int, Seen]] = []
+        self.witnessed: list[Witnessed] = []
         self._clock = Clock(self.rules)
         self._suspects = Suspects(self.rules)
 
@@ -176,6 +177,7 @@ class Replay(Structure):
             self.receipts.served(self.state)
             seen = self.cosigned.at(self.state)
             if seen and self.tree.roots.get(seen.size) == seen.root:
+                self.witnessed.append(seen)
                 self._clock.checkpoint(seen)
                 self._suspects.checkpoint()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 from auditor.evidence.documents import Documents
 from auditor.evidence.reader import Evidence, document_path
 from auditor.findings import Step
+from auditor.steps.step2_cosignatures import Witnessed
 from auditor.steps.step3_tree import TiledTree
 from auditor.steps.step4_views import has_seen
+from auditor.steps.step8_ended_consents import EndedConsents
 from auditor.steps.step8_gates import check_gates
 from auditor.steps.step8_secure_sums import secure_total
 from contracts.envelope import digest, from_base64, load_public, strict_json
@@ -23,16 +26,17 @@ from privacy.encoding import EncodingError, add
 from privacy.step import advance, start_state
 
 
-def check_models(state: TrustState, evidence: Evidence, tree: TiledTree | None) -> Step:
+def check_models(state: TrustState, evidence: Evidence, tree: TiledTree | None, seen: Sequence[Witnessed] = ()) -> Step:
     """Recompute what the documents allow; an absent document is said, a wrong one is a finding. Without a `tree` that was
-    found right, what contributions had seen is not compared."""
+    found right, what contributions had seen is not compared; `seen` are the cosigned checkpoints in order."""
     step = Step(8, N_("models, contributions and releases"))
-    checked, documents = 0, Documents(state, evidence, step)
+    checked, documents, consents = 0, Documents(state, evidence, step), EndedConsents(state, seen, step)
     for run in state.runs_in_order():
         for record in run.rounds:
             if record.closed and record.closed.outcome == "recorded":
-                checked += _check_round(state, documents, run, record, record.closed, step, tree)
+                checked += _check_round(state, documents, consents, run, record, record.closed, step, tree)
     documents.conclude()
+    consents.conclude()
     check_gates(state, documents, step)
     released = sum(run.release is not None for run in state.runs.values())
     step.detail = f"{checked} / {released}"
@@ -42,6 +46,7 @@ def check_models(state: TrustState, evidence: Evidence, tree: TiledTree | None) 
 def _check_round(
     state: TrustState,
     documents: Documents,
+    consents: EndedConsents,
     run: RunRecord,
     record: RoundRecord,
     closed: Closing,
@@ -50,6 +55,7 @@ def _check_round(
 ) -> int:
     if not (closed.list_document and closed.aggregate and closed.step_state):
         return 0  # the rules have found that already
+    lines = None
     try:
         listed = documents.read(closed.list_document)
         if listed is None:
@@ -61,6 +67,8 @@ def _check_round(
         _check_model(documents, run, record, closed, step)
     except TrustError as error:
         step.caught(error, str(error.values.get("file") or document_path(closed.list_document)))
+    finally:
+        consents.round(run, record, closed, lines)
     return 1
 
 

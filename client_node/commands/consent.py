@@ -107,6 +107,7 @@ def _shown(home: Path) -> tuple[Settings, Mirror, Uplink, Terms]:
     """The node with the newest log, after the very text that is consented to was printed."""
     from client_node.home import connected, follow
     from client_node.membership import consents
+    from contracts.terms.check import check
     from contracts.terms.prose import check_prose, prose
     from contracts.terms.reading import FINGERPRINT
 
@@ -114,6 +115,7 @@ def _shown(home: Path) -> tuple[Settings, Mirror, Uplink, Terms]:
     follow(mirror, uplink)
     terms = consents.active_terms(mirror)
     check_prose(terms)
+    check(terms)
     print(prose(terms, terminal.lang))
     terminal.say(FINGERPRINT, origin=mirror.log.name, print=mirror.pins().fingerprint())
     return settings, mirror, uplink, terms

@@ -12,6 +12,7 @@ from contracts.errors import Refused
 from contracts.fields import moment
 from contracts.rules.budgets import refusal_of
 from contracts.rules.state import RoundRecord, RunRecord, TrustState
+from contracts.rules.times import shifted
 from contracts.statements.requests import MAX_SKEW_S
 from contracts.wording import N_
 from privacy.plan import PlanError
@@ -51,7 +52,8 @@ def authorise(
     withdrawn: bool,
     now: str,
 ) -> Permit:
-    """The permit, or Refused with the closed-list reason as `reason` in its values.
+    """The permit, or Refused with the closed-list reason as `reason` in its values; its code is GUARD, or LATE where
+    nothing is wrong with the run: this round of it is over.
 
     `witnessed` is the size of the newest checkpoint with a quorum of cosignatures, `since` the size of the log
     when this process had caught up with it, `now` an RFC 3339 time: this node's own. What the office's clock allowed when
@@ -60,6 +62,8 @@ def authorise(
     """
     ordered = state.runs.get(run)
     waiting = ordered.open_round() if ordered else None
+    if ordered and any(r.open_index == open_index and r.closed for r in ordered.rounds):
+        raise _no("expired", N_("this round has ended"), "LATE")
     if ordered is None or waiting is None or waiting.open_index != open_index or witnessed <= open_index:
         raise _no("log", N_("the order or the opening of this round is not in the cosigned log"))
     _check_clocks(state, waiting, now)
@@ -69,7 +73,7 @@ def authorise(
     order, agreement = ordered.order, state.agreements[ordered.order.agreement]
     if agreement.state != "active" or not agreement.terms.valid_from <= now < agreement.terms.valid_to:
         raise _no("agreement", N_("the agreement of this run is not active"))
-    if order.expires_at <= now:
+    if min(order.expires_at, shifted(order.issued_at, order.window_s)) <= now:
         raise _no("expired", N_("the order of this run has expired"))
     if order.bundle != bundle:
         raise _no("bundle", N_("the order wants other code than is installed here"))
@@ -98,9 +102,9 @@ def _check_clocks(state: TrustState, waiting: RoundRecord, now: str) -> None:
         raise _no("log", N_("the log speaks of a time that this machine's clock has not reached"))
     opened = waiting.opened
     if moment(now) > moment(opened.issued_at) + timedelta(seconds=opened.deadline_s + MAX_SKEW_S):
-        raise _no("expired", N_("the time of this round is over by this machine's clock"))
+        raise _no("expired", N_("the time of this round is over by this machine's clock"), "LATE")
     if opened.issued_at[:4] != now[:4]:
-        raise _no("expired", N_("this round was opened in another calendar year"))
+        raise _no("expired", N_("this round was opened in another calendar year"), "LATE")
 
 
 def _check_rules(state: TrustState, member: str, ordered: RunRecord, waiting: RoundRecord, now: str) -> None:
@@ -165,11 +169,11 @@ def _check_ledger(state: TrustState, member: str, budget: Budget) -> None:
         )
 
 
-def _no(reason: str, what: str) -> Refused:
+def _no(reason: str, what: str, code: str = "GUARD") -> Refused:
     return Refused(
         what,
         why=N_("the node checks every order against its own copy of the log"),
         do=N_("client-node status shows what was agreed"),
-        code="GUARD",
+        code=code,
         reason=reason,
     )

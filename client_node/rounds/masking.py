@@ -20,6 +20,7 @@ from client_node.ledger.ledger import Budget
 from contracts.envelope import canonical, digest, from_base64, seal, strict_json, to_base64
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.fields import new_id, time_text
+from contracts.rules.groups import whole
 from contracts.rules.state import RoundRecord, RunRecord, TrustState
 from contracts.statements.closed_list import parse, payload
 from contracts.statements.off_log import SumKeys, SumSurvivors
@@ -48,7 +49,8 @@ _UNFIT = N_("what the members show for this sum does not fit together")
 
 @dataclass(frozen=True, slots=True)
 class SumRound:
-    """What this node's own copy of the log says about a round: who was asked, with which keys, and who is gone."""
+    """What this node's own copy of the log says about a round: who was asked, with which keys, in which groups if the terms
+    group members, and who is gone."""
 
     agreement: str
     run: str
@@ -59,6 +61,7 @@ class SumRound:
     least: int
     limit: int
     size: int
+    groups: tuple[tuple[str, ...], ...]
 
     def group(self) -> Group:
         """Everyone who was asked. Refused if their numbers might not fit the range of the sum."""
@@ -90,6 +93,7 @@ def sum_round(state: TrustState, ordered: RunRecord, record: RoundRecord) -> Sum
         order.min_members,
         limit_steps(order.plan),
         state.size,
+        record.groups,
     )
 
 
@@ -251,11 +255,15 @@ class Masking:
             raise _no("SUM_SURVIVORS", N_("the survivors are too few, or this member is not among them"))
         if not about.open_index < said.cutoff <= about.size:
             raise _no("SUM_SURVIVORS", N_("the cut-off of this sum is not in this node's copy of the log"))
-        self._check_withdrawn(about, said)
+        self._check_members(about, said)
 
-    def _check_withdrawn(self, about: SumRound, said: SumSurvivors) -> None:
-        if about.withdrawn & set(said.survivors):
+    def _check_members(self, about: SumRound, said: SumSurvivors) -> None:
+        """By the newest log: nobody who has withdrawn, and of each group that was asked everyone or nobody."""
+        survivors = set(said.survivors)
+        if about.withdrawn & survivors:
             raise _no("SUM_SURVIVORS", N_("the list of survivors names a member who has withdrawn"))
+        if about.groups and survivors != whole(about.groups, survivors):
+            raise _no("SUM_SURVIVORS", N_("the list of survivors names a member without its whole group"))
 
     def reveal(self, about: SumRound, lines: list[bytes]) -> bytes:
         """Shares of each survivor's seed and of each other's mask key, once enough survivors signed the same list."""
@@ -269,7 +277,7 @@ class Masking:
             signed = by_member(lines, lambda line: read_survivors(line, about.node_keys, expected))
             if len(signed.keys() & set(said.survivors)) < about.group().threshold:
                 raise _no("SUM_SIGNATURES", N_("too few survivors have signed the list"))
-            self._check_withdrawn(about, said)
+            self._check_members(about, said)
             alive = set(said.survivors)
             kinds = {peer: "seed" if peer in alive else "mask" for peer in said.masked if peer in held.shares}
             self._budget.pledge(about.run, about.round, {f"reveal {peer}": kind for peer, kind in kinds.items()})

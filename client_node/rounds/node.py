@@ -171,7 +171,7 @@ class Node:
                 self._refuse(question, "secure-sum")
             elif error.code == "BURNT":
                 self._refuse(question, "restarted")
-            else:
+            elif error.code != "LATE":  # which is no fault of the run: this round goes on without the node
                 raise
             log_event.warning("round refused", round=question.round, code=error.code, what=str(error))
         except TrustError:
@@ -202,6 +202,7 @@ class Node:
         if step == TRAIN:
             self._side.draw_ahead(permit.run)  # before it is sent: the steps of the sum that follow wait for nothing
             self._stop.wait(self._pace.left(question.run, time.monotonic() - started))
+            self._permit(question)  # what was allowed when the work began must be allowed when its bytes leave
             self._uplink.ask("contribution", "PUT", f"/v1/contributions/{question.id}", body)
         else:
             self._uplink.ask("sum-step", "PUT", f"/v1/replies/{question.id}", body)

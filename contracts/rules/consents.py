@@ -9,6 +9,7 @@ from contracts.errors import Invalid
 from contracts.rules.budgets import check_ledger, note_ledger
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding, from_error
+from contracts.rules.groups import rule_of
 from contracts.rules.state import AgreementRecord, ConsentEvent, Document, TrustState
 from contracts.statements.statements import AgreementPublished, AgreementState, Consent, Scope, Seen
 from contracts.terms.agreement import Terms
@@ -28,7 +29,8 @@ _NEXT_STATES = {
 
 
 def check_agreement(state: TrustState, entry: Entry[AgreementPublished]) -> Iterator[Finding]:
-    """I9, I10: the prose follows from the fields, the period is one, the chain of versions is unbroken."""
+    """I9, I10, I32: the prose follows from the fields, the period is one, the chain of versions is unbroken, and groups that
+    an earlier version formed are not opened by this one."""
     terms = entry.predicate.terms
     try:
         check_prose(terms)
@@ -41,6 +43,9 @@ def check_agreement(state: TrustState, entry: Entry[AgreementPublished]) -> Iter
     if (terms.supersedes, terms.version) != expected or terms.digest() in state.agreements:
         what = N_("version {version} of the agreement does not follow the version before it")
         yield entry.breaks("AGREEMENT_CHAIN", "I10", what, version=terms.version)
+    if terms.totals is None and any(rule_of(state, earlier) for earlier in state.agreements):
+        what = N_("version {version} of the agreement opens the totals of members that an earlier one groups")
+        yield entry.breaks("AGREEMENT_TERMS", "I32", what, version=terms.version)
 
 
 def check_agreement_state(state: TrustState, entry: Entry[AgreementState]) -> Iterator[Finding]:

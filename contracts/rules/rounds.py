@@ -12,7 +12,9 @@ from contracts.rules.budgets import charge, check_asked, check_ledger, count_abo
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.gates import check_evaluation, note_evaluation
+from contracts.rules.groups import check_closed, check_opened, form
 from contracts.rules.state import Closing, Document, Opening, RoundRecord, RunRecord, TrustState, books
+from contracts.rules.times import SKEW_S, closes_by, shifted
 from contracts.statements.statements import Predicate, Round, RoundOpen, RunOrder
 from contracts.terms.agreement import TaskTerms, Terms
 from contracts.wording import N_
@@ -68,8 +70,14 @@ def _breaches(order: RunOrder, terms: Terms, offered: TaskTerms) -> Iterator[tup
         plan.releases > limits.max_per_run
         or order.window_s > limits.window_max_s
         or order.deadline_s > limits.deadline_max_s
+        or _outlasts_its_window(order, terms)
     ):
         yield "ROUND_SEQUENCE", "I13"
+
+
+def _outlasts_its_window(order: RunOrder, terms: Terms) -> bool:
+    """I13: since edition 2 an order expires within its own window."""
+    return terms.edition >= 2 and order.expires_at > shifted(order.issued_at, order.window_s)
 
 
 def place_order(state: TrustState, entry: Entry[RunOrder]) -> TrustState:
@@ -83,7 +91,7 @@ def place_order(state: TrustState, entry: Entry[RunOrder]) -> TrustState:
 
 
 def check_open(state: TrustState, entry: Entry[RoundOpen]) -> Iterator[Finding]:
-    """I13, I14, I15, I16: a known, unexpired order; the next number; nobody twice; the model that the chain has reached."""
+    """I13, I14, I15, I16, I32: a known, unexpired order; the next number; nobody twice; the model that the chain has reached."""
     opened = entry.predicate
     run = state.runs.get(opened.order)
     if run is None:
@@ -104,6 +112,7 @@ def check_open(state: TrustState, entry: Entry[RoundOpen]) -> Iterator[Finding]:
         what = N_("the agreement of round {round} is not active")
         yield entry.breaks("AGREEMENT_INACTIVE", "I9", what, round=opened.round)
     yield from check_asked(state, entry, run)
+    yield from check_opened(state, entry, run)
 
 
 def _is_next(state: TrustState, run: RunRecord, opened: RoundOpen, index: int) -> bool:
@@ -141,16 +150,18 @@ def _opened(state: TrustState, entry: Entry[RoundOpen], *, broken: bool) -> Trus
     run = state.runs.get(opened.order)
     if run is None:
         return state
+    state, groups = (state, ()) if broken else form(state, opened, run)
     state = charge(state, opened, run)
     asked = run.asked.union(member for member, _ in opened.members)
     model_in = run.model if run.model == opened.model_in else opened.model_in  # one string for both, not two
     opening = Opening(opened.round, opened.issued_at, opened.deadline_s, opened.members, model_in)
-    grown = replace(run, rounds=(*run.rounds, RoundRecord(entry.index, opening, broken=broken)), asked=asked)
+    record = RoundRecord(entry.index, opening, broken=broken, groups=groups)
+    grown = replace(run, rounds=(*run.rounds, record), asked=asked)
     return replace(state, runs=state.runs.insert(run.run, grown))
 
 
 def check_round(state: TrustState, entry: Entry[Round]) -> Iterator[Finding]:
-    """I13, I14, I15, I16, I18, I19: the round ends what was opened, with everyone accounted for and charged as planned."""
+    """I13, I14, I15, I16, I18, I19, I32: the round ends what was opened, with everyone accounted for and charged as planned."""
     closed = entry.predicate
     run = state.runs.get(closed.order)
     waiting = run.open_round() if run else None
@@ -162,10 +173,12 @@ def check_round(state: TrustState, entry: Entry[Round]) -> Iterator[Finding]:
     yield from _check_ledgers(state, entry)
     yield from _check_place(state, entry, run, waiting)
     yield from _check_contributors(state, entry, run, waiting)
+    yield from check_closed(entry, waiting)
     if closed.outcome == "aborted":
         yield from _check_aborted(entry, waiting)
     else:
         yield from _check_recorded(state, entry, run)
+        yield from _check_in_time(state, entry, run, waiting)
 
 
 def _check_account(entry: Entry[Round], run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
@@ -241,6 +254,15 @@ def _check_recorded(state: TrustState, entry: Entry[Round], run: RunRecord) -> I
         yield entry.breaks("AGGREGATE", "I18", what, round=closed.round)
 
 
+def _check_in_time(state: TrustState, entry: Entry[Round], run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
+    """I13: since edition 2 a round past its time can only be aborted."""
+    closed, opened = entry.predicate, waiting.opened
+    last = shifted(closes_by(run.order, opened.issued_at, opened.deadline_s), SKEW_S)
+    if state.agreements[run.order.agreement].terms.edition >= 2 and closed.issued_at > last:
+        what = N_("round {round} is recorded after its time: it could only be aborted")
+        yield entry.breaks("ROUND_SEQUENCE", "I13", what, round=closed.round)
+
+
 def close_round(state: TrustState, entry: Entry[Round]) -> TrustState:
     """End the open round and move the model chain, also for a broken entry."""
     closed = entry.predicate
@@ -254,7 +276,8 @@ def close_round(state: TrustState, entry: Entry[Round]) -> TrustState:
         state = note_ledger(state, member, ledger)
     kept = {name: getattr(closed, name) for name in Closing.__slots__ if name != "books"}
     closing = Closing(**kept, books=books(closed.ledgers))
-    ended = replace(run, rounds=(*run.rounds[:-1], replace(waiting, closed=closing)), model=closed.model_out)
+    over = replace(waiting, closed=closing, closed_at=entry.index, groups=())
+    ended = replace(run, rounds=(*run.rounds[:-1], over), model=closed.model_out)
     documents = _named(
         state,
         entry,

@@ -29,6 +29,7 @@ from contracts.terms.agreement import Terms
 
 Role = Literal["office", "agreement", "log", "node", "witness", "auditor"]
 Account = tuple[str, str, str, str, str]  # member, dataset, unit, partition, calendar year
+Group = tuple[str, ...]  # members that are summed together or not at all, sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,18 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """A round that was opened, and how it ended if it did. A `broken` opening spends, and permits nobody to compute."""
+    """A round that was opened, and how it ended if it did. A `broken` opening spends, and permits nobody to compute.
+
+    `groups` are those it asks, and forgotten when it ends.
+    """
 
     open_index: int
     opened: Opening
     closed: Closing | None = None
+    closed_at: int | None = None  # index of the entry that ended it
     broken: bool = False
     not_started: frozenset[str] = frozenset()
+    groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +210,7 @@ class TrustState:
     documents: Map[str, Document] = HashTrieMap()
     erased: Set[tuple[str, str]] = HashTrieSet()
     matters: Map[str, Matter] = HashTrieMap()
+    groups: Map[str, tuple[Group, ...]] = HashTrieMap()  # of each dataset, in the order in which they formed
 
     def live_key(self, member: str | None, role: Role) -> tuple[str, RegisteredKey] | None:
         """(KeyId, key) of the one live key in a role, if there is one."""

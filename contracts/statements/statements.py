@@ -270,11 +270,12 @@ class RoundOpen(Predicate):
         return "model", self.model_in
 
 
-DropReason = Literal["no-reply", "withdrawn", "malformed", "refused"]
+DropReason = Literal["no-reply", "withdrawn", "malformed", "refused", "group"]
 
 
 class Round(Predicate):
-    """How a round ended. `spend` charges every listed member, dropped or not.
+    """How a round ended. `spend` charges every listed member, dropped or not; `group` drops whoever replied while others of its
+    group did not, under terms that group members.
 
     `unmasking` names the document with which the secure sum can be done again; None where none is agreed.
     `ledgers` repeats from each contributor's signed line where its own budget book stands.

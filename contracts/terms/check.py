@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from contracts.errors import Refused
 from contracts.terms.agreement import Grouped, Terms
 from contracts.wording import N_
 
@@ -12,16 +13,37 @@ MIN_MEMBERS = 3
 Fault = tuple[str, dict[str, object]]  # an English sentence with fields, and their values
 
 
+def check(terms: Terms) -> None:
+    """Refused (AGREEMENT_TERMS) with the first fault, before anybody publishes or signs such terms."""
+    for what, values in (*_of_any(terms), *_limits(terms), *_of_edition(terms)):
+        raise Refused(
+            what,
+            why=N_("nobody could keep such an agreement"),
+            do=N_("mend the draft: coordinator agreement draft --out FILE begins a new one"),
+            code="AGREEMENT_TERMS",
+            **values,
+        )
+
+
 def faults(terms: Terms) -> Iterator[Fault]:
-    """Every way in which the terms contradict themselves or promise what no rule could keep."""
+    """What the rules of the log forbid in terms of this edition."""
+    yield from _of_any(terms)
+    if terms.edition > 1:
+        yield from _limits(terms)
+    yield from _of_edition(terms)
+
+
+def _of_any(terms: Terms) -> Iterator[Fault]:
     if terms.valid_from >= terms.valid_to or terms.min_members < MIN_MEMBERS or not terms.tasks:
         needs = N_("an agreement needs a period, a task and at least {n} members a round")
         yield needs, {"n": MIN_MEMBERS}
+
+
+def _of_edition(terms: Terms) -> Iterator[Fault]:
     if terms.edition == 1:
         if terms.totals or terms.members_shown or any(task.row_meaning_zh for task in terms.tasks):
             yield N_("the text of edition {n} does not say what these terms hold"), {"n": terms.edition}
         return
-    yield from _limits(terms)
     yield from _totals(terms)
     names = [task.task for task in terms.tasks]
     if len(set(names)) < len(names):

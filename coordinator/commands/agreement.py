@@ -49,7 +49,7 @@ def draft(
     public_model: Annotated[
         list[Path], typer.Option("--public-model", help=_("file that public-model wrote: a vote that costs no budget"))
     ] = (),  # type: ignore[assignment]
-    days: int = 365,
+    days: Annotated[int, typer.Option(max=36_525, help=_("days that it holds"))] = 365,
     home: Home = HOME,
     lang: Lang = "",
 ) -> int:

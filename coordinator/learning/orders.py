@@ -11,6 +11,7 @@ from contracts.envelope import digest, seal
 from contracts.errors import Refused
 from contracts.fields import new_id, time_text
 from contracts.rules.budgets import left_of_year
+from contracts.rules.groups import rule_of, standing
 from contracts.rules.state import Asked, TrustState, is_live
 from contracts.statements.artefact import model
 from contracts.statements.closed_list import payload
@@ -83,7 +84,8 @@ def draft(
     _check_family(loaded, family)
     gate = _gate(loaded, schema, agreed, rho_nano, untold or loaded.untold)
     releases = rounds or loaded.design(schema, family, rho_nano).releases
-    made = Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, deadline_s, gate)
+    waits = min(deadline_s, agreed.rounds.deadline_max_s)
+    made = Draft(active, loaded, schema, family, releases, rho_nano, epsilon, min_members, waits, gate)
     _planned(made, agreed)
     return made
 
@@ -176,9 +178,19 @@ def must_pay(made: Draft) -> None:
 
 
 def affordable(state: TrustState, made: Draft, now: datetime) -> list[int]:
-    """For each member with a live consent to the task, signed in this year: the nano-rho that it has left for the run
-    and for its gate, each in its own account; none where it was asked as often as it allows."""
-    at, left = time_text(now), []
+    """For each member that can be asked: the nano-rho that it has left for the run and for its gate, each in its own
+    account; in a group, what all of its members have left."""
+    left = _left(state, made, now)
+    if rule_of(state, made.agreement) is None:
+        return list(left.values())
+    groups = standing(state, made.agreement, made.schema.dataset, time_text(now))
+    whole = [group for group in groups if left.keys() >= set(group)]
+    return [min(left[member] for member in group) for group in whole for _ in group]
+
+
+def _left(state: TrustState, made: Draft, now: datetime) -> dict[str, int]:
+    """Of each member with a live consent to the task, signed in this year; 0 where it was asked as often as it allows."""
+    at, left = time_text(now), dict[str, int]()
     parts = ("train", "holdout") if made.gate else ("train",)
     for member in state.members():
         event = state.consent(member, made.agreement)
@@ -201,7 +213,7 @@ def affordable(state: TrustState, made: Draft, now: datetime) -> list[int]:
             )
             asked = state.asked.get((member, made.schema.dataset, at[:4]), Asked())
             may_ask = asked.orders < scope.orders_max and asked.aborted < scope.aborted_max
-            left.append(min(scope.rho_run_max_nano, year) if may_ask else 0)
+            left[member] = min(scope.rho_run_max_nano, year) if may_ask else 0
     return left
 
 
@@ -246,6 +258,14 @@ def within_budgets(state: TrustState, made: Draft, now: datetime) -> Draft:
 
 def _enough(state: TrustState, made: Draft, now: datetime) -> list[int]:
     each = affordable(state, made, now)
+    if not each and (rule := rule_of(state, made.agreement)):
+        raise Refused(
+            N_("the run is not ordered: no group of members can be asked as a whole"),
+            why=N_("this agreement opens sums of whole groups only, of at least {size} members"),
+            do=N_("wait until enough members have joined, or until all of a group consent for this year"),
+            code="TOO_FEW",
+            size=rule.size,
+        )
     if len(each) < made.min_members:
         raise Refused(
             N_("the run is not ordered: {members} members consent, {least} are needed"),

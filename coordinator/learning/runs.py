@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Container
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -15,7 +15,9 @@ from contracts.envelope import canonical, seal, to_base64
 from contracts.fields import moment, new_id, time_text
 from contracts.log.merkle import leaf_hash, root
 from contracts.rules.budgets import consenting_members
-from contracts.rules.state import RunRecord, TrustState
+from contracts.rules.groups import askable, rule_of, whole
+from contracts.rules.state import RoundRecord, RunRecord, TrustState
+from contracts.rules.times import SKEW_S, closes_by
 from contracts.statements.artefact import Artefact, model, of_round, read_artefact
 from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
@@ -34,6 +36,7 @@ from privacy.step import start_state
 log_event = structlog.get_logger()
 ONLINE_S = 40.0
 GATHER_S = 5.0
+SPARE_S = 5  # of the skew, for the record of a round to be made and logged
 
 
 class RunJournal:
@@ -56,20 +59,37 @@ class RunJournal:
         while not self._stopped():
             run = self._log.state().runs[self._run]
             waiting = run.open_round()
+            if waiting and self._is_over(run, waiting):
+                self.close_round(self._opened(run, waiting), None, *self.state())
+                continue
             if waiting is None and (run.is_complete() or _now() >= moment(run.order.expires_at)):
                 return None
             if waiting is None and self._gathered(run):
                 self._append(self._opening)
                 waiting = self._log.state().runs[self._run].open_round()
             if waiting and self._witnessed(waiting.open_index):
-                members = tuple(member for member, _ in waiting.opened.members)
-                return Opened(waiting.opened.round, waiting.open_index, members, tuple(map(node_id, members)))
+                return self._opened(run, waiting)
             time.sleep(0.02)
         return None
 
+    def _opened(self, run: RunRecord, waiting: RoundRecord) -> Opened:
+        members = tuple(member for member, _ in waiting.opened.members)
+        nodes, ends = tuple(map(node_id, members)), self._ends(run, waiting)
+        return Opened(waiting.opened.round, waiting.open_index, members, nodes, ends)
+
+    def _ends(self, run: RunRecord, waiting: RoundRecord) -> datetime | None:
+        """When the time of a round is over, where its agreement has such a rule."""
+        if self._log.state().agreements[run.order.agreement].terms.edition < 2:
+            return None
+        return moment(closes_by(run.order, waiting.opened.issued_at, waiting.opened.deadline_s))
+
+    def _is_over(self, run: RunRecord, waiting: RoundRecord) -> bool:
+        """The round can only be aborted: this coordinator was away too long, or members were too slow."""
+        ends = self._ends(run, waiting)
+        return ends is not None and _now() > ends + timedelta(seconds=SKEW_S - SPARE_S)
+
     def _ready(self, state: TrustState) -> tuple[tuple[str, int], ...]:
-        consenting, here = consenting_members(state, state.runs[self._run], time_text(_now())), online(self._database)
-        return tuple(pair for pair in consenting if pair[0] in here)
+        return _may_be_asked(state, state.runs[self._run], online(self._database))
 
     def _gathered(self, run: RunRecord) -> bool:
         """Everyone who consents is online; or enough are, and the others had a few seconds to appear."""
@@ -77,7 +97,7 @@ class RunJournal:
         ready = self._ready(state)
         if len(ready) < run.order.min_members:
             return False
-        everyone = len(consenting_members(state, run, time_text(_now())))
+        everyone = len(_may_be_asked(state, run, state.members()))
         waited = (_now() - moment(run.order.issued_at)).total_seconds()
         return len(ready) == everyone or waited > GATHER_S
 
@@ -133,7 +153,7 @@ class RunJournal:
         return held.cutoff if held else size
 
     def accepted(self, opened: Opened, replies: list[Reply]) -> tuple[list[Reply], int]:
-        """See coordinator.learning.secure_sums.Cut."""
+        """See coordinator.learning.secure_sums.Cut. Whose group did not reply as a whole is left out of the sum."""
         cutoff = self._cut_off(opened.round)
         self._log.publish()
         state = self._log.state()
@@ -148,6 +168,10 @@ class RunJournal:
                 self._dropped[member] = "withdrawn"
             elif member in by_member:
                 used.append(by_member[member])
+        if waiting.groups:
+            together = whole(waiting.groups, (reply.member for reply in used))
+            self._dropped |= {reply.member: "group" for reply in used if reply.member not in together}
+            used = [reply for reply in used if reply.member in together]
         return used, cutoff
 
     def malformed(self, opened: Opened, step: str, member: str) -> None:
@@ -172,6 +196,9 @@ class RunJournal:
         run = self._log.state().runs[self._run]
         waiting = run.open_round()
         assert waiting is not None
+        if summed is not None and self._is_over(run, waiting):
+            log_event.warning("round too late for its sum", run=self._run, round=opened.round)
+            summed = None
         listed = [member for member, _ in waiting.opened.members]
         named: dict[str, Any] = {
             "list_root": None,
@@ -222,6 +249,16 @@ class RunJournal:
                 "step_state": keep("step-state", of_round("step-state", self._run, round, state)),
                 "unmasking": documents.keep(session, "unmasking", summed.unmasking) if summed.unmasking else None,
             }
+
+
+def _may_be_asked(state: TrustState, run: RunRecord, here: Container[str]) -> tuple[tuple[str, int], ...]:
+    """(member, index of its consent) of everyone `here` who may be asked now; in groups, of those that are whole."""
+    at_time = time_text(_now())
+    found = tuple(pair for pair in consenting_members(state, run, at_time) if pair[0] in here)
+    if rule_of(state, run.order.agreement) is None:
+        return found
+    together = whole(askable(state, run, at_time), dict(found))
+    return tuple(pair for pair in found if pair[0] in together)
 
 
 def _lines(used: list[Reply]) -> list[Contribution]:

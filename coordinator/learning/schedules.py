@@ -24,17 +24,26 @@ from coordinator.office import Office
 from coordinator.store.tables import ScheduledRun
 
 ZONE = "Asia/Shanghai"
+# one item of a field: a number, a range, or all of them; every so many of the latter two
+_ITEM = re.compile(r"(?:\*|(?P<first>\d{1,2})-(?P<last>\d{1,2}))(?:/(?P<step>\d{1,2}))?|(?P<only>\d{1,2})", re.ASCII)
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # by number the scheduler begins with Monday
 Outcome = tuple[str, dict[str, str]]  # a sentence and its values: status says it in the reader's language
 log_event = structlog.get_logger()
 
 
 def hours(cron: str) -> CronTrigger:
-    """The hours of a cron line, whose weekday 0 or 7 is Sunday; Refused if it is none."""
-    *others, weekday = cron.split() or [""]
-    named = re.sub(r"(?<![/\w])[0-7](?!\w)", lambda found: _WEEKDAYS[int(found[0]) % 7], weekday)
+    """The hours of a cron line, read as cron reads it; Refused if it is none, or names both a day and a weekday.
+
+    Weekday 0 or 7 is Sunday. Every weekday is spelled out, because the scheduler counts them from Monday and knows more
+    forms than cron: what it would read otherwise would order runs that nobody asked for.
+    """
     try:
-        return CronTrigger.from_crontab(" ".join((*others, named)), timezone=ZONE)
+        minute, hour, day, month, weekday = cron.split()
+        for field in (minute, hour, day, month):
+            if not all(_ITEM.fullmatch(item) for item in field.split(",")):
+                raise ValueError(field)
+        asked = {"month": month, "day": day, "day_of_week": _weekdays(weekday), "hour": hour, "minute": minute}
+        trigger = CronTrigger(**asked, timezone=ZONE)
     except ValueError as error:
         raise Refused(
             N_("{cron} is not a cron line"),
@@ -43,6 +52,35 @@ def hours(cron: str) -> CronTrigger:
             cron=cron,
             error=error,
         ) from error
+    if day != "*" and weekday != "*":
+        raise Refused(
+            N_("{cron} names a day of the month and a weekday"),
+            why=N_("cron reads that as either of them, most people as both"),
+            do=N_("name one and leave the other *"),
+            cron=cron,
+        )
+    return trigger
+
+
+def _weekdays(field: str) -> str:
+    """A weekday field of cron with every day by its name."""
+    if field == "*":
+        return field
+    days = {number % 7 for item in field.lower().split(",") for number in _weekdays_of(item)}
+    return ",".join(_WEEKDAYS[day] for day in sorted(days))
+
+
+def _weekdays_of(item: str) -> range:
+    named = re.sub("|".join(_WEEKDAYS), lambda found: str(_WEEKDAYS.index(found[0])), item)
+    found = _ITEM.fullmatch(named)
+    if not found:
+        raise ValueError(item)
+    start = int(found["only"] or found["first"] or 0)
+    end = int(found["only"] or found["last"] or 6)
+    step = int(found["step"] or 1)
+    if not start <= end <= 7 or not step:
+        raise ValueError(item)
+    return range(start, end + 1, step)
 
 
 def _due(row: ScheduledRun) -> datetime | None:

@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from flwr.app import Message
@@ -30,17 +31,20 @@ from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK, RoundRequest, 
 from privacy.secure_sum import LEAST, SEALED, Group, PublicKeys, SumError, check_keys, read_share, recover, unmask
 
 POLL_S, GRACE_S = 0.01, 2.0
+PARTS = {KEYS: 0.2, SHARES: 0.25, TRAIN: 0.8, SURVIVORS: 0.5}
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A round that may be asked for now: number, log index, members asked, and their Flower node ids."""
+    """A round that may be asked for now: number, log index, members asked, and their Flower node ids. It `ends` at a time
+    after which it can only be aborted; None where the agreement knows none."""
 
     round: int
     index: int
     members: tuple[str, ...]
     nodes: tuple[int, ...]
+    ends: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Cut(Protocol):
     """What a sum needs of a journal."""
 
     def accepted(self, opened: Opened, replies: list[Reply]) -> tuple[list[Reply], int]:
-        """(replies that count, cut-off): decided once a round."""
+        """(replies that count, cut-off): decided once a round, before anyone is asked to sign the list of survivors."""
 
     def node_keys(self, opened: Opened) -> dict[str, str]:
         """Public node key of every member asked."""
@@ -94,11 +98,20 @@ def read_shares(data: bytes) -> dict[str, int]:
 
 
 class Step:
-    """Asks members of one open round and reads their replies; one that cannot be read is told to the journal."""
+    """Asks members of one open round and reads their replies; one that cannot be read is told to the journal. `parts` are
+    the shares of the time left that a step may wait, all of it where none is named."""
 
-    def __init__(self, grid: Grid, run: str, opened: Opened, deadline_s: float, journal: Cut):
+    def __init__(
+        self,
+        grid: Grid,
+        run: str,
+        opened: Opened,
+        deadline_s: float,
+        journal: Cut,
+        parts: Mapping[str, float] | None = None,
+    ):
         self._grid, self._run, self._opened, self._deadline_s = grid, run, opened, deadline_s
-        self._journal = journal
+        self._journal, self._parts = journal, parts or {}
         self._member = dict(zip(opened.nodes, opened.members, strict=True))
         self._node = dict(zip(opened.members, opened.nodes, strict=True))
 
@@ -115,12 +128,22 @@ class Step:
 
         Waits for all until the deadline, and closes the step; with `enough`, only a moment longer than for so many.
         """
-        messages = [self._message(step, member, sent, model) for member, sent in parts.items()]
+        messages, wait_s = (
+            [self._message(step, member, sent, model) for member, sent in parts.items()],
+            self._wait_s(step),
+        )
         if enough is None:
-            found = self._read(self._grid.send_and_receive(messages, timeout=self._deadline_s), read)[0]
+            found = self._read(self._grid.send_and_receive(messages, timeout=wait_s), read)[0]
         else:
-            found = self._until(messages, read, enough)
+            found = self._until(messages, read, enough, wait_s)
         return {member: found[member] for member in parts if member in found}
+
+    def _wait_s(self, step: str) -> float:
+        """How long a step waits for the silent: where the round ends, so that the steps after it have their time too."""
+        if self._opened.ends is None:
+            return self._deadline_s
+        left = max(0.0, (self._opened.ends - datetime.now(UTC)).total_seconds())
+        return min(self._deadline_s, left * self._parts.get(step, 1.0))
 
     def _message(self, step: str, member: str, parts: tuple[bytes, ...], model: array[float] | None) -> Message:
         about = RoundRequest(self._run, self._opened.round, self._opened.index, parts)
@@ -144,17 +167,19 @@ class Step:
                     self._journal.malformed(self._opened, reply.metadata.message_type, member)
         return found, heard
 
-    def _until(self, messages: list[Message], read: Callable[[Message, str], T], enough: int) -> dict[str, T]:
+    def _until(
+        self, messages: list[Message], read: Callable[[Message, str], T], enough: int, wait_s: float
+    ) -> dict[str, T]:
         names, found, heard = list(self._grid.push_messages(messages)), dict[str, T](), set[str]()
-        end = time.monotonic() + self._deadline_s
-        while len(heard) < len(messages) and time.monotonic() < end:
+        end = time.monotonic() + wait_s
+        while True:  # once at least: a coordinator that comes back late takes what was replied in time
             more, also = self._read(self._grid.pull_messages(names), read)
             found, heard = {**found, **more}, heard | also
             if len(found) >= enough:
                 end = min(end, time.monotonic() + GRACE_S)
-            if len(heard) < len(messages):
-                time.sleep(POLL_S)
-        return found
+            if len(heard) >= len(messages) or time.monotonic() >= end:
+                return found
+            time.sleep(POLL_S)
 
 
 class SecureSum:
@@ -165,7 +190,7 @@ class SecureSum:
 
     def combine(self, grid: Grid, opened: Opened, model: array[float]) -> tuple[list[Reply], array[int], bytes]:
         """(masked replies that are in it, their exact sum, document of the unmasking). SumError if there is none."""
-        order, step = self._order, Step(grid, self._run, opened, self._order.deadline_s, self._journal)
+        order, step = self._order, Step(grid, self._run, opened, self._order.deadline_s, self._journal, PARTS)
         group = Group(context(order.agreement, self._run, opened.round), opened.members)
         least = max(LEAST, order.min_members, group.threshold)
         node_keys = self._journal.node_keys(opened)

@@ -20,6 +20,7 @@ from contracts.statements.artefact import model
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import AgreementPublished, AgreementState
 from contracts.terms.agreement import Terms
+from contracts.terms.check import check
 from contracts.terms.prose import TEMPLATE, with_prose
 from contracts.wording import N_
 from coordinator.settings import Settings
@@ -173,7 +174,8 @@ def _task_terms(session: Session, task: Any, schema: Any, public: bytes | None) 
 def complete(state: TrustState, drafted: dict[str, Any]) -> Terms:
     """The terms of a draft as the next version: rho follows from epsilon, version from the log, prose from all fields.
 
-    Raises Malformed, naming the field, for a draft with a wrong, missing or unknown field.
+    Raises Malformed, naming the field, for a draft with a wrong, missing or unknown field, and Refused for terms that
+    contradict themselves.
     """
     from privacy.accounting import rho_cap
 
@@ -191,13 +193,15 @@ def complete(state: TrustState, drafted: dict[str, Any]) -> Terms:
             "supersedes": newest,
             "prose": {"template": TEMPLATE, "zh": _NONE, "en": _NONE},
         }
-        return with_prose(Terms.model_validate_json(json.dumps(made)))
+        terms = with_prose(Terms.model_validate_json(json.dumps(made)))
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise _not_a_draft(f"{field}: {first['msg']}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise _not_a_draft(str(error)) from error
+    check(terms)
+    return terms
 
 
 def _not_a_draft(error: str) -> Malformed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -13,7 +14,10 @@ from sqlmodel import col, select
 
 from contracts.envelope import digest, from_base64, load_public, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError
-from contracts.rules.state import RegisteredKey
+from contracts.fields import time_text
+from contracts.rules.state import RegisteredKey, RoundRecord, RunRecord, TrustState
+from contracts.rules.times import SKEW_S, closes_by, shifted
+from contracts.rules.uses import held_by_its_own_word
 from contracts.statements.artefact import of_round, read_artefact
 from contracts.statements.off_log import Contribution, SumSurvivors
 from contracts.statements.signed import read_statement
@@ -151,6 +155,28 @@ def _next_task(office: Office, member: str, done: set[str]) -> TaskMessage | Non
     return None
 
 
+def _check_time(state: TrustState, run: RunRecord, opened: RoundRecord, said: Contribution) -> None:
+    """A member's signed time lies within its round and its consent: an auditor will compare it (I33)."""
+    first, last = opened.opened.issued_at, time_text(datetime.now(UTC))
+    if state.agreements[run.order.agreement].terms.edition >= 2:
+        last = min(last, closes_by(run.order, first, opened.opened.deadline_s))
+    in_round = shifted(first, -SKEW_S) <= said.issued_at <= shifted(last, SKEW_S)
+    if not in_round or not held_by_its_own_word(
+        state,
+        said.member,
+        run.order.agreement,
+        opened=opened.open_index,
+        seen=said.seen.size,
+        at_time=said.issued_at,
+    ):
+        raise Refused(
+            N_("the contribution says it was made at {at}, outside its round or the consent of its member"),
+            do=N_("set the clock (time service), then start the node again"),
+            code="CONSENT_ENDED",
+            at=said.issued_at,
+        )
+
+
 def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, line: bytes, data: bytes) -> None:
     """Line signed by this member for this very round; payload of the agreed shape and range."""
     run = office.log.state().runs[row.run]
@@ -172,6 +198,7 @@ def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, li
         raise Invalid(N_("the contribution was made for another round or payload"), code="UPDATE_REPLAY")
     if said.bundle != run.order.bundle:
         raise Refused(N_("the contribution was made by other code than was ordered"), code="CODE_HASH")
+    _check_time(office.log.state(), run, opened, said)
     known = office.log.state().ledgers.get(row.member)
     if known and said.ledger.rho_total_nano < known.rho_total_nano:
         raise Refused(

@@ -9,9 +9,9 @@ import pytest
 from referencing import Registry
 
 from contracts import dsp
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Refused
 from contracts.terms.agreement import Grouped, Terms, Weighted
-from contracts.terms.check import faults
+from contracts.terms.check import check, faults
 from contracts.terms.prose import check_prose, prose, with_prose
 from contracts.terms.reading import TASK_TERMS, TERMS, differences, page
 from shell.language import translator
@@ -239,3 +239,20 @@ def test_the_schema_refuses_what_is_no_policy(trust, broken):
     [agreed] = dsp.agreements(trust.terms, consent, chamber="chamber.test")
     with pytest.raises(jsonschema.ValidationError):
         check_policy(agreed | broken, "Agreement")
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_terms_that_nobody_could_keep_are_refused_whoever_asks(trust, edition):
+    later = LATER if edition == 2 else {}
+    check(trust.make_terms(edition=edition, **later))
+    privacy = trust.terms.privacy.model_copy(update={"epsilon_run_max": "10"})
+    for changes in ({"valid_to": "2020-01-01T00:00:00Z"}, {"privacy": privacy}, {"tasks": ()}):
+        with pytest.raises(Refused) as error:
+            check(trust.make_terms(edition=edition, **later | changes))
+        assert error.value.code == "AGREEMENT_TERMS" and all(error.value.lines())
+
+
+def test_a_log_of_edition_1_keeps_its_verdict_on_a_run_limit_above_the_year_s(trust):
+    privacy = trust.terms.privacy.model_copy(update={"epsilon_run_max": "10"})
+    assert list(faults(trust.make_terms(edition=1, privacy=privacy))) == []
+    assert len(list(faults(trust.make_terms(edition=2, **LATER, privacy=privacy)))) == 1

@@ -223,15 +223,62 @@ def test_the_calendar_follows_the_table_and_takes_an_hour_that_was_missed(office
         schedules.drop(office, "risk")
 
 
+def days_of(cron):
+    """The weekdays on which a cron line comes within four weeks."""
+    trigger, at, found = schedules.hours(cron), datetime(2026, 3, 1, tzinfo=UTC), set()
+    for _ in range(28):
+        at = trigger.get_next_fire_time(None, at + timedelta(seconds=1))
+        found.add(f"{at:%a}".lower())
+    return found
+
+
+ALL = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+
 @pytest.mark.parametrize(
-    ("weekday", "named"),
-    [("0", "sun"), ("7", "sun"), ("1-5", "mon-fri"), ("1,3", "mon,wed"), ("*/2", "*/2"), ("sat", "sat")],
+    ("weekday", "days"),
+    [
+        ("*", ALL),
+        ("0", {"sun"}),
+        ("7", {"sun"}),
+        ("sat", {"sat"}),
+        ("SUN", {"sun"}),
+        ("1,3", {"mon", "wed"}),
+        ("1-5", ALL - {"sat", "sun"}),
+        ("mon-fri", ALL - {"sat", "sun"}),
+        ("5-7", {"fri", "sat", "sun"}),
+        ("1-5/2", {"mon", "wed", "fri"}),
+        ("*/2", {"sun", "tue", "thu", "sat"}),
+        ("*/3", {"sun", "wed", "sat"}),
+        ("0-6", ALL),
+        ("1-3,6", {"mon", "tue", "wed", "sat"}),
+    ],
 )
-def test_the_weekdays_of_a_cron_line_are_those_of_cron(weekday, named):
-    assert str(schedules.hours(f"0 2 * * {weekday}")) == str(schedules.hours(f"0 2 * * {named}"))
-    days = {"0": 6, "7": 6, "1-5": range(5), "1,3": (0, 2)}.get(weekday)
-    first = schedules.hours(f"0 2 * * {weekday}").get_next_fire_time(None, datetime.now(UTC))
-    assert days is None or first.weekday() in ([days] if isinstance(days, int) else days)
+def test_the_weekdays_of_a_cron_line_are_those_of_cron(weekday, days):
+    assert days_of(f"0 2 * * {weekday}") == days
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [
+        *(
+            f"0 2 * * {word}"
+            for word in ("5#1", "L", "5L", "1-", "-1", "5-1", "8", "1/2", "*/0", "0-8", "mon#2", "monday", ",", "?")
+        ),
+        *(f"0 2 {word} * *" for word in ("last", "2nd", "L", "1W", "5/7", "1--2", "?")),
+        *("0-/2 2 * * *", "0/15 2 * * *", "a 2 * * *", "0 2 * jan# *", "@daily", "0 2 * *", "0 2 * * * *"),
+    ],
+)
+def test_whatever_cron_does_not_know_is_refused(cron):
+    with pytest.raises(Refused, match="not a cron line"):
+        schedules.hours(cron)
+
+
+@pytest.mark.parametrize("cron", ["0 2 1 * 1", "0 2 1-7 * fri", "0 2 */2 * 1-5"])
+def test_a_day_and_a_weekday_together_are_refused_since_they_are_read_in_two_ways(cron):
+    with pytest.raises(Refused, match="a day of the month and a weekday") as error:
+        schedules.hours(cron)
+    assert all(error.value.lines())
 
 
 def test_a_day_that_never_comes_is_refused_and_what_was_scheduled_stays(office):

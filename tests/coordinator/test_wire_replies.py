@@ -29,7 +29,7 @@ from demo.cluster import free_port
 from simulator import NOTHING, ORIGIN, Trust, plan
 
 OTHER = "sha256:" + "1" * 64
-RELEASES = 18
+RELEASES = 20
 PLAN = plan(releases=RELEASES)
 START = model("risk", array("d", [0.0] * PLAN.length())).to_bytes()
 
@@ -81,6 +81,14 @@ CASES = {
     "bytes that are no vector": (lambda s, v, k: reply(s, v, k, data=b"\x80\x04K\x01."), (422, "MALFORMED")),
     "another bundle digest": (lambda s, v, k: reply(s, v, k, words={"bundle": OTHER}), (403, "CODE_HASH")),
     "a contribution of another round": (lambda s, v, k: reply(s, v, k, words={"round": 7}), (401, "UPDATE_REPLAY")),
+    "a time after its consent had ended": (
+        lambda s, v, k: reply(s, v, k, words={"issued_at": "2099-01-01T00:00:00Z"}),
+        (403, "CONSENT_ENDED"),
+    ),
+    "a time before its round was opened": (
+        lambda s, v, k: reply(s, v, k, words={"issued_at": "2025-01-01T00:00:00Z"}),
+        (403, "CONSENT_ENDED"),
+    ),
     "a ledger that was reset": (
         lambda s, v, k: reply(s, v, k, words={"ledger": LedgerHead(head=NOTHING, rho_total_nano=0)}),
         (403, "BUDGET_RESET"),

@@ -27,6 +27,7 @@ from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
 from contracts.statements.requests import sign_request
 from contracts.statements.statements import Seen
+from contracts.terms.agreement import Weighted
 from coordinator.office import open_office
 from coordinator.settings import KEYS, create_home, read_home
 from coordinator.store import documents
@@ -46,10 +47,10 @@ START = array("d", [0.0] * LENGTH)
 class Chamber:
     """`n` members who consent to one run (of one round) of 301 numbers, and the process that serves them."""
 
-    def __init__(self, folder, n, secure_sum, deadline_s=300, rounds=1):
+    def __init__(self, folder, n, secure_sum, deadline_s=300, rounds=1, edition=1):
         self.home, self.port = folder / "chamber", free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self.trust = self._agreed(n, secure_sum, deadline_s, rounds)
+        self.trust = self._agreed(n, secure_sum, deadline_s, rounds, edition)
         create_home(self.home, name="商会", code_digest="", domain="test", url=self.url)
         self._take_keys()
         make_certificates(self.home / "tls", name="商会", domain="localhost")
@@ -62,9 +63,11 @@ class Chamber:
         self.log, self.database, self._n = office.log, office.database, n
         self.run = self.trust.run.run
 
-    def _agreed(self, n, secure_sum, deadline_s, rounds):
+    def _agreed(self, n, secure_sum, deadline_s, rounds, edition):
         start = digest(model("risk", START).to_bytes())
-        trust = Trust(n, secure_sum=secure_sum, start_models=(start,), valid_to="2099-12-31T00:00:00Z")
+        totals = Weighted(rule="weighted") if (secure_sum, edition) == ("required", 2) else None
+        agreed = {"secure_sum": secure_sum, "totals": totals, "edition": edition, "valid_to": "2099-12-31T00:00:00Z"}
+        trust = Trust(n, start_models=(start,), **agreed)
         trust.now = datetime.now(UTC) - timedelta(hours=1)
         for firm in trust.firms:
             trust.consent(firm, expires_at="2099-12-31T00:00:00Z")

@@ -356,6 +356,9 @@ class Opinion:
         earlier = [s.p["terms"] for s in self.good("agreement")]
         if terms["valid_from"] >= terms["valid_to"] or terms["min_members"] < 3 or not terms["tasks"]:
             codes.append("AGREEMENT_TERMS")
+        codes += ["AGREEMENT_TERMS"] * contradictions(terms)
+        if not terms.get("totals") and any(groups_of(one) for one in earlier):
+            codes.append("AGREEMENT_TERMS")
         expected = (terms_id(earlier[-1]), earlier[-1]["version"] + 1) if earlier else (None, 1)
         if (terms["supersedes"], terms["version"]) != expected or terms_id(terms) in map(terms_id, earlier):
             codes.append("AGREEMENT_CHAIN")
@@ -449,6 +452,7 @@ class Opinion:
         codes += ["MIN_PARTICIPANTS"] * (p["min_members"] < terms["min_members"])
         codes += ["GATE"] * ("gate" in terms and p["gate"] is None and p["evaluates"] is None)
         slow = p["window_s"] > rounds["window_max_s"] or p["deadline_s"] > rounds["deadline_max_s"]
+        slow = slow or (edition(terms) >= 2 and p["expires_at"] > later(p["issued_at"], seconds=p["window_s"]))
         codes += ["ROUND_SEQUENCE"] * (plan["releases"] > rounds["max_per_run"] or slow)
         return codes
 
@@ -474,7 +478,92 @@ class Opinion:
             codes.append("MODEL_CHAIN")
         if self.phase(order.p["agreement"])[0] != "active":
             codes.append("AGREEMENT_INACTIVE")
-        return codes + [code for member, at in p["members"] if (code := self._may_ask(said, order, member, at))]
+        codes += [code for member, at in p["members"] if (code := self._may_ask(said, order, member, at))]
+        rule, asked = groups_of(terms), set(names)
+        if rule:
+            for group in self.standing(rule, order, p["issued_at"]):
+                if group <= asked:
+                    asked -= group
+        return codes + ["PARTIAL_GROUP"] * bool(rule and asked)
+
+    # groups of members that are summed together or not at all
+
+    def consenting(self, order: Said, now: str) -> dict[str, Said]:
+        """Members whose consent names the dataset of an order."""
+        found = {}
+        for member in self.members():
+            last = self.consent(member, order.p["agreement"])
+            if last is None or not last.p["scope"] or not last.p["effective_from"] <= now < last.p["expires_at"]:
+                continue
+            if order.p["dataset"] in [d["id"] for d in last.p["scope"]["datasets"]]:
+                found[member] = last
+        return found
+
+    def last_word(self, member: str) -> dict[str, Any]:
+        """A member's last consent entry of all agreements."""
+        said = [s.p for s in self.good("consent") if s.p["member"] == member]
+        return said[-1] if said else {"event": None}
+
+    def gone(self, member: str) -> bool:
+        return not self.live(member, "node") or self.last_word(member)["event"] == "expire"
+
+    def formed(self, dataset: str) -> list[set[str]]:
+        """The groups of a dataset that clean round-opens kept: each question is put to the history as it stood then."""
+        groups: list[set[str]] = []
+        for place, s in enumerate(self.history):
+            order = self.order(s.p["order"]) if s.good and s.kind == "round-open" else None
+            if order is None or order.p["dataset"] != dataset:
+                continue
+            terms = self.terms(order.p["agreement"])
+            rule = groups_of(terms or {})
+            if rule:
+                then = Opinion(self.history[:place])
+                groups = then.forming(rule, order, s.p["issued_at"], groups)
+        return groups
+
+    def forming(self, rule: dict[str, Any], order: Said, now: str, groups: list[set[str]]) -> list[set[str]]:
+        """These groups, and those that form beside them."""
+        here = self.consenting(order, now)
+        known = set().union(*groups)
+        new = {m: s.digest for m, s in here.items() if m not in known}
+        if len(new) < rule["size"]:
+            return groups
+        seed = digest(compact(sorted(new.values())))
+        line = sorted(new, key=lambda member: digest(compact([seed, member])))
+        for member in sorted(here.keys() & known):
+            mine = [g for g in in_force(groups) if member in g]
+            if not any(self.remains(rule, g, groups, now) and not any(map(self.gone, g)) for g in mine):
+                line.append(member)
+        n = len(new) // rule["size"] if len(new) >= 3 * rule["size"] else 1
+        made: list[set[str]] = [set() for _ in range(n)]
+        for i, member in enumerate(line):
+            made[i % n].add(member)
+        return groups + sorted(made, key=sorted)
+
+    def remains(self, rule: dict[str, Any], group: set[str], groups: list[set[str]], now: str) -> set[str]:
+        words = {member: self.last_word(member) for member in group}
+        left = {member for member, said in words.items() if said["event"] == "withdraw"}
+        fresh = group - set().union(*groups[: groups.index(group)])
+        if rule["after_leaving"] == "rest" and any(words[m]["issued_at"][:4] >= now[:4] for m in left):
+            return set()
+        return group - left if len(fresh - left) >= rule["size"] else set()
+
+    def standing(self, rule: dict[str, Any], order: Said, now: str) -> list[set[str]]:
+        """What a round may ask for."""
+        groups = self.forming(rule, order, now, self.formed(order.p["dataset"]))
+        found = [self.remains(rule, g, groups, now) for g in in_force(groups)]
+        return [g for g in found if g]
+
+    def asked_groups(self, opened: Said) -> list[set[str]]:
+        """Groups that a clean round-open asked."""
+        order = self.order(opened.p["order"])
+        assert order
+        rule = groups_of(self.terms(order.p["agreement"]) or {})
+        if not rule or not opened.good:
+            return []
+        then = Opinion(self.history[: opened.index])
+        asked = {m for m, _ in opened.p["members"]}
+        return [g for g in then.standing(rule, order, opened.p["issued_at"]) if g <= asked]
 
     def _may_ask(self, said: Said, order: Said, member: str, at: int) -> str | None:
         event, now = self.consent(member, order.p["agreement"]), said.p["issued_at"]
@@ -538,12 +627,18 @@ class Opinion:
         for member in used:
             event = self.consent(member, order.p["agreement"], p["cutoff"])
             codes += ["TRAINED_AFTER_WITHDRAWAL"] * (event is not None and event.p["event"] in ("withdraw", "expire"))
+        groups = self.asked_groups(opened)
+        codes += ["PARTIAL_GROUP"] * any(g & set(used) and not g <= set(used) for g in groups)
+        out = {m for m, why in p["dropped"] if why == "group"}
+        codes += ["PARTIAL_GROUP"] * bool(out - set().union(*groups))
         results = [p[name] for name in ("list_root", "list_document", "aggregate", "step_state")]
         if p["outcome"] == "aborted":
             changes = used or any(results) or p["unmasking"] or p["model_out"] != opened.p["model_in"]
             return codes + ["MODEL_CHAIN"] * bool(changes)
         terms = self.terms(order.p["agreement"])
         assert terms
+        ends = min(later(opened.p["issued_at"], seconds=opened.p["deadline_s"]), order.p["expires_at"])
+        codes += ["ROUND_SEQUENCE"] * (edition(terms) >= 2 and p["issued_at"] > later(ends, seconds=60))
         codes += ["MIN_PARTICIPANTS"] * (len(used) < order.p["min_members"])
         masked = terms["secure_sum"] == "required"
         return codes + ["AGGREGATE"] * (not all(results) or masked != (p["unmasking"] is not None))
@@ -664,6 +759,45 @@ def key_id(public: str) -> str:
 def terms_id(terms: dict[str, Any]) -> str:
     """Name of an agreement: its fields have ASCII names and integers only, so this spelling is the canonical one."""
     return digest(json.dumps(terms, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def compact(value: Any) -> bytes:
+    """JCS of lists of ASCII text."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def groups_of(terms: dict[str, Any]) -> dict[str, Any] | None:
+    """The rule by which terms group members, if they do."""
+    totals = terms.get("totals")
+    return totals if totals and totals["rule"] == "groups" else None
+
+
+def in_force(groups: list[set[str]]) -> list[set[str]]:
+    """Groups of which no later one names a member."""
+    return [g for i, g in enumerate(groups) if not any(g & later_one for later_one in groups[i + 1 :])]
+
+
+def contradictions(terms: dict[str, Any]) -> int:
+    """How often the terms contradict their edition or themselves."""
+    totals, privacy, rounds = terms.get("totals"), terms["privacy"], terms["rounds"]
+    if terms["prose"]["template"] == "mengbang-agreement/1":
+        return int(bool(totals or terms.get("members_shown") or any(t.get("row_meaning_zh") for t in terms["tasks"])))
+    epsilon = float(privacy["epsilon_run_max"]) > float(privacy["epsilon_year_max"])
+    masked, names = terms["secure_sum"] == "required", [t["task"] for t in terms["tasks"]]
+    found = [
+        epsilon or privacy["rho_run_max_nano"] > privacy["rho_year_max_nano"],
+        rounds["deadline_max_s"] > rounds["window_max_s"],
+        masked and not totals,
+        len(set(names)) < len(names),
+    ]
+    if rule := groups_of(terms):
+        found += [not masked, rule["size"] < 3 + rule["colluders"]]
+    return sum(found)
+
+
+def edition(terms: dict[str, Any]) -> int:
+    """Which rules bind under these terms."""
+    return int(terms["prose"]["template"].split("/")[1])
 
 
 def is_weak(public: str) -> bool:

@@ -278,9 +278,12 @@ class Trust:
         return LedgerHead(head=NOTHING, rho_total_nano=(known.rho_total_nano if known else 0) + cost)
 
     def order(self, **changes: object) -> tuple[Finding, ...]:
-        """Order a risk run."""
+        """Order a risk run; under an agreement of edition 2 it ends with its window."""
+        stamp, window = self.stamp(), {"window_s": 3600, "expires_at": "2026-12-01T00:00:00Z"}
+        if self.terms.edition >= 2:
+            window = {"window_s": 259_200, "expires_at": time_text(self.now + timedelta(days=3))}
         fields: dict[str, object] = {
-            **self.stamp(),
+            **stamp,
             "agreement": self.agreement,
             "task": "risk",
             "dataset": "receivables",
@@ -289,9 +292,8 @@ class Trust:
             "model_start": START,
             "plan": plan(),
             "min_members": 3,
-            "window_s": 3600,
             "deadline_s": 60,
-            "expires_at": "2026-12-01T00:00:00Z",
+            **window,
         } | changes
         return self.say(RunOrder(**fields), self.office)  # type: ignore[arg-type]
 

@@ -52,6 +52,9 @@ def test_this_nodes_own_refusal_is_and_a_round_that_is_over_is_only_done(monkeyp
     made, said = node(monkeypatch, raising(_error_of(httpx.Response(403, json=SAID | {"code": "LATE"}))))
     made._take_task()
     assert said == [] and made._done == {QUESTION["id"]}
+    made, said = node(monkeypatch, raising(Refused("over", code="LATE", reason="expired")))
+    made._take_task()
+    assert said == [] and made._done == {QUESTION["id"]}
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -204,3 +204,16 @@ def test_no_round_is_computed_across_the_turn_of_a_year(budget):
 def test_a_log_that_is_ahead_of_this_clock_permits_nothing(trust, budget):
     assert reason(trust, budget, now=later(trust, seconds=-61)) == "log"
     assert ask(trust, budget, now=later(trust, seconds=-60))
+
+
+def test_a_round_that_is_over_is_no_fault_of_its_run(trust, budget):
+    """The node stays out of that round, and says nothing on the log."""
+    with pytest.raises(Refused) as caught:
+        ask(trust, budget, now=later(trust, seconds=121))
+    assert caught.value.code == "LATE"
+    over = trust.run.rounds[-1].open_index
+    trust.close()
+    trust.open()
+    with pytest.raises(Refused) as caught:
+        ask(trust, budget, open_index=over)
+    assert caught.value.code == "LATE"

@@ -18,7 +18,7 @@ from client_node.rounds.guard import Permit
 from client_node.rounds.send_delay import FIRST_S, STEADY_S, Pace
 from client_node.rounds.training_data import OwnRows
 from contracts.envelope import digest, to_base64
-from contracts.errors import Malformed
+from contracts.errors import Malformed, Refused
 from contracts.statements.artefact import model
 from contracts.statements.statements import Seen
 from engine.rounds import TRAIN, RoundRequest, invitation, pack
@@ -249,3 +249,24 @@ def test_the_node_itself_keeps_the_pace(monkeypatch):
             node._answer(question)
         offsets = [at - start for at, start in zip(clock.sent, began, strict=True)]
         assert offsets == pytest.approx([FIRST_S, STEADY_S, STEADY_S])
+
+
+def test_what_is_not_allowed_any_more_when_the_work_is_done_does_not_leave(monkeypatch):
+    """A consent that ends, or is withdrawn, while rows are summed."""
+    question = node_app.Question(
+        id="0" * 64, run=NOTHING, round=1, open=9, step=TRAIN, size=10, message=to_base64(b"x")
+    )
+    clock = Clock()
+    monkeypatch.setattr(node_app, "time", clock)
+    node = node_whose_rows_take(0.21, clock)
+    permit = node._permit(question)
+
+    def permitted(_question):
+        if clock.now > 100:
+            raise Refused("ended", code="GUARD", reason="consent")
+        return permit
+
+    node._permit = permitted
+    with pytest.raises(Refused):
+        node._answer(question)
+    assert clock.sent == []
