@@ -15,7 +15,6 @@ from privacy.encoding import step_size
 
 _BUCKET = 1024
 SMALLEST_SCALE = 0.42
-MEAN_SCALE = 0.669  # of a log-uniform scale: (1 - 0.42) / log(1 / 0.42)
 
 
 @dataclass(frozen=True)
