@@ -9,8 +9,7 @@ from contracts.envelope import canonical, to_base64
 from contracts.statements.sums import read_unmasking
 from engine.rounds import KEYS, SHARES, STEPS, SURVIVORS, TRAIN, UNMASK
 from privacy.secure_sum import LEAST, Group, SumError
-from small_order import SMALL_ORDER
-from sums import Sum, with_keys
+from sums import SMALL_ORDER, Sum, with_keys
 
 
 @pytest.mark.parametrize("n", [3, 10])

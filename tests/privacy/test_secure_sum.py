@@ -32,7 +32,7 @@ from privacy.secure_sum import (
     unmask,
     unseal,
 )
-from small_order import SMALL_ORDER
+from sums import SMALL_ORDER
 
 LENGTH = 50
 

@@ -10,8 +10,7 @@ from client_node.ledger.ledger import Budget
 from contracts.envelope import canonical, from_base64, to_base64
 from contracts.errors import Refused, Unavailable
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
-from small_order import SMALL_ORDER
-from sums import Sum, with_keys
+from sums import SMALL_ORDER, Sum, with_keys
 
 
 class Hostile:
