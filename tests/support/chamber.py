@@ -4,6 +4,7 @@ The members keep the node's own rules (client_node.rounds.masking) over numbers 
 """
 
 import json
+import os
 import random
 import secrets
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import time
 from array import array
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -38,8 +40,8 @@ from engine.rounds import TRAIN, unpack
 from privacy.plan import Gradients
 from simulator import NOTHING, ORIGIN, Trust, plan
 from sums import MemberSide
-from tapped import environment
 
+ROOT = Path(__file__).resolve().parents[2]
 LENGTH = 301
 START = array("d", [0.0] * LENGTH)
 
@@ -87,7 +89,10 @@ class Chamber:
         words = ("serve", "--port", str(self.port), "--home", str(self.home))
         with (self.home / "log.txt").open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, *words], stdout=out, stderr=out, env=environment()
+                [sys.executable, "-c", code, *words],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             )
         return self
 
