@@ -20,6 +20,7 @@ from auditor.steps.step4_views import compare, compare_seen, kept_checkpoints, p
 from auditor.steps.step6_open_matters import Suspects, check_answers
 from auditor.steps.step6_times import Clock
 from auditor.steps.step7_budgets import check_budgets
+from auditor.steps.step8_ledgers import Shown, of_statement
 from auditor.steps.step8_models import check_models
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed
@@ -55,7 +56,7 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
         replay.opened,
         replay.rules,
         check_budgets(replay.state),
-        check_models(replay.state, evidence, tree, replay.witnessed),
+        check_models(replay.state, evidence, tree, replay.witnessed, replay.ledgers),
     ]
     met = replay.cosigned.met.get(note.checkpoint.size)
     return Verdict(
@@ -149,6 +150,7 @@ class Replay(Structure):
         self.state: TrustState = EMPTY
         self.seen: list[tuple[int, Seen]] = []
         self.witnessed: list[Witnessed] = []
+        self.ledgers: list[Shown] = []
         self._clock = Clock(self.rules)
         self._suspects = Suspects(self.rules)
 
@@ -185,6 +187,8 @@ class Replay(Structure):
         """When a statement was made, by whom, and on which log; what consents had seen is in the state."""
         said = statement.said
         self._clock.entry(index, said)
+        shown = of_statement(self.state, index, said)
+        self.ledgers += [shown] if shown else []
         if isinstance(said, AuditReport):
             self.seen.append((index, Seen(size=said.size, root=said.root)))
         elif isinstance(said, Refusal | Comparison):

@@ -6,13 +6,13 @@ words are here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
 
 from contracts.log.receipts import EntryAndLine, Logged
-from contracts.rules.state import Account, TrustState
+from contracts.rules.state import Account, RunRecord, TrustState
 from contracts.statements.off_log import Contribution
 from contracts.statements.signed import Statement, read_statement
 from contracts.statements.statements import AgreementPublished, Consent, Round, RoundOpen, RunOrder, Scope
@@ -48,13 +48,31 @@ _INSIDERS = N_(
     "Someone who guesses whether one {unit} was used, and is wrong about 1 % of outsiders, recognises at most "
     "{recognised:.1%} of insiders."
 )
+Totals = Literal[
+    "groups", "weighted", "sum"
+]  # how an agreement hides the totals of a member; "sum" by nothing more than a sum
 _TOTALS = {
-    "required": N_("This protects single records, not your company's totals; those are hidden by the secure sum."),
+    "groups": N_(
+        "This protects single records, not your company's totals; those are summed with its whole group or not at all, and no "
+        "difference of sums is of fewer companies. A company far larger than the rest of its group still shows in their sum."
+    ),
+    "weighted": N_(
+        "This protects single records, not your company's totals; your node multiplies them by a secret factor of its own, so "
+        "that they can be told to about ± 25 % only, even if everybody else conspires. The price: a contribution counts 67 % on "
+        "average."
+    ),
+    "sum": N_(
+        "This protects single records, not your company's totals; a secure sum hides those, but the difference of two sums, with "
+        "your company and without it, can show them."
+    ),
     "none": N_(
         "This protects single records, not your company's totals; no secure sum was in force, so the coordinator can "
         "estimate those."
     ),
 }
+_NONE_AGREED = N_(
+    "This protects single records, not your company's totals; no secure sum is agreed, so the coordinator can estimate those."
+)
 _BESIDE = N_(
     "{dataset} is also released by {beside}. That is not in these numbers: it hides less than one {unit}, and what it tells "
     "of one has no bound."
@@ -66,7 +84,8 @@ class Promise:
     """Of one account in one period, or of one run or round of it.
 
     `seen_by_sum` and `honest` are None where no secure sum was in force throughout, 0 where one was and no sum was made.
-    `beside` are units by which the dataset was released too, and which do not hide this one.
+    `beside` are units by which the dataset was released too, and which do not hide this one. `totals` is the weakest way in
+    which an agreement hid those.
     """
 
     dataset: str
@@ -80,6 +99,7 @@ class Promise:
     honest: int | None = None
     of: Literal["year", "run", "round"] = "year"
     beside: tuple[str, ...] = ()
+    totals: Totals = "sum"
 
     def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
         """If everybody else conspires; if enough are honest; who recognises an insider; what is not protected; and what is not
@@ -94,7 +114,7 @@ class Promise:
                     "for whoever sees only the sums."
                 )
             )
-        told += [_INSIDERS, _TOTALS["none" if self.seen_by_sum is None else "required"]]
+        told += [_INSIDERS, _TOTALS["none" if self.seen_by_sum is None and self.totals == "sum" else self.totals]]
         return _filled(self, told, translate)
 
 
@@ -109,6 +129,7 @@ class Limit:
     recognised: float
     secure_sum: Literal["required", "none"]
     beside: tuple[str, ...] = ()
+    totals: Totals = "sum"
 
     def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
         """Those of a `Promise`, of what is yet to come."""
@@ -125,14 +146,8 @@ class Limit:
                     "a round says it, and client-node status."
                 )
             )
-        totals = {
-            "required": _TOTALS["required"],
-            "none": N_(
-                "This protects single records, not your company's totals; no secure sum is agreed, so the coordinator can "
-                "estimate those."
-            ),
-        }
-        return _filled(self, [*told, _INSIDERS, totals[self.secure_sum]], translate)
+        open_to_all = self.secure_sum == "none" and self.totals == "sum"
+        return _filled(self, [*told, _INSIDERS, _NONE_AGREED if open_to_all else _TOTALS[self.totals]], translate)
 
 
 def _filled(of: Promise | Limit, told: list[str], translate: Callable[[str], str]) -> list[str]:
@@ -157,6 +172,7 @@ def promises(state: TrustState, year: str, curve: Curve, member: str | None = No
         replace(
             _promise(account, rho_nano, deltas[account[1]], sum_view(state, account), curve),
             beside=_not_hiding(account[2], _released_by(state, account)),
+            totals=_weakest(state, account),
         )
         for _, (rho_nano, account) in sorted(most.items())
     ]
@@ -164,13 +180,27 @@ def promises(state: TrustState, year: str, curve: Curve, member: str | None = No
 
 def _released_by(state: TrustState, account: Account) -> set[str]:
     """Units by which a member's dataset was released in the year of an account."""
+    return {str(run.order.plan.unit) for run in _asking(state, account)}
+
+
+def _asking(state: TrustState, account: Account) -> Iterator[RunRecord]:
+    """Runs that asked a member for its dataset in the year of an account."""
     member, dataset, _, _, year = account
-    return {
-        str(run.order.plan.unit)
-        for run in state.runs_in_order()
-        if run.order.dataset == dataset
-        and any(r.opened.issued_at[:4] == year and member in dict(r.opened.members) for r in run.rounds)
-    }
+    for run in state.runs_in_order():
+        asked = (r.opened for r in run.rounds if r.opened.issued_at[:4] == year)
+        if run.order.dataset == dataset and any(member in dict(opened.members) for opened in asked):
+            yield run
+
+
+def _weakest(state: TrustState, account: Account) -> Totals:
+    """How the least hiding of the agreements under which a member's dataset was released in a year hid its totals."""
+    ways = {hidden(state.agreements[run.order.agreement].terms) for run in _asking(state, account)}
+    return "sum" if "sum" in ways else "weighted" if "weighted" in ways else "groups"
+
+
+def hidden(terms: Terms) -> Totals:
+    """How terms hide the totals of a member."""
+    return terms.totals.rule if terms.totals else "sum"
 
 
 def _not_hiding(unit: str, released_by: Iterable[str]) -> tuple[str, ...]:
@@ -191,7 +221,7 @@ def of_run(
     promise = _promise(
         account, len(asked) * plan.rho_nano(), plan.delta, view if terms.secure_sum == "required" else None, curve
     )
-    return replace(promise, of="run")
+    return replace(promise, of="run", totals=hidden(terms))
 
 
 def of_receipt(receipt: Logged, said: EntryAndLine, curve: Curve) -> list[Promise] | list[Limit] | None:
@@ -216,7 +246,7 @@ def _limits(scope: Scope, terms: Terms, curve: Curve) -> list[Limit]:
     told = curve(rho_nano, delta), insider_recognition(rho_nano)
     units = {one.id: {other.unit for other in scope.datasets if other.id == one.id} for one in scope.datasets}
     return [
-        Limit(one.id, one.unit, delta, *told, terms.secure_sum, _not_hiding(one.unit, units[one.id]))
+        Limit(one.id, one.unit, delta, *told, terms.secure_sum, _not_hiding(one.unit, units[one.id]), hidden(terms))
         for one in scope.datasets
     ]
 

@@ -45,7 +45,7 @@ class EndedConsents:
         self._open: dict[str, list[int]] = {}
 
     def round(self, run: RunRecord, record: RoundRecord, closed: Closing, lines: Sequence[Contribution] | None) -> None:
-        """Judge every contributor; `lines` is None where the round's list cannot be read."""
+        """Judge every contributor; `lines` is None where the round's list is not at hand."""
         own = {line.member: line for line in lines or ()}
         self._late(run, record, own.values())
         unclear = set[str]()

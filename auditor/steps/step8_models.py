@@ -13,6 +13,7 @@ from auditor.steps.step3_tree import TiledTree
 from auditor.steps.step4_views import has_seen
 from auditor.steps.step8_ended_consents import EndedConsents
 from auditor.steps.step8_gates import check_gates
+from auditor.steps.step8_ledgers import Shown, of_line, resets
 from auditor.steps.step8_secure_sums import secure_total
 from contracts.envelope import digest, from_base64, load_public, strict_json
 from contracts.errors import Invalid, Malformed, TrustError
@@ -26,15 +27,28 @@ from privacy.encoding import EncodingError, add
 from privacy.step import advance, start_state
 
 
-def check_models(state: TrustState, evidence: Evidence, tree: TiledTree | None, seen: Sequence[Witnessed] = ()) -> Step:
+def check_models(
+    state: TrustState,
+    evidence: Evidence,
+    tree: TiledTree | None,
+    seen: Sequence[Witnessed] = (),
+    shown: Sequence[Shown] = (),
+) -> Step:
     """Recompute what the documents allow; an absent document is said, a wrong one is a finding. Without a `tree` that was
-    found right, what contributions had seen is not compared; `seen` are the cosigned checkpoints in order."""
+    found right, what contributions had seen is not compared; `seen` are the cosigned checkpoints in order, and `shown`
+    what statements show of ledgers."""
     step = Step(8, N_("models, contributions and releases"))
     checked, documents, consents = 0, Documents(state, evidence, step), EndedConsents(state, seen, step)
+    ledgers = list(shown)
     for run in state.runs_in_order():
         for record in run.rounds:
             if record.closed and record.closed.outcome == "recorded":
-                checked += _check_round(state, documents, consents, run, record, record.closed, step, tree)
+                lines = _check_round(state, documents, run, record, record.closed, step, tree)
+                checked += lines is not None
+                consents.round(run, record, record.closed, lines)
+                edition = state.agreements[run.order.agreement].terms.edition
+                ledgers += [of_line(record, line, edition=edition) for line in lines or ()]
+    step.findings.extend(resets(ledgers))
     documents.conclude()
     consents.conclude()
     check_gates(state, documents, step)
@@ -46,30 +60,29 @@ def check_models(state: TrustState, evidence: Evidence, tree: TiledTree | None, 
 def _check_round(
     state: TrustState,
     documents: Documents,
-    consents: EndedConsents,
     run: RunRecord,
     record: RoundRecord,
     closed: Closing,
     step: Step,
     tree: TiledTree | None,
-) -> int:
+) -> list[Contribution] | None:
+    """The lines of its list as far as they could be read; None if they were not at hand."""
     if not (closed.list_document and closed.aggregate and closed.step_state):
-        return 0  # the rules have found that already
-    lines = None
+        return None  # the rules have found that already
+    lines: list[Contribution] = []
     try:
         listed = documents.read(closed.list_document)
         if listed is None:
             step.skip_one_more(N_("{n} rounds: their contribution lists are not at hand"))
-            return 0
+            return None
         lines = read_list(state, listed, run, record, closed)
-        _check_lines(lines, run, closed, tree, step)
+        edition = state.agreements[run.order.agreement].terms.edition
+        _check_lines(lines, run, closed, tree, step, edition=edition)
         _check_sum(state, documents, run, record, closed, lines, step)
         _check_model(documents, run, record, closed, step)
     except TrustError as error:
         step.caught(error, str(error.values.get("file") or document_path(closed.list_document)))
-    finally:
-        consents.round(run, record, closed, lines)
-    return 1
+    return lines
 
 
 def read_list(
@@ -112,13 +125,13 @@ def read_list(
 
 
 def _check_lines(
-    lines: list[Contribution], run: RunRecord, closed: Closing, tree: TiledTree | None, step: Step
+    lines: list[Contribution], run: RunRecord, closed: Closing, tree: TiledTree | None, step: Step, *, edition: int
 ) -> None:
-    """I16, I17, I19: made by the ordered code, on this log, and with the ledger that the round's record repeats."""
+    """I16, I17, I19, I34: made by the ordered code, on this log, and with the ledger that the round's record repeats."""
     if closed.books != books((line.member, line.ledger) for line in lines):
         raise Invalid(
             N_("round {round} shows other ledgers than its contributors signed"),
-            code="BUDGET_REPORT",
+            code="BUDGET_REPORT" if edition < 2 else "LEDGER_UNPROVEN",
             round=closed.round,
         )
     for line in lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from contracts.wording import N_
-from shell.terminal import OK, epsilon
+from shell.terminal import FOUND, OK, epsilon
 
 if TYPE_CHECKING:
     from client_node.link.mirror import Mirror
@@ -154,6 +155,7 @@ def show(
     """Works without the coordinator."""
     from client_node.home import local
     from client_node.membership import consents
+    from contracts.leaving import leaving
     from contracts.terms.prose import prose
     from contracts.terms.reading import FINGERPRINT, page
 
@@ -165,7 +167,8 @@ def show(
         said = [
             e.consent.model_dump(mode="json") | {"index": e.index} for e in mirror.state.consent_events(settings.member)
         ]
-        terminal.json({"agreement": terms.digest(), "live": live, "events": said[::-1]})
+        shown = [asdict(one) for one in leaving(mirror.state, settings.member)]
+        terminal.json({"agreement": terms.digest(), "live": live, "events": said[::-1], "leaving": shown})
         return OK
     if html:
         pins = mirror.pins()
@@ -192,16 +195,33 @@ def show(
 @consent.command(
     "withdraw",
     help=_(
-        "Withdraw. Counts on this node at once, also when the chamber cannot be reached.\n\n"
+        "Withdraw. Counts on this node at once, also when the chamber cannot be reached. Where members are summed in groups, "
+        "first shows what the difference of the sums before and after would tell.\n\n"
         "Example: client-node consent withdraw"
     ),
 )
-def withdraw(home: Home = HOME, lang: Lang = "") -> int:
-    """Protecting data fails open."""
+def withdraw(
+    yes: Annotated[bool, typer.Option("--yes", help=_("withdraw without being asked"))] = False,
+    home: Home = HOME,
+    as_json: Json = False,
+    lang: Lang = "",
+) -> int:
+    """Protecting data fails open; but what a leave shows of this member is said before it is shown."""
     from client_node.home import connected
     from client_node.membership import consents
+    from contracts.leaving import leaving
 
     settings, mirror, _budget, uplink = connected(home)
+    shown = leaving(mirror.state, settings.member)
+    asks = not yes and any(one.plus_minus is not None for one in shown)
+    if as_json:
+        reached = None if asks else consents.withdraw(settings, mirror, uplink)
+        terminal.json({"withdrawn": not asks, "in_log": bool(reached), "leaving": [asdict(one) for one in shown]})
+        return FOUND if asks else OK
+    for one in shown:
+        terminal.note(one.sentence(_))
+    if asks and not typer.confirm(_(N_("Withdraw?"))):
+        return OK
     reached = consents.withdraw(settings, mirror, uplink)
     terminal.ok(N_("withdrawn: this node contributes nothing from now on"))
     if not reached:

@@ -165,6 +165,11 @@ class Budget:
             names = {"payload": digest(payload), "line": digest(line)}
             self._append(connection, fact="published", run=run, round=round, **names)
 
+    def sent(self) -> set[tuple[str, int]]:
+        """(run, round) of every release that was published."""
+        with self._write() as connection:
+            return set(self._read(connection).published)
+
     def has_published(self, payload: str, line: str) -> bool:
         """True if a release with these digests of payload and line was published."""
         with self._write() as connection:

@@ -12,7 +12,6 @@ from contracts.errors import Refused
 from contracts.fields import moment
 from contracts.rules.budgets import refusal_of
 from contracts.rules.state import RoundRecord, RunRecord, TrustState
-from contracts.rules.times import shifted
 from contracts.statements.requests import MAX_SKEW_S
 from contracts.wording import N_
 from privacy.plan import PlanError
@@ -73,7 +72,7 @@ def authorise(
     order, agreement = ordered.order, state.agreements[ordered.order.agreement]
     if agreement.state != "active" or not agreement.terms.valid_from <= now < agreement.terms.valid_to:
         raise _no("agreement", N_("the agreement of this run is not active"))
-    if min(order.expires_at, shifted(order.issued_at, order.window_s)) <= now:
+    if order.expires_at <= now:
         raise _no("expired", N_("the order of this run has expired"))
     if order.bundle != bundle:
         raise _no("bundle", N_("the order wants other code than is installed here"))
@@ -156,17 +155,22 @@ def _check_plan(ordered: RunRecord, limits: Limits) -> None:
 
 
 def _check_ledger(state: TrustState, member: str, budget: Budget) -> None:
-    """A ledger without the head that the log has seen is a restored backup, a copied machine or a new file: it
-    would spend twice."""
-    shown = state.ledgers.get(member)
+    """A ledger without the head that this member has signed on the log is a restored backup, a copied machine or a new
+    file: it would spend twice. What the office says of it stops nobody; see `own_word`."""
+    shown = state.own_ledgers.get(member)
     if shown is not None and not budget.knows(shown):
-        raise Refused(
-            N_("this node's ledger is not the one that the log has seen"),
-            why=N_("a restored backup, a copied machine or a deleted file would spend the same budget twice"),
-            do=N_("bring back the newest ledger.db and end every other copy of this node, or withdraw"),
-            code="GUARD",
-            reason="ledger",
-        )
+        raise other_ledger()
+
+
+def other_ledger() -> Refused:
+    """The answer to a ledger that is not the one under which this member has spoken."""
+    return Refused(
+        N_("this node's ledger is not the one that the log has seen"),
+        why=N_("a restored backup, a copied machine or a deleted file would spend the same budget twice"),
+        do=N_("bring back the newest ledger.db and end every other copy of this node, or withdraw"),
+        code="GUARD",
+        reason="ledger",
+    )
 
 
 def _no(reason: str, what: str, code: str = "GUARD") -> Refused:

@@ -18,6 +18,7 @@ from client_node.rounds.flower_app import NodeSide
 from client_node.rounds.guard import Limits, Permit, authorise, awaited
 from client_node.rounds.masking import sum_round
 from client_node.rounds.messages import Question, read_question
+from client_node.rounds.own_word import OwnWord
 from client_node.rounds.send_delay import Pace
 from client_node.rounds.training_data import OwnRows, unforeseen
 from client_node.settings import Settings, read_home
@@ -46,6 +47,7 @@ class Node:
         self._rows = OwnRows(settings, uplink, mirror, budget)
         self._side = NodeSide(settings.member, settings.node_key, budget, self._rows)
         self._limits, self._pace = limits_of(settings), Pace()
+        self._own_word = OwnWord(settings, uplink, budget)
         self._since: int | None = None
         self._stop, self._done, self._cosigned = threading.Event(), set[str](), 0
         self._check: PrivacyCheck | None = None
@@ -214,6 +216,7 @@ class Node:
         if self._cosigned <= question.open:
             note = self._mirror.witnessed(self._uplink)
             self._cosigned = note.checkpoint.size if note else 0
+        self._own_word.check(self._mirror.state)
         return authorise(
             self._mirror.state,
             self._settings.member,

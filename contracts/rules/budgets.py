@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
+from contracts.rules.persistent import Map
 from contracts.rules.state import Account, Asked, Opening, RunRecord, TrustState, covers, is_live
 from contracts.statements.statements import LedgerHead, Predicate, RoundOpen, RunOrder, Scope
 from contracts.wording import N_
@@ -167,17 +168,30 @@ def give_back(state: TrustState, member: str, opened: Opening, order: RunOrder) 
     return replace(state, charges=charges)
 
 
-def check_ledger(state: TrustState, entry: Entry[Predicate], member: str, ledger: LedgerHead) -> Iterator[Finding]:
-    """I19: a member's own budget book only grows; one that shrinks was restored from a backup, copied or deleted."""
-    known = state.ledgers.get(member)
+def check_ledger(
+    state: TrustState, entry: Entry[Predicate], member: str, ledger: LedgerHead, agreement: str
+) -> Iterator[Finding]:
+    """I19, I34: a member's own budget book only grows; one that shrinks was restored from a backup, copied or deleted. Since
+    edition 2 of its agreement nothing but the member's own signature shows where its book stood."""
+    record = state.agreements.get(agreement)
+    known = (state.own_ledgers if record and record.terms.edition >= 2 else state.ledgers).get(member)
     if known and ledger.rho_total_nano < known.rho_total_nano:
         what = N_("the ledger of {member} shows less than it has shown before")
         yield entry.breaks("BUDGET_RESET", "I19", what, member=member)
 
 
 def note_ledger(state: TrustState, member: str, ledger: LedgerHead) -> TrustState:
-    """Remember where a member's book stands; never a lower total than before."""
-    known = state.ledgers.get(member)
+    """Remember where a member says that its book stands; never a lower total than before."""
+    return replace(note_repeated(state, member, ledger), own_ledgers=_grown(state.own_ledgers, member, ledger))
+
+
+def note_repeated(state: TrustState, member: str, ledger: LedgerHead) -> TrustState:
+    """Remember what the office says about a member's book, under an agreement that takes its word for it."""
+    return replace(state, ledgers=_grown(state.ledgers, member, ledger))
+
+
+def _grown(ledgers: Map[str, LedgerHead], member: str, ledger: LedgerHead) -> Map[str, LedgerHead]:
+    known = ledgers.get(member)
     if known and ledger.rho_total_nano < known.rho_total_nano:
-        return state
-    return replace(state, ledgers=state.ledgers.insert(member, ledger))
+        return ledgers
+    return ledgers.insert(member, ledger)

@@ -115,7 +115,7 @@ def check_consent(state: TrustState, entry: Entry[Consent]) -> Iterator[Finding]
         yield entry.breaks("CONSENT_CHAIN", "I11", what, seq=consent.seq, event=consent.event, member=consent.member)
     if consent.event == "expire":
         return
-    yield from check_ledger(state, entry, consent.member, consent.ledger)
+    yield from check_ledger(state, entry, consent.member, consent.ledger, consent.agreement)
     yield from _check_scope(state, entry, last)
 
 

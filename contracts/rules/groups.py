@@ -126,6 +126,16 @@ def _remaining(state: TrustState, rule: Grouped, group: _Formed, at_time: str) -
     return () if rests or len(group.fresh.intersection(stayed)) < rule.size else stayed
 
 
+def without(state: TrustState, agreement: str, dataset: str, member: str) -> Group | None:
+    """Who would remain in a member's group if it left; () if too few would for the group to go on, None if it is in no group."""
+    rule = rule_of(state, agreement)
+    mine = [group for group in _current(state.groups.get(dataset, ())) if member in group.members]
+    if rule is None or not mine:
+        return None
+    stayed = tuple(one for one in mine[0].members if one != member and _left_at(state, one) is None)
+    return stayed if len(mine[0].fresh.intersection(stayed)) >= rule.size else ()
+
+
 def _last_word(state: TrustState, member: str) -> ConsentEvent | None:
     events = (state.consent(member, agreement) for agreement in state.agreements)
     return max((event for event in events if event), key=lambda event: event.index, default=None)

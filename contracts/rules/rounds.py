@@ -8,12 +8,12 @@ from dataclasses import replace
 from rpds import HashTrieMap
 
 from contracts.fields import moment
-from contracts.rules.budgets import charge, check_asked, check_ledger, count_aborted, note_ledger
+from contracts.rules.budgets import charge, check_asked, check_ledger, count_aborted, note_repeated
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.gates import check_evaluation, note_evaluation
 from contracts.rules.groups import check_closed, check_opened, form
-from contracts.rules.state import Closing, Document, Opening, RoundRecord, RunRecord, TrustState, books
+from contracts.rules.state import Closing, Document, Opening, Repeated, RoundRecord, RunRecord, TrustState, books
 from contracts.rules.times import SKEW_S, closes_by, shifted
 from contracts.statements.statements import Predicate, Round, RoundOpen, RunOrder
 from contracts.terms.agreement import TaskTerms, Terms
@@ -170,7 +170,7 @@ def check_round(state: TrustState, entry: Entry[Round]) -> Iterator[Finding]:
         yield entry.breaks("ROUND_SEQUENCE", "I13", what, round=closed.round)
         return
     yield from _check_account(entry, run, waiting)
-    yield from _check_ledgers(state, entry)
+    yield from _check_ledgers(state, entry, run)
     yield from _check_place(state, entry, run, waiting)
     yield from _check_contributors(state, entry, run, waiting)
     yield from check_closed(entry, waiting)
@@ -193,14 +193,19 @@ def _check_account(entry: Entry[Round], run: RunRecord, waiting: RoundRecord) ->
         yield entry.breaks("BUDGET_REPORT", "I19", what, round=closed.round)
 
 
-def _check_ledgers(state: TrustState, entry: Entry[Round]) -> Iterator[Finding]:
-    """I19: each contributor's book is shown, and none has shrunk."""
+def _check_ledgers(state: TrustState, entry: Entry[Round], run: RunRecord) -> Iterator[Finding]:
+    """I19: each contributor's book is shown and, by the office's word that counted in edition 1, none has shrunk."""
     closed = entry.predicate
     if tuple(member for member, _ in closed.ledgers) != closed.contributors:
         what = N_("round {round} does not show the ledger of each contributor")
         yield entry.breaks("BUDGET_REPORT", "I19", what, round=closed.round)
-    for member, ledger in closed.ledgers:
-        yield from check_ledger(state, entry, member, ledger)
+    for member, ledger in closed.ledgers if _repeats_count(state, run) else ():
+        yield from check_ledger(state, entry, member, ledger, run.order.agreement)
+
+
+def _repeats_count(state: TrustState, run: RunRecord) -> bool:
+    """I34: since edition 2 what a round repeats of ledgers counts only where its list of contributions shows it."""
+    return state.agreements[run.order.agreement].terms.edition < 2
 
 
 def _check_place(state: TrustState, entry: Entry[Round], run: RunRecord, waiting: RoundRecord) -> Iterator[Finding]:
@@ -273,7 +278,8 @@ def close_round(state: TrustState, entry: Entry[Round]) -> TrustState:
     if closed.outcome == "aborted":
         state = count_aborted(state, waiting.opened, run.order)
     for member, ledger in closed.ledgers:
-        state = note_ledger(state, member, ledger)
+        state = note_repeated(state, member, ledger) if _repeats_count(state, run) else state
+    state = _note_last(state, run, waiting, closed)
     kept = {name: getattr(closed, name) for name in Closing.__slots__ if name != "books"}
     closing = Closing(**kept, books=books(closed.ledgers))
     over = replace(waiting, closed=closing, closed_at=entry.index, groups=())
@@ -289,6 +295,15 @@ def close_round(state: TrustState, entry: Entry[Round]) -> TrustState:
         **{"step-state": closed.step_state},
     )
     return replace(state, runs=state.runs.insert(run.run, ended), documents=documents)
+
+
+def _note_last(state: TrustState, run: RunRecord, waiting: RoundRecord, closed: Round) -> TrustState:
+    """Remember where it can be looked up what the office says last of each member's ledger."""
+    if closed.list_document is None:
+        return state
+    last = (closed.list_document, run.run, waiting.opened.round, waiting.open_index)
+    said = {member: Repeated(ledger, *last) for member, ledger in closed.ledgers}
+    return replace(state, repeated=state.repeated.update(said))
 
 
 def _named(

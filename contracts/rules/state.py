@@ -106,6 +106,18 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """Where a member's ledger stood, by the office's word alone: only the list of contributions in `document` can show that
+    the member said so."""
+
+    ledger: LedgerHead
+    document: str
+    order: str
+    round: int
+    open_index: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundRecord:
     """A round that was opened, and how it ended if it did. A `broken` opening spends, and permits nobody to compute.
 
@@ -204,7 +216,9 @@ class TrustState:
     released_runs: Map[str, str] = HashTrieMap()
     charges: Map[Account, int] = HashTrieMap()
     asked: Map[tuple[str, str, str], Asked] = HashTrieMap()
-    ledgers: Map[str, LedgerHead] = HashTrieMap()
+    ledgers: Map[str, LedgerHead] = HashTrieMap()  # highest that counts; of rounds only those under edition 1
+    own_ledgers: Map[str, LedgerHead] = HashTrieMap()  # highest under the member's own signature
+    repeated: Map[str, Repeated] = HashTrieMap()  # what the office said last
     privacy_checks: Map[str, tuple[int, PrivacyCheck]] = HashTrieMap()
     record_ids: Set[str] = HashTrieSet()
     documents: Map[str, Document] = HashTrieMap()

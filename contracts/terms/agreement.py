@@ -69,10 +69,10 @@ class RoundTerms(Strict):
 
 
 class Grouped(Strict):
-    """Sums are opened by whole groups of at least `size` members, so that no difference of sums is of fewer.
+    """Sums are opened by whole groups of at least `size` members, so that no combination of sums is of fewer.
 
-    `size` counts three members and the `colluders` that are assumed to conspire with the chamber. A group that a member leaves in
-    mid-year rests until the next year, or goes on without it.
+    `size` counts three members and the `colluders` that are assumed to conspire with the chamber. A group that a member leaves goes
+    on without it, at once or from the next year on.
     """
 
     rule: Literal["groups"]

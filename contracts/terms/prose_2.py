@@ -91,17 +91,17 @@ _SECURE_SUM = {
     },
 }
 _GROUPS = {
-    "zh": "   会员的总量：每个自然年、每个数据集，已授权的会员由日志的规则（不由商会）分成每组至少 {size} 家的小组，不足 {triple} 家时为一组；一组的会员要么全部计入一轮的总和，要么全部不计入。因此任何总和、任何两个总和之差都至少包含 {size} 家会员；假定其中与商会串通的不超过 {colluders} 家。{leaving}这样隐藏不了的：一组之中若有一家远大于其他各家，全组的总量就接近它的总量；已告知的年中退出。",
-    "en": "   Totals of a member: in each calendar year and for each dataset the rules of the log, not the chamber, cut the consenting members into groups of at least {size}, fewer than {triple} being one group; the members of a group are all in the sum of a round or all out of it. So every sum, and every difference of sums, is of at least {size} members, of whom at most {colluders} are assumed to conspire with the chamber. {leaving} What this cannot hide: where one member of a group is far larger than the others, the group's totals are close to its own; a leave in mid-year that was shown before.",
+    "zh": "   会员的总量：对每个数据集，由日志的规则（不由商会）把已授权的会员分成小组，不足 {triple} 家时为一组；每组至少有 {size} 家此前不在任何小组的会员，后来的会员凑足 {size} 家才成组。小组跨年度、跨版本不变；一组的会员要么全部计入一轮的总和，要么全部不计入。因此所有总和的任何组合都至少包含 {size} 家会员；假定其中与商会串通的不超过 {colluders} 家。{leaving}这样隐藏不了的：一组之中若有一家远大于其他各家，全组的总量就接近它的总量；一组各项总量之间的比例；已事先说明的退出；同一批数据用于两个数据集，两处的小组可能不同。",
+    "en": "   Totals of a member: for each dataset the rules of the log, not the chamber, put the consenting members into groups, fewer than {triple} into one; each group has at least {size} members that were in none before, and those who come later form one as soon as they are {size}. Groups last over years and versions of this agreement; the members of a group are all in the sum of a round or all out of it. So every combination of all sums is of at least {size} members, of whom at most {colluders} are assumed to conspire with the chamber. {leaving} What this cannot hide: where one member of a group is far larger than the others, the group's totals are close to its own; the ratios of a group's totals to one another; a leave that was shown before; the same data in two datasets, whose groups may differ.",
 }
 _LEAVING = {
     "zh": {
-        "rest": "年中有会员退出的小组停到次年。",
-        "go-on": "年中有会员退出的小组不含该会员继续，退出前节点先向其说明退出前后总和之差会显示什么。",
+        "rest": "有会员自行退出的小组停到次年，再不含该会员继续；剩下的不足时，须等新的会员。退出前节点先向其说明退出前后总和之差会显示什么。",
+        "go-on": "有会员自行退出的小组不含该会员继续；剩下的不足时，须等新的会员。退出前节点先向其说明退出前后总和之差会显示什么。",
     },
     "en": {
-        "rest": "A group that a member leaves in mid-year rests until the next year.",
-        "go-on": "A group that a member leaves in mid-year goes on without it; before it leaves, its node shows it what the difference of the sums before and after would tell.",
+        "rest": "A group that a member leaves by its own word rests until the next year and then goes on without it; where too few are left, it waits for new members. Before a member leaves, its node shows it what the difference of the sums before and after would tell.",
+        "go-on": "A group that a member leaves by its own word goes on without it; where too few are left, it waits for new members. Before a member leaves, its node shows it what the difference of the sums before and after would tell.",
     },
 }
 _WEIGHTED = {

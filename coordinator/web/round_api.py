@@ -19,6 +19,7 @@ from contracts.rules.state import RegisteredKey, RoundRecord, RunRecord, TrustSt
 from contracts.rules.times import SKEW_S, closes_by, shifted
 from contracts.rules.uses import held_by_its_own_word
 from contracts.statements.artefact import of_round, read_artefact
+from contracts.statements.lists import signed_line
 from contracts.statements.off_log import Contribution, SumSurvivors
 from contracts.statements.signed import read_statement
 from contracts.statements.sums import limit_steps, read_keys, signed_part
@@ -177,6 +178,15 @@ def _check_time(state: TrustState, run: RunRecord, opened: RoundRecord, said: Co
         )
 
 
+def _shown(office: Office, member: str, key: RegisteredKey) -> int:
+    """The highest total that a member's ledger has shown: on the log, and in the list of its last round."""
+    state = office.log.state()
+    known, last = state.ledgers.get(member), state.repeated.get(member)
+    held = documents.read(office.database, last.document) if last else None
+    line = signed_line(held.data, member, [key.public]) if held else None
+    return max(one.rho_total_nano if one else 0 for one in (known, line.ledger if line else None))
+
+
 def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, line: bytes, data: bytes) -> None:
     """Line signed by this member for this very round; payload of the agreed shape and range."""
     run = office.log.state().runs[row.run]
@@ -199,8 +209,7 @@ def _check_contribution(office: Office, row: TaskMessage, key: RegisteredKey, li
     if said.bundle != run.order.bundle:
         raise Refused(N_("the contribution was made by other code than was ordered"), code="CODE_HASH")
     _check_time(office.log.state(), run, opened, said)
-    known = office.log.state().ledgers.get(row.member)
-    if known and said.ledger.rho_total_nano < known.rho_total_nano:
+    if said.ledger.rho_total_nano < _shown(office, row.member, key):
         raise Refused(
             N_("the ledger of {member} shows less than it has shown before"), code="BUDGET_RESET", member=row.member
         )

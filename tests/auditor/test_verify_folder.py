@@ -10,6 +10,7 @@ from contracts.envelope import open_entry
 from contracts.errors import Unavailable
 from contracts.log.pins import Pins
 from contracts.statements.closed_list import parse
+from contracts.terms.agreement import Grouped
 from simulator import Trust
 
 
@@ -131,3 +132,15 @@ def test_verify_and_budget_say_in_four_sentences_what_the_accounts_mean(tmp_path
         assert len([line for line in text[at:].splitlines()[:4] if line.startswith(" " * 2) or words in line]) == 4
     told = json.loads(run_command("auditor", "budget", str(tmp_path / "log"), "--json").stdout)["promises"]
     assert [len(sentences) for sentences in told] == [4]
+
+
+def test_a_mirror_in_which_a_round_sums_a_part_of_a_group_is_found(tmp_path):
+    rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
+    trust = Trust(9, edition=2, secure_sum="required", totals=rule)
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    trust.open()
+    trust.close(without=(trust.firms[0].member,))
+    pins = Pins.model_validate(trust.write(tmp_path))
+    assert [code for code, _ in found(tmp_path, pins)] == ["PARTIAL_GROUP"]

@@ -9,6 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from contracts.leaving import leaving
 from contracts.rules.groups import askable, cut, standing
 from contracts.statements.statements import KeyState
 from contracts.terms.agreement import Grouped, Weighted
@@ -267,3 +268,39 @@ def test_of_all_sums_over_years_no_combination_is_of_fewer_members_than_a_group_
             sums.add(frozenset(all_of(chosen)))
     everyone = all_of(sums)
     assert sums and fewest([sorted(one) for one in sums], everyone) >= SIZE
+
+
+def test_a_member_is_shown_in_numbers_what_its_leaving_would_tell():
+    trust = chamber(4)
+    member = trust.firms[0].member
+    assert leaving(trust.state, member) == []
+    whole_round(trust)
+    [told] = leaving(trust.state, member)
+    order = trust.run.order.plan
+    sd = order.sigma_steps / order.sensitivity_steps()
+    assert (told.then, told.left, told.rounds, told.plus_minus) == ("go-on", 3, 1, round(1.96 * sd * (4 + 3) ** 0.5))
+    assert f"± {told.plus_minus}" in told.sentence() and "row" in told.sentence()
+    whole_round(trust)
+    [later] = leaving(trust.state, member)
+    assert later.plus_minus == pytest.approx(told.plus_minus / 2**0.5, abs=1)
+
+
+def test_a_member_whose_group_would_not_go_on_shows_nothing_by_leaving():
+    trust = chamber(3)
+    whole_round(trust)
+    [told] = leaving(trust.state, trust.firms[0].member)
+    assert (told.then, told.plus_minus) == ("nothing", None) and "no difference" in told.sentence()
+    stranger = join(trust, 1)[0]
+    assert leaving(trust.state, stranger.member) == []
+
+
+def test_the_shown_number_is_what_the_best_estimate_has_left():
+    """Of a total in which every unit counts fully, by the sums before and after a leave, simulated with the plan's noise."""
+    trust = chamber(5)
+    whole_round(trust)
+    [told] = leaving(trust.state, trust.firms[0].member)
+    order, dice = trust.run.order.plan, np.random.default_rng(1)
+    units = np.array([900.0, 80, 300, 40, 1000])
+    noise = order.sigma_steps / order.sensitivity_steps()
+    both = dice.normal(units.sum(), noise * 5**0.5, 4000) - dice.normal(units[1:].sum(), noise * 4**0.5, 4000)
+    assert np.quantile(abs(both - units[0]), 0.95) == pytest.approx(told.plus_minus, rel=0.06)

@@ -8,6 +8,7 @@ from contracts.envelope import open_entry
 from contracts.promise import Promise, of_run, promises, sum_view
 from contracts.statements.closed_list import parse
 from contracts.statements.statements import Round, RoundOpen
+from contracts.terms.agreement import Grouped, Weighted
 from privacy.spend import seen_by_sum
 from shell.language import translator
 from simulator import Trust, plan
@@ -93,3 +94,21 @@ def test_the_sentences_are_said_in_chinese_too():
     chinese = told.sentences(translator("auditor", "zh"))
     assert len(chinese) == 4 and chinese[0].startswith("即使其他各方全部串通") and "1.00" in chinese[0]
     assert not set(chinese) & set(told.sentences())
+
+
+@pytest.mark.parametrize(
+    ("totals", "words"),
+    [
+        (None, "the difference of two sums"),
+        (Weighted(rule="weighted"), "counts 67 % on average"),
+        (Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on"), "with its whole group or not at all"),
+    ],
+)
+def test_the_last_sentence_says_how_the_agreement_hides_totals(totals, words):
+    trust = Trust(members=4, secure_sum="required", edition=2 if totals else 1, totals=totals)
+    trust.whole_run()
+    [made] = promises(trust.state, "2026", curve, trust.firms[0].member)
+    rounds = list(zip(statements(trust, RoundOpen), statements(trust, Round), strict=True))
+    alone = of_run(trust.firms[0].member, trust.run.order, trust.terms, rounds, curve)
+    assert words in made.sentences()[3] and made.totals == alone.totals
+    assert trust.findings == []

@@ -9,6 +9,7 @@ from contracts.errors import Refused
 from contracts.statements.artefact import model, of_round
 from contracts.statements.closed_list import parse
 from contracts.statements.statements import Round
+from contracts.terms.agreement import Grouped
 from coordinator.office import open_office
 from coordinator.settings import read_home
 from coordinator.web.overview import overview
@@ -43,6 +44,19 @@ def test_ten_members_are_summed_exactly_though_three_leave_at_different_steps(tm
         closed = chamber.closed()
         assert closed.outcome == "recorded" and set(closed.contributors) == set(names) - {names[0], names[4]}
         assert sums_exactly(chamber, members, closed)
+
+
+def test_a_group_that_does_not_reply_as_a_whole_is_left_out_and_the_log_says_why(tmp_path):
+    rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
+    chamber = Chamber(tmp_path, 9, "required", edition=2, totals=rule)
+    silent = chamber.trust.firms[0].member
+    with chamber, Members(chamber, tmp_path, {silent: gone_at(TRAIN)}) as members:
+        closed = chamber.closed()
+        group = next(one for one in chamber.log.state().groups["receivables"] if silent in one)
+        assert closed.outcome == "recorded" and set(closed.contributors) == set(members.all) - set(group)
+        assert sums_exactly(chamber, members, closed)
+        [record] = [said for said in map(said_in, chamber.log.entries(0, 10**6)) if isinstance(said, Round)]
+        assert dict(record.dropped) == {m: "malformed" if m == silent else "group" for m in group}
 
 
 GARBAGE = {  # what a member sends in a step -> the code of its refusal

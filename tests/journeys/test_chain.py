@@ -14,8 +14,9 @@ from auditor.verify import verify
 from contracts.envelope import digest
 from contracts.log.pins import Pins
 from contracts.release_file import ReleaseFile
-from demo.cluster import Cluster, StepFailed
+from demo.cluster import StepFailed
 from demo.world import write
+from warm import WarmCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 6
@@ -37,7 +38,7 @@ def cluster(tmp_path_factory):
     members = write(folder / "world", 4, "tiny")
     with (members[3][1] / "invoices.csv").open("a", encoding="utf-8") as invoices:
         invoices.writelines(f"{line}\n" for line, _rule in PLANTED)
-    with Cluster(folder, "en") as made:
+    with WarmCluster(folder, "en") as made:
         made.found(epsilon_run="4", tasks=("risk",))
         made.homes = [made.join(number, name, data) for number, (name, data) in enumerate(members, 1)]
         for home in made.homes:

@@ -6,9 +6,10 @@ import pytest
 
 from client_node.link.mirror import read_documents
 from contracts.envelope import digest
-from demo.cluster import Cluster, StepFailed
+from demo.cluster import StepFailed
 from engine.risk import public
 from receivables import CLIENTS, clients
+from warm import WarmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -17,7 +18,7 @@ def test_an_office_makes_one_a_member_keeps_its_vote_and_nothing_is_spent(tmp_pa
     (tmp_path / "schema.json").write_bytes(CLIENTS.to_bytes())
     names = {alias: column.name for column in CLIENTS.columns for alias in column.aliases}
     clients(4000, seed=11).rename(names).write_csv(tmp_path / "public.csv")
-    with Cluster(tmp_path, "en") as chamber:
+    with WarmCluster(tmp_path, "en") as chamber:
 
         def office(*words):
             return chamber.command("coordinator", *words, home="chamber")

@@ -6,15 +6,16 @@ import time
 import httpx
 import pytest
 
-from demo.cluster import Cluster, StepFailed
+from demo.cluster import StepFailed
 from engine.warning.firms import simulate
+from warm import WarmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SIMULATED = "made from simulated firms, not checked on real ones"
 
 
 def test_a_firm_is_warned_from_its_own_books_and_a_run_is_offered_only_where_it_can_pay(tmp_path):
-    with Cluster(tmp_path, "en") as chamber:
+    with WarmCluster(tmp_path, "en") as chamber:
         chamber.found(epsilon_run="4", tasks=("warning",))
 
         def office(*words):

@@ -14,9 +14,10 @@ from sqlalchemy import text
 
 from contracts.fields import moment
 from contracts.statements.statements import Refusal
-from demo.cluster import Cluster, StepFailed, _environment, free_port
+from demo.cluster import StepFailed, _environment, free_port
 from demo.world import write
 from storm import open_log
+from warm import WarmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 TWO_THIRDS = "members 2n//3+1, auditors 1"
@@ -41,7 +42,7 @@ main()
 
 def found(folder, members):
     """A chamber with nodes that have consented; their processes are not started."""
-    cluster = Cluster(folder, "en")
+    cluster = WarmCluster(folder, "en")
     cluster.found(epsilon_run="4", tasks=("risk",))
     data = write(folder / "world", members, "tiny")
     cluster.homes = [cluster.join(number, name, where) for number, (name, where) in enumerate(data, 1)]

@@ -4,6 +4,7 @@ The members keep the node's own rules (client_node.rounds.masking) over numbers 
 """
 
 import json
+import os
 import random
 import secrets
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import time
 from array import array
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -38,8 +40,8 @@ from engine.rounds import TRAIN, unpack
 from privacy.plan import Gradients
 from simulator import NOTHING, ORIGIN, Trust, plan
 from sums import MemberSide
-from tapped import environment
 
+ROOT = Path(__file__).resolve().parents[2]
 LENGTH = 301
 START = array("d", [0.0] * LENGTH)
 
@@ -47,10 +49,10 @@ START = array("d", [0.0] * LENGTH)
 class Chamber:
     """`n` members who consent to one run (of one round) of 301 numbers, and the process that serves them."""
 
-    def __init__(self, folder, n, secure_sum, deadline_s=300, rounds=1, edition=1):
+    def __init__(self, folder, n, secure_sum, deadline_s=300, rounds=1, **terms):
         self.home, self.port = folder / "chamber", free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self.trust = self._agreed(n, secure_sum, deadline_s, rounds, edition)
+        self.trust = self._agreed(n, deadline_s, rounds, secure_sum=secure_sum, **terms)
         create_home(self.home, name="商会", code_digest="", domain="test", url=self.url)
         self._take_keys()
         make_certificates(self.home / "tls", name="商会", domain="localhost")
@@ -63,11 +65,11 @@ class Chamber:
         self.log, self.database, self._n = office.log, office.database, n
         self.run = self.trust.run.run
 
-    def _agreed(self, n, secure_sum, deadline_s, rounds, edition):
+    def _agreed(self, n, deadline_s, rounds, **terms):
         start = digest(model("risk", START).to_bytes())
-        totals = Weighted(rule="weighted") if (secure_sum, edition) == ("required", 2) else None
-        agreed = {"secure_sum": secure_sum, "totals": totals, "edition": edition, "valid_to": "2099-12-31T00:00:00Z"}
-        trust = Trust(n, start_models=(start,), **agreed)
+        if (terms.get("edition"), terms["secure_sum"]) == (2, "required"):
+            terms.setdefault("totals", Weighted(rule="weighted"))
+        trust = Trust(n, **terms, start_models=(start,), valid_to="2099-12-31T00:00:00Z")
         trust.now = datetime.now(UTC) - timedelta(hours=1)
         for firm in trust.firms:
             trust.consent(firm, expires_at="2099-12-31T00:00:00Z")
@@ -87,7 +89,10 @@ class Chamber:
         words = ("serve", "--port", str(self.port), "--home", str(self.home))
         with (self.home / "log.txt").open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, *words], stdout=out, stderr=out, env=environment()
+                [sys.executable, "-c", code, *words],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             )
         return self
 

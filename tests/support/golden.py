@@ -54,18 +54,18 @@ class Documents(Trust):
         keys = {"node": self.fixed.generate(), "witness": self.fixed.generate()}
         return super().admit(firm or Firm(member=self.fixed.new_id(), **keys))
 
-    def __init__(self, fixed: Fixed):
+    def __init__(self, fixed: Fixed, **terms: object):
         self.fixed = fixed
         self.documents: dict[str, bytes] = {}
         self.step = start_state(PLAN, BEGIN)
         start = self.keep(model("risk", BEGIN).to_bytes())
-        super().__init__(start_models=(start,))
+        super().__init__(start_models=(start,), **terms)
 
     def keep(self, data: bytes) -> str:
         self.documents[digest(data)] = data
         return digest(data)
 
-    def combine(self, round: int) -> None:
+    def combine(self, round: int, **changes: object) -> None:
         """Open a round, let every member contribute, record the sum and the model that follows from it."""
         self.open()
         waiting = self.run.open_round()
@@ -82,6 +82,7 @@ class Documents(Trust):
             aggregate=self.keep(of_round("aggregate", self.run.run, round, total).to_bytes()),
             model_out=self.keep(model("risk", values).to_bytes()),
             step_state=self.keep(of_round("step-state", self.run.run, round, self.step).to_bytes()),
+            **changes,
         )
 
     def line(self, firm, values: array) -> bytes:

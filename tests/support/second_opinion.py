@@ -187,17 +187,28 @@ class Opinion:
             aborted += sum(o.p["issued_at"][:4] == year for o in ended)
         return runs, aborted
 
-    def ledger(self, member: str) -> int:
-        """The highest total that a member's book has shown."""
-        shown = [s.p["ledger"] for s in self.good(*SHOWING) if s.p["member"] == member]
+    def edition_of(self, agreement: str) -> int:
+        terms = self.terms(agreement)
+        return edition(terms) if terms else 1
+
+    def ledger(self, member: str, agreement: str) -> int:
+        """The highest total that counts for a statement under an agreement: since edition 2 what the member itself has signed,
+        before also what rounds of edition 1 repeat."""
+        mine = [s.p for s in self.good(*SHOWING) if s.p["member"] == member]
+        shown = [p["ledger"] for p in mine if p.get("event") != "expire"]
+        old = self.edition_of(agreement) == 1
         shown += [
             ledger
             for s in self.history
-            if s.counts and s.kind == "round" and self.ended_something(s)
+            if old and s.counts and s.kind == "round" and self.ended_something(s) and self.takes_its_word(s)
             for who, ledger in s.p["ledgers"]
             if who == member
         ]
         return max((ledger["rho_total_nano"] for ledger in shown if ledger), default=-1)
+
+    def takes_its_word(self, s: Said) -> bool:
+        order = self.order(s.p["order"])
+        return order is not None and self.edition_of(order.p["agreement"]) == 1
 
     def ended_something(self, s: Said) -> bool:
         return any(closed is s for _, closed in self.rounds(s.p["order"]))
@@ -381,7 +392,7 @@ class Opinion:
             return []
         last = self.consent(p["member"], p["agreement"])
         over = last is not None and last.p["event"] in ("withdraw", "expire")
-        if p["ledger"] and p["ledger"]["rho_total_nano"] < self.ledger(p["member"]):
+        if p["ledger"] and p["ledger"]["rho_total_nano"] < self.ledger(p["member"], p["agreement"]):
             codes.append("BUDGET_RESET")
         chained = (p["seq"], p["prev"]) == ((last.p["seq"] + 1, last.digest) if last else (1, None))
         if p["event"] != "grant":
@@ -619,7 +630,12 @@ class Opinion:
         charged = [[m, cost(order.p["plan"])] for m in listed if m not in idle]
         codes += ["BUDGET_REPORT"] * (p["spend"] != charged)
         codes += ["BUDGET_REPORT"] * ([m for m, _ in p["ledgers"]] != used)
-        codes += ["BUDGET_RESET" for m, book in p["ledgers"] if book["rho_total_nano"] < self.ledger(m)]
+        agreement = order.p["agreement"]
+        codes += [
+            "BUDGET_RESET"
+            for m, book in p["ledgers"]
+            if self.edition_of(agreement) == 1 and book["rho_total_nano"] < self.ledger(m, agreement)
+        ]
         codes += ["CUTOFF"] * (not opened.index < p["cutoff"] <= said.index)
         phase = self.phase(order.p["agreement"])[0]
         codes += ["AGREEMENT_INACTIVE"] * (p["outcome"] == "recorded" and phase not in ("active", "superseded"))

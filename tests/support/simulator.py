@@ -274,8 +274,9 @@ class Trust:
 
     def ledger(self, member: str, cost: int = 0) -> LedgerHead:
         """A member's book after one more release."""
-        known = self.state.ledgers.get(member)
-        return LedgerHead(head=NOTHING, rho_total_nano=(known.rho_total_nano if known else 0) + cost)
+        known, last = self.state.ledgers.get(member), self.state.repeated.get(member)
+        shown = [one.rho_total_nano for one in (known, last.ledger if last else None) if one]
+        return LedgerHead(head=NOTHING, rho_total_nano=max(shown, default=0) + cost)
 
     def order(self, **changes: object) -> tuple[Finding, ...]:
         """Order a risk run; under an agreement of edition 2 it ends with its window."""

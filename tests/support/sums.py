@@ -100,12 +100,13 @@ class Weather(LocalGrid):
 class Sum:
     """One open round of `n` members; `gone` = {step: how many members are silent from that step on}."""
 
-    def __init__(self, folder, n, gone=None, seed=1):
-        self.trust = Trust(members=n, secure_sum="required")
+    def __init__(self, folder, n, gone=None, seed=1, **terms):
+        self.trust = Trust(members=n, secure_sum="required", **terms)
         for firm in self.trust.firms:
             self.trust.consent(firm)
         self.trust.order(deadline_s=20)
-        self.trust.open()
+        self.trust.open(deadline_s=20)
+        assert self.trust.findings == []
         self.draw = random.Random(seed)
         self.firms = {firm.member: firm for firm in self.trust.firms}
         self.names = tuple(sorted(self.firms))

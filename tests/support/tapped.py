@@ -5,17 +5,12 @@ The coordinator is the real one in a process of its own, behind its own TLS; the
 
 import base64
 import json
-import os
 import random
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from demo.cluster import Cluster
-
-ROOT = Path(__file__).resolve().parents[2]
+from warm import WarmCluster
 
 
 class Tap:
@@ -81,7 +76,7 @@ class Heard:
 
 
 @dataclass
-class TappedCluster(Cluster):
+class TappedCluster(WarmCluster):
     """See Cluster."""
 
     lose: float = 0.0
@@ -99,10 +94,7 @@ class TappedCluster(Cluster):
     def serve(self):
         """See Cluster."""
         words = (str(self.home("chamber")), str(self.port), str(self.heard_file()), str(self.lose))
-        with (self.folder / "coordinator.log").open("ab") as log:
-            self.processes["coordinator"] = subprocess.Popen(
-                [sys.executable, str(Path(__file__)), *words], stdout=log, stderr=log, env=environment()
-            )
+        self.start_work("coordinator", serve, words)
         self.wait_for_port()
 
     def heard_file(self):
@@ -114,12 +106,3 @@ class TappedCluster(Cluster):
         with self.heard_file().open(encoding="ascii") as file:
             lines = [line for line in file if line.endswith("\n")][skip:]
         return [Heard(key, method, path, base64.b64decode(body)) for key, method, path, body in map(json.loads, lines)]
-
-
-def environment():
-    """The environment of a process that is to find the project and these files."""
-    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}", "OMP_NUM_THREADS": "1"}
-
-
-if __name__ == "__main__":
-    serve(*sys.argv[1:])

@@ -9,22 +9,23 @@ or this script could not tell. Ends with 1 if any cell is wrong.
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+# ruff: noqa: E402 (a script that must find the project first)
+
 from contracts.envelope import canonical, digest, strict_json
 from contracts.statements.artefact import model
-from demo.cluster import Cluster
 from demo.world import write
 from engine.rounds import KEYS, SHARES, SURVIVORS, UNMASK
 from hostile_office import RELEASES, TASK, Coordinator, until
 from privacy.plan import stated
+from warm import WarmCluster, command
 
-ROOT = Path(__file__).resolve().parents[2]
 OTHER = "sha256:" + "1" * 64
 ABORTED_MAX = 12
 
@@ -312,11 +313,7 @@ def broken(campaign, rules):
     """The first node as a process whose `rules` are patched out."""
     cluster, home = campaign.cluster, campaign.homes[0]
     cluster.stop(home, kill=True)
-    line = [sys.executable, str(Path(__file__)), "--node", rules, str(cluster.home(home))]
-    with (cluster.folder / f"{home}.log").open("ab") as log:
-        cluster.processes[home] = subprocess.Popen(
-            line, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
-        )
+    cluster.start_work(home, run_broken_node, (rules, str(cluster.home(home))))
     campaign.wait_for(home)
     campaign.broken = rules
     yield
@@ -325,11 +322,9 @@ def broken(campaign, rules):
 
 
 def run_broken_node(rules, home):
-    from client_node.cli import main
-
+    """A node whose rules are patched out; what a process of its own does."""
     BROKEN[rules]()
-    sys.argv = ["client-node", "run", "--home", home]
-    main()
+    command("client_node", "run", "--home", home)
 
 
 # The whole story ---------------------------------------------------------------------------------------------------
@@ -349,7 +344,7 @@ def agree(cluster, secure_sum):
 @contextlib.contextmanager
 def trust(folder):
     """Four member nodes, and a coordinator in the wrong hands."""
-    with Cluster(folder, "en") as cluster:
+    with WarmCluster(folder, "en") as cluster:
         cluster.command(
             "coordinator", "init", "--name", "X", "--domain", "localhost", "--url", cluster.url, home="chamber"
         )
@@ -382,8 +377,6 @@ def wage(campaign, aborted=300):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--node"]:
-        run_broken_node(*sys.argv[2:])
     print(HEAD, flush=True)
     with tempfile.TemporaryDirectory() as place, trust(Path(place)) as campaign:
         rows = wage(campaign)

@@ -3,8 +3,6 @@
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -12,22 +10,15 @@ import racer
 from client_node.home import uplink_of
 from client_node.ledger.chain import Caps
 from client_node.ledger.ledger import Budget
+from client_node.rounds import node
 from client_node.rounds.node import limits_of
 from contracts.errors import Invalid, Refused, Unavailable
 from contracts.fields import time_text
 from node_storm import Ledger, order, verdict
 from privacy.spend import Spend, Unit
-from tapped import environment
+from warm import command
 
 YEAR = str(datetime.now(UTC).year)
-BACK = """
-import datetime as real, client_node.rounds.node as app
-class Back(real.datetime):
-    @classmethod
-    def now(cls, zone=None): return real.datetime.now(zone) - real.timedelta(days=2)
-app.datetime = Back
-from client_node.cli import main; main()
-"""
 
 
 def audit(trust):
@@ -214,10 +205,23 @@ def _one_more_round(trust):
     _wait(lambda: _rounds(trust) > before + 2, "the next rounds")
 
 
+class Back(datetime):
+    """A clock that goes two days late."""
+
+    @classmethod
+    def now(cls, tz=None):
+        """See datetime."""
+        return super().now(tz) - timedelta(days=2)
+
+
+def run_in_the_past(home):
+    """A node whose clock is late; what a process of its own does."""
+    node.datetime = Back
+    command("client_node", "run", "--home", home, "--lang", "en")
+
+
 def _start_in_the_past(cluster, home):
-    words = (sys.executable, "-c", BACK, "run", "--home", str(cluster.home(home)), "--lang", "en")
-    with (cluster.folder / f"{home}.log").open("ab") as log:
-        cluster.processes[home] = subprocess.Popen(words, stdout=log, stderr=log, env=environment())
+    cluster.start_work(home, run_in_the_past, (str(cluster.home(home)),))
 
 
 def _refusals(trust, cheats):

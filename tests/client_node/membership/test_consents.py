@@ -1,13 +1,17 @@
 """What a node signs when its member narrows, prolongs or delegates: the rules of the log take it."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
+from client_node import home
+from client_node.commands import consent
 from client_node.ledger.ledger import Budget
 from client_node.membership import consents
 from contracts.errors import Refused, Unavailable
 from contracts.statements.statements import Seen
+from contracts.terms.agreement import Grouped
 from simulator import NOTHING, Trust
 
 ALONE = consents.GivenBy(role="legal-representative", delegation=None)
@@ -74,3 +78,41 @@ def test_a_delegate_signs_by_a_document_that_stays_here_under_a_salted_digest(no
     assert sign(node, consents.narrowed, rounds=5, given_by=one) == ()
     with pytest.raises(Unavailable):
         consents.spoken_for(node[2], tmp_path / "none.pdf")
+
+
+@pytest.fixture
+def leaver(monkeypatch, capsys):
+    """What `client-node consent withdraw` does for a member whose group was summed: (words -> printed, whether it withdrew)."""
+    rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
+    trust = Trust(4, edition=2, secure_sum="required", totals=rule)
+    for firm in trust.firms:
+        trust.consent(firm)
+    trust.order()
+    trust.open()
+    assert trust.close() == ()
+    settings, mirror = SimpleNamespace(member=trust.firms[0].member), SimpleNamespace(state=trust.state)
+    monkeypatch.setattr(home, "connected", lambda _home: (settings, mirror, None, None))
+    done = []
+    monkeypatch.setattr(consents, "withdraw", lambda *_held: done.append(1) or True)
+
+    def withdraw(**words):
+        code = consent.withdraw(**words)
+        return code, capsys.readouterr().out, bool(done)
+
+    return withdraw
+
+
+def test_a_member_is_told_what_its_leave_shows_and_can_still_stay(leaver, monkeypatch):
+    monkeypatch.setattr("typer.confirm", lambda _question: False)
+    code, shown, withdrew = leaver()
+    assert (code, withdrew) == (0, False) and "± " in shown
+    code, shown, withdrew = leaver(yes=True)
+    assert withdrew and "± " in shown
+
+
+def test_a_program_is_told_in_json_and_withdraws_only_with_yes(leaver):
+    code, shown, withdrew = leaver(as_json=True)
+    told = json.loads(shown)
+    assert (code, withdrew, told["withdrawn"]) == (1, False, False) and told["leaving"][0]["plus_minus"] > 0
+    code, shown, withdrew = leaver(as_json=True, yes=True)
+    assert (code, withdrew, json.loads(shown)["withdrawn"]) == (0, True, True)

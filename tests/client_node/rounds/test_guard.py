@@ -9,6 +9,7 @@ from client_node.rounds.guard import Limits, authorise
 from contracts.errors import Refused
 from contracts.fields import time_text
 from contracts.statements.statements import LedgerHead
+from contracts.terms.agreement import Grouped
 from privacy.spend import Spend, Unit
 from simulator import NOTHING, Trust, plan
 
@@ -51,6 +52,21 @@ def reason(trust, budget, **changes):
         ask(trust, budget, **changes)
     assert caught.value.why and caught.value.do
     return caught.value.values.get("reason", caught.value.code)
+
+
+def test_a_round_that_asks_a_part_of_a_group_is_refused(budget):
+    rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
+    made = Trust(5, edition=2, secure_sum="required", totals=rule)
+    for firm in made.firms:
+        made.consent(firm)
+    made.order()
+    made.open()
+    assert ask(made, budget)
+    made.close()
+    listed = made.run.rounds[0].opened.members
+    without = next(pair for pair in listed if pair[0] != made.firms[0].member)
+    made.open(members=tuple(pair for pair in listed if pair != without))
+    assert reason(made, budget) == "log"
 
 
 def test_the_guard_permits_what_was_agreed_with_the_lower_of_both_caps(trust, budget):

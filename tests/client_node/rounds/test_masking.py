@@ -9,6 +9,7 @@ import pytest
 from client_node.ledger.ledger import Budget
 from contracts.envelope import canonical, from_base64, to_base64
 from contracts.errors import Refused, Unavailable
+from contracts.terms.agreement import Grouped
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 from sums import SMALL_ORDER, Sum, with_keys
 
@@ -16,8 +17,8 @@ from sums import SMALL_ORDER, Sum, with_keys
 class Hostile:
     """Speaks the real protocol with the real members, and can leave it at any point."""
 
-    def __init__(self, folder, n=5):
-        self.sum = Sum(folder, n)
+    def __init__(self, folder, n=5, **terms):
+        self.sum = Sum(folder, n, **terms)
         self.names, self.sides = self.sum.names, self.sum.sides
         self.victim = self.names[0]
 
@@ -252,3 +253,42 @@ def test_steps_out_of_order_get_nothing(hostile):
     refused("SUM_SET", lambda: hostile.ask(hostile.victim, SURVIVORS, hostile.listed(hostile.names)))
     refused("SUM_SURVIVORS", lambda: hostile.ask(hostile.victim, UNMASK))
     assert TRAIN not in hostile.sides[hostile.victim].budget.pledged(hostile.sum.trust.run.run, 1)
+
+
+@pytest.fixture
+def grouped(tmp_path):
+    rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
+    made = Hostile(tmp_path, 9, edition=2, totals=rule)
+    made.groups = made.sum.trust.run.open_round().groups
+    assert len(made.groups) == 3
+    return made
+
+
+def test_a_list_of_survivors_that_splits_a_group_gets_no_signature_and_no_share(grouped):
+    """The office says that one member of a group does not reply: the difference of two sums would be that member."""
+    grouped.masked()
+    split = [name for name in grouped.names if name != grouped.groups[0][0]]
+    for name in split:
+        refused("SUM_SURVIVORS", lambda name=name: grouped.ask(name, SURVIVORS, grouped.listed(split)))
+        refused("SUM_SURVIVORS", lambda name=name: grouped.ask(name, UNMASK))
+        assert not any(w.startswith("reveal") for w in grouped.sides[name].budget.pledged(grouped.sum.trust.run.run, 1))
+
+
+def test_without_a_whole_group_the_others_are_summed_and_no_seed_of_that_group_is_shown(grouped):
+    grouped.masked()
+    out, *rest = grouped.groups
+    alive = sorted(name for group in rest for name in group)
+    signed = grouped.sign(alive)
+    told = [json.loads(grouped.ask(name, UNMASK, *signed)[1]) for name in alive]
+    assert all(set(shares) == set(grouped.names) for shares in told)
+    for name in alive:
+        said = grouped.sides[name].budget.pledged(grouped.sum.trust.run.run, 1)
+        assert {said[f"reveal {gone}"] for gone in out} == {"mask"}
+
+
+def test_a_share_is_not_shown_once_a_member_of_a_group_on_the_list_has_withdrawn(grouped):
+    grouped.masked()
+    signed = grouped.sign(grouped.names)
+    gone, mate = grouped.groups[0][:2]
+    grouped.sum.trust.consent(grouped.sum.firms[gone], "withdraw")
+    refused("SUM_SURVIVORS", lambda: grouped.ask(mate, UNMASK, *signed))
