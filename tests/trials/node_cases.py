@@ -16,7 +16,6 @@ from contracts.errors import Invalid, Refused, Unavailable
 from contracts.fields import time_text
 from node_storm import Ledger, order, verdict
 from privacy.spend import Spend, Unit
-from spent import spent
 from warm import command
 
 YEAR = str(datetime.now(UTC).year)
@@ -34,11 +33,11 @@ def race_for_the_last_budget(trust):
     copy = trust.cluster.folder / "race" / "ledger.db"
     copy.parent.mkdir()
     _copy(_ledger(trust, _busiest(trust)), copy)
-    before = spent(Budget(copy), "receivables", "counterparty", "train", YEAR)
+    before = racer.spent(Budget(copy), "receivables", "counterparty", "train", YEAR)
     for process in [racer.start(copy, f"run{number}", cap=before + 25) for number in range(6)]:
         process.wait(timeout=300)
     Budget(copy).verify()
-    won = spent(Budget(copy), "receivables", "counterparty", "train", YEAR) - before
+    won = racer.spent(Budget(copy), "receivables", "counterparty", "train", YEAR) - before
     assert won == 25 == (copy.parent / "sent").stat().st_size, won
     return "25 charged, 25 sent"
 

@@ -12,6 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def spent(budget, dataset, unit, partition, year):
+    """Nano-rho that a ledger holds of one account in a calendar year: the node only ever asks whether there is room."""
+    with budget._write() as connection:
+        return budget._read(connection).accounts.get((dataset, unit, partition, year), 0)
+
+
 def race(ledger, sent, run, cap):
     """Reserve, publish, say so, again."""
     from client_node.ledger.chain import Caps

@@ -14,7 +14,6 @@ from client_node.ledger.ledger import Budget
 from contracts.errors import Invalid, Refused, Unavailable
 from contracts.statements.statements import LedgerHead
 from privacy.spend import Spend, Unit
-from spent import spent
 
 
 def reserve(
@@ -45,7 +44,7 @@ def test_a_release_is_charged_once_and_its_bytes_are_sent_again_for_free(path):
     budget.publish("run", 1, b"payload", b"line")
     again = reserve(Budget(path), 1)
     assert (again.payload, again.line) == (b"payload", b"line")
-    assert spent(budget, "receivables", "row", "train", "2026") == 10
+    assert racer.spent(budget, "receivables", "row", "train", "2026") == 10
 
 
 def test_a_row_is_on_the_disk_and_not_only_with_the_operating_system_before_anything_is_done_because_of_it(path):
@@ -82,9 +81,9 @@ def test_train_and_holdout_spend_beside_each_other_up_to_the_ceiling_of_both(pat
 def test_a_coarser_unit_is_charged_to_every_finer_one_inside_it_as_two_changes(path):
     budget = Budget(path)
     reserve(budget, 1, 100, unit=Unit.COUNTERPARTY)
-    assert spent(budget, "receivables", "counterparty", "train", "2026") == 100
-    assert spent(budget, "receivables", "row", "train", "2026") == 400
-    assert spent(budget, "receivables", "series", "train", "2026") == 0
+    assert racer.spent(budget, "receivables", "counterparty", "train", "2026") == 100
+    assert racer.spent(budget, "receivables", "row", "train", "2026") == 400
+    assert racer.spent(budget, "receivables", "series", "train", "2026") == 0
     with pytest.raises(Refused, match="does not hold round 2"):
         reserve(budget, 2, 601)
     reserve(budget, 2, 600)
@@ -97,7 +96,7 @@ def test_a_new_year_has_its_own_account_and_the_total_goes_on(path):
     budget = Budget(path)
     reserve(budget, 1, 900)
     assert reserve(budget, 2, 900, run=10**6, year="2027", at="2027-01-02T00:00:00Z") is None
-    assert [spent(budget, "receivables", "row", "train", year) for year in ("2026", "2027")] == [900, 900]
+    assert [racer.spent(budget, "receivables", "row", "train", year) for year in ("2026", "2027")] == [900, 900]
     assert budget.head().rho_total_nano == 1800
 
 
