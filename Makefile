@@ -1,5 +1,5 @@
 # Each target is one call of Python; without make, type the line itself.
-.PHONY: setup demo test check slow bench docs storm node-storm faults flips golden start judges release browser hostile
+.PHONY: setup demo test check slow bench docs storm node-storm faults flips golden start judges release browser hostile crowd
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
 test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
@@ -17,3 +17,4 @@ browser: ; python3 demo/environment.py tests/trials/browser.py
 storm: ; python3 demo/environment.py tests/trials/storm.py 300
 hostile: ; python3 demo/environment.py tests/trials/hostile.py
 node-storm: ; python3 demo/environment.py tests/trials/node_storm.py 200
+crowd: ; python3 demo/environment.py tests/trials/crowd.py

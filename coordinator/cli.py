@@ -161,6 +161,7 @@ def serve(
     static: Annotated[
         Path | None, typer.Option("--static", help=_("folder in which to keep the log as plain files"))
     ] = None,
+    proxy: Annotated[str, typer.Option(help=_("address of a proxy in front, whose X-Forwarded-For is believed"))] = "",
     home: Home = HOME,
     lang: Lang = "",
 ) -> int:
@@ -171,7 +172,7 @@ def serve(
     settings = read_home(home)
     certificate, key = tls if tls != (Path(), Path()) else (home / "tls" / "server.pem", home / "tls" / "server.key")
     terminal.say(N_("serving https://{host}:{port} (Ctrl-C ends)"), host=host, port=port)
-    run(settings, host, port, certificate, key, static=static)
+    run(settings, host, port, certificate, key, static=static, proxy=proxy)
     return OK
 
 

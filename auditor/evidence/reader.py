@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +13,9 @@ from contracts.errors import Malformed, Unavailable
 from contracts.log import tiles
 from contracts.log.checkpoint import Note, parse_note
 from contracts.wording import N_
+from shell.answers import fetch, read_json
 
-SIZE_LIMIT = 64 * 2**20
+SIZE_LIMIT = 64 * 2**20  # bytes of a file, unpacked: a model, or a contribution of four million numbers
 
 
 class Evidence(Protocol):
@@ -64,7 +64,7 @@ class Served:
     def read(self, path: str) -> bytes | None:
         """See Evidence."""
         try:
-            answer = self._client.get(f"{self._url}/{path}")
+            answer = fetch(self._client, self._client.build_request("GET", f"{self._url}/{path}"), SIZE_LIMIT)
         except httpx.HTTPError as error:
             raise Unavailable(
                 N_("{url} cannot be reached"),
@@ -75,7 +75,7 @@ class Served:
             ) from error
         if answer.status_code in (401, 403, 404):
             return None
-        if answer.status_code != 200 or len(answer.content) > SIZE_LIMIT:
+        if answer.status_code != 200:
             raise Unavailable(
                 N_("{url} answered {status} for {path}"), url=self._url, status=answer.status_code, path=path
             )
@@ -84,7 +84,8 @@ class Served:
     def send(self, path: str, value: dict[str, object]) -> None:
         """Hand something to the coordinator; Unavailable if it is not taken."""
         try:
-            answer = self._client.post(f"{self._url}/{path}", json=value)
+            asked = self._client.build_request("POST", f"{self._url}/{path}", json=value)
+            answer = fetch(self._client, asked, SIZE_LIMIT)
         except httpx.HTTPError as error:
             raise Unavailable(
                 N_("{url} cannot be reached"),
@@ -102,7 +103,7 @@ class Served:
         """The kept checkpoints: nothing else at an address can be listed."""
         listed = self.read("checkpoints")
         try:
-            sizes = json.loads(listed or b"[]")
+            sizes = read_json(listed or b"[]")
             return [f"checkpoints/{int(size)}" for size in sizes]
         except (ValueError, TypeError, RecursionError) as error:
             raise Unavailable(N_("{url} lists its checkpoints in an unknown form"), url=self._url) from error

@@ -19,9 +19,16 @@ from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.statements.requests import sign_request
 from contracts.wording import N_
+from shell.answers import fetch, read_json
 
 WAIT_S = 25.0
 GRAIN = 4096
+LIMIT = 2**20  # bytes of an answer, unpacked: a checkpoint with all its cosignatures has fewer
+_LIMITS = {  # a bundle of 256 entries; a model; a model again, in base64
+    "tile": 32 * 2**20,
+    "document": 64 * 2**20,
+    "task": 96 * 2**20,
+}
 _CODE = re.compile(r"[A-Z][A-Z_]{0,60}")
 
 
@@ -50,7 +57,7 @@ class Uplink:
         sign_request(request, data, self._settings.node_key, nonce=secrets.token_hex(16), now=datetime.now(UTC))
         self._egress.record(kind, data)
         try:
-            answer = self._client.send(request)
+            answer = fetch(self._client, request, _LIMITS.get(kind, LIMIT))
         except httpx.HTTPError as error:
             raise _unreachable(self._url, error) from error
         if answer.status_code >= 400:
@@ -68,7 +75,7 @@ def padded(body: dict[str, Any]) -> bytes:
 def answered(answer: httpx.Response, field: str) -> Any:
     """One field of the coordinator's JSON; Unavailable if the answer is something else."""
     try:
-        return answer.json()[field]
+        return read_json(answer.content)[field]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unavailable(N_("the coordinator answered something that cannot be read")) from error
 
@@ -117,7 +124,7 @@ def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
 def _error_of(answer: httpx.Response) -> TrustError:
     """The error that an answer tells, if it is one that can be told on."""
     try:
-        told = answer.json()
+        told = read_json(answer.content)
         kind = _CLASSES.get(answer.status_code, Unavailable)
         error = kind(told["what"], why=told["why"], do=told["do"], code=told["code"], **told.get("values", {}))
         error.lines()

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-import uvicorn
+import anyio
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,8 +19,11 @@ from contracts.errors import Invalid, Malformed, Refused, Unavailable
 from contracts.log.checkpoint import NoteKey, parse_submission
 from contracts.log.merkle import Tree
 from contracts.wording import N_
+from shell.door import BoundedServer, bounded
 
-BODY_LIMIT = 64 * 1024
+BODY_LIMIT = 64 * 1024  # a checkpoint with a signature of each member, and a proof
+BODY_S = 20.0  # in which it has come
+_LAST = {"Connection": "close"}
 
 
 def make_app(witness: Callable[[], Witness], log: NoteKey, own: Callable[[], Tree]) -> Starlette:
@@ -29,10 +32,13 @@ def make_app(witness: Callable[[], Witness], log: NoteKey, own: Callable[[], Tre
 
     async def add(request: Request) -> Response:
         body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > BODY_LIMIT:
-                return PlainTextResponse("too large\n", 413)
+        with anyio.move_on_after(BODY_S) as limit:
+            async for part in request.stream():
+                body += part
+                if len(body) > BODY_LIMIT:
+                    return PlainTextResponse("too large\n", 413, headers=_LAST)
+        if limit.cancelled_caught:
+            return PlainTextResponse("too slow\n", 408, headers=_LAST)
         return await run_in_threadpool(_answer, witness(), log, own(), body)
 
     def latest(request: Request) -> Response:
@@ -88,7 +94,7 @@ def _family(host: str) -> socket.AddressFamily:
 
 def serve(app: Starlette, listener: socket.socket) -> Callable[[], None]:
     """Serve in a thread; call what is returned to end it."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+    server = BoundedServer(bounded(app))
     thread = threading.Thread(target=server.run, args=([listener],), name="witness-server", daemon=True)
     thread.start()
 

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -26,6 +25,7 @@ from client_node.web.pages import pages, problem
 from client_node.web.uploads import MOST_BYTES, file_routes
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.wording import N_
+from shell.door import BoundedServer, bounded
 
 COOKIE, MOST_ROWS = "mengbang-node", 20_000
 _OPEN = ("/openapi.json", "/style.css")
@@ -170,8 +170,7 @@ def run(desk: PreparedModels, token: str, listener: socket.socket) -> None:
     """Answer until interrupted."""
     stop = threading.Event()
     threading.Thread(target=desk.watch, args=(stop,), name="desk", daemon=True).start()
-    config = uvicorn.Config(make_app(desk, token), log_level="warning", access_log=False, server_header=False)
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        BoundedServer(bounded(make_app(desk, token))).run(sockets=[listener])
     finally:
         stop.set()

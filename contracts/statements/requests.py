@@ -17,6 +17,7 @@ from contracts.wording import N_
 
 COVERED = ("@method", "@authority", "@target-uri", "content-digest")
 MAX_SKEW_S = 60
+MOST_NONCE = 64  # characters: each is kept for two minutes
 
 
 class _Keys(HTTPSignatureKeyResolver):
@@ -32,7 +33,11 @@ class _Keys(HTTPSignatureKeyResolver):
 
 def content_digest(body: bytes) -> str:
     """Value of the Content-Digest header."""
-    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    return _named(hashlib.sha256(body).digest())
+
+
+def _named(digest: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(digest).decode()}:"
 
 
 def sign_request(request: Any, body: bytes, key: Ed25519PrivateKey, *, nonce: str, now: datetime) -> None:
@@ -52,22 +57,22 @@ def sign_request(request: Any, body: bytes, key: Ed25519PrivateKey, *, nonce: st
     )
 
 
-def verify_request(message: Any, body: bytes, public: Ed25519PublicKey, now: datetime) -> tuple[str, datetime]:
-    """(nonce, when the request was made) of a message with `method`, `url` and `headers`.
+def verify_head(message: Any, public: Ed25519PublicKey, now: datetime) -> tuple[str, datetime]:
+    """(nonce, when the request was made) of a message with `method`, `url` and `headers`, before its body is read.
 
-    Raises Invalid if a covered part or the body was changed, Refused (CLOCK_SKEW) if made more than a minute
-    from `now`. Whether the nonce was seen before is the caller's question.
+    Raises Invalid if a covered part was changed, Refused (CLOCK_SKEW) if made more than a minute from `now`. Whether
+    the nonce was seen before is the caller's question, and the body still has to be the signed one: `check_body`.
     """
-    if message.headers.get("content-digest") != content_digest(body):
-        raise Invalid(N_("the body of the request is not the signed one"), code="BAD_DIGEST")
     verifier = HTTPMessageVerifier(signature_algorithm=algorithms.ED25519, key_resolver=_Keys(public=public))
     verifier.max_clock_skew = timedelta(days=36_500)  # the check below can also say by how much a clock is off
     try:
         [result] = verifier.verify(message, max_age=None, require_components=COVERED)
     except (HTTPMessageSignaturesException, ValueError) as error:
         raise Invalid(N_("the signature of the request does not hold"), code="BAD_SIGNATURE") from error
-    if not result.nonce:
-        raise Invalid(N_("the request carries no nonce"), code="BAD_SIGNATURE")
+    if not 0 < len(result.nonce or "") <= MOST_NONCE:
+        raise Invalid(
+            N_("the request carries no nonce of at most {limit} characters"), limit=MOST_NONCE, code="BAD_SIGNATURE"
+        )
     created = result.parameters["created"]
     made = created if isinstance(created, datetime) else datetime.fromtimestamp(int(created), UTC)
     offset = (made - now).total_seconds()
@@ -81,3 +86,9 @@ def verify_request(message: Any, body: bytes, public: Ed25519PublicKey, now: dat
             limit=MAX_SKEW_S,
         )
     return str(result.nonce), made
+
+
+def check_body(message: Any, digest: bytes) -> None:
+    """Invalid unless `digest` (SHA-256) is that of the body that the head of the message names."""
+    if message.headers.get("content-digest") != _named(digest):
+        raise Invalid(N_("the body of the request is not the signed one"), code="BAD_DIGEST")

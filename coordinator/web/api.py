@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import Field
@@ -14,7 +16,7 @@ from sqlmodel import col, delete
 from contracts.envelope import cosign, from_base64, key_id, load_public
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
-from contracts.statements.requests import MAX_SKEW_S, verify_request
+from contracts.statements.requests import MAX_SKEW_S, verify_head
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key, KeyState, Predicate, Refusal
 from contracts.wording import N_
@@ -24,10 +26,11 @@ from coordinator.requests import Cosigned, Join, Said, read
 from coordinator.store import documents
 from coordinator.store.tables import LastSeen, UsedNonce
 from coordinator.trust import members
+from coordinator.web.bodies import Bodies
 from coordinator.web.pages import PEOPLE, problem
-from coordinator.web.round_api import TASKS, add_rounds
+from coordinator.web.reception import HEAD, JOIN, TASKS, Message, Signed
+from coordinator.web.round_api import add_rounds
 
-BODY_LIMIT = 64 * 2**20
 Size = Annotated[int, Field(ge=0, lt=2**53)]
 _MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
@@ -37,60 +40,43 @@ def routes(office: Office) -> APIRouter:
     """All JSON routes over one office."""
     router = APIRouter()
 
-    async def body_of(request: Request) -> bytes:
-        if int(request.headers.get("content-length") or 0) > BODY_LIMIT:
-            raise Malformed(N_("the body of a request has at most {limit} bytes"), limit=BODY_LIMIT, code="TOO_LARGE")
-        return await request.body()
+    bodies = Bodies()
 
-    def caller(request: Request, body: bytes = Depends(body_of)) -> Caller:
-        keyid = _keyid(request)
-        key = office.log.state().keys.get(keyid)
-        if key is None or key.ended is not None:
-            raise Refused(
-                N_("the key of this request is not admitted"),
-                do=N_("wait for the chamber's approval, or join"),
-                code="UNKNOWN_KEY",
-            )
+    def signed(request: Request) -> Signed:
+        found: Signed = request.scope["signed"]
+        if found.error is not None:
+            raise found.error
+        return found
+
+    def caller(request: Request, by: Signed = Depends(signed), body: bytes = Depends(bodies.of)) -> Caller:
+        assert by.key is not None
         # whoever asks for a task knows the log: one that is only catching up could not take part in a round yet
-        ready = key.role == "node" and request.url.path == TASKS
-        _verify(office, request, body, key.public, ready=key.member if ready else None)
-        return Caller(key, body)
+        is_ready = by.key.role == "node" and request.url.path == TASKS
+        _use_nonce(office, by, ready=by.key.member if is_ready else None)
+        return Caller(by.key, body, request.scope["lane"].turn)
 
     _add_log(router, office)
-    _add_admission(router, office, body_of)
+    _add_admission(router, office, bodies)
     _add_witness(router, office, caller)
     add_rounds(router, office, caller)
     return router
 
 
-def _keyid(request: Request) -> str:
-    _, _, rest = request.headers.get("signature-input", "").partition('keyid="')
-    return rest.partition('"')[0]
-
-
-def _verify(office: Office, request: Request, body: bytes, public: str, *, ready: str | None = None) -> None:
-    """Signature, clock and nonce of a request; with its nonce is noted which member's node is `ready` for a round."""
-    now = datetime.now(UTC)
-    key = load_public(public)
-    nonce, made = verify_request(_Message(request), body, key, now)
+def _use_nonce(office: Office, by: Signed, *, ready: str | None = None) -> None:
+    """Use a request's nonce, once; with it is noted which member's node is `ready` for a round."""
+    assert by.key is not None
+    now, keyid = time.time(), key_id(load_public(by.key.public))
     with office.database.write() as session:
-        session.exec(delete(UsedNonce).where(col(UsedNonce.at) < now.timestamp() - 2 * MAX_SKEW_S))
-        if session.get(UsedNonce, (key_id(key), nonce)):
+        session.exec(delete(UsedNonce).where(col(UsedNonce.at) < now - 2 * MAX_SKEW_S))
+        if session.get(UsedNonce, (keyid, by.nonce)):
             raise Refused(
                 N_("this very request was made before"),
                 why=N_("each attempt needs a nonce of its own"),
                 code="REPLAYED_NONCE",
             )
-        session.add(UsedNonce(keyid=key_id(key), nonce=nonce, at=made.timestamp()))
+        session.add(UsedNonce(keyid=keyid, nonce=by.nonce, at=by.made))
         if ready is not None:
-            session.merge(LastSeen(member=ready, at=now.timestamp()))
-
-
-class _Message:
-    """A request as the signature library wants to see it."""
-
-    def __init__(self, request: Request):
-        self.method, self.url, self.headers = request.method, str(request.url), request.headers
+            session.merge(LastSeen(member=ready, at=now))
 
 
 def _add_log(router: APIRouter, office: Office) -> None:
@@ -133,26 +119,31 @@ def _absent(path: str) -> Response:
     return JSONResponse({"code": "ABSENT", "what": f"{path} is not here", "why": "", "do": ""}, 404)
 
 
-def _add_admission(router: APIRouter, office: Office, body_of: Any) -> None:
+def _add_admission(router: APIRouter, office: Office, bodies: Bodies) -> None:
 
-    @router.post("/v1/join")
-    def join(request: Request, body: bytes = Depends(body_of)) -> dict[str, str]:
+    @router.post(JOIN)
+    async def join(request: Request, body: bytes = Depends(bodies.of_stranger)) -> dict[str, str]:
+        async with request.scope["lane"].turn():
+            return await run_sync(joined, request, body)
+
+    def joined(request: Request, body: bytes) -> dict[str, str]:
+        """The same request again changes nothing: its nonce need not be kept, and a stranger leaves no trace."""
         asked = read(Join, body)
         node = members.read_key(asked.entries[0])
-        _verify(office, request, body, node.public)
+        verify_head(Message(request), load_public(node.public), datetime.now(UTC))
         return members.join(office.database, office.log, office.settings, asked, node, datetime.now(UTC))
 
 
 def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
 
-    @router.get("/v1/head")
-    def head(after: Size, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
+    @router.get(HEAD)
+    async def head(after: Size, wait: float = 0.0, who: Caller = Depends(caller)) -> dict[str, str | None]:
 
         def other() -> str | None:
             note = office.log.note() if office.log.published_size() != after else None
             return note.text() if note else None
 
-        return {"checkpoint": office.wait_for(other, wait)}
+        return {"checkpoint": await office.wait_for(other, wait, f"{HEAD} {who.name}", who.turn)}
 
     @router.post("/v1/cosignatures")
     def keep_cosignature(who: Caller = Depends(caller)) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -29,10 +30,10 @@ from coordinator.office import Caller, Office
 from coordinator.requests import Reply, Waiting, read
 from coordinator.store import documents
 from coordinator.store.tables import TaskMessage
+from coordinator.web.reception import TASKS
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 
 STEP_LIMIT = 2**20
-TASKS = "/v1/task"
 log_event = structlog.get_logger()
 
 
@@ -40,9 +41,10 @@ def add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
     """Add the routes; `caller` says who signed a request."""
 
     @router.post(TASKS)
-    def task(who: Caller = Depends(caller)) -> Response:
-        asked = read(Waiting, who.body)
-        row = office.wait_for(lambda: _next_task(office, who.member, set(asked.done)), asked.wait)
+    async def task(who: Caller = Depends(caller)) -> Response:
+        asked, member = read(Waiting, who.body), who.member
+        look = partial(_next_task, office, member, set(asked.done))
+        row = await office.wait_for(look, asked.wait, f"{TASKS} {member}", who.turn)
         return JSONResponse(_question(row, office.log.state().size)) if row else Response(status_code=204)
 
     @router.put("/v1/contributions/{name}")

@@ -9,16 +9,14 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import chain, repeat
 from pathlib import Path
 from types import FrameType
 
-import anyio.to_thread
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from sqlmodel import col, func, select
 
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
@@ -30,8 +28,12 @@ from coordinator.learning.strategy import TrustStrategy
 from coordinator.office import Office, open_office
 from coordinator.settings import Settings
 from coordinator.store.static_log import keep_static
+from coordinator.store.tables import TaskMessage
 from coordinator.web.api import answer_error, routes
 from coordinator.web.pages import pages
+from coordinator.web.reception import Reception
+from shell.door import BoundedServer, bounded
+from shell.unix import raise_file_limit
 
 WATCH_S, LEAD_S = 0.02, 1.0
 AGAIN_S = (2.0, 10.0, 60.0, 600.0)
@@ -41,15 +43,11 @@ log_event = structlog.get_logger()
 def make_app(office: Office) -> FastAPI:
     """The web application over an office."""
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = 400  # a long poll holds a thread
-        yield
-
-    app = FastAPI(title="mengbang coordinator", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app = FastAPI(title="mengbang coordinator", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(routes(office))
     app.include_router(pages(office))
     app.add_exception_handler(TrustError, answer_error)
+    app.add_middleware(Reception, office=office, answer=answer_error)
     return app
 
 
@@ -82,7 +80,7 @@ class Serving:
             thread.join(timeout=30)
 
     def _follow(self) -> None:
-        seen: object = None
+        seen = rung = None
         while not self._stop.wait(WATCH_S):
             try:
                 found = self._office.database.data_version(), self._is_leader()
@@ -93,14 +91,24 @@ class Serving:
                     self._start_runs()
                 self._calendar.read()
                 seen = found
+                if (now := self._answerable()) != rung:
+                    self._office.bell.ring()
+                    rung = now
             except TrustError as error:
                 log_event.error("publish", code=error.code, what=str(error))
                 self._stop.wait(1.0)
             except Exception:  # a fault of the database or of ours: what can pass is tried again, and said every time
                 log_event.exception("publish")
                 self._stop.wait(1.0)
-            with self._office.bell:
-                self._office.bell.notify_all()
+
+    def _answerable(self) -> object:
+        """Changes when a poll may find something: an entry, a checkpoint, a message of a run that is under way. Nonces and
+        the like are no reason to wake everybody."""
+        log, database = self._office.log, self._office.database
+        runs = [name for name, run in log.state().runs.items() if run.open_round()]
+        with database.read() as session:
+            messages = session.exec(select(func.count()).where(col(TaskMessage.run).in_(runs))).one() if runs else 0
+        return log.state().size, log.published_size(), messages
 
     def _is_leader(self) -> bool:
         """Looked at once a second: when the process that led has ended, another goes on with its runs."""
@@ -146,23 +154,32 @@ class Serving:
             log_event.info("run ended", run=name, released=self._evaluation.conclude(name))
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute."""
 
-    def __init__(self, config: uvicorn.Config, office: Office):
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, office: Office, proxy: str):
+        super().__init__(config, proxy)
         self._office = office
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See uvicorn.Server."""
         self._office.closing.set()
+        self._office.bell.ring()
         super().handle_exit(sig, frame)
 
 
 def serve(
-    settings: Settings, host: str, port: int, certificate: Path, key: Path, *, static: Path | None = None
+    settings: Settings,
+    host: str,
+    port: int,
+    certificate: Path,
+    key: Path,
+    *,
+    static: Path | None = None,
+    proxy: str = "",
 ) -> None:
-    """Serve until interrupted. Unavailable if the port is in use."""
+    """Serve until interrupted. `proxy` is the address of a proxy in front: what it says of its callers is believed.
+    Unavailable if the port is in use."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -178,19 +195,20 @@ def serve(
         ) from error
     office = open_office(settings)
     serving = Serving(office, static)
-    config = uvicorn.Config(
+    config = bounded(
         make_app(office),
         ssl_certfile=str(certificate),
         ssl_keyfile=str(key),
-        log_level="warning",
         timeout_graceful_shutdown=3,
-        server_header=False,
+        proxy_headers=bool(proxy),
+        forwarded_allow_ips=[proxy],
     )
     office.log.state()  # read before anybody asks
     gc.freeze()  # libraries and the log's state live as long as the process: going through them stalled appends for 60 ms
+    raise_file_limit()
     serving.start()
     try:
-        _Server(config, office).run(sockets=[listener])
+        _Server(config, office, proxy).run(sockets=[listener])
     finally:
         serving.stop()
         office.database.close()

@@ -31,7 +31,7 @@ class Firm:
             now=made_at,
         )
 
-    def join(self):
+    def join(self, **options):
         register = {"name": "机械", "code": "91440200MA4000017Q", "salt": secrets.token_hex(16)}
         named = digest(canonical(register))
         entries = [
@@ -52,7 +52,8 @@ class Firm:
             )
             for role, key in (("node", self.key), ("witness", self.witness))
         ]
-        return self.ask("POST", "/v1/join", {"entries": entries, "secret": self.invite["secret"], "register": register})
+        body = {"entries": entries, "secret": self.invite["secret"], "register": register}
+        return self.ask("POST", "/v1/join", body, **options)
 
     def request(self, method, path, body=None, *, key=None, now=None, nonce=None):
         data = json.dumps(body).encode() if body is not None else b""

@@ -99,7 +99,7 @@ class Coordinator:
         migrate(self.settings.database_url)
         database = Database(self.settings.database_url)
         self.log = Log(database, self.settings, rules=anything)
-        self.office = Office(database, self.log, self.settings, threading.Condition(), threading.Event())
+        self.office = Office(database, self.log, self.settings)
         self.wire = Wire(make_app(self.office))
         tls = cluster.home("chamber") / "tls"
         files = {"ssl_certfile": str(tls / "server.pem"), "ssl_keyfile": str(tls / "server.key")}
@@ -145,8 +145,7 @@ class Coordinator:
 
     def publish(self):
         self.log.publish()
-        with self.office.bell:
-            self.office.bell.notify_all()
+        self.office.bell.ring()
 
     def stamp(self):
         return {"record_id": new_id(), "issued_at": time_text(datetime.now(UTC))}

@@ -1,0 +1,73 @@
+"""What a server answers, as far as a client reads it: at most so many bytes unpacked, and not for ever.
+
+httpx unpacks each piece of an answer whole, and a piece may say that it was packed twice: a few kilobytes become
+gigabytes. Here an answer is plain or packed once, and is unpacked only as far as the limit.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx
+
+ANSWER_S = 600.0  # of one answer in all: 64 MiB on a line of 1 Mbit/s
+MOST_PARTS = 2**20  # of a JSON answer: a list of all checkpoints of ten years
+_GZIP = 31  # zlib's word for a gzip header
+_SEPARATORS = (b",", b"[", b"{")
+_FRAMING = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+class TooLarge(httpx.HTTPError):
+    """An answer that unpacks to more than its reader takes, that takes too long, or that is packed in another way."""
+
+
+def fetch(client: httpx.Client, request: httpx.Request, limit: int) -> httpx.Response:
+    """The answer to a request, its body read; TooLarge instead of a body of more than `limit` bytes."""
+    request.headers["Accept-Encoding"] = "gzip"
+    answer = client.send(request, stream=True)
+    try:
+        body = b"".join(_within(_unpacked(answer, limit), limit))
+    finally:
+        answer.close()
+    headers = [(name, value) for name, value in answer.headers.raw if name.lower() not in _FRAMING]
+    return httpx.Response(answer.status_code, headers=headers, content=body, request=request)
+
+
+def read_json(data: bytes) -> Any:
+    """A JSON value of few parts; ValueError for others: each costs a hundred times its bytes."""
+    if sum(map(data.count, _SEPARATORS)) > MOST_PARTS:
+        raise ValueError(f"more than {MOST_PARTS} parts")
+    return json.loads(data)
+
+
+def _unpacked(answer: httpx.Response, limit: int) -> Iterator[bytes]:
+    """The body in pieces of at most `limit` + 1 bytes, as far as they come."""
+    encoding = answer.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        yield from answer.iter_raw()
+        return
+    if encoding != "gzip":
+        raise TooLarge(f"the answer is packed by {encoding[:40]}")
+    unpack = zlib.decompressobj(_GZIP)
+    for part in answer.iter_raw():
+        try:
+            yield unpack.decompress(part, limit + 1)
+        except zlib.error as error:
+            raise TooLarge("the answer cannot be unpacked") from error
+    if not unpack.eof:
+        raise TooLarge("the answer breaks off")
+
+
+def _within(parts: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    got, end = 0, time.monotonic() + ANSWER_S
+    for part in parts:
+        got += len(part)
+        if got > limit:
+            raise TooLarge(f"the answer has more than {limit} bytes")
+        if time.monotonic() > end:
+            raise TooLarge(f"the answer takes more than {ANSWER_S:.0f} seconds")
+        yield part
