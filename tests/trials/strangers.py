@@ -1,4 +1,4 @@
-"""Strangers who misbehave towards a server on this machine: `python tests/support/strangers.py KIND PORT N SECONDS`.
+"""Strangers who misbehave towards a server on this machine: `python tests/trials/strangers.py KIND PORT N SECONDS`.
 
 A process of its own, so that what it costs is not the server's. Loopback only; bounded in number, bytes and time. It
 prints one JSON object: how many connections are open at the end, and how many bytes the server took.
