@@ -81,6 +81,7 @@ class TableSchema(Strict):
     unit: Literal["row", "counterparty", "series", "member"]
     purpose: Literal["demand-forecast", "early-risk-warning", "research"]
     row_meaning: Name
+    row_meaning_zh: Name | None = Field(default=None, exclude_if=lambda said: said is None)
     max_units: int
     max_rows_per_unit: int
     columns: tuple[Column, ...]

@@ -29,14 +29,15 @@ def rule_of(state: TrustState, agreement: str) -> Grouped | None:
 
 
 def cut(fresh: Mapping[str, str], riders: Iterable[str], size: int) -> tuple[Group, ...]:
-    """Groups of `size` to 2 * `size` - 1 of the `fresh` members, {member: digest of its consent}; fewer than 3 * `size`
-    are one group, so that a sum survives the loss of one. `riders` are spread over them.
+    """Groups of more than `size` of the `fresh` members, {member: digest of its consent}, so that one may leave; too few
+    for three are one group, so that a sum survives the loss of one. `riders` are spread over them.
 
     The order follows from what all of them signed: the office, which speaks first, cannot choose it.
     """
     seed = digest(canonical(sorted(fresh.values())))
     ordered = sorted(fresh, key=lambda member: digest(canonical([seed, member])))
-    count = len(ordered) // size if len(ordered) >= 3 * size else 1
+    count = len(ordered) // (size + 1)
+    count = count if count >= 3 else 1
     line = [*ordered, *sorted(riders)]
     return tuple(sorted(tuple(sorted(line[number::count])) for number in range(count)))
 

@@ -8,7 +8,7 @@ from contracts.terms import prose_1, prose_2
 from contracts.terms.agreement import Prose, Template, Terms
 from contracts.wording import N_, Language
 
-TEMPLATE: Template = "mengbang-agreement/1"  # of the agreements that are drafted now
+TEMPLATE: Template = "mengbang-agreement/2"  # of the agreements that are drafted now
 _TEXTS = {1: prose_1.text, 2: prose_2.text}
 
 

@@ -91,8 +91,8 @@ _SECURE_SUM = {
     },
 }
 _GROUPS = {
-    "zh": "   会员的总量：对每个数据集，由日志的规则（不由商会）把已授权的会员分成小组，不足 {triple} 家时为一组；每组至少有 {size} 家此前不在任何小组的会员，后来的会员凑足 {size} 家才成组。小组跨年度、跨版本不变；一组的会员要么全部计入一轮的总和，要么全部不计入。因此所有总和的任何组合都至少包含 {size} 家会员；假定其中与商会串通的不超过 {colluders} 家。{leaving}这样隐藏不了的：一组之中若有一家远大于其他各家，全组的总量就接近它的总量；一组各项总量之间的比例；已事先说明的退出；同一批数据用于两个数据集，两处的小组可能不同。",
-    "en": "   Totals of a member: for each dataset the rules of the log, not the chamber, put the consenting members into groups, fewer than {triple} into one; each group has at least {size} members that were in none before, and those who come later form one as soon as they are {size}. Groups last over years and versions of this agreement; the members of a group are all in the sum of a round or all out of it. So every combination of all sums is of at least {size} members, of whom at most {colluders} are assumed to conspire with the chamber. {leaving} What this cannot hide: where one member of a group is far larger than the others, the group's totals are close to its own; the ratios of a group's totals to one another; a leave that was shown before; the same data in two datasets, whose groups may differ.",
+    "zh": "   会员的总量：对每个数据集，由日志的规则（不由商会）把已授权的会员分成小组，不足 {few} 家时为一组；每组至少有 {size} 家此前不在任何小组的会员，后来的会员凑足 {size} 家才成组。小组跨年度、跨版本不变；一组的会员要么全部计入一轮的总和，要么全部不计入。因此所有总和的任何组合都至少包含 {size} 家会员；假定其中与商会串通的不超过 {colluders} 家。{leaving}这样隐藏不了的：一组之中若有一家远大于其他各家，全组的总量就接近它的总量；一组各项总量之间的比例；已事先说明的退出；同一批数据用于两个数据集，两处的小组可能不同。",
+    "en": "   Totals of a member: for each dataset the rules of the log, not the chamber, put the consenting members into groups, fewer than {few} into one; each group has at least {size} members that were in none before, and those who come later form one as soon as they are {size}. Groups last over years and versions of this agreement; the members of a group are all in the sum of a round or all out of it. So every combination of all sums is of at least {size} members, of whom at most {colluders} are assumed to conspire with the chamber. {leaving} What this cannot hide: where one member of a group is far larger than the others, the group's totals are close to its own; the ratios of a group's totals to one another; a leave that was shown before; the same data in two datasets, whose groups may differ.",
 }
 _LEAVING = {
     "zh": {
@@ -161,7 +161,7 @@ def _totals(terms: Terms, lang: Language) -> str:
     if not isinstance(held, Grouped):
         return _WEIGHTED[lang]
     leaving = _LEAVING[lang][held.after_leaving]
-    return _GROUPS[lang].format(size=held.size, triple=3 * held.size, colluders=held.colluders, leaving=leaving)
+    return _GROUPS[lang].format(size=held.size, few=3 * held.size + 3, colluders=held.colluders, leaving=leaving)
 
 
 def _task_line(task: TaskTerms, lang: Language) -> str:

@@ -109,6 +109,7 @@ def draft(
         "start_models": list(dict.fromkeys(starts)),
         **_COMBINING,
         "onward_use": "none",
+        "totals": {"rule": "weighted"},  # a chamber of every size: docs/decisions/0049
         "gate": "required" if all(schema.of_kind("id") for _task, schema in tasks) else None,
         **_DUTIES,
     }
@@ -163,6 +164,7 @@ def _task_terms(session: Session, task: Any, schema: Any, public: bytes | None) 
         "schema_digest": schema.digest(),
         "purpose": schema.purpose,
         "row_meaning": schema.row_meaning,
+        "row_meaning_zh": schema.row_meaning_zh,
         "personal_data": False,
         "unit": schema.unit,
         "max_units": schema.max_units,

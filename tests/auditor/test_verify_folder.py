@@ -136,7 +136,7 @@ def test_verify_and_budget_say_in_four_sentences_what_the_accounts_mean(tmp_path
 
 def test_a_mirror_in_which_a_round_sums_a_part_of_a_group_is_found(tmp_path):
     rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
-    trust = Trust(9, edition=2, secure_sum="required", totals=rule)
+    trust = Trust(12, edition=2, secure_sum="required", totals=rule)
     for firm in trust.firms:
         trust.consent(firm)
     trust.order()

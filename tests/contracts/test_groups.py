@@ -52,18 +52,18 @@ def all_of(held):
 
 @pytest.mark.parametrize("n", range(3, 40))
 @pytest.mark.parametrize("size", [3, 4, 5])
-def test_groups_hold_between_size_and_twice_as_many_and_few_members_are_one_group(n, size):
+def test_groups_hold_one_more_than_size_at_least_and_few_members_are_one_group(n, size):
     members = {f"{i:02}": f"sha256:{i}" for i in range(n)}
     held = cut(members, (), size) if n >= size else ()
     assert sorted(itertools.chain(*held)) == sorted(members)[: n if n >= size else 0]
-    if n < 3 * size:
+    if n < 3 * (size + 1):
         assert len(held) == (n >= size)
     else:
-        assert len(held) >= 3 and {len(group) for group in held} <= set(range(size, 2 * size))
+        assert len(held) >= 3 and {len(group) for group in held} <= set(range(size + 1, 2 * size + 1))
 
 
 def test_the_order_of_members_follows_from_what_each_of_them_signed():
-    signed = {f"{i:02}": f"sha256:{i}" for i in range(12)}
+    signed = {f"{i:02}": f"sha256:{i}" for i in range(15)}
     assert cut(signed, (), 4) == cut(dict(reversed(signed.items())), (), 4)
     assert cut(signed | {"11": "sha256:another consent"}, (), 4) != cut(signed, (), 4)
 
@@ -80,7 +80,7 @@ def test_the_pair_of_orders_with_and_without_the_victim_is_refused():
 
 
 def test_a_sum_without_the_victim_is_found():
-    trust = chamber(9)
+    trust = chamber(12)
     trust.open()
     victim = trust.firms[0].member
     finding = trust.close(without=(victim,))
@@ -91,7 +91,7 @@ def test_a_sum_without_the_victim_is_found():
 
 
 def test_a_round_names_the_group_as_the_reason_only_under_groups():
-    trust = chamber(9)
+    trust = chamber(12)
     trust.open()
     gone, *mates = groups(trust)[0]
     dropped = ((gone, "no-reply"), *((mate, "group") for mate in mates))
@@ -114,7 +114,7 @@ def test_a_broken_opening_forms_no_group():
 
 
 def test_everyone_who_consents_is_grouped_whatever_the_order_costs_and_whoever_refuses_it():
-    trust = chamber(9, consenting=0)
+    trust = chamber(12, consenting=0)
     for number, firm in enumerate(trust.firms):
         trust.consent(firm, scope={"rounds_max": 2} if number == 0 else {})
     trust.refuse(trust.firms[1], "budget")
@@ -201,7 +201,7 @@ def test_who_is_left_of_a_broken_group_rides_with_enough_newcomers_and_never_wit
 
 
 def test_a_group_stands_under_the_next_agreement_too():
-    trust = chamber(9)
+    trust = chamber(12)
     whole_round(trust)
     before, old = groups(trust), trust.terms
     terms = trust.make_terms(
@@ -245,7 +245,7 @@ def fewest(sums, members):
 def test_of_all_sums_over_years_no_combination_is_of_fewer_members_than_a_group_has(seed):
     """An office that asks any union of standing groups at any time, while members come, lapse, return and lose keys."""
     dice = random.Random(seed)
-    trust = chamber(dice.randint(SIZE, 10))
+    trust = chamber(dice.randint(SIZE, 14))
     sums = set()
     for _ in range(14):
         move = dice.random()

@@ -42,7 +42,7 @@ class History:
 
     def __init__(self, seed, edition=1):
         self.dice, self.edition = random.Random(seed), edition
-        members = (3, 4) if edition == 1 else (3, 4, 7, 10)
+        members = (3, 4) if edition == 1 else (3, 4, 7, 13)
         self.trust = Trust(members=self.dice.choice(members), edition=edition, **self.hidden())
         self.keys = {keyid(k): k for f in self.trust.firms for k in (f.node, f.witness)}
         self.keys |= {keyid(k): k for k in (self.trust.office, self.trust.agreement_key, self.trust.log_key)}

@@ -48,7 +48,7 @@ def test_ten_members_are_summed_exactly_though_three_leave_at_different_steps(tm
 
 def test_a_group_that_does_not_reply_as_a_whole_is_left_out_and_the_log_says_why(tmp_path):
     rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
-    chamber = Chamber(tmp_path, 9, "required", edition=2, totals=rule)
+    chamber = Chamber(tmp_path, 12, "required", edition=2, totals=rule)
     silent = chamber.trust.firms[0].member
     with chamber, Members(chamber, tmp_path, {silent: gone_at(TRAIN)}) as members:
         closed = chamber.closed()

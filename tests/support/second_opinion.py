@@ -545,7 +545,7 @@ class Opinion:
             mine = [g for g in in_force(groups) if member in g]
             if not any(self.remains(rule, g, groups, now) and not any(map(self.gone, g)) for g in mine):
                 line.append(member)
-        n = len(new) // rule["size"] if len(new) >= 3 * rule["size"] else 1
+        n = len(new) // (rule["size"] + 1) if len(new) >= 3 * (rule["size"] + 1) else 1
         made: list[set[str]] = [set() for _ in range(n)]
         for i, member in enumerate(line):
             made[i % n].add(member)

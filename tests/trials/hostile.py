@@ -28,6 +28,7 @@ from warm import WarmCluster, command
 
 OTHER = "sha256:" + "1" * 64
 ABORTED_MAX = 12
+GROUPS = {"rule": "groups", "size": 3, "colluders": 0, "after_leaving": "go-on"}
 
 
 @dataclasses.dataclass
@@ -99,6 +100,13 @@ class Campaign:
         """An attack that is one question to one node."""
         with self.attack(name, wanted, run, victim):
             self.it.ask(self.members[victim], run, open_index, **question)
+
+    def agree(self, secure_sum, **changes):
+        """Another agreement, to which everybody consents."""
+        agree(self.cluster, secure_sum, **changes)
+        self.it.publish()
+        for home in self.homes:
+            self.cluster.command("client_node", "consent", "sign", "--yes", home=home)
 
     # What is asked for -------------------------------------------------------------------------------------------
 
@@ -193,6 +201,20 @@ class Campaign:
         with self.attack("a changed list of survivors", "SUM_TWICE", run):
             other = self._listed(self.members, self._without_one())
             self.it.ask(self.members[0], run, at, SURVIVORS, parts=[other])
+
+    def groups(self):
+        """Sums with and without one member, of which the difference would be its totals."""
+        run, at, _, _ = self._masked()
+        with self.attack("a list of survivors that splits a group", "SUM_SURVIVORS", run):
+            self.it.ask(self.members[0], run, at, SURVIVORS, parts=[self._listed(self.members, self._without_one())])
+        self.second_order()
+
+    def second_order(self):
+        """The first one had everybody."""
+        it, victim = self.it, self.members[3]
+        run = it.order()
+        without = it.open(run, members=tuple(pair for pair in it.consents() if pair[0] != victim))
+        self.asked_once("a second order without one member of a group", "GUARD log", run, without, step=KEYS)
 
     def sums_across_restarts(self):
         """Both secrets of a peer from a node that was killed, or brought back from a copy of its folder."""
@@ -330,12 +352,12 @@ def run_broken_node(rules, home):
 # The whole story ---------------------------------------------------------------------------------------------------
 
 
-def agree(cluster, secure_sum):
+def agree(cluster, secure_sum, **changes):
     """Publish the next agreement: generous in numbers of orders, so that every attack can have a run of its own."""
     draft = cluster.folder / "agreement.json"
     cluster.command("coordinator", "agreement", "draft", "--task", "risk", "--out", draft, home="chamber")
     terms = json.loads(draft.read_text(encoding="utf-8"))
-    terms |= {"secure_sum": secure_sum, "bundles": [*terms["bundles"], OTHER]}
+    terms |= {"secure_sum": secure_sum, "bundles": [*terms["bundles"], OTHER]} | changes
     terms["rounds"] |= {"orders_max": 1000, "aborted_max": ABORTED_MAX, "interval_min_s": 0}
     draft.write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
     cluster.command("coordinator", "agreement", "publish", draft, "--yes", home="chamber")
@@ -364,13 +386,14 @@ def wage(campaign, aborted=300):
     campaign.rounds()
     with broken(campaign, "the guard"):
         campaign.guarded()
-    agree(campaign.cluster, "required")
-    campaign.it.publish()
-    for home in campaign.homes:
-        campaign.cluster.command("client_node", "consent", "sign", "--yes", home=home)
+    campaign.agree("required")
     campaign.sums()
     with broken(campaign, "the secure sum"):
         campaign.remembered()
+    campaign.agree("required", totals=GROUPS)
+    campaign.groups()
+    with broken(campaign, "the guard"):
+        campaign.second_order()
     campaign.sums_across_restarts()
     campaign.aborted(aborted)
     return campaign.rows

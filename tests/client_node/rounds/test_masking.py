@@ -258,7 +258,7 @@ def test_steps_out_of_order_get_nothing(hostile):
 @pytest.fixture
 def grouped(tmp_path):
     rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
-    made = Hostile(tmp_path, 9, edition=2, totals=rule)
+    made = Hostile(tmp_path, 12, edition=2, totals=rule)
     made.groups = made.sum.trust.run.open_round().groups
     assert len(made.groups) == 3
     return made
