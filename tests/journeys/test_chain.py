@@ -60,23 +60,25 @@ def begin(cluster):
     cluster.command("coordinator", "order", *words, home="chamber")
 
 
+def newest_run(cluster):
+    """The newest run of training that the log knows."""
+    return [run for run in cluster.log().state().runs_in_order() if run.order.evaluates is None][-1]
+
+
 def wait_for_end(cluster):
     """Until the newest run is released, or judged worse than the model that serves (see `order`)."""
     end = time.monotonic() + 400
-    while time.monotonic() < end:
-        run = cluster.json("coordinator", "status", home="chamber")["runs"][-1]
-        if run["released"] or (run["gate"] and run["gate"]["verdict"] == "worse"):
-            return
-    raise AssertionError("the run did not end")
+    while not ((run := newest_run(cluster)).release or (run.gate and run.gate.verdict == "worse")):
+        assert time.monotonic() < end, "the run did not end"
+        time.sleep(0.1)
 
 
 def wait_for_round(cluster, number):
     end = time.monotonic() + 60
-    while time.monotonic() < end:
-        runs = cluster.json("coordinator", "status", home="chamber")["runs"]
-        if runs and runs[-1]["rounds"] >= number and not runs[-1]["released"]:
-            return
-    raise AssertionError(f"round {number} did not come")
+    while sum(one.closed is not None for one in newest_run(cluster).rounds) < number:
+        assert time.monotonic() < end, f"round {number} did not come"
+        time.sleep(0.1)
+    assert not newest_run(cluster).release
 
 
 def verdict(cluster, name):

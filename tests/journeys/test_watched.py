@@ -16,7 +16,6 @@ from contracts.fields import moment
 from contracts.statements.statements import Refusal
 from demo.cluster import StepFailed, _environment, free_port
 from demo.world import write
-from storm import open_log
 from warm import WarmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -55,10 +54,6 @@ def cluster(tmp_path_factory):
         yield made
 
 
-def log_of(cluster, home="chamber"):
-    return open_log(cluster.home(home))
-
-
 def until(look, seconds=120):
     """What `look` finds; looks again until then."""
     end = time.monotonic() + seconds
@@ -70,7 +65,7 @@ def until(look, seconds=120):
 
 def live_witness(cluster, home):
     member = json.loads((cluster.home(home) / "invite.json").read_text("utf-8"))["member"]
-    return log_of(cluster).state().live_key(member, "witness")[0]
+    return cluster.log().state().live_key(member, "witness")[0]
 
 
 def auditor(cluster, name):
@@ -100,7 +95,7 @@ def test_a_witness_that_lost_its_memory_names_its_successor(cluster):
     until(lambda: live_witness(cluster, home) != before)
     now = live_witness(cluster, home)
     cluster.command("coordinator", "incident", "a word", home="chamber")
-    log = log_of(cluster)
+    log = cluster.log()
     size = log.state().size
     until(lambda: log.note(size) and any("/witness/" in s.name for s in log.note(size).signatures))
     cluster.stop(home)
@@ -154,7 +149,7 @@ def test_the_quorum_changes_with_the_word_of_both_groups(cluster):
             cluster.command("coordinator", "record", *given, home="chamber")
     cluster.command("auditor", "sign", copies[0], "--identity", key, "--yes")
     cluster.command("coordinator", "record", *copies, home="chamber")
-    assert log_of(cluster).state().quorum == TWO_THIRDS
+    assert cluster.log().state().quorum == TWO_THIRDS
     assert TWO_THIRDS in cluster.command("coordinator", "policy", "show", home="chamber")
 
 
@@ -189,7 +184,7 @@ def two_views(tmp_path):
 
 
 def cosigned(cluster, view):
-    log = log_of(cluster, view)
+    log = cluster.log(view)
     return until(lambda: any("/witness/" in s.name for s in log.note().signatures))
 
 
@@ -230,12 +225,12 @@ def test_a_truncated_log_is_exposed_by_a_member_and_by_a_watch(two_views):
     cluster.command("client_node", "pins", "--out", pins, home=cluster.homes[2])
     for name in ("coordinator", "other"):
         cluster.stop(name)
-    size = log_of(cluster).state().size
+    size = cluster.log().state().size
     cluster.command("coordinator", "incident", "seen by the first member alone", home="chamber")
     cluster.serve()
     cosigned(cluster, "chamber")
     cluster.stop("coordinator")
-    with open_log(cluster.home("chamber"))._database.write() as session:
+    with cluster.log()._database.write() as session:
         session.execute(text('DELETE FROM logentry WHERE "index" >= :size'), {"size": size})
         session.execute(text("DELETE FROM publishedcheckpoint WHERE size > :size"), {"size": size})
         session.execute(text("DELETE FROM cosignature WHERE size > :size"), {"size": size})
@@ -258,7 +253,7 @@ def running(tmp_path_factory):
 
 
 def rounds(cluster):
-    [run] = [r for r in log_of(cluster).state().runs.values() if r.order.evaluates is None]
+    [run] = [r for r in cluster.log().state().runs.values() if r.order.evaluates is None]
     return run.rounds
 
 
@@ -271,7 +266,7 @@ def test_a_withdrawal_excludes_from_the_next_cut_off_within_ten_seconds(running)
     home = running.homes[3]
     member, began, asked_at = member_of(running, home), time.monotonic(), datetime.now(UTC)
     running.command("client_node", "consent", "withdraw", home=home)
-    event = next(e for e in log_of(running).state().consent_events(member) if e.is_end())
+    event = next(e for e in running.log().state().consent_events(member) if e.is_end())
 
     def closed_after():
         return [one.closed for one in rounds(running) if one.closed and one.closed.cutoff > event.index]
@@ -291,14 +286,14 @@ def test_a_coordinator_that_never_heard_a_withdrawal_gets_nothing_and_the_log_sa
         running.processes["coordinator"] = subprocess.Popen(line, stdout=log, stderr=log, env=_environment())
     running.wait_for_port()
     home = running.homes[2]
-    member, size = member_of(running, home), log_of(running).state().size
+    member, size = member_of(running, home), running.log().state().size
     assert "does not know yet" in running.command("client_node", "consent", "withdraw", home=home)
 
     def refusal():
         from contracts.envelope import open_entry
         from contracts.statements.closed_list import parse
 
-        log = log_of(running)
+        log = running.log()
         said = [parse(open_entry(entry).payload) for entry in log.entries(size, log.state().size)]
         return [one for one in said if isinstance(one, Refusal) and one.member == member]
 

@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from coordinator.settings import read_home
+from coordinator.store.database import Database
+from coordinator.store.log import Log
 from demo.cluster import Cluster, StepFailed
 
 PATIENCE_S = 600
@@ -46,6 +49,7 @@ class Forked:
     """A process that does `work(*words)` and writes into files; it is asked for what subprocess.Popen is asked for."""
 
     def __init__(self, work, words, out, errors):
+        out.touch(), errors.touch()  # whoever reads them may be quicker than the process
         given = (work, words, out, errors, {**os.environ, "OMP_NUM_THREADS": "1"})
         self._process = processes.Process(target=_work, args=given, daemon=True)
         self._process.start()
@@ -76,6 +80,21 @@ def _work(work, words, out, errors, environment):
 @dataclass
 class WarmCluster(Cluster):
     """See Cluster."""
+
+    logs: dict[str, Log] = field(default_factory=dict)
+
+    def log(self, home="chamber"):
+        """The log of a chamber as its database has it: opened once, so that to look again costs next to nothing."""
+        if home not in self.logs:
+            settings = read_home(self.home(home))
+            self.logs[home] = Log(Database(settings.database_url), settings)
+        return self.logs[home]
+
+    def close(self):
+        """See Cluster."""
+        super().close()
+        for log in self.logs.values():
+            log._database.close()
 
     def command(self, package, *words, home=None, ok=(0,)):
         """See Cluster."""

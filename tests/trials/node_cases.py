@@ -195,7 +195,7 @@ def _kept(trust):
 
 
 def _rounds(trust):
-    return sum(len(run.rounds) for run in trust.log().state().runs.values())
+    return sum(len(run.rounds) for run in trust.cluster.log().state().runs.values())
 
 
 def _one_more_round(trust):

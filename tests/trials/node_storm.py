@@ -72,15 +72,6 @@ class Trust:
         self.spoke, self._read = defaultdict(int), 0
         self.storming = threading.Event()
 
-    def log(self):
-        """The chamber's log as its database has it."""
-        from coordinator.settings import read_home as read_chamber
-        from coordinator.store.database import Database
-        from coordinator.store.log import Log
-
-        settings = read_chamber(self.cluster.home("chamber"))
-        return Log(Database(settings.database_url), settings)
-
     def run_node(self, home):
         """Start a node, and forget that it was heard before."""
         self.look()
@@ -114,12 +105,11 @@ class Trust:
 
     def keep_ordering(self):
         """Order one run after the other, for as long as the storm goes on."""
-        log = self.log()
+        log = self.cluster.log()
         while self.storming.is_set():
             if all(run.is_complete() for run in log.state().runs.values()):
                 order(self.cluster)
             time.sleep(1)
-        log._database.close()
 
 
 def order(cluster, rounds=ROUNDS):
@@ -146,7 +136,7 @@ class Storm:
         trust.storming.set()
         orders = threading.Thread(target=trust.keep_ordering)
         orders.start()
-        while not trust.log().state().runs:
+        while not trust.cluster.log().state().runs:
             time.sleep(0.5)
         try:
             for number in range(1, kills + 1):
@@ -249,7 +239,7 @@ def judge(trust, counts):
     counts.in_other_bytes += sum(len(bodies) > 1 for bodies in sent.values())
     for home, ledger in ledgers.items():
         judge_spending(ledger, limits_of(trust.settings[home]), counts)
-    opened = [record for run in trust.log().state().runs.values() for record in run.rounds]
+    opened = [record for run in trust.cluster.log().state().runs.values() for record in run.rounds]
     counts.rounds += len(opened)
     counts.recorded += sum(record.closed is not None and record.closed.outcome == "recorded" for record in opened)
 

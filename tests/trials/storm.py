@@ -9,7 +9,6 @@ costs a second and not five.
 
 import asyncio
 import json
-import multiprocessing
 import os
 import random
 import secrets
@@ -37,11 +36,9 @@ from contracts.log.merkle import Tree, leaf_hash  # noqa: E402
 from contracts.statements.closed_list import payload  # noqa: E402
 from contracts.statements.requests import sign_request  # noqa: E402
 from contracts.statements.statements import Genesis, Key  # noqa: E402
+from warm import processes  # noqa: E402
 
 NOTHING = digest(b"")
-processes = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-if os.name == "posix":
-    processes.set_forkserver_preload(["storm", "coordinator.web.server", "coordinator.web.pages"])
 
 
 def stamp():
