@@ -2,8 +2,9 @@
 .PHONY: setup demo test check slow bench docs storm node-storm faults flips golden start judges release browser hostile crowd
 setup: ; python3 demo/environment.py
 demo:  ; python3 -m demo
-test:  ; python3 demo/environment.py -m pytest -m "not slow" --ignore tests/judges
-slow:  ; python3 demo/environment.py -m pytest -m slow --ignore tests/judges
+test:  ; python3 demo/environment.py -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/judges
+slow:  ; python3 demo/environment.py tests/suites/shards.py --long
+all:   ; python3 demo/environment.py tests/suites/shards.py --all
 faults: ; python3 demo/environment.py tests/support/faults.py
 flips: ; python3 demo/environment.py tests/support/flips.py
 golden: ; python3 demo/environment.py tests/support/golden.py

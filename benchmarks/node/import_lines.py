@@ -76,8 +76,11 @@ def measured(work: str) -> dict[str, object]:
     return found
 
 
-def main(rows: int) -> None:
+def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=5_000_000)
+    rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as place:
         data, home = Path(place) / "data", Path(place) / "home"
         data.mkdir(), home.mkdir()
@@ -95,6 +98,4 @@ def main(rows: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=5_000_000)
-    main(parser.parse_args().rows)
+    main()

@@ -135,8 +135,8 @@ def measured(
         return over_http(cluster.home(homes[0]), asked), taken
 
 
-def main(asked: int, batch: int, repeats: int) -> None:
-    """Print the table."""
+def report(asked: int, batch: int, repeats: int) -> None:
+    """Print and write the table."""
     requests, commands = measured(asked, batch, repeats)
     told = [
         {"what": name, "median": f"{np.median(ms):.1f} ms", "p99": f"{np.quantile(ms, 0.99):.1f} ms"}
@@ -166,10 +166,15 @@ def main(asked: int, batch: int, repeats: int) -> None:
     publish("serving", "How fast a node answers", {"Time": lines}, notes)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure so often as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asked", type=int, default=500)
     parser.add_argument("--batch", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
-    main(chosen.asked, chosen.batch, chosen.repeats)
+    report(chosen.asked, chosen.batch, chosen.repeats)
+
+
+if __name__ == "__main__":
+    main()

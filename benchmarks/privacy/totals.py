@@ -24,9 +24,10 @@ from contracts.rules.groups import groups_at, standing
 from contracts.rules.state import AgreementRecord, ConsentEvent, RegisteredKey, TrustState
 from contracts.statements.statements import Consent, DatasetScope, Scope
 from contracts.terms.agreement import Grouped, Terms, Weighted
-from privacy.units import MEAN_SCALE, secret_scale
+from privacy.units import SMALLEST_SCALE, secret_scale
 
 SIZES, AVAILABLE, YEARS_EACH, ROUNDS, JOIN, LEAVE, COLLUDERS = (6, 12, 20, 30), (0.9, 0.95, 0.99), 4, 12, 0.1, 0.05, 1
+MEAN_SCALE = (1 - SMALLEST_SCALE) / np.log(1 / SMALLEST_SCALE)  # of a log-uniform scale
 MOST = 4  # members of a combination that are still looked for
 RULES: dict[str, Grouped | Weighted | None] = {
     "today": None,

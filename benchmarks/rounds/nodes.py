@@ -46,7 +46,8 @@ def chamber(
         for number, (name, table) in enumerate(tables.items(), 1):
             data = folder / f"data-{number}"
             data.mkdir()
-            table.select([column.name for column in schema.columns]).write_csv(data / schema.file)
+            known = [column.name for column in schema.columns if column.name in table.columns]  # not all are needed
+            table.select(known).write_csv(data / schema.file)
             cluster.run_node(cluster.join(number, name, data, epsilon_run=epsilon))
         yield cluster
 
