@@ -29,7 +29,7 @@ from contracts.log.pins import Pins
 from contracts.rules.fold import apply_read, read
 from contracts.rules.state import EMPTY, TrustState
 from contracts.statements.signed import Statement
-from contracts.statements.statements import AuditReport, Comparison, KeyState, Refusal, Rollback, Seen
+from contracts.statements.statements import AuditReport, Comparison, Refusal, Rollback, Seen
 from contracts.wording import N_
 
 Tick = Callable[[int, int], None]
@@ -181,7 +181,7 @@ class Replay(Structure):
             if seen and self.tree.roots.get(seen.size) == seen.root:
                 self.witnessed.append(seen)
                 self._clock.checkpoint(seen)
-                self._suspects.checkpoint()
+                self._suspects.checkpoint(seen)
 
     def _listen(self, index: int, statement: Statement) -> None:
         """When a statement was made, by whom, and on which log; what consents had seen is in the state."""
@@ -195,8 +195,7 @@ class Replay(Structure):
             self.seen.append((index, said.seen))
         if isinstance(said, Rollback):
             self.receipts.rollback(said.gone, said.order)
-        reported = said.key if isinstance(said, KeyState) and said.state == "compromised" else None
-        self._suspects.entry(index, [signature.keyid for signature in statement.envelope.signatures], reported)
+        self._suspects.entry(index, said, [signature.keyid for signature in statement.envelope.signatures])
 
 
 def _compare_rest(replay: Replay, tree: TiledTree | None) -> None:
@@ -205,5 +204,6 @@ def _compare_rest(replay: Replay, tree: TiledTree | None) -> None:
         replay.extends.skip(N_("what statements had seen was not compared: the tree itself is wrong"))
         return
     replay.receipts.compare_seen(tree)
+    replay.receipts.doubt(replay.state)
     consents = ((event.index, event.consent.seen) for event in replay.state.consent_events())
     compare_seen(replay.extends, sorted((*consents, *replay.seen), key=lambda one: one[0]), tree)

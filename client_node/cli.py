@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from client_node.commands.data import before_joining, write_map
 from client_node.commands.key import keys, sign_sheet
 from client_node.commands.receipts import proofs
 from client_node.commands.results import serving
-from client_node.membership import refusals
+from client_node.membership import others, refusals
 from contracts.errors import Refused, Unavailable
 from contracts.wording import N_
 from shell.terminal import FOUND, OK
@@ -235,6 +236,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     from privacy.accounting import epsilon
 
     settings, mirror, budget = local(home)
+    companions = others.shown(settings, None, mirror.state)
     year = str(datetime.now(UTC).year)
     promises = promised(mirror.state, year, epsilon, settings.member)
     checked = mirror.state.privacy_checks.get(settings.member)
@@ -244,6 +246,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "log_size": mirror.state.size,
         "accounts": _accounts(mirror.state, settings.member, year),
         "promises": [promise.sentences(_) for promise in promises],
+        "in_rounds_with": [asdict(one) for one in companions],
         "ledger_rho_nano": budget.head().rho_total_nano,
         "released": [
             {"task": r.order.task, "model": r.release.model, "rounds": r.release.rounds}
@@ -258,6 +261,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         terminal.json(seen)
     else:
         _say_status(seen, checked and checked[1])
+        _say_others(mirror.state, companions)
     return OK
 
 
@@ -276,6 +280,17 @@ def _accounts(state: Any, member: str, year: str) -> list[dict[str, Any]]:
         for (who, dataset, unit, partition, when), rho_nano in state.charges.items()
         if (who, when) == (member, year)
     ]
+
+
+def _say_others(state: Any, companions: list[Any]) -> None:
+    """Who else was in this member's rounds; who vouches for them where the agreement shows nobody."""
+    from contracts.promise import VOUCHED
+
+    for one in companions:
+        terminal.say(N_("in rounds with: {who}"), who=one.label())
+    active = state.active_agreement()
+    if active and state.agreements[active].terms.members_shown is None:
+        terminal.say(VOUCHED)
 
 
 def _say_status(seen: dict[str, Any], checked: Any) -> None:

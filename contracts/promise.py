@@ -29,6 +29,9 @@ UNITS = {
     "member": N_("member"),
 }
 _PARTITIONS = {"train": N_("in training"), "holdout": N_("held out")}
+VOUCHED = N_(
+    "Who else is in a round is not shown to members under this agreement; that they are real companies is what the chamber vouches for."
+)
 MOST = N_("Of the member that was charged most:")
 _EVERYBODY = {
     "year": N_(

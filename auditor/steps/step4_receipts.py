@@ -255,6 +255,20 @@ class Receipts:
                         size=size,
                     )
 
+    def doubt(self, state: TrustState) -> None:
+        """What was served under a key that was reported as compromised later may have been signed after that, whatever it says
+        it had seen."""
+        for held in self._served.values():
+            for path, said, opened in held:
+                lost = (
+                    k for k in state.keys.values() if k.member == said.member and k.role == "node" and k.compromised
+                )
+                if any(opened.holds_for(load_public(key.public)) for key in lost):
+                    self._step.skip(
+                        N_("{file} is signed by a key that was reported as compromised: it may not be its owner's"),
+                        file=path,
+                    )
+
     def conclude(self) -> None:
         """RECEIPT_NOT_IN_LOG for every receipt whose entry the log does not hold at its place."""
         for path, receipt in self._held.items():

@@ -18,7 +18,7 @@ from auditor.steps.step8_secure_sums import secure_total
 from contracts.envelope import digest, from_base64, load_public, strict_json
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.log.merkle import leaf_hash, root
-from contracts.rules.state import Closing, RoundRecord, RunRecord, TrustState, books
+from contracts.rules.state import Closing, RegisteredKey, RoundRecord, RunRecord, TrustState, books
 from contracts.statements.artefact import model, of_round, read_artefact
 from contracts.statements.off_log import Contribution
 from contracts.statements.signed import read_statement
@@ -77,6 +77,7 @@ def _check_round(
             return None
         lines = read_list(state, listed, run, record, closed)
         edition = state.agreements[run.order.agreement].terms.edition
+        _tell_lost_keys(state, record, lines, step)
         _check_lines(lines, run, closed, tree, step, edition=edition)
         _check_sum(state, documents, run, record, closed, lines, step)
         _check_model(documents, run, record, closed, step)
@@ -103,7 +104,7 @@ def read_list(
         if not isinstance(line, Contribution):
             raise Malformed(N_("the contribution list holds another kind of statement"))
         key = _node_key(state, line.member, record.open_index)
-        if key is None or not statement.envelope.holds_for(load_public(key)):
+        if key is None or not statement.envelope.holds_for(load_public(key.public)):
             raise Invalid(N_("a contribution is not signed by {member}"), code="UPDATE_SIGNATURE", member=line.member)
         if (line.order, line.round, line.open, line.model_in) != (
             run.run,
@@ -153,10 +154,27 @@ def _check_lines(
             )
 
 
-def _node_key(state: TrustState, member: str, at: int) -> str | None:
+def _tell_lost_keys(state: TrustState, record: RoundRecord, lines: list[Contribution], step: Step) -> None:
+    """Nobody can tell whose a contribution is under a key that was reported as compromised before its round ended."""
+    for line in lines:
+        key = _node_key(state, line.member, record.open_index)
+        if key and key.compromised and key.ended is not None and key.ended < (record.closed_at or 0):
+            step.skip(
+                N_(
+                    "entry {index}: round {round} uses {member}, whose key was reported as compromised in entry {ended},"
+                    " before the round ended: the contribution may not be its owner's"
+                ),
+                index=record.open_index,
+                round=line.round,
+                member=line.member,
+                ended=key.ended,
+            )
+
+
+def _node_key(state: TrustState, member: str, at: int) -> RegisteredKey | None:
     return next(
         (
-            k.public
+            k
             for k in state.keys.values()
             if (k.member, k.role) == (member, "node") and k.index < at and (k.ended is None or k.ended > at)
         ),
@@ -187,7 +205,7 @@ def _check_sum(
             total = add(list(vectors.values()))
         else:
             named = {member: _node_key(state, member, record.open_index) for member, _ in record.opened.members}
-            keys = {member: key for member, key in named.items() if key}
+            keys = {member: key.public for member, key in named.items() if key}
             total = secure_total(revealed, keys, run, record, closed, vectors)
     except EncodingError as error:
         raise Invalid(
