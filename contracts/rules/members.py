@@ -106,9 +106,10 @@ def check_key_state(state: TrustState, entry: Entry[KeyState]) -> Iterator[Findi
 def end_key(state: TrustState, entry: Entry[KeyState]) -> TrustState:
     """Let a key end at this index; a compromised one is a matter that the office must answer."""
     named = entry.predicate
-    ended = replace(state.keys[named.key], ended=entry.index)
+    compromised = named.state == "compromised"
+    ended = replace(state.keys[named.key], ended=entry.index, compromised=compromised)
     state = replace(state, keys=state.keys.insert(named.key, ended))
-    if named.state != "compromised":
+    if not compromised:
         return state
     return replace(state, matters=state.matters.insert(entry.digest, Matter(entry.index, named.issued_at)))
 
