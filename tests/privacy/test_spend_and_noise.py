@@ -146,6 +146,8 @@ def test_what_is_not_finite_or_off_the_grid_is_refused(value):
         add([array("q", [2**61]), array("q", [2**61])])
     with pytest.raises(EncodingError):
         add([array("q", [1]), array("q", [1, 2])])
+    with pytest.raises(EncodingError):  # beyond 64 bits there is no sum either
+        add([array("q", [2**63 - 1]), array("q", [2**63 - 1])])
 
 
 def test_the_step_gives_the_same_bits_as_independent_arithmetic_and_survives_storage():
