@@ -19,9 +19,11 @@ from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.statements.requests import sign_request
 from contracts.wording import N_
+from privacy.plan import MAX_LENGTH
 
 WAIT_S = 25.0
 GRAIN = 4096
+ANSWER_LIMIT = 32 * MAX_LENGTH + 2**20  # the largest document that a plan allows
 _CODE = re.compile(r"[A-Z][A-Z_]{0,60}")
 
 
@@ -50,12 +52,27 @@ class Uplink:
         sign_request(request, data, self._settings.node_key, nonce=secrets.token_hex(16), now=datetime.now(UTC))
         self._egress.record(kind, data)
         try:
-            answer = self._client.send(request)
+            answer = _whole(self._client.send(request, stream=True))
         except httpx.HTTPError as error:
             raise _unreachable(self._url, error) from error
         if answer.status_code >= 400:
             raise _error_of(answer)
         return answer
+
+
+def _whole(answer: httpx.Response) -> httpx.Response:
+    """The answer with its body, taken piece by piece: nobody fills this machine's memory with one."""
+    body = bytearray()
+    try:
+        for piece in answer.iter_bytes():
+            body += piece
+            if len(body) > ANSWER_LIMIT:
+                raise Unavailable(
+                    N_("the coordinator's answer is larger than any may be: over {limit} bytes"), limit=ANSWER_LIMIT
+                )
+    finally:
+        answer.close()
+    return httpx.Response(answer.status_code, content=bytes(body), request=answer.request)
 
 
 def padded(body: dict[str, Any]) -> bytes:

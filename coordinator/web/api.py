@@ -38,9 +38,14 @@ def routes(office: Office) -> APIRouter:
     router = APIRouter()
 
     async def body_of(request: Request) -> bytes:
-        if int(request.headers.get("content-length") or 0) > BODY_LIMIT:
-            raise Malformed(N_("the body of a request has at most {limit} bytes"), limit=BODY_LIMIT, code="TOO_LARGE")
-        return await request.body()
+        body = bytearray()
+        async for piece in request.stream():  # a length that is stated may be wrong, or absent
+            body += piece
+            if len(body) > BODY_LIMIT:
+                raise Malformed(
+                    N_("the body of a request has at most {limit} bytes"), limit=BODY_LIMIT, code="TOO_LARGE"
+                )
+        return bytes(body)
 
     def caller(request: Request, body: bytes = Depends(body_of)) -> Caller:
         keyid = _keyid(request)
