@@ -2,29 +2,71 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 
+from contracts.envelope import ENTRY_MAX_BYTES, loose_json
 from contracts.errors import Malformed, Unavailable
 from contracts.log import tiles
 from contracts.log.checkpoint import Note, parse_note
 from contracts.wording import N_
+from privacy.plan import MAX_LENGTH
 
 SIZE_LIMIT = 64 * 2**20
+NOTE_LIMIT = 4 * 2**20  # some 25,000 cosignatures
+DOCUMENT_LIMIT = 32 * MAX_LENGTH + 2**20  # the state of a step is four times its model: no plan has a larger document
+BUNDLE_LIMIT = tiles.WIDTH * (2 + ENTRY_MAX_BYTES)
+
+
+def limit_of(path: str) -> int:
+    """How many bytes a file of this path may have: nothing that is larger is read."""
+    kind = path.partition("/")[0]
+    if kind == "tile":
+        return BUNDLE_LIMIT
+    if kind in ("checkpoint", "checkpoints", "policy"):
+        return NOTE_LIMIT
+    return DOCUMENT_LIMIT if kind == "documents" else SIZE_LIMIT
+
+
+def _too_large(path: str) -> Malformed:
+    return Malformed(
+        N_("{path} is larger than any file of its kind may be"),
+        why=N_("at most {limit} bytes are read"),
+        code="TOO_LARGE",
+        path=path,
+        limit=limit_of(path),
+    )
 
 
 class Evidence(Protocol):
     """Files of a log by their path below its prefix."""
 
     def read(self, path: str) -> bytes | None:
-        """The bytes at `path`, None if there are none; Unavailable if nobody can tell."""
+        """The bytes at `path`, None if there are none; Unavailable if nobody can tell, Malformed (TOO_LARGE) if they are more
+        than such a file may have."""
 
     def paths(self) -> list[str]:
         """Every file present; of a URL only what it can list."""
+
+
+class Remembered:
+    """Evidence that knows which of its files was read last: the one to name when a check stumbles."""
+
+    def __init__(self, evidence: Evidence):
+        self._evidence, self.last = evidence, ""
+
+    def read(self, path: str) -> bytes | None:
+        """See Evidence."""
+        self.last = path
+        return self._evidence.read(path)
+
+    def paths(self) -> list[str]:
+        """See Evidence."""
+        return self._evidence.paths()
 
 
 class Folder:
@@ -43,7 +85,11 @@ class Folder:
     def read(self, path: str) -> bytes | None:
         """See Evidence."""
         file = self._root / path
-        return file.read_bytes() if file.is_file() else None
+        if not file.is_file():
+            return None
+        if file.stat().st_size > limit_of(path):
+            raise _too_large(path)
+        return file.read_bytes()
 
     def paths(self) -> list[str]:
         """See Evidence."""
@@ -59,48 +105,66 @@ class Served:
     def read(self, path: str) -> bytes | None:
         """See Evidence."""
         try:
-            answer = self._client.get(f"{self._url}/{path}")
-        except httpx.HTTPError as error:
-            raise Unavailable(
-                N_("{url} cannot be reached"),
-                why=N_("{error}"),
-                do=N_("check the address and the network"),
-                url=self._url,
-                error=error,
-            ) from error
-        if answer.status_code in (401, 403, 404):
-            return None
-        if answer.status_code != 200 or len(answer.content) > SIZE_LIMIT:
-            raise Unavailable(
-                N_("{url} answered {status} for {path}"), url=self._url, status=answer.status_code, path=path
-            )
-        return answer.content
+            with self._client.stream("GET", f"{self._url}/{path}") as answer:
+                if answer.status_code in (401, 403, 404):
+                    return None
+                if answer.status_code != 200:
+                    raise self._refused(answer.status_code, path)
+                return _whole(answer, path)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
 
     def send(self, path: str, value: dict[str, object]) -> None:
         """Hand something to the coordinator; Unavailable if it is not taken."""
         try:
             answer = self._client.post(f"{self._url}/{path}", json=value)
-        except httpx.HTTPError as error:
-            raise Unavailable(
-                N_("{url} cannot be reached"),
-                why=N_("{error}"),
-                do=N_("check the address and the network"),
-                url=self._url,
-                error=error,
-            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
         if answer.status_code != 200:
-            raise Unavailable(
-                N_("{url} answered {status} for {path}"), url=self._url, status=answer.status_code, path=path
-            )
+            raise self._refused(answer.status_code, path)
 
     def paths(self) -> list[str]:
         """The kept checkpoints: nothing else at an address can be listed."""
-        listed = self.read("checkpoints")
         try:
-            sizes = json.loads(listed or b"[]")
-            return [f"checkpoints/{int(size)}" for size in sizes]
-        except (ValueError, TypeError, RecursionError) as error:
+            return [f"checkpoints/{size}" for size in read_sizes(self.read("checkpoints") or b"[]")]
+        except Malformed as error:
             raise Unavailable(N_("{url} lists its checkpoints in an unknown form"), url=self._url) from error
+
+    def _unreachable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            N_("{url} cannot be reached"),
+            why=N_("{error}"),
+            do=N_("check the address and the network"),
+            url=self._url,
+            error=error,
+        )
+
+    def _refused(self, status: int, path: str) -> Unavailable:
+        return Unavailable(N_("{url} answered {status} for {path}"), url=self._url, status=status, path=path)
+
+
+def _whole(answer: httpx.Response, path: str) -> bytes:
+    """A body, taken piece by piece: whoever serves it cannot fill the memory of whoever reads it."""
+    data = bytearray()
+    for piece in answer.iter_bytes():
+        data += piece
+        if len(data) > limit_of(path):
+            raise _too_large(path)
+    return bytes(data)
+
+
+def read_sizes(data: bytes) -> list[int]:
+    """The sizes of kept checkpoints in a list of them; Malformed otherwise."""
+    match loose_json(data):
+        case list(sizes) if all(type(size) is int and 0 <= size < 2**53 for size in sizes):
+            return sizes
+    raise Malformed(N_("this is not a list of sizes"))
+
+
+def kept_size(path: str) -> int | None:
+    """The size of a kept checkpoint by its path, None of any other path."""
+    match = re.fullmatch(r"checkpoints/(0|[1-9][0-9]{0,15})", path)
+    return int(match[1]) if match else None
 
 
 def document_path(name: str) -> str:

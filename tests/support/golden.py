@@ -54,12 +54,12 @@ class Documents(Trust):
         keys = {"node": self.fixed.generate(), "witness": self.fixed.generate()}
         return super().admit(firm or Firm(member=self.fixed.new_id(), **keys))
 
-    def __init__(self, fixed: Fixed):
+    def __init__(self, fixed: Fixed, **terms: object):
         self.fixed = fixed
         self.documents: dict[str, bytes] = {}
         self.step = start_state(PLAN, BEGIN)
         start = self.keep(model("risk", BEGIN).to_bytes())
-        super().__init__(start_models=(start,))
+        super().__init__(start_models=(start,), **terms)
 
     def keep(self, data: bytes) -> str:
         self.documents[digest(data)] = data
@@ -95,7 +95,7 @@ class Documents(Trust):
             payload=self.keep(of_round("contribution", self.run.run, waiting.opened.round, values).to_bytes()),
             model_in=waiting.opened.model_in,
             seen=Seen(size=0, root=NOTHING),
-            ledger=self.ledger(firm.member, PLAN.rho_nano()),
+            ledger=self.ledger(firm.member, self.run.order.plan.rho_nano()),
             bundle=NOTHING,
         )
         return seal(payload(said), [firm.node])
