@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
 
+from contracts.errors import Invalid
 from contracts.log.receipts import EntryAndLine, Logged
 from contracts.rules.state import Account, RunRecord, TrustState
 from contracts.statements.off_log import Contribution
@@ -18,6 +19,7 @@ from contracts.statements.signed import Statement, read_statement
 from contracts.statements.statements import AgreementPublished, Consent, Round, RoundOpen, RunOrder, Scope
 from contracts.terms.agreement import Terms
 from contracts.wording import N_
+from privacy.plan import PlanError
 from privacy.spend import charged_to, insider_recognition, seen_by_sum
 
 Curve = Callable[[int, str], float]  # (nano-rho, delta) -> epsilon
@@ -214,8 +216,15 @@ def _not_hiding(unit: str, released_by: Iterable[str]) -> tuple[str, ...]:
 def of_run(
     member: str, order: RunOrder, terms: Terms, rounds: Iterable[tuple[RoundOpen, Round | None]], curve: Curve
 ) -> Promise:
-    """What one run cost a member, from the statements alone; a round that it says it did not start counts too."""
+    """What one run cost a member, from the statements alone; a round that it says it did not start counts too.
+
+    Invalid if nothing can be said of its plan: only the log can tell that the rules have let it in.
+    """
     plan = order.plan
+    try:
+        plan.check()
+    except PlanError as error:
+        raise Invalid(N_("the plan of this run contradicts itself"), code="NOISE") from error
     asked = [(opened, closed) for opened, closed in rounds if member in dict(opened.members)]
     survivors = [len(closed.contributors) for _, closed in asked if closed and closed.contributors]
     view = _seen([(plan.sensitivity_steps(), plan.sigma_steps, n) for n in survivors])

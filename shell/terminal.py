@@ -9,7 +9,9 @@ import json
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from contracts.errors import Malformed, Refused, TrustError
@@ -67,7 +69,7 @@ class Terminal:
         raise SystemExit(FOUND if isinstance(error, Refused) else COULD_NOT)
 
     def run(self, app: Callable[..., Any]) -> NoReturn:
-        """Run a typer app; any TrustError becomes three lines, wrong use exits with 64, Ctrl-C leaves quietly."""
+        """Run a typer app; every failure becomes three lines, wrong use exits with 64, Ctrl-C leaves quietly."""
         try:
             code = app(standalone_mode=False)
         except TrustError as error:
@@ -89,10 +91,24 @@ class Terminal:
             if type(error).__name__ == "ValidationError":  # pydantic's, of something that was typed
                 self.fail(_malformed(error))
             if not hasattr(error, "format_message"):
-                raise
+                self.fail(_unforeseen(error))
             print(error.format_message(), file=sys.stderr)  # click's own usage errors
             raise SystemExit(WRONG_USE) from None
         raise SystemExit(code if isinstance(code, int) else OK)
+
+
+def _unforeseen(error: Exception) -> TrustError:
+    """What nobody foresaw, and where: whoever mends it needs no more, and nobody takes it for an answer."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return TrustError(
+        N_("this could not be done, for a reason that nobody foresaw"),
+        why=N_("{error}, at line {line} of {file}"),
+        do=N_("nothing was decided; report these lines, with the file that was read if it may be shown"),
+        code="UNFORESEEN",
+        error=f"{type(error).__name__}: {error}"[:200],
+        line=last.lineno,
+        file=Path(last.filename).name,
+    )
 
 
 def _malformed(error: Any) -> Malformed:

@@ -9,6 +9,8 @@ from contracts.envelope import digest, strict_json
 from contracts.errors import TrustError
 from contracts.rules.state import TrustState
 
+REGISTER_LIMIT = 2**16
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -37,10 +39,10 @@ def read_register(state: TrustState, evidence: Evidence) -> dict[str, Registered
 
 
 def _read(evidence: Evidence, document: str | None) -> tuple[str, str]:
-    data = evidence.read(document_path(document)) if document else None
-    if data is None or digest(data) != document:
-        return "", ""
     try:
+        data = evidence.read(document_path(document)) if document else None
+        if data is None or len(data) > REGISTER_LIMIT or digest(data) != document:
+            return "", ""
         held = strict_json(data)
         return str(held["name"]), str(held["code"])
     except (TrustError, KeyError, TypeError):

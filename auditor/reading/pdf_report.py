@@ -229,6 +229,17 @@ def read_report(data: bytes) -> Signed:
     return Signed(key_id(certificate.public_key()), signature.self_reported_timestamp, attached)  # type: ignore[arg-type]
 
 
+def read_findings(signed: Signed) -> dict[str, Any]:
+    """The findings attached to a report; Invalid (REPORT) if its signer attached something else."""
+    try:
+        findings: dict[str, Any] = json.loads(signed.findings)
+        if {"pack", "size", "root"} <= findings.keys():
+            return findings
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise _altered() from error
+    raise _altered()
+
+
 def _altered() -> Invalid:
     return Invalid(
         N_("this is not a report under an auditor's signature, or it was altered"),

@@ -45,6 +45,11 @@ def kept_checkpoints(evidence: Evidence, log: NoteKey, step: Step) -> list[View]
         except (TrustError, UnicodeDecodeError) as error:
             step.add(_code(error), N_("{file} is not a checkpoint of this log"), path, file=path)
             continue
+        except OSError:
+            raise
+        except Exception as error:
+            step.stumbled(error, path)
+            continue
         if path != f"checkpoints/{note.checkpoint.size}":
             step.add("TREE_MISMATCH", N_("{file} holds the checkpoint of another size"), path, file=path)
         kept.append(View(note.checkpoint.size, note.checkpoint.root, path, note))
