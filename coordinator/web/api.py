@@ -169,7 +169,8 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
     @router.get("/documents/{name}")
     def document(name: str, who: Caller = Depends(caller)) -> Response:
         held = documents.read(office.database, f"sha256:{name}")
-        shown = in_rounds_with(office.log.state(), who.member) if held and held.kind == "register" else ()
+        of_others = held is not None and held.kind == "register" and who.key.role == "node"
+        shown = in_rounds_with(office.log.state(), who.member) if of_others else ()
         if held is None or not documents.may_read(held, who.key.role, who.key.member, shown):
             return _absent(f"documents/{name}")
         return Response(held.data, media_type="application/octet-stream")
