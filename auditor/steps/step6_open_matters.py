@@ -40,9 +40,7 @@ class Suspects:
 
     def __init__(self, step: Step):
         self._step = step
-        self._under: dict[
-            str, tuple[array[int], array[float]]
-        ] = {}  # KeyId -> entries, and when each was there at first
+        self._under: dict[str, tuple[array[int], array[float]]] = {}  # KeyId -> entries, and since when each was there
         self._covered, self._seen_at = 0, 0
 
     def entry(self, index: int, said: Predicate, signers: Iterable[str]) -> None:

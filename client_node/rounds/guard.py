@@ -20,13 +20,15 @@ from privacy.plan import PlanError
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the member's own configuration allows: nano-rho at `delta`, for a run, for an account in a year, and
-    for train and holdout of one unit together; and how many members that it knows must be in a round."""
+    for train and holdout of one unit together; and how many members that it knows must be in a round, one of `known` for each
+    company."""
 
     run: int
     account: int
     ceiling: int
     delta: str
     known_min: int = 0
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,12 @@ def authorise(
     limits: Limits,
     withdrawn: bool,
     now: str,
-    known: int = 0,
 ) -> Permit:
     """The permit, or Refused with the closed-list reason as `reason` in its values; its code is GUARD, or LATE where
     nothing is wrong with the run: this round of it is over.
 
     `witnessed` is the size of the newest checkpoint with a quorum of cosignatures, `since` the size of the log
-    when this process had caught up with it, `known` how many of the others in the round this member knows by the register,
-    `now` an RFC 3339 time: this node's own. What the office's clock allowed when
+    when this process had caught up with it, `now` an RFC 3339 time: this node's own. What the office's clock allowed when
     it opened the round must be allowed by this one too, so that no old date on an order or an opening brings back
     a consent that has ended.
     """
@@ -79,6 +79,7 @@ def authorise(
         raise _no("expired", N_("the order of this run has expired"))
     if order.bundle != bundle:
         raise _no("bundle", N_("the order wants other code than is installed here"))
+    known = len(limits.known & dict(waiting.opened.members).keys() - {member})
     if known < limits.known_min:
         raise _strangers(known, limits.known_min, is_shown=agreement.terms.members_shown == "register")
     _check_plan(ordered, limits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -227,20 +228,19 @@ class Node:
             since=self._since or 0,
             bundle=bundle_digest(),
             budget=self._budget,
-            limits=self._limits,
+            limits=replace(self._limits, known=self._known(question)) if self._limits.known_min else self._limits,
             withdrawn=consents.is_withdrawn(self._settings),
             now=time_text(datetime.now(UTC)),
-            known=self._known(question) if self._limits.known_min else 0,
         )
 
-    def _known(self, question: Question) -> int:
-        """How many of the others in a round this member knows, by register documents that the log names."""
+    def _known(self, question: Question) -> frozenset[str]:
+        """The others in a round whom this member knows, by register documents that the log names: one for each company."""
         state, run = self._mirror.state, self._mirror.state.runs.get(question.run)
         waiting = run.open_round() if run else None
         if run is None or waiting is None or state.agreements[run.order.agreement].terms.members_shown is None:
-            return 0
+            return frozenset()
         asked = others.companies(self._settings, self._uplink, state, dict(waiting.opened.members))
-        return len({one.code or one.key for one in asked if one.known})  # two with one code are one company
+        return frozenset({one.code or one.key: one.member for one in asked if one.known}.values())
 
     def _wait_for_entry(self, index: int) -> None:
         """The witness thread brings the round's opening; it was published before anyone was asked."""

@@ -5,15 +5,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from client_node.commands import receipts
 from client_node.ledger.ledger import Budget
 from client_node.membership import others, refusals
 from client_node.rounds.guard import Limits, authorise
 from client_node.rounds.node import Node
 from client_node.settings import read_home
-from contracts.envelope import canonical, digest
+from contracts.envelope import canonical, digest, open_entry
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.rules.members import in_rounds_with
+from contracts.statements.closed_list import parse
 from coordinator.store.documents import may_read
 from coordinator.store.tables import Document
 from simulator import NOTHING, Trust, keyid
@@ -73,7 +75,7 @@ def test_a_member_is_known_by_its_code_or_by_the_key_that_it_told_and_one_code_i
 
     def known(*named):
         node._settings = settings_of(trust, tmp_path, named)
-        return node._known(question)
+        return len(node._known(question))
 
     key = keyid(trust.firms[2].node)
     assert [known(), known(CODES[1]), known(CODES[1], key), known(CODES[2], key), known(CODES[0])] == [0, 1, 2, 1, 0]
@@ -116,17 +118,16 @@ def asked(trust, tmp_path, known, least):
         since=0,
         bundle=NOTHING,
         budget=Budget(tmp_path / "ledger.db"),
-        limits=Limits(10**9, 10**9, 10**9, "1e-6", least),
+        limits=Limits(10**9, 10**9, 10**9, "1e-6", least, frozenset(f.member for f in trust.firms[:known])),
         withdrawn=False,
         now=time_text(trust.now),
-        known=known,
     )
 
 
 def test_a_member_that_demands_members_it_knows_stays_out_of_a_round_without_them(trust, tmp_path):
-    assert asked(trust, tmp_path, 2, 2)
+    assert asked(trust, tmp_path, 3, 2), "beside itself"
     with pytest.raises(Refused) as caught:
-        asked(trust, tmp_path, 1, 2)
+        asked(trust, tmp_path, 2, 2)
     error = caught.value
     assert (error.code, error.values["reason"]) == ("GUARD", "not-started") and len(error.lines()) == 3
     assert "knows 1, and wants to know 2" in error.lines()[0]
@@ -158,6 +159,23 @@ def test_a_word_about_a_round_that_has_ended_is_not_kept_for_ever(trust, tmp_pat
     trust.close()
     refusals.send_kept(settings, SimpleNamespace(state=trust.state), None)
     assert refusals.kept(settings) == []
+
+
+@pytest.mark.parametrize(("terms", "names"), [({"members_shown": "register"}, 3), ({}, 0)])
+def test_the_receipt_of_a_round_says_who_was_in_it_or_who_vouches(tmp_path, monkeypatch, capsys, terms, names):
+    trust = Register(**terms)
+    trust.close()
+    closed = parse(open_entry(trust.entries[-1]).payload)
+    monkeypatch.setattr("contracts.log.receipts.read_logged", lambda text: text)
+    monkeypatch.setattr("contracts.log.receipts.entry_and_line", lambda text: SimpleNamespace(entry=closed))
+    settings, path = settings_of(trust, tmp_path), tmp_path / "round-9.tlog-proof"
+    path.write_text("receipt", encoding="utf-8")
+    others.shown(settings, trust, trust.state)  # the running node has fetched them
+    among = receipts._together(path, settings, SimpleNamespace(state=trust.state))
+    assert len(among) == names and all(one.name and one.code for one in among)
+    receipts._say_together(among)
+    said = capsys.readouterr().out
+    assert ("公司1" in said) == bool(names) and bool(said.strip())
 
 
 CONFIG = '[data]\nfolder = "."\n[limits]\nepsilon_run_max = "1"\nepsilon_year_max = "4"\n'
