@@ -27,6 +27,7 @@ from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
 from contracts.statements.requests import sign_request
 from contracts.statements.statements import Seen
+from contracts.terms.agreement import Weighted
 from coordinator.office import open_office
 from coordinator.settings import KEYS, create_home, read_home
 from coordinator.store import documents
@@ -40,6 +41,7 @@ from sums import MemberSide
 from tapped import environment
 
 LENGTH = 301
+DRAFTED = {"edition": 2, "totals": Weighted(rule="weighted")}  # as the office drafts agreements
 START = array("d", [0.0] * LENGTH)
 
 
@@ -64,7 +66,7 @@ class Chamber:
 
     def _agreed(self, n, deadline_s, rounds, **terms):
         start = digest(model("risk", START).to_bytes())
-        trust = Trust(n, **terms, start_models=(start,), valid_to="2099-12-31T00:00:00Z")
+        trust = Trust(n, **DRAFTED | terms, start_models=(start,), valid_to="2099-12-31T00:00:00Z")
         trust.now = datetime.now(UTC) - timedelta(hours=1)
         for firm in trust.firms:
             trust.consent(firm, expires_at="2099-12-31T00:00:00Z")
