@@ -33,7 +33,7 @@ from engine.bundle import bundle_digest
 from engine.table import Column, TableSchema
 from engine.task import load
 
-_READERS = ("tables", "mapping", "member_table", "text", "validation")
+_READERS = ("tables", "formats", "mapping", "member_table", "text", "validation")
 MOST_SCORED = 1 << 20  # rows of one file: a full sheet
 _NEXT = 1 << 32  # added to the rows of each further table of a source, so that each has a number of its own
 _FRESH, _DAY_S = "new-", 86_400  # a table that another process is just writing
