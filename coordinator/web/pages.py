@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FunctionLoader, select_autoescape
 from sqlmodel import select
 
@@ -24,6 +24,7 @@ from coordinator.learning.runs import ONLINE_S, malformed_replies
 from coordinator.learning.schedules import listed as listed_runs
 from coordinator.store.tables import LastSeen
 from coordinator.trust import members
+from coordinator.web.insiders import COOKIE, is_code, is_insider
 from privacy.accounting import epsilon
 from shell.language import translator
 
@@ -38,14 +39,22 @@ _TEMPLATES = Environment(
 PEOPLE = ("/agreement", "/models/")  # beginnings of addresses that people open and that can be asked in vain
 
 
-def pages(office: Office) -> APIRouter:
+def pages(office: Office, *, is_proxied: bool = False) -> APIRouter:
     """The status page, the agreement, a card a released model, and their style sheet."""
     router = APIRouter()
 
     @router.get("/", response_class=HTMLResponse)
-    def status(request: Request, lang: str = "") -> HTMLResponse:
+    def status(request: Request, lang: str = "", code: str = "") -> Response:
+        if is_code(code, office.settings):
+            opened = RedirectResponse(f"/?lang={_wanted(request, lang)}", 303)
+            opened.set_cookie(COOKIE, code, httponly=True, secure=True, samesite="strict")
+            return opened
         words = translator("coordinator", _wanted(request, lang))
-        return _page("status.html", request, lang, **overview(office, words))
+        is_office = is_insider(request, office.settings, is_proxied=is_proxied)
+        seen = overview(office, words) if is_office else public_overview(office, words)
+        page = _page("status.html", request, lang, is_office=is_office, **seen)
+        page.headers["Cache-Control"] = "no-store"
+        return page
 
     @router.get("/agreement", response_class=HTMLResponse)
     def agreement(request: Request, lang: str = "") -> HTMLResponse:
@@ -146,6 +155,15 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "schedules": listed_runs(office, translate),
         "waiting": len(members.waiting(office.database)),
     }
+
+
+def public_overview(office: Office, translate: Callable[[str], str] = str) -> dict[str, object]:
+    """The same for everybody: what the log says. Names stand in the office's register alone, and who is online, waits or
+    answered what cannot be read is for the office to know."""
+    seen: dict[str, Any] = overview(office, translate)
+    listed = [{**one, "name": one["member"]} for one in seen["members"]]
+    ordered = [{**one, "malformed": []} for one in seen["runs"]]
+    return {**seen, "members": listed, "runs": ordered, "schedules": [], "missing": [], "waiting": None}
 
 
 def _check(known: tuple[int, PrivacyCheck] | None) -> dict[str, object] | None:
