@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from privacy.plan import PlanError, decimal
+from shell.unix import keep_private
 
 
 @dataclass(frozen=True)  # without slots: the invite is kept once it was read
@@ -52,6 +53,7 @@ class Settings:
 
 def read_home(home: Path) -> Settings:
     """Settings of an existing node; refuses private keys that others can read."""
+    keep_private(home)
     try:
         config = tomllib.loads((home / "config.toml").read_text(encoding="utf-8"))
         data, limits = Path(config["data"]["folder"]), config["limits"]

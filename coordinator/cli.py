@@ -213,8 +213,16 @@ def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
 
 
 @app.command(help=_("Who is here, what runs, how long the log is.\n\nExample: coordinator status --json"))
-def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
-    """The status page in the terminal."""
+def status(
+    as_json: Json = False,
+    link: Annotated[bool, typer.Option("--link", help=_("the page's address with the office's code"))] = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """The status page in the terminal, or the address that shows it to the office from elsewhere."""
+    if link:
+        print(_address_of(home))
+        return OK
     from coordinator.learning.model_cards import WORDS
     from coordinator.web.overview import overview
 
@@ -239,6 +247,15 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
     for sentences in seen["promises"]:
         print(seen["most"], *sentences, sep="\n  ")
     return OK
+
+
+def _address_of(home: Path) -> str:
+    """Whoever has it sees names and presence."""
+    from coordinator.settings import read_home
+    from coordinator.web.insiders import code_of
+
+    settings = read_home(home)
+    return f"{settings.url}/?code={code_of(settings)}"
 
 
 def _first_entry(office: Any) -> bytes:

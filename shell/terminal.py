@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from contracts.errors import Malformed, Refused, TrustError
 from contracts.wording import N_, Language
 from shell.language import chosen_language, symbols, translator
+from shell.unix import PRIVATE
 
 OK, FOUND, COULD_NOT, WRONG_USE = 0, 1, 2, 64
 
@@ -70,6 +71,7 @@ class Terminal:
 
     def run(self, app: Callable[..., Any]) -> NoReturn:
         """Run a typer app; every failure becomes three lines, wrong use exits with 64, Ctrl-C leaves quietly."""
+        os.umask(PRIVATE)  # whatever a command or a service writes is its owner's
         try:
             code = app(standalone_mode=False)
         except TrustError as error:

@@ -52,6 +52,8 @@ def make_identity(folder: Path, now: datetime, old: Ed25519PrivateKey | None = N
 def read_key(path: Path) -> Ed25519PrivateKey:
     """The auditor's key at `path`; Malformed if there is none."""
     try:
+        if os.name != "nt" and path.stat().st_mode & 0o077:
+            raise Unavailable(N_("the key {path} can be read by others"), do=N_("chmod 600 {path}"), path=path)
         key = load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Malformed(
