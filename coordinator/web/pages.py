@@ -17,7 +17,7 @@ from contracts.errors import Refused, TrustError, Unavailable
 from contracts.promise import MOST, promises
 from contracts.statements.statements import PrivacyCheck
 from contracts.terms.reading import page
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, visible_lines
 from coordinator.learning import model_cards
 from coordinator.learning.evaluation import Evaluation
 from coordinator.learning.runs import ONLINE_S, malformed_replies
@@ -34,6 +34,7 @@ _CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Co
 _TEMPLATES = Environment(
     loader=FunctionLoader(lambda name: files("coordinator.web").joinpath("templates", name).read_text("utf-8")),
     autoescape=select_autoescape(default=True),
+    finalize=lambda value: visible_lines(value) if type(value) is str else value,
 )
 PEOPLE = ("/agreement", "/models/")  # beginnings of addresses that people open and that can be asked in vain
 
