@@ -16,7 +16,7 @@ from auditor.commands.sign import signing
 from auditor.commands.watch import watching
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.wording import N_
-from shell.terminal import COULD_NOT, FOUND, OK
+from shell.terminal import COULD_NOT, FOUND, OK, write_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -155,10 +155,10 @@ def verify_receipt(file: Path, pins: PinsFile = None, as_json: Json = False, lan
         )
     else:
         for said in told.sentences:
-            print(terminal.marks.ok, said.text(terminal.translate))
+            write_line(terminal.marks.ok, said.text(terminal.translate))
         if told.promises:
-            print(_(told.about))
-            print(*("  " + sentence for one in told.promises for sentence in one.sentences(_)), sep="\n")
+            write_line(_(told.about))
+            write_line(*("  " + sentence for one in told.promises for sentence in one.sentences(_)), sep="\n")
         for said in told.not_checked:
             terminal.note(said.what, **said.values)
     if told.fault:

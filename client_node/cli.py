@@ -19,8 +19,8 @@ from client_node.commands.receipts import proofs
 from client_node.commands.results import serving
 from client_node.membership import others, refusals
 from contracts.errors import Refused, Unavailable
-from contracts.wording import N_
-from shell.terminal import FOUND, OK
+from contracts.wording import N_, visible
+from shell.terminal import FOUND, OK, write_line
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -141,9 +141,11 @@ def check(
     for name, detail, error in () if as_json else results:
         label = terminal.translate(name)
         if error is None:
-            print(terminal.marks.ok, f"{label}  {detail}")
+            write_line(terminal.marks.ok, visible(f"{label}  {detail}"))
         else:
-            print(terminal.marks.bad, label, *(f"\n    {line}" for line in error.lines(terminal.translate) if line))
+            write_line(
+                terminal.marks.bad, label, *(f"\n    {line}" for line in error.lines(terminal.translate) if line)
+            )
     return FOUND if any(error for *_rest, error in results) else OK
 
 
@@ -296,7 +298,7 @@ def _say_others(state: Any, companions: list[Any]) -> None:
 def _say_status(seen: dict[str, Any], checked: Any) -> None:
     terminal.say(N_("member {member}, log copy of {log_size} entries, {bytes_left} bytes left this machine"), **seen)
     for sentence in (sentence for promise in seen["promises"] for sentence in promise):
-        print(" ", sentence)
+        write_line(" ", sentence)
     if checked and checked.faults:
         terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=seen["privacy_check"]["index"])
     elif checked:
@@ -325,7 +327,7 @@ def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         terminal.json(rows)
     else:
         for row in rows:
-            print(f"{row['at']}  {row['kind']:<13} {row['bytes']:>8}  {row['digest'][:23]}")
+            write_line(f"{row['at']}  {row['kind']:<13} {row['bytes']:>8}  {row['digest'][:23]}")
         terminal.say(N_("{n} messages, {total} bytes"), n=len(rows), total=sum(int(row["bytes"]) for row in rows))
     return OK
 

@@ -18,7 +18,7 @@ from contracts.statements.off_log import Contribution
 from contracts.statements.signed import Statement, read_statement
 from contracts.statements.statements import AgreementPublished, Consent, Round, RoundOpen, RunOrder, Scope
 from contracts.terms.agreement import Terms
-from contracts.wording import N_
+from contracts.wording import N_, filled
 from privacy.plan import PlanError
 from privacy.spend import charged_to, insider_recognition, seen_by_sum
 
@@ -161,7 +161,7 @@ def _filled(of: Promise | Limit, told: list[str], translate: Callable[[str], str
     told = [*told, _BESIDE] if of.beside else told
     if isinstance(of, Promise):
         values["partition"] = translate(_PARTITIONS.get(of.partition, of.partition))
-    return [translate(text).format_map(values) for text in told]
+    return [filled(translate(text), values) for text in told]
 
 
 def promises(state: TrustState, year: str, curve: Curve, member: str | None = None) -> list[Promise]:

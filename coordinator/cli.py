@@ -16,7 +16,7 @@ from coordinator.commands import cosigned, duties
 from coordinator.commands.agreement import agreement
 from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal
 from coordinator.commands.models import learning
-from shell.terminal import OK
+from shell.terminal import OK, write_line
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -56,7 +56,7 @@ def init(
     import secrets
 
     from contracts.envelope import digest, public_text, seal
-    from contracts.fields import new_id, time_text
+    from contracts.fields import check_text, new_id, time_text
     from contracts.log.checkpoint import LOG_KEY, NoteKey
     from contracts.statements.closed_list import payload
     from contracts.statements.statements import Genesis
@@ -64,6 +64,8 @@ def init(
     from coordinator.settings import create_home
     from coordinator.trust.certificates import ca_digest, make_certificates
 
+    for text in (name, domain, url or domain):
+        check_text(text)
     salted = digest(secrets.token_bytes(16) + code.encode())
     settings = create_home(home, name=name, code_digest=salted, domain=domain, url=url or f"https://{domain}")
     make_certificates(home / "tls", name=name, domain=domain)
@@ -245,7 +247,7 @@ def status(
         said = {**one, "outcome": one["outcome"] or "-"}
         terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **said)
     for sentences in seen["promises"]:
-        print(seen["most"], *sentences, sep="\n  ")
+        write_line(seen["most"], *sentences, sep="\n  ")
     return OK
 
 

@@ -12,10 +12,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from contracts.errors import Malformed, Refused, TrustError
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, filled, visible, visible_lines
 from shell.language import chosen_language, symbols, translator
 from shell.unix import PRIVATE
 
@@ -31,6 +31,23 @@ def epsilon(text: str) -> str:
     return text
 
 
+def write_line(*parts: object, sep: str = " ", file: TextIO | None = None) -> None:
+    """The one way to a terminal or a log file: `print`, but nobody else's text can move the cursor, colour or hide what stands there.
+
+    New lines are kept: that a value cannot add any is for `filled`, through which all values come.
+    """
+    print(*(visible_lines(str(part)) for part in parts), sep=sep, file=file or sys.stdout)
+
+
+def json_text(value: object) -> str:
+    """JSON for programs that people may read too: what cannot be seen is escaped, which changes no value."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    return "\n".join(
+        line if line.isprintable() else "".join(c if visible(c) == c else json.dumps(c)[1:-1] for c in line)
+        for line in text.split("\n")
+    )
+
+
 class Terminal:
     """Writes a party's sentences to its terminal or log file."""
 
@@ -44,29 +61,31 @@ class Terminal:
 
     def say(self, text: str, **values: object) -> None:
         """One sentence, translated and filled in."""
-        print(self.translate(text).format_map(values))
+        write_line(filled(self.translate(text), values))
 
     def ok(self, text: str, **values: object) -> None:
         """Something held."""
-        print(self.marks.ok, self.translate(text).format_map(values))
+        write_line(self.marks.ok, filled(self.translate(text), values))
 
     def bad(self, text: str, **values: object) -> None:
         """Something did not hold."""
-        print(self.marks.bad, self.translate(text).format_map(values))
+        write_line(self.marks.bad, filled(self.translate(text), values))
 
     def note(self, text: str, **values: object) -> None:
         """Something to know."""
-        print(self.marks.note, self.translate(text).format_map(values))
+        write_line(self.marks.note, filled(self.translate(text), values))
 
     def json(self, value: Any) -> None:
         """One JSON document on standard output."""
-        print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+        print(json_text(value))
 
     def fail(self, error: TrustError) -> NoReturn:
         """What, why, do this; then leave with 1 if a rule said no, else 2."""
         what, why, do = error.lines(self.translate)
         mark = symbols(sys.stderr.encoding).bad
-        print(f"{mark} {what} [{error.code}]", *(f"  {line}" for line in (why, do) if line), sep="\n", file=sys.stderr)
+        write_line(
+            f"{mark} {what} [{error.code}]", *(f"  {line}" for line in (why, do) if line), sep="\n", file=sys.stderr
+        )
         raise SystemExit(FOUND if isinstance(error, Refused) else COULD_NOT)
 
     def run(self, app: Callable[..., Any]) -> NoReturn:
@@ -94,7 +113,7 @@ class Terminal:
                 self.fail(_malformed(error))
             if not hasattr(error, "format_message"):
                 self.fail(_unforeseen(error))
-            print(error.format_message(), file=sys.stderr)  # click's own usage errors
+            write_line(error.format_message(), file=sys.stderr)  # click's own usage errors
             raise SystemExit(WRONG_USE) from None
         raise SystemExit(code if isinstance(code, int) else OK)
 

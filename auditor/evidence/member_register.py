@@ -8,6 +8,7 @@ from auditor.evidence.reader import Evidence, document_path
 from contracts.envelope import digest, strict_json
 from contracts.errors import TrustError
 from contracts.rules.state import TrustState
+from contracts.wording import visible
 
 REGISTER_LIMIT = 2**16
 
@@ -22,7 +23,7 @@ class Registered:
 
     def label(self) -> str:
         """The name, or the short id of a member whose document is not at hand."""
-        return self.name or self.member.removeprefix("urn:uuid:")[:8]
+        return visible(self.name) or self.member.removeprefix("urn:uuid:")[:8]
 
 
 def read_register(state: TrustState, evidence: Evidence) -> dict[str, Registered]:

@@ -38,6 +38,7 @@ from contracts.errors import Invalid
 from contracts.fields import moment
 from contracts.promise import MOST
 from contracts.wording import N_, Language
+from shell.terminal import json_text
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.typ"
 FIELD, ATTACHED = "Auditor", "findings.json"
@@ -65,7 +66,7 @@ def make_report(findings: dict[str, Any], translate: Translate, lang: Language, 
 
 def as_text(findings: dict[str, Any]) -> str:
     """The findings as they are printed by `--json` and attached."""
-    return json.dumps(findings, ensure_ascii=False, indent=2) + "\n"
+    return json_text(findings) + "\n"
 
 
 def _page(findings: dict[str, Any], translate: Translate, lang: Language, signer: str | None) -> dict[str, Any]:

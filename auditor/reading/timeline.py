@@ -9,7 +9,7 @@ from html import escape
 
 from contracts.fields import moment
 from contracts.rules.state import ConsentEvent, TrustState, is_live
-from contracts.wording import N_
+from contracts.wording import N_, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def lines(timeline: Timeline, width: int, translate: Callable[[str], str]) -> li
         row = [" "] * width
         for dot in (d for d in timeline.dots if d.task == task):
             row[int(place(dot.at))] = "X" if not dot.allowed else "o" if dot.used else "."
-        drawn.append("".join(row) + f"  {task}")
+        drawn.append("".join(row) + f"  {visible(task)}")
     drawn.append(translate(N_("= consent   o round with this member   . asked, not used   X asked without consent")))
     return drawn
 

@@ -17,7 +17,7 @@ from contracts.log.checkpoint import Note, NoteKey, parse_note, verify_log_signa
 from contracts.log.pins import Pins
 from contracts.rules.findings import Finding
 from contracts.statements.statements import Seen
-from contracts.wording import N_
+from contracts.wording import N_, Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ def compare(step: Step, newest: Note, roots: Mapping[int, bytes], views: list[Vi
                 N_("the log signed two roots for size {size}; both signed notes are the proof:\n{one}\n{two}"),
                 view.file,
                 size=view.size,
-                one=other.text(),
-                two=view.note.text(),
+                one=Lines(other.text()),
+                two=Lines(view.note.text()),
             )
         elif view.size > newest.checkpoint.size:
             step.add(
@@ -96,8 +96,8 @@ def _two_histories(step: Step, newest: Note, shown: bytes, view: View) -> None:
         shown=shown.hex(),
         file=view.file or "pins",
         seen=view.root.hex(),
-        one=newest.text(),
-        two=view.note.text() if view.note else "",
+        one=Lines(newest.text()),
+        two=Lines(view.note.text() if view.note else ""),
     )
 
 

@@ -218,11 +218,11 @@ def _check_model(documents: Documents, run: RunRecord, record: RoundRecord, clos
     """The server step again, bit for bit, from the documents of this round and of the one before."""
     assert closed.aggregate
     total = documents.values(closed.aggregate, "aggregate", "q", run.order.plan)
-    state = _state_before(documents, run, record)
-    if total is None or state is None:
-        step.skip_one_more(N_("{n} rounds: documents are not at hand, their models were not recomputed"))
-        return
     try:
+        state = _state_before(documents, run, record)
+        if total is None or state is None:
+            step.skip_one_more(N_("{n} rounds: documents are not at hand, their models were not recomputed"))
+            return
         values, after = advance(run.order.plan, state, total, closed.round)
     except ValueError as error:
         raise Invalid(

@@ -13,7 +13,7 @@ import typer
 from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
-from shell.terminal import OK
+from shell.terminal import OK, write_line
 
 proofs = typer.Typer(rich_markup_mode=None)
 
@@ -55,7 +55,7 @@ def receipts(
         )
         return OK
     for (told, among), alike in groupby(promised, key=lambda one: one[1:]):
-        print(*(f"  {path}" for path, *_told in alike), *(f"      {sentence}" for sentence in told), sep="\n")
+        write_line(*(f"  {path}" for path, *_told in alike), *(f"      {sentence}" for sentence in told), sep="\n")
         _say_together(among)
     terminal.say(N_("{n} receipts; anyone with pins checks one with: auditor verify-receipt FILE"), n=len(held))
     return OK

@@ -8,7 +8,7 @@ import polars as pl
 
 from client_node.serving.predict import Result
 from contracts.errors import Malformed
-from contracts.wording import N_
+from contracts.wording import N_, visible
 
 
 def to_frame(result: Result) -> pl.DataFrame:
@@ -33,7 +33,7 @@ def to_frame(result: Result) -> pl.DataFrame:
 
 def write_result(result: Result, path: Path) -> None:
     """CSV that office programs open as UTF-8, XLSX or Parquet, by the ending; Malformed for another one."""
-    frame = to_frame(result)
+    frame = to_frame(result).with_columns(pl.col(pl.String).map_elements(visible, return_dtype=pl.String))
     match path.suffix.lower():
         case ".csv":
             frame.write_csv(path, include_bom=True)

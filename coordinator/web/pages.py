@@ -11,7 +11,7 @@ from jinja2 import Environment, FunctionLoader, select_autoescape
 
 from contracts.errors import Refused, TrustError, Unavailable
 from contracts.terms.reading import page
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, visible_lines
 from coordinator.learning import model_cards
 from coordinator.web.insiders import COOKIE, is_code, is_insider
 from coordinator.web.overview import overview, public_overview
@@ -24,6 +24,7 @@ _CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Co
 _TEMPLATES = Environment(
     loader=FunctionLoader(lambda name: files("coordinator.web").joinpath("templates", name).read_text("utf-8")),
     autoescape=select_autoescape(default=True),
+    finalize=lambda value: visible_lines(value) if type(value) is str else value,
 )
 PEOPLE = ("/agreement", "/models/")  # beginnings of addresses that people open and that can be asked in vain
 
