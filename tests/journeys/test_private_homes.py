@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tapped import environment
+from warm import environment
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes are not checked on Windows")
 CODE = "91440200MA4AAAA01G"
