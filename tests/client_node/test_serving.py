@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_node.commands import results
+from client_node.data.formats import MOST_UNPACKED
 from client_node.data.member_table import frame_of, read_rows
-from client_node.data.tables import MOST_UNPACKED
 from client_node.home import create_home
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import read_documents
