@@ -16,7 +16,7 @@ from auditor.commands.sign import signing
 from auditor.commands.watch import watching
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.wording import N_
-from shell.terminal import COULD_NOT, FOUND, OK
+from shell.terminal import COULD_NOT, FOUND, OK, write_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,10 +75,9 @@ def verify(
 )
 def check_report(file: Path, as_json: Json = False, lang: Lang = "") -> int:
     """Needs the file alone; with --json it gives the attached findings."""
-    import json
-
-    signed = load_reports().read_report(read_file(file))
-    findings = json.loads(signed.findings)
+    reports = load_reports()
+    signed = reports.read_report(read_file(file))
+    findings = reports.read_findings(signed)
     if as_json:
         terminal.json(findings)
         return OK
@@ -156,10 +155,10 @@ def verify_receipt(file: Path, pins: PinsFile = None, as_json: Json = False, lan
         )
     else:
         for said in told.sentences:
-            print(terminal.marks.ok, said.text(terminal.translate))
+            write_line(terminal.marks.ok, said.text(terminal.translate))
         if told.promises:
-            print(_(told.about))
-            print(*("  " + sentence for one in told.promises for sentence in one.sentences(_)), sep="\n")
+            write_line(_(told.about))
+            write_line(*("  " + sentence for one in told.promises for sentence in one.sentences(_)), sep="\n")
         for said in told.not_checked:
             terminal.note(said.what, **said.values)
     if told.fault:
@@ -258,9 +257,9 @@ def _without_pins(source: str) -> int:
     from contracts.statements.statements import Genesis
 
     evidence = open_source(source)
-    _name, entries = next(read_bundles(evidence, read_note(evidence, "checkpoint").checkpoint.size))
-    first = read_statement(entries[0])
-    if not isinstance(genesis := first.said, Genesis):
+    bundles = read_bundles(evidence, read_note(evidence, "checkpoint").checkpoint.size)
+    first = next((read_statement(entries[0]) for _name, entries in bundles), None)
+    if first is None or not isinstance(genesis := first.said, Genesis):
         raise Malformed(N_("the log does not begin with a genesis statement"))
     terminal.bad(N_("nothing to judge by: no pins were given"))
     terminal.say(

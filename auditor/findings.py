@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from contracts.errors import TrustError
+from contracts.errors import TrustError, Unavailable
 from contracts.promise import Promise
 from contracts.rules.findings import Finding
 from contracts.rules.state import EMPTY, TrustState
+from contracts.wording import N_
 
 STEPS = 8
+ERROR_LENGTH = 200  # characters of an error whose words may be somebody else's
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,15 @@ class Step:
         """Note a failure as a finding."""
         self.findings.append(FileFinding(error.code, file, error.what, error.values))
 
+    def stumbled(self, error: Exception, file: str) -> None:
+        """Note that something nobody foresaw ended a check, while it was about `file`: what was not checked is not clean."""
+        self.add(
+            "UNFORESEEN",
+            N_("the check could not be ended, for a reason that nobody foresaw: {error}"),
+            file,
+            error=f"{type(error).__name__}: {error}"[:ERROR_LENGTH],
+        )
+
     def say(self, what: str, **values: object) -> None:
         """Tell a fact that is neither a fault nor unchecked."""
         self.said.append((what, values))
@@ -62,6 +74,22 @@ class Step:
                 values["n"] = int(str(values["n"])) + 1
                 return
         self.skip(what, n=1)
+
+
+@contextmanager
+def never_silent(step: Step, file: Callable[[], str] = str) -> Iterator[None]:
+    """The last line of defence: whatever ends a check becomes a finding of its step, about the file at hand.
+
+    A log that is absent, and a disk or a network that fails, are for the command to say: nothing was checked then.
+    """
+    try:
+        yield
+    except (Unavailable, OSError):
+        raise
+    except TrustError as error:
+        step.caught(error, file())
+    except Exception as error:
+        step.stumbled(error, file())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from auditor.evidence.reader import Evidence, read_note
+from auditor.evidence.reader import Evidence, kept_size, read_note
 from contracts.envelope import digest, key_id
 from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.log import tiles
@@ -158,7 +158,7 @@ class Watch:
 
 def _newest(coordinator: Evidence) -> list[str]:
     """The newest published checkpoint, which may lack its cosignatures yet."""
-    sizes = [int(path.removeprefix("checkpoints/")) for path in coordinator.paths() if path.startswith("checkpoints/")]
+    sizes = [size for size in map(kept_size, coordinator.paths()) if size is not None]
     return [f"checkpoints/{max(sizes)}"] if sizes else []
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from auditor.evidence.reader import Evidence, read_bundles, read_note
+from auditor.evidence.reader import Evidence, Remembered, read_bundles, read_note
 from auditor.evidence.tile_files import TileFiles, other_files
-from auditor.findings import Step, Verdict
+from auditor.findings import Step, Verdict, never_silent
 from auditor.steps.step2_cosignatures import Cosignatures, Witnessed
 from auditor.steps.step3_tree import Rebuild, TiledTree
 from auditor.steps.step4_receipts import Receipts
@@ -23,13 +23,13 @@ from auditor.steps.step7_budgets import check_budgets
 from auditor.steps.step8_ledgers import Shown, of_statement
 from auditor.steps.step8_models import check_models
 from contracts.envelope import digest
-from contracts.errors import Invalid, Malformed
+from contracts.errors import Malformed
 from contracts.log.checkpoint import Note, verify_log_signature
 from contracts.log.pins import Pins
 from contracts.rules.fold import apply_read, read
 from contracts.rules.state import EMPTY, TrustState
 from contracts.statements.signed import Statement
-from contracts.statements.statements import AuditReport, Comparison, KeyState, Refusal, Rollback, Seen
+from contracts.statements.statements import AuditReport, Comparison, Refusal, Rollback, Seen
 from contracts.wording import N_
 
 Tick = Callable[[int, int], None]
@@ -40,17 +40,22 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
 
     Raises Unavailable if the log itself is absent; whatever is present and wrong is a finding.
     """
+    evidence = Remembered(evidence)
     note, signed = _checkpoint(evidence, pins)
     if note is None:
         return Verdict([signed], 0, "")
     replay = Replay(evidence, note, pins)
     replay.run(tick)
     tree = None if replay.rebuilt.findings else TiledTree(evidence, replay.state.size)
-    _compare_rest(replay, tree)
-    other_files(evidence, pins.log(), replay.state, replay.rebuilt, size=note.checkpoint.size)
+    with never_silent(replay.extends, lambda: evidence.last):
+        _compare_rest(replay, tree)
+    with never_silent(replay.rebuilt, lambda: evidence.last):
+        other_files(evidence, pins.log(), replay.state, replay.rebuilt, size=note.checkpoint.size)
+    with never_silent(replay.cosigned.step, lambda: "checkpoint"):
+        replay.cosigned.conclude(note, replay.state, pins)
     steps = [
         signed,
-        replay.cosigned.conclude(note, replay.state, pins),
+        replay.cosigned.step,
         replay.rebuilt,
         replay.extends,
         replay.opened,
@@ -66,6 +71,7 @@ def verify(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None)
 
 def verify_structure(evidence: Evidence, pins: Pins, tick: Tick = lambda done, size: None) -> Verdict:
     """Steps 1, 3 and 4 alone: one log, append-only, whole. What its entries say is not looked at."""
+    evidence = Remembered(evidence)
     note, signed = _checkpoint(evidence, pins)
     if note is None:
         return Verdict([signed], 0, "")
@@ -77,20 +83,18 @@ def verify_structure(evidence: Evidence, pins: Pins, tick: Tick = lambda done, s
 
 def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, Step]:
     step = Step(1, N_("checkpoint and its signature"))
-    try:
+    with never_silent(step, lambda: "checkpoint"):
         note = read_note(evidence, "checkpoint")
         verify_log_signature(note, pins.log())
-    except (Malformed, Invalid) as error:
-        step.caught(error, "checkpoint")
-        return None, step
-    step.detail = f"size {note.checkpoint.size}  root {note.checkpoint.root.hex()[:16]}"
-    return note, step
+        step.detail = f"size {note.checkpoint.size}  root {note.checkpoint.root.hex()[:16]}"
+        return note, step
+    return None, step
 
 
 class Structure:
     """One pass over the entries (I4): the tree (step 3), and every view of the log that is at hand (step 4)."""
 
-    def __init__(self, evidence: Evidence, note: Note, pins: Pins):
+    def __init__(self, evidence: Remembered, note: Note, pins: Pins):
         self.evidence, self.note, self.pins = evidence, note, pins
         self.rebuilt = Step(3, N_("entries rebuild the root"))
         self.extends = Step(4, N_("the log extends every state that was seen"))
@@ -102,6 +106,12 @@ class Structure:
 
     def run(self, tick: Tick) -> None:
         """Take every bundle; a torn one ends the pass, and what stands behind it is said to be unchecked."""
+        with never_silent(self.rebuilt, lambda: self.evidence.last):
+            self._rebuild(tick)
+        with never_silent(self.extends):
+            self._compare()
+
+    def _rebuild(self, tick: Tick) -> None:
         size = self.note.checkpoint.size
         files = TileFiles(self.evidence, size, self.rebuilt)
         try:
@@ -120,7 +130,9 @@ class Structure:
                 files.compare(tile, data)
             self._conclude(files)
         self.rebuilt.detail = str(self.tree.size)
-        self.extends.detail = f"{self.pins.size} → {size}  ({len(self.views)})"
+
+    def _compare(self) -> None:
+        self.extends.detail = f"{self.pins.size} → {self.note.checkpoint.size}  ({len(self.views)})"
         compare(self.extends, self.note, self.tree.roots, self.views)
         self.receipts.conclude()
         if self.genesis and self.genesis != self.pins.genesis:
@@ -141,7 +153,7 @@ class Structure:
 class Replay(Structure):
     """The same pass, and what the entries say: cosignatures (step 2), envelopes (step 5), rules and times (step 6)."""
 
-    def __init__(self, evidence: Evidence, note: Note, pins: Pins):
+    def __init__(self, evidence: Remembered, note: Note, pins: Pins):
         super().__init__(evidence, note, pins)
         signed = [("checkpoint", note), *((view.file, view.note) for view in self.views if view.note)]
         self.cosigned = Cosignatures(signed, pins.log())
@@ -157,8 +169,9 @@ class Replay(Structure):
     def run(self, tick: Tick) -> None:
         """See Structure."""
         super().run(tick)
-        self._clock.conclude()
-        check_answers(self.rules, self.state, self.cosigned.met.get(self.note.checkpoint.size))
+        with never_silent(self.rules):
+            self._clock.conclude()
+            check_answers(self.rules, self.state, self.cosigned.met.get(self.note.checkpoint.size))
         self.opened.skip(  # I30
             N_(
                 "DUAL_SIGNATURE: no second (SM2) signature stands beside the Ed25519 ones, since no agreement can demand it yet"
@@ -170,18 +183,22 @@ class Replay(Structure):
         """See Structure."""
         super().read(start, entries)
         for index, entry in enumerate(entries, start):
-            statement = read(entry)
-            self.state, findings = apply_read(self.state, statement, index)
-            if isinstance(statement, Statement) and not findings:
-                self._listen(index, statement)
-            for finding in findings:
-                (self.opened if finding.rule in ("I1", "I2") else self.rules).findings.append(finding)
-            self.receipts.served(self.state)
-            seen = self.cosigned.at(self.state)
-            if seen and self.tree.roots.get(seen.size) == seen.root:
-                self.witnessed.append(seen)
-                self._clock.checkpoint(seen)
-                self._suspects.checkpoint()
+            with never_silent(self.rules, lambda: f"#{index}"):  # noqa: B023 (it is asked at once)
+                self._fold(index, entry)
+
+    def _fold(self, index: int, entry: bytes) -> None:
+        statement = read(entry)
+        self.state, findings = apply_read(self.state, statement, index)
+        if isinstance(statement, Statement) and not findings:
+            self._listen(index, statement)
+        for finding in findings:
+            (self.opened if finding.rule in ("I1", "I2") else self.rules).findings.append(finding)
+        self.receipts.served(self.state)
+        seen = self.cosigned.at(self.state)
+        if seen and self.tree.roots.get(seen.size) == seen.root:
+            self.witnessed.append(seen)
+            self._clock.checkpoint(seen)
+            self._suspects.checkpoint(seen)
 
     def _listen(self, index: int, statement: Statement) -> None:
         """When a statement was made, by whom, and on which log; what consents had seen is in the state."""
@@ -195,8 +212,7 @@ class Replay(Structure):
             self.seen.append((index, said.seen))
         if isinstance(said, Rollback):
             self.receipts.rollback(said.gone, said.order)
-        reported = said.key if isinstance(said, KeyState) and said.state == "compromised" else None
-        self._suspects.entry(index, [signature.keyid for signature in statement.envelope.signatures], reported)
+        self._suspects.entry(index, said, [signature.keyid for signature in statement.envelope.signatures])
 
 
 def _compare_rest(replay: Replay, tree: TiledTree | None) -> None:
@@ -205,5 +221,6 @@ def _compare_rest(replay: Replay, tree: TiledTree | None) -> None:
         replay.extends.skip(N_("what statements had seen was not compared: the tree itself is wrong"))
         return
     replay.receipts.compare_seen(tree)
+    replay.receipts.doubt(replay.state)
     consents = ((event.index, event.consent.seen) for event in replay.state.consent_events())
     compare_seen(replay.extends, sorted((*consents, *replay.seen), key=lambda one: one[0]), tree)

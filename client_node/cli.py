@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +17,10 @@ from client_node.commands.data import before_joining, write_map
 from client_node.commands.key import keys, sign_sheet
 from client_node.commands.receipts import proofs
 from client_node.commands.results import serving
-from client_node.membership import refusals
+from client_node.membership import others, refusals
 from contracts.errors import Refused, Unavailable
-from contracts.wording import N_
-from shell.terminal import FOUND, OK
+from contracts.wording import N_, visible
+from shell.terminal import FOUND, OK, write_line
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -140,9 +141,11 @@ def check(
     for name, detail, error in () if as_json else results:
         label = terminal.translate(name)
         if error is None:
-            print(terminal.marks.ok, f"{label}  {detail}")
+            write_line(terminal.marks.ok, visible(f"{label}  {detail}"))
         else:
-            print(terminal.marks.bad, label, *(f"\n    {line}" for line in error.lines(terminal.translate) if line))
+            write_line(
+                terminal.marks.bad, label, *(f"\n    {line}" for line in error.lines(terminal.translate) if line)
+            )
     return FOUND if any(error for *_rest, error in results) else OK
 
 
@@ -235,6 +238,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     from privacy.accounting import epsilon
 
     settings, mirror, budget = local(home)
+    companions = others.shown(settings, None, mirror.state)
     year = str(datetime.now(UTC).year)
     promises = promised(mirror.state, year, epsilon, settings.member)
     checked = mirror.state.privacy_checks.get(settings.member)
@@ -244,6 +248,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "log_size": mirror.state.size,
         "accounts": _accounts(mirror.state, settings.member, year),
         "promises": [promise.sentences(_) for promise in promises],
+        "in_rounds_with": [asdict(one) for one in companions],
         "ledger_rho_nano": budget.head().rho_total_nano,
         "released": [
             {"task": r.order.task, "model": r.release.model, "rounds": r.release.rounds}
@@ -258,6 +263,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         terminal.json(seen)
     else:
         _say_status(seen, checked and checked[1])
+        _say_others(mirror.state, companions)
     return OK
 
 
@@ -278,10 +284,21 @@ def _accounts(state: Any, member: str, year: str) -> list[dict[str, Any]]:
     ]
 
 
+def _say_others(state: Any, companions: list[Any]) -> None:
+    """Who else was in this member's rounds; who vouches for them where the agreement shows nobody."""
+    from contracts.promise import VOUCHED
+
+    for one in companions:
+        terminal.say(N_("in rounds with: {who}"), who=one.label())
+    active = state.active_agreement()
+    if active and state.agreements[active].terms.members_shown is None:
+        terminal.say(VOUCHED)
+
+
 def _say_status(seen: dict[str, Any], checked: Any) -> None:
     terminal.say(N_("member {member}, log copy of {log_size} entries, {bytes_left} bytes left this machine"), **seen)
     for sentence in (sentence for promise in seen["promises"] for sentence in promise):
-        print(" ", sentence)
+        write_line(" ", sentence)
     if checked and checked.faults:
         terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=seen["privacy_check"]["index"])
     elif checked:
@@ -310,7 +327,7 @@ def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         terminal.json(rows)
     else:
         for row in rows:
-            print(f"{row['at']}  {row['kind']:<13} {row['bytes']:>8}  {row['digest'][:23]}")
+            write_line(f"{row['at']}  {row['kind']:<13} {row['bytes']:>8}  {row['digest'][:23]}")
         terminal.say(N_("{n} messages, {total} bytes"), n=len(rows), total=sum(int(row["bytes"]) for row in rows))
     return OK
 

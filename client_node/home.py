@@ -26,6 +26,11 @@ epsilon_run_max = "1"
 epsilon_year_max = "4"
 epsilon_ceiling = "8"
 delta = "1e-6"
+
+# Members that you know, by company code or key, where the agreement shows who is in a round; with fewer of them this node stays out.
+# [trust]
+# known = []
+# known_min = 0
 """
 
 

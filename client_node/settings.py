@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from privacy.plan import PlanError, decimal
+from shell.unix import keep_private
 
 
 @dataclass(frozen=True)  # without slots: the invite is kept once it was read
@@ -32,6 +33,8 @@ class Settings:
     delta: str
     node_key: Ed25519PrivateKey
     witness_key: Ed25519PrivateKey
+    known: frozenset[str] = frozenset()  # company codes or node keys of members that this one knows
+    known_min: int = 0  # of whom so many must be in a round
 
     @cached_property
     def invite(self) -> dict[str, Any]:
@@ -50,6 +53,7 @@ class Settings:
 
 def read_home(home: Path) -> Settings:
     """Settings of an existing node; refuses private keys that others can read."""
+    keep_private(home)
     try:
         config = tomllib.loads((home / "config.toml").read_text(encoding="utf-8"))
         data, limits = Path(config["data"]["folder"]), config["limits"]
@@ -58,6 +62,7 @@ def read_home(home: Path) -> Settings:
         delta = str(limits.get("delta", "1e-6"))
         if not re.fullmatch(r"1e-([5-9]|1[0-2])", delta):
             raise PlanError(f"delta must be 1e-5 ... 1e-12, got {delta!r}")
+        known, known_min = _trusted(config.get("trust", {}))
     except FileNotFoundError as error:
         raise Unavailable(N_("{home} holds no node"), do=N_("client-node init --data FOLDER"), home=home) from error
     except (tomllib.TOMLDecodeError, KeyError, PlanError) as error:
@@ -65,7 +70,17 @@ def read_home(home: Path) -> Settings:
             N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / "config.toml", error=error
         ) from error
     node, witness = (read_key(home / "keys" / f"{name}.pem") for name in ("node", "witness"))
-    return Settings(home, data, run, year, ceiling, delta, node, witness)
+    return Settings(home, data, run, year, ceiling, delta, node, witness, known, known_min)
+
+
+def _trusted(held: dict[str, Any]) -> tuple[frozenset[str], int]:
+    """(company codes or node keys of members that this one knows, how many of them it wants in a round)."""
+    known, least = held.get("known", []), held.get("known_min", 0)
+    if not isinstance(known, list) or not all(isinstance(code, str) for code in known) or type(least) is not int:
+        raise PlanError("[trust] names company codes or keys in known, and a whole number in known_min")
+    if not 0 <= least <= len(set(known)):
+        raise PlanError(f"known_min is at most the number of members in known, got {least}")
+    return frozenset(known), least
 
 
 def write_key(path: Path, key: Ed25519PrivateKey) -> None:

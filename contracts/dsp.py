@@ -72,6 +72,7 @@ def _permission(terms: Terms, task: TaskTerms, consent: Consent | None) -> dict[
         _limit("urn:mengbang:odrl:minMembers", "gteq", str(terms.min_members)),
         *_privacy(terms, task, consent.scope if consent else None),
         *([_limit("urn:mengbang:odrl:releaseGate", "eq", terms.gate)] if terms.gate else []),
+        *([_limit("urn:mengbang:odrl:totals", "eq", terms.totals.rule)] if terms.totals else []),
     ]
     return {"action": "use", "constraint": held}
 

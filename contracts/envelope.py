@@ -50,10 +50,10 @@ def strict_json(data: bytes) -> Any:
 
     Raises Malformed otherwise.
     """
+    value = loose_json(data)
     try:
-        value = loose_json(data)
         respelled = canonical(value)
-    except (RecursionError, rfc8785.CanonicalizationError) as error:
+    except (RecursionError, ValueError) as error:  # a lone surrogate in a key is no CanonicalizationError
         raise Malformed(N_("the JSON cannot be read: {error}"), code="NOT_CANONICAL", error=error) from error
     if respelled != data:
         raise Malformed(N_("the JSON is not in its canonical spelling"), code="NOT_CANONICAL")
@@ -125,9 +125,11 @@ def to_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def from_base64(text: str) -> bytes:
-    """Standard base64 in its one canonical spelling; Malformed otherwise."""
+def from_base64(text: object) -> bytes:
+    """Standard base64 in its one canonical spelling; Malformed otherwise, also for what is no text at all."""
     try:
+        if not isinstance(text, str):
+            raise ValueError("no text")
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (ValueError, binascii.Error) as error:
         raise Malformed(N_("this is not base64")) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from contracts.wording import Lines, filled
+
 
 class TrustError(Exception):
     """A failure that a person must be able to act on.
@@ -18,14 +20,12 @@ class TrustError(Exception):
     def __init__(self, what: str, *, why: str = "", do: str = "", code: str | None = None, **values: object):
         self.what, self.why, self.do, self.values = what, why, do, values
         self.code = code or type(self).code
-        super().__init__(what.format_map(values))
+        super().__init__(filled(what, values))
 
     def lines(self, translate: Callable[[str], str] = str) -> tuple[str, str, str]:
         """The three sentences in the reader's language; an absent one is the empty string."""
-        values = {name: value(translate) if callable(value) else value for name, value in self.values.items()}
-        what, why, do = (
-            (translate(text) if text else "").format_map(values) for text in (self.what, self.why, self.do)
-        )
+        values = {name: Lines(value(translate)) if callable(value) else value for name, value in self.values.items()}
+        what, why, do = (filled(translate(text) if text else "", values) for text in (self.what, self.why, self.do))
         return what, why, do
 
 

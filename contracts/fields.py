@@ -8,6 +8,9 @@ from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from contracts.errors import Refused
+from contracts.wording import N_, is_plain
+
 _UUID = r"^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 
 
@@ -39,6 +42,19 @@ class Strict(BaseModel):
     """Frozen, no unknown field, no conversion between types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def check_text(text: str) -> str:
+    """The text, if everyone who reads it sees all of it and sees the same; Refused (TEXT) otherwise."""
+    if is_plain(text):
+        return text
+    raise Refused(
+        N_("“{text}” cannot stand in what others read and sign"),
+        why=N_("it is empty, holds a new line, a control or an invisible character, or is not written in Unicode NFC"),
+        do=N_("type it again, in letters, digits and single spaces"),
+        code="TEXT",
+        text=text,
+    )
 
 
 def new_id() -> str:

@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
 
+from contracts.errors import Invalid
 from contracts.log.receipts import EntryAndLine, Logged
 from contracts.rules.state import Account, RunRecord, TrustState
 from contracts.statements.off_log import Contribution
 from contracts.statements.signed import Statement, read_statement
 from contracts.statements.statements import AgreementPublished, Consent, Round, RoundOpen, RunOrder, Scope
 from contracts.terms.agreement import Terms
-from contracts.wording import N_
+from contracts.wording import N_, filled
+from privacy.plan import PlanError
 from privacy.spend import charged_to, insider_recognition, seen_by_sum
 
 Curve = Callable[[int, str], float]  # (nano-rho, delta) -> epsilon
@@ -29,6 +31,9 @@ UNITS = {
     "member": N_("member"),
 }
 _PARTITIONS = {"train": N_("in training"), "holdout": N_("held out")}
+VOUCHED = N_(
+    "Who else is in a round is not shown to members under this agreement; that they are real companies is what the chamber vouches for."
+)
 MOST = N_("Of the member that was charged most:")
 _EVERYBODY = {
     "year": N_(
@@ -156,7 +161,7 @@ def _filled(of: Promise | Limit, told: list[str], translate: Callable[[str], str
     told = [*told, _BESIDE] if of.beside else told
     if isinstance(of, Promise):
         values["partition"] = translate(_PARTITIONS.get(of.partition, of.partition))
-    return [translate(text).format_map(values) for text in told]
+    return [filled(translate(text), values) for text in told]
 
 
 def promises(state: TrustState, year: str, curve: Curve, member: str | None = None) -> list[Promise]:
@@ -211,8 +216,15 @@ def _not_hiding(unit: str, released_by: Iterable[str]) -> tuple[str, ...]:
 def of_run(
     member: str, order: RunOrder, terms: Terms, rounds: Iterable[tuple[RoundOpen, Round | None]], curve: Curve
 ) -> Promise:
-    """What one run cost a member, from the statements alone; a round that it says it did not start counts too."""
+    """What one run cost a member, from the statements alone; a round that it says it did not start counts too.
+
+    Invalid if nothing can be said of its plan: only the log can tell that the rules have let it in.
+    """
     plan = order.plan
+    try:
+        plan.check()
+    except PlanError as error:
+        raise Invalid(N_("the plan of this run contradicts itself"), code="NOISE") from error
     asked = [(opened, closed) for opened, closed in rounds if member in dict(opened.members)]
     survivors = [len(closed.contributors) for _, closed in asked if closed and closed.contributors]
     view = _seen([(plan.sensitivity_steps(), plan.sigma_steps, n) for n in survivors])

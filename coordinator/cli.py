@@ -16,7 +16,7 @@ from coordinator.commands import cosigned, duties
 from coordinator.commands.agreement import agreement
 from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal
 from coordinator.commands.models import learning
-from shell.terminal import OK
+from shell.terminal import OK, write_line
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -56,7 +56,7 @@ def init(
     import secrets
 
     from contracts.envelope import digest, public_text, seal
-    from contracts.fields import new_id, time_text
+    from contracts.fields import check_text, new_id, time_text
     from contracts.log.checkpoint import LOG_KEY, NoteKey
     from contracts.statements.closed_list import payload
     from contracts.statements.statements import Genesis
@@ -64,6 +64,8 @@ def init(
     from coordinator.settings import create_home
     from coordinator.trust.certificates import ca_digest, make_certificates
 
+    for text in (name, domain, url or domain):
+        check_text(text)
     salted = digest(secrets.token_bytes(16) + code.encode())
     settings = create_home(home, name=name, code_digest=salted, domain=domain, url=url or f"https://{domain}")
     make_certificates(home / "tls", name=name, domain=domain)
@@ -213,8 +215,16 @@ def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
 
 
 @app.command(help=_("Who is here, what runs, how long the log is.\n\nExample: coordinator status --json"))
-def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
-    """The status page in the terminal."""
+def status(
+    as_json: Json = False,
+    link: Annotated[bool, typer.Option("--link", help=_("the page's address with the office's code"))] = False,
+    home: Home = HOME,
+    lang: Lang = "",
+) -> int:
+    """The status page in the terminal, or the address that shows it to the office from elsewhere."""
+    if link:
+        print(_address_of(home))
+        return OK
     from coordinator.learning.model_cards import WORDS
     from coordinator.web.overview import overview
 
@@ -237,8 +247,17 @@ def status(as_json: Json = False, home: Home = HOME, lang: Lang = "") -> int:
         said = {**one, "outcome": one["outcome"] or "-"}
         terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **said)
     for sentences in seen["promises"]:
-        print(seen["most"], *sentences, sep="\n  ")
+        write_line(seen["most"], *sentences, sep="\n  ")
     return OK
+
+
+def _address_of(home: Path) -> str:
+    """Whoever has it sees names and presence."""
+    from coordinator.settings import read_home
+    from coordinator.web.insiders import code_of
+
+    settings = read_home(home)
+    return f"{settings.url}/?code={code_of(settings)}"
 
 
 def _first_entry(office: Any) -> bytes:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from contracts.errors import Unavailable
 from contracts.wording import N_
+from shell.unix import keep_private
 
 KEYS = ("log", "office", "agreement")
 
@@ -76,6 +77,7 @@ def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: st
 
 def read_home(home: Path) -> Settings:
     """The settings of an existing home; refuses private keys that others can read."""
+    keep_private(home)
     try:
         about = json.loads((home / "coordinator.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:

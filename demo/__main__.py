@@ -42,6 +42,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Re-runs itself in the local environment if it is not there yet."""
     chosen = _arguments()
+    os.umask(0o077)  # keys, ledgers and logs of the demo are as private as real ones
     environment.ensure()
     if Path(sys.prefix).resolve() != environment.HOME.resolve():
         return subprocess.call([str(environment.PYTHON), "-m", "demo", *sys.argv[1:]], cwd=environment.ROOT)

@@ -33,7 +33,10 @@ def add(vectors: Sequence[Sequence[int]]) -> array[int]:
 
 def checked(numbers: Iterable[int]) -> array[int]:
     """The numbers as int64; EncodingError if one reaches 2**62."""
-    values = array("q", numbers)
+    try:
+        values = array("q", numbers)
+    except OverflowError as error:
+        raise EncodingError("a grid value reaches 2**62 steps") from error
     if values and max(max(values), -min(values)) >= LIMIT:
         raise EncodingError("a grid value reaches 2**62 steps")
     return values

@@ -289,7 +289,10 @@ def _agree(private: bytes, public: bytes) -> bytes:
 
 
 def _public(private: bytes) -> bytes:
-    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    try:
+        return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    except ValueError as error:
+        raise SumError("this is no X25519 key") from error
 
 
 def _derive(secret: bytes, purpose: bytes, *about: bytes) -> bytes:

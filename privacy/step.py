@@ -11,7 +11,7 @@ from array import array
 from math import sqrt
 
 from privacy.encoding import from_grid
-from privacy.plan import Adam, Boost, Gradients, Histogram, Moments, ReleasePlan, Ridge, Trees
+from privacy.plan import MAX_LENGTH, Adam, Boost, Gradients, Histogram, Moments, ReleasePlan, Ridge, Trees
 
 _BETA1, _BETA2, _FLOOR = 0.9, 0.99, 1e-8
 _FARTHEST = 2.0  # log-odds: beyond that a Newton step of a logistic overshoots
@@ -45,6 +45,19 @@ def fits(plan: ReleasePlan, length: int) -> bool:
             return length == shape.inputs + 1
         case Histogram():
             return True
+
+
+def longest(plan: ReleasePlan) -> int:
+    """No contribution, sum, model or state of a round of this plan has more numbers. A histogram judges the model of another plan."""
+    match plan.shape:
+        case Gradients():
+            return 4 * plan.length() + 3
+        case Trees() as shape:
+            return max(plan.length(), 1 + plan.releases * shape.leaves())
+        case Moments():
+            return plan.length()
+        case Histogram():
+            return 4 * MAX_LENGTH + 3
 
 
 def advance(plan: ReleasePlan, state: array[float], total: array[int], round: int) -> tuple[array[float], array[float]]:

@@ -9,12 +9,15 @@ import json
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from contracts.errors import Malformed, Refused, TrustError
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, filled, visible, visible_lines
 from shell.language import chosen_language, symbols, translator
+from shell.unix import PRIVATE
 
 OK, FOUND, COULD_NOT, WRONG_USE = 0, 1, 2, 64
 
@@ -26,6 +29,23 @@ def epsilon(text: str) -> str:
             N_("{text} is no epsilon"), why=N_("it is a decimal from 0.001 to 999, for example 0.5 or 1"), text=text
         )
     return text
+
+
+def write_line(*parts: object, sep: str = " ", file: TextIO | None = None) -> None:
+    """The one way to a terminal or a log file: `print`, but nobody else's text can move the cursor, colour or hide what stands there.
+
+    New lines are kept: that a value cannot add any is for `filled`, through which all values come.
+    """
+    print(*(visible_lines(str(part)) for part in parts), sep=sep, file=file or sys.stdout)
+
+
+def json_text(value: object) -> str:
+    """JSON for programs that people may read too: what cannot be seen is escaped, which changes no value."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    return "\n".join(
+        line if line.isprintable() else "".join(c if visible(c) == c else json.dumps(c)[1:-1] for c in line)
+        for line in text.split("\n")
+    )
 
 
 class Terminal:
@@ -41,33 +61,36 @@ class Terminal:
 
     def say(self, text: str, **values: object) -> None:
         """One sentence, translated and filled in."""
-        print(self.translate(text).format_map(values))
+        write_line(filled(self.translate(text), values))
 
     def ok(self, text: str, **values: object) -> None:
         """Something held."""
-        print(self.marks.ok, self.translate(text).format_map(values))
+        write_line(self.marks.ok, filled(self.translate(text), values))
 
     def bad(self, text: str, **values: object) -> None:
         """Something did not hold."""
-        print(self.marks.bad, self.translate(text).format_map(values))
+        write_line(self.marks.bad, filled(self.translate(text), values))
 
     def note(self, text: str, **values: object) -> None:
         """Something to know."""
-        print(self.marks.note, self.translate(text).format_map(values))
+        write_line(self.marks.note, filled(self.translate(text), values))
 
     def json(self, value: Any) -> None:
         """One JSON document on standard output."""
-        print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+        print(json_text(value))
 
     def fail(self, error: TrustError) -> NoReturn:
         """What, why, do this; then leave with 1 if a rule said no, else 2."""
         what, why, do = error.lines(self.translate)
         mark = symbols(sys.stderr.encoding).bad
-        print(f"{mark} {what} [{error.code}]", *(f"  {line}" for line in (why, do) if line), sep="\n", file=sys.stderr)
+        write_line(
+            f"{mark} {what} [{error.code}]", *(f"  {line}" for line in (why, do) if line), sep="\n", file=sys.stderr
+        )
         raise SystemExit(FOUND if isinstance(error, Refused) else COULD_NOT)
 
     def run(self, app: Callable[..., Any]) -> NoReturn:
-        """Run a typer app; any TrustError becomes three lines, wrong use exits with 64, Ctrl-C leaves quietly."""
+        """Run a typer app; every failure becomes three lines, wrong use exits with 64, Ctrl-C leaves quietly."""
+        os.umask(PRIVATE)  # whatever a command or a service writes is its owner's
         try:
             code = app(standalone_mode=False)
         except TrustError as error:
@@ -89,10 +112,24 @@ class Terminal:
             if type(error).__name__ == "ValidationError":  # pydantic's, of something that was typed
                 self.fail(_malformed(error))
             if not hasattr(error, "format_message"):
-                raise
-            print(error.format_message(), file=sys.stderr)  # click's own usage errors
+                self.fail(_unforeseen(error))
+            write_line(error.format_message(), file=sys.stderr)  # click's own usage errors
             raise SystemExit(WRONG_USE) from None
         raise SystemExit(code if isinstance(code, int) else OK)
+
+
+def _unforeseen(error: Exception) -> TrustError:
+    """What nobody foresaw, and where: whoever mends it needs no more, and nobody takes it for an answer."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return TrustError(
+        N_("this could not be done, for a reason that nobody foresaw"),
+        why=N_("{error}, at line {line} of {file}"),
+        do=N_("nothing was decided; report these lines, with the file that was read if it may be shown"),
+        code="UNFORESEEN",
+        error=f"{type(error).__name__}: {error}"[:200],
+        line=last.lineno,
+        file=Path(last.filename).name,
+    )
 
 
 def _malformed(error: Any) -> Malformed:

@@ -10,8 +10,8 @@ import typer
 from auditor.commands.console import Json, Lang, _, terminal
 from auditor.commands.open_evidence import open_source
 from contracts.errors import Invalid, Unavailable
-from contracts.wording import N_
-from shell.terminal import FOUND, OK
+from contracts.wording import N_, Lines, filled
+from shell.terminal import FOUND, OK, write_line
 
 if TYPE_CHECKING:
     from auditor.evidence.sentences import Names
@@ -57,7 +57,7 @@ def entry(source: str, index: int, as_json: Json = False, lang: Lang = "") -> in
 
 
 def _say_entry(shown: dict[str, Any], size: int) -> None:
-    print(f"#{shown['index']}  {shown['sentence']}")
+    write_line(f"#{shown['index']}  {shown['sentence']}")
     terminal.json(shown["statement"])
     for keyid, whose in shown["signed_by"].items():
         terminal.say(N_("signed by {whose}, key {key}"), whose=whose, key=keyid)
@@ -131,7 +131,7 @@ def timeline(
     if as_json:
         terminal.json(asdict(found))
     else:
-        print(title, *lines(found, 60, terminal.translate), sep="\n")
+        write_line(title, *lines(found, 60, terminal.translate), sep="\n")
     return FOUND if any(dot.used and not dot.allowed for dot in found.dots) else OK
 
 
@@ -160,11 +160,13 @@ def budget(source: str, as_json: Json = False, lang: Lang = "") -> int:
         if account.cap_nano is not None:
             said = _("{member}  {dataset}/{unit} {year}: {rho_nano} of {cap_nano} nano-rho, epsilon {epsilon:.3f}")
         mark = terminal.marks.bad if account.is_over() else terminal.marks.ok
-        print(mark, said.format_map(asdict(account) | {"member": names(account.member), "epsilon": account.epsilon()}))
+        write_line(
+            mark, filled(said, asdict(account) | {"member": names(account.member), "epsilon": account.epsilon()})
+        )
     if told:
-        print(_(MOST))
+        write_line(_(MOST))
     for sentences in told:
-        print("", *sentences, sep="\n  ")
+        write_line("", *sentences, sep="\n  ")
     return FOUND if any(account.is_over() for account in held) else OK
 
 
@@ -189,8 +191,8 @@ def diff(old: str, new: str, as_json: Json = False, lang: Lang = "") -> int:
             why=N_("both signed notes are the proof:\n{one}\n{two}"),
             do=N_("keep both copies and show them to the members"),
             code="EQUIVOCATION",
-            one=one.text(),
-            two=two.text(),
+            one=Lines(one.text()),
+            two=Lines(two.text()),
         )
     names = namer(read_register(found.state, after))
     added = [
@@ -200,7 +202,7 @@ def diff(old: str, new: str, as_json: Json = False, lang: Lang = "") -> int:
     if as_json:
         terminal.json({"old": one.checkpoint.size, "new": two.checkpoint.size, "added": added})
     for said in () if as_json else added:
-        print(terminal.marks.bad if said["broken"] else " ", f"#{said['index']}  {said['sentence']}")
+        write_line(terminal.marks.bad if said["broken"] else " ", f"#{said['index']}  {said['sentence']}")
     if not as_json:
         terminal.ok(N_("{n} entries added, the older ones unchanged"), n=len(added))
     return FOUND if any(said["broken"] for said in added) else OK

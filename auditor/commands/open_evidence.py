@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contracts.errors import Malformed, TrustError, Unavailable
+from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.wording import N_
 
 if TYPE_CHECKING:
@@ -18,15 +18,19 @@ def read_pins(path: Path) -> Pins:
     """A member's pins; three lines if the file is absent or is something else."""
     from pydantic import ValidationError
 
+    from contracts.log.checkpoint import parse_vkey
     from contracts.log.pins import Pins
 
     try:
-        return Pins.model_validate_json(path.read_bytes())
+        pins = Pins.model_validate_json(path.read_bytes())
+        for vkey in (pins.log_vkey, *pins.cosigners.values()):
+            parse_vkey(vkey)
+        return pins
     except FileNotFoundError as error:
         raise Unavailable(
             N_("there is no file {path}"), do=N_("a member writes it with: client-node pins"), path=path
         ) from error
-    except ValidationError as error:
+    except (ValidationError, Malformed, Invalid) as error:
         raise Malformed(
             N_("{path} is not a file of pins"), do=N_("a member writes it with: client-node pins"), path=path
         ) from error
@@ -53,7 +57,7 @@ def open_source(source: str, pins: Pins | None = None, identity: Path | None = N
 
     try:
         trusted = ssl.create_default_context(cadata=(pins.ca_pem if pins else "") or None)
-    except ssl.SSLError as error:
+    except (ssl.SSLError, ValueError, TypeError) as error:
         raise TrustError(N_("the CA certificate in the pins cannot be read"), code="MALFORMED") from error
     signer = SignedBy.of_file(identity) if identity else None
     return Served(source, httpx.Client(verify=trusted, auth=signer, timeout=30))

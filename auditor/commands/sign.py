@@ -9,7 +9,7 @@ import typer
 
 from auditor.commands.console import Lang, _, terminal
 from contracts.wording import N_
-from shell.terminal import OK
+from shell.terminal import OK, write_line
 
 signing = typer.Typer(rich_markup_mode=None)
 
@@ -34,7 +34,7 @@ def sign(
 
     key = read_key(identity)
     entry, said = to_cosign.read([read_file(sheet)])
-    print(to_cosign.words(said, _))
+    write_line(to_cosign.words(said, _))
     if not yes and not typer.confirm(_(N_("Sign?"))):
         return OK
     sheet.write_text(to_cosign.write(cosign(entry, key)), encoding="ascii")

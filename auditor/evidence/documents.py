@@ -10,12 +10,15 @@ from typing import Literal
 from auditor.evidence.reader import Evidence, document_path
 from auditor.findings import Step
 from contracts.envelope import digest
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Malformed
 from contracts.rules.state import TrustState
 from contracts.statements.artefact import read_artefact
 from contracts.wording import N_
+from privacy.plan import ReleasePlan
+from privacy.step import longest
 
 _ELSEWHERE = ("delegation", "report")  # stay with their authors; the office holds all the others
+_HEADER = 2**16  # bytes of an artefact before its numbers, at most
 _RECENT = 32  # parsed documents that are kept: a start model, a step state or a sum is soon asked for again
 
 
@@ -29,27 +32,28 @@ class Documents:
         self._missing: dict[str, None] = {}
         self._complete = False
         self._recent = lru_cache(maxsize=_RECENT)(self._parsed)
+        self.last = ""  # the path that was read last
 
     def read(self, name: str) -> bytes | None:
         """The document of this digest, None if it is absent; Invalid if other bytes lie in its place."""
         return self._read(name, erased=(name, "document"))
 
-    def values(self, name: str, kind: str, typecode: Literal["d", "q"]) -> array | None:  # type: ignore[type-arg]
-        """The numbers in the artefact of this digest, None if it is absent; Malformed if it is no such artefact."""
-        return self._recent(name, kind, typecode)
+    def values(self, name: str, kind: str, typecode: Literal["d", "q"], plan: ReleasePlan) -> array | None:  # type: ignore[type-arg]
+        """The numbers in the artefact of this digest, None if it is absent; Malformed if a round of this plan has no such artefact."""
+        return self._recent(name, kind, typecode, longest(plan))
 
-    def _parsed(self, name: str, kind: str, typecode: Literal["d", "q"]) -> array | None:  # type: ignore[type-arg]
+    def _parsed(self, name: str, kind: str, typecode: Literal["d", "q"], most: int) -> array | None:  # type: ignore[type-arg]
         data = self.read(name)
-        return None if data is None else read_artefact(data, kind, typecode).values
+        return None if data is None else read_artefact(_within(data, name, most), kind, typecode).values
 
-    def contribution(self, name: str, of_list: str) -> bytes | None:
+    def contribution(self, name: str, of_list: str, plan: ReleasePlan) -> bytes | None:
         """A contribution that a list names. Only auditors are given any, and they are given all: such a copy is complete."""
         data = self._read(name, erased=(of_list, "contributions"))
         self._complete |= data is not None
-        return data
+        return None if data is None else _within(data, name, plan.length())
 
     def _read(self, name: str, erased: tuple[str, str]) -> bytes | None:
-        path = document_path(name)
+        self.last = path = document_path(name)
         data = self._evidence.read(path)
         if data is None and erased in self._state.erased:
             self._erased.add(name)
@@ -65,7 +69,7 @@ class Documents:
         """I24: an erasure is told; what is absent without one is a finding in a complete copy, else not checked."""
         for name, held in self._state.documents.items():
             if held.kind not in _ELSEWHERE and name not in self._found:
-                with suppress(Invalid):  # other bytes in its place: step 3 has found that
+                with suppress(Invalid, Malformed):  # other bytes in its place, or too many: step 3 has found that
                     self.read(name)
         if self._erased:
             self._step.say(
@@ -80,3 +84,12 @@ class Documents:
             self._step.add(
                 "ERASURE", N_("{file} is missing, and no statement says that it was erased"), path, file=path
             )
+
+
+def _within(data: bytes, name: str, most: int) -> bytes:
+    """The bytes, if they are no more than an artefact of so many numbers has; Malformed otherwise, before anything is parsed."""
+    if len(data) > 8 * most + _HEADER:
+        raise Malformed(
+            N_("{file} is larger than any document of its round can be"), code="TOO_LARGE", file=document_path(name)
+        )
+    return data

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
@@ -51,8 +52,10 @@ def make_identity(folder: Path, now: datetime, old: Ed25519PrivateKey | None = N
 def read_key(path: Path) -> Ed25519PrivateKey:
     """The auditor's key at `path`; Malformed if there is none."""
     try:
+        if os.name != "nt" and path.stat().st_mode & 0o077:
+            raise Unavailable(N_("the key {path} can be read by others"), do=N_("chmod 600 {path}"), path=path)
         key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Malformed(
             N_("{path} is not an auditor's key"), do=N_("make one with: auditor init DIR"), path=path
         ) from error

@@ -8,6 +8,9 @@ from auditor.evidence.reader import Evidence, document_path
 from contracts.envelope import digest, strict_json
 from contracts.errors import TrustError
 from contracts.rules.state import TrustState
+from contracts.wording import visible
+
+REGISTER_LIMIT = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Registered:
 
     def label(self) -> str:
         """The name, or the short id of a member whose document is not at hand."""
-        return self.name or self.member.removeprefix("urn:uuid:")[:8]
+        return visible(self.name) or self.member.removeprefix("urn:uuid:")[:8]
 
 
 def read_register(state: TrustState, evidence: Evidence) -> dict[str, Registered]:
@@ -37,10 +40,10 @@ def read_register(state: TrustState, evidence: Evidence) -> dict[str, Registered
 
 
 def _read(evidence: Evidence, document: str | None) -> tuple[str, str]:
-    data = evidence.read(document_path(document)) if document else None
-    if data is None or digest(data) != document:
-        return "", ""
     try:
+        data = evidence.read(document_path(document)) if document else None
+        if data is None or len(data) > REGISTER_LIMIT or digest(data) != document:
+            return "", ""
         held = strict_json(data)
         return str(held["name"]), str(held["code"])
     except (TrustError, KeyError, TypeError):

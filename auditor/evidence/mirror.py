@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from auditor.evidence.reader import Evidence, document_path, read_bundles, read_note, required
-from contracts.envelope import from_base64, strict_json
-from contracts.errors import TrustError
+from auditor.evidence.reader import Evidence, document_path, kept_size, read_bundles, read_note, required
+from contracts.errors import Malformed, TrustError
 from contracts.log import tiles
+from contracts.log.contribution_list import read_list
 from contracts.rules.fold import replay
 from contracts.rules.state import EMPTY, TrustState
-from contracts.statements.off_log import Contribution
-from contracts.statements.signed import read_statement
 
 
 def mirror(
@@ -29,7 +27,8 @@ def mirror(
         _write(folder / path, required(evidence, path))
     _write(folder / "checkpoint", note.text().encode())
     for path in evidence.paths():
-        if path.startswith("checkpoints/") and int(path[12:]) <= size and (data := evidence.read(path)) is not None:
+        kept = kept_size(path)
+        if kept is not None and kept <= size and (data := evidence.read(path)) is not None:
             _write(folder / path, data)
     held = [data is not None for data in _documents(evidence, state, folder)]
     return size, len(held), held.count(False)
@@ -37,26 +36,29 @@ def mirror(
 
 def _documents(evidence: Evidence, state: TrustState, folder: Path) -> Iterator[bytes | None]:
     """Every document that the log names, and the contributions that the lists among them name, as each was copied."""
-    for name, held in sorted(state.documents.items(), key=lambda one: (one[1].index, one[0])):
+    closed = (record.closed for run in state.runs.values() for record in run.rounds)
+    members = {one.list_document: len(one.contributors) for one in closed if one}
+    for name, _ in sorted(state.documents.items(), key=lambda one: (one[1].index, one[0])):
         data = _copied(evidence, name, folder)
         yield data
-        for payload in _contributions(data) if data and held.kind == "list" else ():
+        for payload in _contributions(data, members[name]) if data and name in members else ():
             yield _copied(evidence, payload, folder)
 
 
 def _copied(evidence: Evidence, name: str, folder: Path) -> bytes | None:
-    data = evidence.read(document_path(name))
+    try:
+        data = evidence.read(document_path(name))
+    except Malformed:  # larger than any document
+        return None
     if data is not None:
         _write(folder / document_path(name), data)
     return data
 
 
-def _contributions(listed: bytes) -> Iterator[str]:
+def _contributions(listed: bytes, members: int) -> Iterator[str]:
     try:
-        for text in strict_json(listed):
-            line = read_statement(from_base64(text)).said
-            if isinstance(line, Contribution):
-                yield line.payload
+        for line in read_list(listed, members).lines():
+            yield line.said.payload
     except TrustError:
         return  # a broken list is mirrored as it is; `verify` names it
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from auditor.evidence.reader import SIZE_LIMIT, Evidence, Folder, Served, required
+from auditor.evidence.reader import Evidence, Folder, Served, limit_of, required
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 
@@ -81,7 +81,12 @@ class Pack:
                 spelled = header == _header(member.name, member.size)
             except (tarfile.HeaderError, UnicodeError, ValueError, Malformed):
                 spelled = False
-            if not spelled or member.name <= last or not is_evidence(member.name) or member.size > SIZE_LIMIT:
+            if (
+                not spelled
+                or member.name <= last
+                or not is_evidence(member.name)
+                or member.size > limit_of(member.name)
+            ):
                 raise self._damaged(file.tell())
             yield member.name, (file.tell(), member.size)
             last = member.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -9,23 +10,65 @@ from typing import Protocol
 
 import httpx
 
+from contracts.envelope import ENTRY_MAX_BYTES, loose_json
 from contracts.errors import Malformed, Unavailable
 from contracts.log import tiles
 from contracts.log.checkpoint import Note, parse_note
 from contracts.wording import N_
-from shell.answers import fetch, read_json
+from privacy.plan import MAX_LENGTH
+from shell.answers import TooLarge, fetch
 
-SIZE_LIMIT = 64 * 2**20  # bytes of a file, unpacked: a model, or a contribution of four million numbers
+SIZE_LIMIT = 64 * 2**20
+NOTE_LIMIT = 4 * 2**20  # some 25,000 cosignatures
+DOCUMENT_LIMIT = 32 * MAX_LENGTH + 2**20  # the state of a step is four times its model: no plan has a larger document
+BUNDLE_LIMIT = tiles.WIDTH * (2 + ENTRY_MAX_BYTES)
+
+
+def limit_of(path: str) -> int:
+    """How many bytes a file of this path may have: nothing that is larger is read."""
+    kind = path.partition("/")[0]
+    if kind == "tile":
+        return BUNDLE_LIMIT
+    if kind in ("checkpoint", "checkpoints", "policy"):
+        return NOTE_LIMIT
+    return DOCUMENT_LIMIT if kind == "documents" else SIZE_LIMIT
+
+
+def _too_large(path: str) -> Malformed:
+    return Malformed(
+        N_("{path} is larger than any file of its kind may be"),
+        why=N_("at most {limit} bytes are read"),
+        code="TOO_LARGE",
+        path=path,
+        limit=limit_of(path),
+    )
 
 
 class Evidence(Protocol):
     """Files of a log by their path below its prefix."""
 
     def read(self, path: str) -> bytes | None:
-        """The bytes at `path`, None if there are none; Unavailable if nobody can tell."""
+        """The bytes at `path`, None if there are none; Unavailable if nobody can tell, Malformed (TOO_LARGE) if they are more
+        than such a file may have."""
 
     def paths(self) -> list[str]:
         """Every file present; of a URL only what it can list."""
+
+
+class Remembered:
+    """Evidence that knows which of its files was read last: the one to name when a check stumbles."""
+
+    def __init__(self, evidence: Evidence):
+        self._evidence, self.last = evidence, ""
+
+    def read(self, path: str) -> bytes | None:
+        """See Evidence."""
+        self.last = path
+        return self._evidence.read(path)
+
+    def paths(self) -> list[str]:
+        """See Evidence."""
+        return self._evidence.paths()
 
 
 class Folder:
@@ -44,7 +87,11 @@ class Folder:
     def read(self, path: str) -> bytes | None:
         """See Evidence."""
         file = self._root / path
-        return file.read_bytes() if file.is_file() else None
+        if not file.is_file():
+            return None
+        if file.stat().st_size > limit_of(path):
+            raise _too_large(path)
+        return file.read_bytes()
 
     def paths(self) -> list[str]:
         """See Evidence. As the folder was when it was first asked."""
@@ -64,21 +111,15 @@ class Served:
     def read(self, path: str) -> bytes | None:
         """See Evidence."""
         try:
-            answer = fetch(self._client, self._client.build_request("GET", f"{self._url}/{path}"), SIZE_LIMIT)
-        except httpx.HTTPError as error:
-            raise Unavailable(
-                N_("{url} cannot be reached"),
-                why=N_("{error}"),
-                do=N_("check the address and the network"),
-                url=self._url,
-                error=error,
-            ) from error
+            answer = fetch(self._client, self._client.build_request("GET", f"{self._url}/{path}"), limit_of(path))
+        except TooLarge as error:
+            raise _too_large(path) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
         if answer.status_code in (401, 403, 404):
             return None
         if answer.status_code != 200:
-            raise Unavailable(
-                N_("{url} answered {status} for {path}"), url=self._url, status=answer.status_code, path=path
-            )
+            raise self._refused(answer.status_code, path)
         return answer.content
 
     def send(self, path: str, value: dict[str, object]) -> None:
@@ -86,27 +127,43 @@ class Served:
         try:
             asked = self._client.build_request("POST", f"{self._url}/{path}", json=value)
             answer = fetch(self._client, asked, SIZE_LIMIT)
-        except httpx.HTTPError as error:
-            raise Unavailable(
-                N_("{url} cannot be reached"),
-                why=N_("{error}"),
-                do=N_("check the address and the network"),
-                url=self._url,
-                error=error,
-            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
         if answer.status_code != 200:
-            raise Unavailable(
-                N_("{url} answered {status} for {path}"), url=self._url, status=answer.status_code, path=path
-            )
+            raise self._refused(answer.status_code, path)
 
     def paths(self) -> list[str]:
         """The kept checkpoints: nothing else at an address can be listed."""
-        listed = self.read("checkpoints")
         try:
-            sizes = read_json(listed or b"[]")
-            return [f"checkpoints/{int(size)}" for size in sizes]
-        except (ValueError, TypeError, RecursionError) as error:
+            return [f"checkpoints/{size}" for size in read_sizes(self.read("checkpoints") or b"[]")]
+        except Malformed as error:
             raise Unavailable(N_("{url} lists its checkpoints in an unknown form"), url=self._url) from error
+
+    def _unreachable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            N_("{url} cannot be reached"),
+            why=N_("{error}"),
+            do=N_("check the address and the network"),
+            url=self._url,
+            error=error,
+        )
+
+    def _refused(self, status: int, path: str) -> Unavailable:
+        return Unavailable(N_("{url} answered {status} for {path}"), url=self._url, status=status, path=path)
+
+
+def read_sizes(data: bytes) -> list[int]:
+    """The sizes of kept checkpoints in a list of them; Malformed otherwise."""
+    match loose_json(data):
+        case list(sizes) if all(type(size) is int and 0 <= size < 2**53 for size in sizes):
+            return sizes
+    raise Malformed(N_("this is not a list of sizes"))
+
+
+def kept_size(path: str) -> int | None:
+    """The size of a kept checkpoint by its path, None of any other path."""
+    match = re.fullmatch(r"checkpoints/(0|[1-9][0-9]{0,15})", path)
+    return int(match[1]) if match else None
 
 
 def document_path(name: str) -> str:

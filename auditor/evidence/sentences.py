@@ -10,7 +10,7 @@ from contracts.errors import TrustError
 from contracts.rules.kinds import KINDS
 from contracts.statements.signed import Statement
 from contracts.statements.statements import Predicate
-from contracts.wording import N_
+from contracts.wording import N_, filled
 
 Names = Callable[[str], str]
 
@@ -24,7 +24,7 @@ class Sentence:
 
     def text(self, translate: Callable[[str], str] = str) -> str:
         """The sentence in the reader's language."""
-        return translate(self.what).format_map(self.values)
+        return filled(translate(self.what), self.values)
 
 
 def sentence(entry: Statement | TrustError, names: Names) -> Sentence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 
 from auditor.evidence.reader import Evidence
 from auditor.findings import Step
@@ -25,21 +26,21 @@ class TileFiles:
         self._altered: list[TileName] = []
         self._missing: list[str] = []
         self._partials: defaultdict[tuple[int | None, int], list[TileName]] = defaultdict(list)
-        canonical = {name.path() for name in tiles.names(size)}
-        for path in (path for path in evidence.paths() if path.startswith("tile/") and path not in canonical):
-            self._note_partial(path)
+        for path in (path for path in evidence.paths() if path.startswith("tile/")):
+            self._note_partial(path, size)
 
-    def _note_partial(self, path: str) -> None:
+    def _note_partial(self, path: str, size: int) -> None:
         try:
             name = tiles.parse_path(path)
         except Malformed as error:
             self._step.caught(error, path)
             return
-        self._partials[name.level, name.n].append(name)
+        if not tiles.is_of(name, size):
+            self._partials[name.level, name.n].append(name)
 
     def compare(self, name: TileName, rebuilt: bytes) -> None:
         """A hash tile as the entries give it, against the served one."""
-        served = self._evidence.read(name.path())
+        served = self._read(name)
         if served is None:
             self._missing.append(name.path())
         elif served != rebuilt:
@@ -53,8 +54,14 @@ class TileFiles:
             self._is_start(partial, partial.width <= name.width and tiles.bundle(entries[: partial.width]))
 
     def _is_start(self, name: TileName, expected: bytes | bool) -> None:
-        if self._evidence.read(name.path()) != expected:
+        if self._read(name) != expected:
             self._step.add("TREE_MISMATCH", N_("{file} does not belong to this log"), name.path(), file=name.path())
+
+    def _read(self, name: TileName) -> bytes | None:
+        try:
+            return self._evidence.read(name.path())
+        except Malformed:
+            return b""  # larger than any tile: not this one, at least
 
     def conclude(self, rooted: bool) -> None:
         """Name what was altered: the tile if the entries lead to the signed root, else the bundle beside it."""
@@ -73,8 +80,9 @@ class TileFiles:
 
 def other_files(evidence: Evidence, log: NoteKey, state: TrustState, step: Step, *, size: int) -> None:
     """Policy and documents follow from the log of `size`; anything else does not belong to a log."""
-    if evidence.read("policy") is None:
-        step.skip(N_("the policy file is not at hand"))
+    with suppress(Malformed):  # one that is too large is found below
+        if evidence.read("policy") is None:
+            step.skip(N_("the policy file is not at hand"))
     for path in evidence.paths():
         if path.startswith(("tile/", *CHECKED_ELSEWHERE)):
             continue
@@ -83,6 +91,9 @@ def other_files(evidence: Evidence, log: NoteKey, state: TrustState, step: Step,
             continue
         try:
             holds = _holds(path, evidence.read(path) or b"", log, state)
+        except Malformed as error:
+            step.caught(error, path)
+            continue
         except (TrustError, UnicodeDecodeError):
             holds = False
         if not holds:

@@ -38,6 +38,7 @@ from contracts.errors import Invalid
 from contracts.fields import moment
 from contracts.promise import MOST
 from contracts.wording import N_, Language
+from shell.terminal import json_text
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.typ"
 FIELD, ATTACHED = "Auditor", "findings.json"
@@ -65,7 +66,7 @@ def make_report(findings: dict[str, Any], translate: Translate, lang: Language, 
 
 def as_text(findings: dict[str, Any]) -> str:
     """The findings as they are printed by `--json` and attached."""
-    return json.dumps(findings, ensure_ascii=False, indent=2) + "\n"
+    return json_text(findings) + "\n"
 
 
 def _page(findings: dict[str, Any], translate: Translate, lang: Language, signer: str | None) -> dict[str, Any]:
@@ -227,6 +228,17 @@ def read_report(data: bytes) -> Signed:
     if not (status.bottom_line and whole and files[0] == ATTACHED):
         raise _altered()
     return Signed(key_id(certificate.public_key()), signature.self_reported_timestamp, attached)  # type: ignore[arg-type]
+
+
+def read_findings(signed: Signed) -> dict[str, Any]:
+    """The findings attached to a report; Invalid (REPORT) if its signer attached something else."""
+    try:
+        findings: dict[str, Any] = json.loads(signed.findings)
+        if {"pack", "size", "root"} <= findings.keys():
+            return findings
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise _altered() from error
+    raise _altered()
 
 
 def _altered() -> Invalid:

@@ -8,8 +8,8 @@ from datetime import datetime
 from html import escape
 
 from contracts.fields import moment
-from contracts.rules.state import ConsentEvent, TrustState
-from contracts.wording import N_
+from contracts.rules.state import ConsentEvent, TrustState, is_live
+from contracts.wording import N_, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ def timeline_of(state: TrustState, member: str) -> Timeline:
             if member in {m for m, _ in record.opened.members}:
                 at = record.opened.issued_at
                 used = record.closed is not None and member in record.closed.contributors
-                allowed = any(bar.start <= at < bar.end for bar in bars)
+                # in order of the log: a consent that ended in the very second of an opening was there before it, or was not
+                allowed = is_live(state.consent(member, run.order.agreement, record.open_index), at)
                 dots.append(Dot(record.open_index, at, run.order.task, record.opened.round, used, allowed))
     return Timeline(member, bars, dots)
 
@@ -91,7 +92,7 @@ def lines(timeline: Timeline, width: int, translate: Callable[[str], str]) -> li
         row = [" "] * width
         for dot in (d for d in timeline.dots if d.task == task):
             row[int(place(dot.at))] = "X" if not dot.allowed else "o" if dot.used else "."
-        drawn.append("".join(row) + f"  {task}")
+        drawn.append("".join(row) + f"  {visible(task)}")
     drawn.append(translate(N_("= consent   o round with this member   . asked, not used   X asked without consent")))
     return drawn
 

@@ -19,8 +19,8 @@ from contracts.fields import time_text
 from contracts.log.pins import Pins
 from contracts.promise import MOST
 from contracts.rules.findings import Finding
-from contracts.wording import N_
-from shell.terminal import Terminal
+from contracts.wording import N_, filled, visible
+from shell.terminal import Terminal, write_line
 
 LONG = 10_000  # entries from which a check takes seconds and a log file wants to see it move
 
@@ -44,31 +44,32 @@ class _Progress:
             print(f"\r{done} / {size}  {100 * done // size} %{end}", end="", file=sys.stderr, flush=True)
         elif not self._live and size > LONG and now >= self._next + 1:
             self._next = float(int(now))
-            print(f"{done} / {size}", file=sys.stderr, flush=True)
+            write_line(f"{done} / {size}", file=sys.stderr)
 
 
 def print_verdict(verdict: Verdict, terminal: Terminal) -> None:
     """Steps, findings by what they mean, what was not checked, conclusion."""
     for step in verdict.steps:
         mark = terminal.marks.bad if step.findings else terminal.marks.ok
-        print(f"[{step.number}/8] {mark} {terminal.translate(step.title)}  {step.detail}")
+        write_line(f"[{step.number}/8] {mark} {terminal.translate(step.title)}  {step.detail}")
         for text, values in step.said:
-            print(f"      {terminal.translate(text).format_map(values)}")
+            write_line(f"      {filled(terminal.translate(text), values)}")
         if step.promises:
-            print("      " + terminal.translate(MOST))
+            write_line("      " + terminal.translate(MOST))
         for promise in step.promises:
             for sentence in promise.sentences(terminal.translate):
-                print("        " + sentence)
+                write_line("        " + sentence)
         for text, values in step.not_checked:
-            print(f"      {terminal.marks.note} NOT_CHECKED  {terminal.translate(text).format_map(values)}")
+            write_line(f"      {terminal.marks.note} NOT_CHECKED  {filled(terminal.translate(text), values)}")
     numbered = list(enumerate(verdict.findings(), 1))
     for kind, title in TITLES.items():
         if any(group(finding.code) == kind for _, finding in numbered):
-            print(terminal.translate(title))
+            write_line(terminal.translate(title))
         for number, finding in numbered:
             if group(finding.code) == kind:
                 weight = terminal.translate(SEVERITIES[severity(finding.code)])
-                print(f"  F-{number} [{weight}] {finding.code} {place(finding)}  {finding.text(terminal.translate)}")
+                text = visible(finding.text(terminal.translate))
+                write_line(f"  F-{number} [{weight}] {finding.code} {place(finding)}  {text}")
     if verdict.findings():
         terminal.bad(N_("verdict: NOT clean, {n} findings"), n=len(verdict.findings()))
     elif verdict.is_whole():
@@ -83,7 +84,7 @@ def print_verdict(verdict: Verdict, terminal: Terminal) -> None:
 
 def place(finding: Finding | FileFinding) -> str:
     """Where it is: the entry with its rule, or the file."""
-    return finding.file if isinstance(finding, FileFinding) else f"#{finding.index} ({finding.rule})"
+    return visible(finding.file) if isinstance(finding, FileFinding) else f"#{finding.index} ({finding.rule})"
 
 
 def as_dict(verdict: Verdict, pins: Pins, evidence: Evidence, chinese: Callable[[str], str]) -> dict[str, Any]:
@@ -115,12 +116,12 @@ def _step(step: Step, chinese: Callable[[str], str]) -> dict[str, Any]:
         "title_zh": chinese(step.title),
         "detail": step.detail,
         "findings": [_finding(finding, chinese) for finding in step.findings],
-        "said": [text.format_map(values) for text, values in step.said],
-        "said_zh": [chinese(text).format_map(values) for text, values in step.said],
+        "said": [filled(text, values) for text, values in step.said],
+        "said_zh": [filled(chinese(text), values) for text, values in step.said],
         "promises": [promise.sentences() for promise in step.promises],
         "promises_zh": [promise.sentences(chinese) for promise in step.promises],
-        "not_checked": [text.format_map(values) for text, values in step.not_checked],
-        "not_checked_zh": [chinese(text).format_map(values) for text, values in step.not_checked],
+        "not_checked": [filled(text, values) for text, values in step.not_checked],
+        "not_checked_zh": [filled(chinese(text), values) for text, values in step.not_checked],
     }
 
 

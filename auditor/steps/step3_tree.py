@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 from auditor.evidence.reader import Evidence, required
+from contracts.errors import Malformed
 from contracts.log.merkle import Frontier, leaf_hash, node_hash, root_of_peaks
 from contracts.log.tiles import WIDTH, TileName
+from contracts.wording import N_
 
 HEIGHT = 8  # a tile holds 2**8 hashes of its level
 
@@ -121,6 +123,8 @@ class TiledTree:
 def _rows(evidence: Evidence, name: TileName) -> list[list[bytes]]:
     """The hashes of a tile, and above them what they combine to, up to the root of the whole tile."""
     data = required(evidence, name.path())
+    if len(data) != 32 * name.width:
+        raise Malformed(N_("{file} does not belong to this log"), code="TREE_MISMATCH", file=name.path())
     rows = [[data[at : at + 32] for at in range(0, 32 * name.width, 32)]]
     for _ in range(HEIGHT - 1):
         below = rows[-1]

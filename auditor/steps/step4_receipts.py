@@ -10,7 +10,7 @@ from typing import Any
 
 from auditor.evidence.reader import Evidence
 from auditor.evidence.sentences import Sentence, sentence_of
-from auditor.findings import Step
+from auditor.findings import Step, never_silent
 from auditor.steps.step3_tree import TiledTree
 from auditor.steps.step4_views import View, has_seen
 from auditor.steps.step7_budgets import curve
@@ -203,10 +203,8 @@ class Receipts:
         self._gone: set[str] = set()
         self._served: defaultdict[int, list[tuple[str, Receipt, Opened]]] = defaultdict(list)
         for path in (path for path in evidence.paths() if path.startswith(FOLDER)):
-            try:
+            with never_silent(step, lambda: path):  # noqa: B023 (it is asked at once)
                 self._take(path, read_receipt(evidence.read(path) or b""), pins)
-            except TrustError as error:
-                step.caught(error, path)
         self._indices = {place.index for one in self._held.values() for place in _places(one)}
 
     def _take(self, path: str, receipt: Logged | Served, pins: Pins) -> None:
@@ -253,6 +251,20 @@ class Receipts:
                         path,
                         file=path,
                         size=size,
+                    )
+
+    def doubt(self, state: TrustState) -> None:
+        """What was served under a key that was reported as compromised later may have been signed after that, whatever it says
+        it had seen."""
+        for held in self._served.values():
+            for path, said, opened in held:
+                lost = (
+                    k for k in state.keys.values() if k.member == said.member and k.role == "node" and k.compromised
+                )
+                if any(opened.holds_for(load_public(key.public)) for key in lost):
+                    self._step.skip(
+                        N_("{file} is signed by a key that was reported as compromised: it may not be its owner's"),
+                        file=path,
                     )
 
     def conclude(self) -> None:

@@ -17,7 +17,7 @@ from contracts.log.checkpoint import Note, NoteKey, parse_note, verify_log_signa
 from contracts.log.pins import Pins
 from contracts.rules.findings import Finding
 from contracts.statements.statements import Seen
-from contracts.wording import N_
+from contracts.wording import N_, Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ def kept_checkpoints(evidence: Evidence, log: NoteKey, step: Step) -> list[View]
         except (TrustError, UnicodeDecodeError) as error:
             step.add(_code(error), N_("{file} is not a checkpoint of this log"), path, file=path)
             continue
+        except OSError:
+            raise
+        except Exception as error:
+            step.stumbled(error, path)
+            continue
         if path != f"checkpoints/{note.checkpoint.size}":
             step.add("TREE_MISMATCH", N_("{file} holds the checkpoint of another size"), path, file=path)
         kept.append(View(note.checkpoint.size, note.checkpoint.root, path, note))
@@ -66,8 +71,8 @@ def compare(step: Step, newest: Note, roots: Mapping[int, bytes], views: list[Vi
                 N_("the log signed two roots for size {size}; both signed notes are the proof:\n{one}\n{two}"),
                 view.file,
                 size=view.size,
-                one=other.text(),
-                two=view.note.text(),
+                one=Lines(other.text()),
+                two=Lines(view.note.text()),
             )
         elif view.size > newest.checkpoint.size:
             step.add(
@@ -91,8 +96,8 @@ def _two_histories(step: Step, newest: Note, shown: bytes, view: View) -> None:
         shown=shown.hex(),
         file=view.file or "pins",
         seen=view.root.hex(),
-        one=newest.text(),
-        two=view.note.text() if view.note else "",
+        one=Lines(newest.text()),
+        two=Lines(view.note.text() if view.note else ""),
     )
 
 

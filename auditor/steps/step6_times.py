@@ -82,7 +82,13 @@ class Clock:
         self._step.findings.append(Finding(code, index, "I7", what, values))
 
     def conclude(self) -> None:
-        """Say how far the evidence bounds time."""
+        """Say how far the evidence bounds time, and where clocks contradict one another."""
+        if any(isinstance(one, Finding) and one.rule == "I7" and "seen" in one.values for one in self._step.findings):
+            self._step.say(
+                N_(
+                    "clocks contradict one another: if those of most witnesses were wrong, nobody can tell from the log who is right"
+                )
+            )
         if self._last is None:
             self._step.skip(N_("no cosigned checkpoint bounds the time of any entry"))
         elif self._unbounded:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 from math import ceil
 
-from auditor.findings import Step
+from auditor.findings import Step, never_silent
 from auditor.steps.epsilon import epsilon
 from contracts.promise import promises
 from contracts.rules.state import TrustState
@@ -102,7 +102,14 @@ def _consented(state: TrustState, member: str, dataset: str, unit: str, otherwis
 def check_budgets(state: TrustState) -> Step:
     """Recompute all accounts; a difference, or an account above every consent of its member, is a finding."""
     step = Step(7, N_("privacy budgets recomputed"))
-    _check_words(state, step)
+    with never_silent(step):
+        _check_words(state, step)
+        _check_accounts(state, step)
+        _tell_measured(state, step)
+    return step
+
+
+def _check_accounts(state: TrustState, step: Step) -> None:
     held = accounts(state)
     if {a.key(): a.rho_nano for a in held} != {key: rho_nano for key, rho_nano in state.charges.items() if rho_nano}:
         step.add("BUDGET_REPORT", N_("the accounts of the replay and of the recomputation differ"))
@@ -120,8 +127,6 @@ def check_budgets(state: TrustState) -> Step:
     if worst:
         step.detail = f"{len({a.member for a in held})}  max ε {worst.epsilon():.3f} (δ {worst.delta})"
         step.promises = promises(state, max(account.year for account in held), curve)
-    _tell_measured(state, step)
-    return step
 
 
 def _check_words(state: TrustState, step: Step) -> None:

@@ -1,4 +1,5 @@
-"""I33: no consent was used after its end, and nothing after the time of its round, by the member's own signed time and by what cosigned checkpoints prove.
+"""I33: no consent was used after its end, and nothing after the time of its round: by the member's own signed time, and by
+what cosigned checkpoints prove.
 
 A node computes once a quorum has seen a round opened, so the first cosigned checkpoint that covers the opening comes
 before every use. Whether a checkpoint is the first can be told in two ways: it covers nothing behind the opening, or one

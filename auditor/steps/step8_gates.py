@@ -25,7 +25,10 @@ def check_gates(state: TrustState, documents: Documents, step: Step) -> None:
         evaluation = state.runs[run.gate.evaluation]
         recorded = [r.closed for r in evaluation.rounds if r.closed and r.closed.outcome == "recorded"]
         if recorded:
-            _check(state, documents, evaluation, recorded[-1], run.gate, step)
+            try:
+                _check(state, documents, evaluation, recorded[-1], run.gate, step)
+            except Exception as error:
+                step.stumbled(error, documents.last)
     if ungated:
         step.skip(N_("{n} models were released by orders without a gate: nobody judged them together"), n=ungated)
 
@@ -34,7 +37,7 @@ def _check(
     state: TrustState, documents: Documents, evaluation: RunRecord, closed: Closing, gate: Gate, step: Step
 ) -> None:
     try:
-        total = documents.values(str(closed.aggregate), "aggregate", "q")
+        total = documents.values(str(closed.aggregate), "aggregate", "q", evaluation.order.plan)
     except Invalid:  # other bytes in its place: step 3 has found that
         total = None
     except Malformed:

@@ -35,7 +35,7 @@ class Shown:
 def of_statement(state: TrustState, index: int, said: Predicate) -> Shown | None:
     """What a clean entry shows of its author's ledger."""
     match said:
-        case Consent(event="expire") | None:
+        case Consent(event="expire"):
             return None  # which anyone may state
         case Consent():
             agreement = said.agreement

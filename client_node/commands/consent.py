@@ -10,7 +10,7 @@ import typer
 
 from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from contracts.wording import N_
-from shell.terminal import FOUND, OK, epsilon
+from shell.terminal import FOUND, OK, epsilon, write_line
 
 if TYPE_CHECKING:
     from client_node.link.mirror import Mirror
@@ -109,15 +109,15 @@ def _shown(home: Path) -> tuple[Settings, Mirror, Uplink, Terms]:
     from client_node.home import connected, follow
     from client_node.membership import consents
     from contracts.terms.check import check
-    from contracts.terms.prose import check_prose, prose
-    from contracts.terms.reading import FINGERPRINT
+    from contracts.terms.prose import check_prose
+    from contracts.terms.reading import FINGERPRINT, readable
 
     settings, mirror, _budget, uplink = connected(home)
     follow(mirror, uplink)
     terms = consents.active_terms(mirror)
     check_prose(terms)
     check(terms)
-    print(prose(terms, terminal.lang))
+    write_line(readable(terms, terminal.lang))
     terminal.say(FINGERPRINT, origin=mirror.log.name, print=mirror.pins().fingerprint())
     return settings, mirror, uplink, terms
 
@@ -156,8 +156,7 @@ def show(
     from client_node.home import local
     from client_node.membership import consents
     from contracts.leaving import leaving
-    from contracts.terms.prose import prose
-    from contracts.terms.reading import FINGERPRINT, page
+    from contracts.terms.reading import FINGERPRINT, page, readable
 
     settings, mirror, _budget = local(home)
     terms = consents.active_terms(mirror)
@@ -177,7 +176,7 @@ def show(
         )
         terminal.ok(N_("page in {path}"), path=html)
     else:
-        print(prose(terms, terminal.lang))
+        write_line(readable(terms, terminal.lang))
         terminal.say(FINGERPRINT, origin=mirror.log.name, print=mirror.pins().fingerprint())
     if not live or event is None or event.consent.scope is None:
         terminal.note(N_("this member has not consented, or has withdrawn"))

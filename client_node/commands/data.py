@@ -11,8 +11,8 @@ import typer
 
 from client_node.commands.console import HOME, Home, Json, Lang, _, progress, terminal
 from contracts.errors import Refused, TrustError
-from contracts.wording import N_
-from shell.terminal import COULD_NOT, FOUND, OK
+from contracts.wording import N_, visible
+from shell.terminal import COULD_NOT, FOUND, OK, write_line
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help=_("Say which column is which field; look at it; check every row.")
@@ -178,7 +178,7 @@ def _show(frame: Any) -> None:
         float_precision=2,
         tbl_formatting="NOTHING",
     ):
-        print(frame)
+        write_line(frame)
 
 
 def _cannot(task: str, error: TrustError, as_json: bool) -> None:
@@ -260,7 +260,11 @@ def _print(findings: list[dict[str, Any]]) -> None:
     for f in findings:
         told[_kind(f)] += 1
         if kinds[_kind(f)] <= _MANY or told[_kind(f)] <= _FIRST:
-            print(f"  {f['place']}  {f['row']}  {f['column']}  [{f['rule']}, {f['value']}]  {f['what']} -> {f['do']}")
+            write_line(
+                visible(
+                    f"  {f['place']}  {f['row']}  {f['column']}  [{f['rule']}, {f['value']}]  {f['what']} -> {f['do']}"
+                )
+            )
         if kinds[_kind(f)] > _MANY and told[_kind(f)] == _FIRST:
             terminal.say(
                 N_("  {place}  {column}  [{rule}]  and {n} more rows; all of them: --json"),

@@ -12,7 +12,7 @@ import typer
 from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.wording import N_
-from shell.terminal import OK
+from shell.terminal import OK, write_line
 
 if TYPE_CHECKING:
     from client_node.ledger.ledger import Budget
@@ -107,7 +107,7 @@ def request(
     settings, mirror, _budget = local(home)
     entry = own.successor(settings, mirror, role.value, has_ended=True)
     out.write_text(to_cosign.write(entry), encoding="ascii")
-    print(to_cosign.words(to_cosign.read([out.read_bytes()])[1], _))
+    write_line(to_cosign.words(to_cosign.read([out.read_bytes()])[1], _))
     terminal.ok(N_("sheet in {path}"), path=out)
     terminal.say(N_("Next: auditors run auditor sign {path}, the office runs coordinator record {path}"), path=out)
     return OK
@@ -151,7 +151,7 @@ def sign_sheet(sheet: Path, yes: Yes = False, home: Home = HOME, lang: Lang = ""
         raise Unavailable(N_("there is no file {path}"), path=sheet) from error
     if not isinstance(said, Policy):
         raise Malformed(N_("members sign changes of the quorum only"), do=N_("hand the sheet to the office"))
-    print(to_cosign.words(said, _))
+    write_line(to_cosign.words(said, _))
     if not yes and not typer.confirm(_(N_("Sign?"))):
         return OK
     sheet.write_text(to_cosign.write(cosign(entry, settings.node_key)), encoding="ascii")

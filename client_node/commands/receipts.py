@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from shutil import copy
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
-from shell.terminal import OK
+from shell.terminal import OK, write_line
 
 proofs = typer.Typer(rich_markup_mode=None)
 
@@ -44,12 +45,18 @@ def receipts(
     if out:
         out.mkdir(parents=True, exist_ok=True)
         held = [Path(copy(path, out)) for path in held]
-    promised = [(path, _promised(path)) for path in sorted(held, key=_place)]
+    promised = [(path, _promised(path), _together(path, settings, mirror)) for path in sorted(held, key=_place)]
     if as_json:
-        terminal.json([{"file": str(path), "promise": told} for path, told in promised])
+        terminal.json(
+            [
+                {"file": str(path), "promise": told, "in_round_with": [asdict(one) for one in among or ()]}
+                for path, told, among in promised
+            ]
+        )
         return OK
-    for told, alike in groupby(promised, key=lambda one: one[1]):
-        print(*(f"  {path}" for path, _told in alike), *(f"      {sentence}" for sentence in told), sep="\n")
+    for (told, among), alike in groupby(promised, key=lambda one: one[1:]):
+        write_line(*(f"  {path}" for path, *_told in alike), *(f"      {sentence}" for sentence in told), sep="\n")
+        _say_together(among)
     terminal.say(N_("{n} receipts; anyone with pins checks one with: auditor verify-receipt FILE"), n=len(held))
     return OK
 
@@ -57,6 +64,32 @@ def receipts(
 def _place(path: Path) -> tuple[str, int, str]:
     kind, _dash, index = path.stem.rpartition("-")
     return kind, len(index), index
+
+
+def _together(path: Path, settings: Any, mirror: Any) -> list[Any] | None:
+    """Who else is in the sum of a round, [] where the agreement shows nobody, None for a receipt of something else."""
+    from client_node.membership.others import companies
+    from contracts.log.receipts import entry_and_line, read_logged
+    from contracts.statements.statements import Round
+
+    try:
+        said = entry_and_line(read_logged(path.read_text(encoding="utf-8"))).entry
+    except TrustError:
+        return None
+    run = mirror.state.runs.get(said.order) if isinstance(said, Round) else None
+    if run is None or not isinstance(said, Round):
+        return None
+    is_shown = mirror.state.agreements[run.order.agreement].terms.members_shown == "register"
+    return companies(settings, None, mirror.state, said.contributors) if is_shown else []
+
+
+def _say_together(among: list[Any] | None) -> None:
+    from contracts.promise import VOUCHED
+
+    if among:
+        print("     ", _(N_("in rounds with: {who}")).format(who=", ".join(one.label() for one in among)))
+    elif among is not None:
+        print("     ", _(VOUCHED))
 
 
 def _promised(path: Path) -> list[str]:

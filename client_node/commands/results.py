@@ -10,8 +10,8 @@ import typer
 
 from client_node.commands.console import HOME, Home, Json, Lang, _, progress, terminal
 from contracts.errors import Malformed, Unavailable
-from contracts.wording import N_
-from shell.terminal import FOUND, OK
+from contracts.wording import N_, visible
+from shell.terminal import FOUND, OK, write_line
 
 if TYPE_CHECKING:
     from client_node.ledger.ledger import Budget
@@ -277,7 +277,7 @@ def _tell(ready: Ready, result: Result, out: Path | None, as_json: bool) -> int:
     for line in [*whole, *result.families, *ready.foremost(result.lines)[:_SHOWN]]:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in line.outcome.items())
         called = _(N_("total")) if line.level == "member" else line.id
-        print(f"  {called}  {numbers}  " + ", ".join(_reason(line, *one) for one in line.reasons))
+        write_line(visible(f"  {called}  {numbers}  " + ", ".join(_reason(line, *one) for one in line.reasons)))
     if out is not None:
         terminal.ok(N_("{n} results in {path}"), n=len(result.all_lines()), path=out)
     terminal.ok(N_("receipt: {path}"), path=result.receipt)
@@ -300,16 +300,16 @@ def _warn(ready: Ready, columns: Any) -> None:
     import sys
 
     if ready.voted.note:
-        print(terminal.marks.note, _(ready.voted.note), file=sys.stderr)
+        write_line(terminal.marks.note, _(ready.voted.note), file=sys.stderr)
     if ready.left_out:
         text = _(N_("the public model of the agreement has no vote here: {why}"))
-        print(terminal.marks.note, text.format(why=ready.left_out.lines(_)[0]), file=sys.stderr)
+        write_line(terminal.marks.note, text.format(why=ready.left_out.lines(_)[0]), file=sys.stderr)
     for one in (column for column in columns if column.has_moved):
         text = _(
             N_("{column} is not what the models learned from: median {then} then, {now} now; trust the results less")
         )
         then, now = (_plain(value) for value in (one.then, one.now))
-        print(terminal.marks.note, text.format(column=_(one.column), then=then, now=now), file=sys.stderr)
+        write_line(terminal.marks.note, text.format(column=_(one.column), then=then, now=now), file=sys.stderr)
 
 
 def _compared(votes: Any) -> None:

@@ -21,6 +21,7 @@ from contracts.wording import N_
 
 BEYOND, UNCLOSED = "\x00beyond", "\x01"  # a column that no heading can be called like; what it says of a broken line
 _CHUNK = 2**22
+_LONGEST_LINE = 2**24  # characters: a line of a table has a few hundred, and every reader keeps a line whole
 _TOP_BYTES = 2**18
 _LONGEST_CELL = 20  # lines of one cell, where a quotation mark may be the fault
 _LOST_SHARE = 20
@@ -177,7 +178,7 @@ def _as_utf8(path: Path, target: Path, tick: Tick) -> tuple[Path, int]:
 
 def _copy(path: Path, target: Path, tick: Tick, how: tuple[str, str, str | None]) -> tuple[int, int]:
     """(lines, lost characters) of a file read by `how`: encoding, errors, newline. Nothing is written for what is plain."""
-    size, lines, lost, end = path.stat().st_size, 0, 0, "\n"
+    size, lines, lost, end, open_line = path.stat().st_size, 0, 0, "\n", 0
     encoding, errors, newline = how
     with (
         path.open(encoding=encoding, errors=errors, newline=newline) as source,
@@ -186,12 +187,25 @@ def _copy(path: Path, target: Path, tick: Tick, how: tuple[str, str, str | None]
         while text := source.read(_CHUNK):
             if "\x00" in text:
                 raise _no_text(path)
+            open_line = open_line + len(text) if "\n" not in text else len(text) - text.rindex("\n")
+            if open_line > _LONGEST_LINE:
+                raise _too_long_a_line(path)
             lines, end = lines + text.count("\n"), text[-1]
             lost += _lost(text) if errors == "replace" else 0
             if how != _PLAIN:
                 copy.write(text)
             tick(source.buffer.tell(), size)
     return lines + (end != "\n"), lost
+
+
+def _too_long_a_line(path: Path) -> Malformed:
+    return Malformed(
+        N_("{file} has a line of more than {limit} characters"),
+        do=N_("export the table again, one row a line"),
+        file=path,
+        limit=_LONGEST_LINE,
+        code="TOO_LARGE",
+    )
 
 
 def _no_text(path: Path) -> Malformed:

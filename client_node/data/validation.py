@@ -12,7 +12,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from client_node.data.text import BEYOND, UNCLOSED
-from contracts.wording import N_
+from contracts.wording import N_, filled
 
 FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y.%m.%d")
 _BARE = r"^\d{4} ?\d{2} ?\d{2}$"  # with fewer digits it may be two days: 2023111
@@ -91,7 +91,7 @@ class Finding:
     def text(self, translate: Callable[[str], str] = str) -> str:
         """For a log or an error: no value of the member's data."""
         said = {"place": self.place, "row": self.row, "column": self.column, "fault": translate(RULES[self.rule][0])}
-        return translate(N_("{place} row {row}, column {column}: {fault}")).format_map(said)
+        return filled(translate(N_("{place} row {row}, column {column}: {fault}")), said)
 
 
 def listed(findings: Sequence[Finding], most: int = 5) -> Callable[[Callable[[str], str]], str]:

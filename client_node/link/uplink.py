@@ -7,6 +7,7 @@ import re
 import secrets
 import ssl
 from datetime import UTC, datetime
+from string import Formatter
 from typing import Any
 
 import httpx
@@ -18,11 +19,12 @@ from client_node.settings import Settings
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.statements.requests import sign_request
-from contracts.wording import N_
+from contracts.wording import N_, visible
 from shell.answers import fetch, read_json
 
 WAIT_S = 25.0
 GRAIN = 4096
+SENTENCE_LENGTH = 2000  # characters of what a coordinator may say of a message, and of a value in it
 LIMIT = 2**20  # bytes of an answer, unpacked: a checkpoint with all its cosignatures has fewer
 _LIMITS = {  # a bundle of 256 entries; a model; a model again, in base64
     "tile": 32 * 2**20,
@@ -121,12 +123,23 @@ def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
     )
 
 
+def _sentence(text: str) -> str:
+    """A sentence of the coordinator's as this node may show it: one line, and fields that only name a value. A width of a
+    billion, or a value's inside, is not for a stranger to ask for."""
+    for _text, name, form, conversion in Formatter().parse(text):
+        if name is not None and (form or conversion or not name.isidentifier()):
+            raise ValueError("this is no sentence")
+    return visible(text)[:SENTENCE_LENGTH]
+
+
 def _error_of(answer: httpx.Response) -> TrustError:
     """The error that an answer tells, if it is one that can be told on."""
     try:
         told = read_json(answer.content)
         kind = _CLASSES.get(answer.status_code, Unavailable)
-        error = kind(told["what"], why=told["why"], do=told["do"], code=told["code"], **told.get("values", {}))
+        what, why, do = (_sentence(told[part]) for part in ("what", "why", "do"))
+        values = {name: str(value)[:SENTENCE_LENGTH] for name, value in told.get("values", {}).items()}
+        error = kind(what, why=why, do=do, code=told["code"], **values)
         error.lines()
         if not _CODE.fullmatch(error.code):
             raise ValueError("this is no code")

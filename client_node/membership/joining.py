@@ -14,7 +14,7 @@ from client_node.link.uplink import Uplink, answered, pinned
 from client_node.settings import Settings
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Malformed, Unavailable
-from contracts.fields import new_id, time_text
+from contracts.fields import check_text, new_id, time_text
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key
 from contracts.wording import N_
@@ -42,10 +42,13 @@ def read_invite(path: Path) -> dict[str, Any]:
         held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise Unavailable(N_("there is no file {path}"), do=N_("ask the chamber for the invite"), path=path) from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also what is no UTF-8
         raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path) from error
-    if not isinstance(held, dict) or set(held) != _FIELDS or held["schema"] != "mengbang-invite/1":
+    texts = isinstance(held, dict) and all(isinstance(text, str) for text in held.values())
+    if not texts or set(held) != _FIELDS or held["schema"] != "mengbang-invite/1":
         raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path)
+    for field in ("chamber", "origin", "url", "name", "code"):
+        check_text(held[field])
     pinned(held)
     return held
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -15,9 +16,11 @@ from client_node.settings import Settings
 from contracts.envelope import from_base64, seal, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.log.checkpoint import Note, parse_note
+from contracts.log.contribution_list import read_list
 from contracts.log.receipts import Logged, Place, Served, Shown, places, salted_lines
+from contracts.rules.fold import read
 from contracts.statements.closed_list import payload
-from contracts.statements.off_log import Contribution, Receipt
+from contracts.statements.off_log import Receipt
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Comparison, Consent, Predicate, Refusal, Release, Round, RoundOpen
 from contracts.wording import N_
@@ -42,7 +45,7 @@ def relied_on(settings: Settings, mirror: Mirror, uplink: Uplink | None) -> Note
                 kept.write_text(note.text(), encoding="utf-8")
                 return note
     try:
-        return parse_note(kept.read_text(encoding="utf-8"))
+        return parse_note(kept.read_bytes().decode("utf-8", "replace"))
     except FileNotFoundError as error:
         raise Unavailable(
             N_("no cosigned checkpoint has been seen yet"),
@@ -51,14 +54,18 @@ def relied_on(settings: Settings, mirror: Mirror, uplink: Uplink | None) -> Note
 
 
 def write_all(settings: Settings, mirror: Mirror, uplink: Uplink) -> list[Path]:
-    """Write every receipt that is missing; the new files."""
-    return _write(settings, mirror, uplink, relied_on(settings, mirror, uplink), since=0)
+    """Write every receipt that is missing; the new files. Raises, when the others are written, what is wrong with one."""
+    written, faults = _write(settings, mirror, uplink, relied_on(settings, mirror, uplink), since=0)
+    if faults:
+        raise faults[0]
+    return written
 
 
 def keep_up(settings: Settings, mirror: Mirror, uplink: Uplink, since: int) -> int:
     """Write the receipts of entries `since` and later that a quorum has cosigned; from where to go on next time.
 
-    A receipt whose document cannot be had now is left to `client-node receipts`, so that it holds nothing up.
+    A receipt whose document cannot be had now, or is not what it should be, is left to `client-node receipts`, so that it
+    holds nothing up.
     """
     try:
         note = relied_on(settings, mirror, uplink)
@@ -69,7 +76,10 @@ def keep_up(settings: Settings, mirror: Mirror, uplink: Uplink, since: int) -> i
     return max(since, note.checkpoint.size)
 
 
-def _write(settings: Settings, mirror: Mirror, uplink: Uplink, note: Note, *, since: int) -> list[Path]:
+def _write(
+    settings: Settings, mirror: Mirror, uplink: Uplink, note: Note, *, since: int
+) -> tuple[list[Path], list[TrustError]]:
+    """(files written, what is wrong with those that were not)."""
     held = mirror.entries()[: note.checkpoint.size]
     missing = {
         index: (path, said)
@@ -78,17 +88,20 @@ def _write(settings: Settings, mirror: Mirror, uplink: Uplink, note: Note, *, si
     }
     beside = {index: [at for at in _beside(mirror, said) if at < index] for index, (_path, said) in missing.items()}
     shown = {place.index: place for place in places(held, {*missing, *(at for some in beside.values() for at in some)})}
-    written = []
+    written: list[Path] = []
+    faults: list[TrustError] = []
     for index, (path, said) in missing.items():
         try:
             line = _line(settings, uplink, said) if isinstance(said, Round) else None
-        except Unavailable as error:
+        except TrustError as error:
             log_event.warning("receipt left for later", receipt=path.name, what=str(error))
+            if not isinstance(error, Unavailable):
+                faults.append(error)
             continue
         receipt = Logged(shown[index], note, line, tuple(shown[at] for at in beside[index]))
         path.write_text(receipt.text(), encoding="utf-8")
         written.append(path)
-    return written
+    return written, faults
 
 
 def _beside(mirror: Mirror, said: Predicate) -> list[int]:
@@ -103,7 +116,10 @@ def _beside(mirror: Mirror, said: Predicate) -> list[int]:
 def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple[str, int, Predicate]]:
     """(kind, index, statement) of every entry from `since` on that this member gets a receipt for."""
     for index, entry in enumerate(entries[since:], since):
-        said = read_statement(entry).said
+        statement = read(entry)
+        if isinstance(statement, TrustError):
+            continue  # a broken entry: the fold has found it, and it is no reason to be without the others
+        said = statement.said
         is_own = isinstance(said, Consent | Refusal | Comparison) and said.member == settings.member
         if is_own or isinstance(said, Release) or (isinstance(said, Round) and settings.member in said.contributors):
             yield said.kind, index, said
@@ -111,14 +127,14 @@ def _own(settings: Settings, entries: list[bytes], since: int) -> Iterator[tuple
 
 def _line(settings: Settings, uplink: Uplink, closed: Round) -> Place:
     """The place of this member's own line in the list of a round; Invalid if the list names another line."""
-    assert closed.list_document, "a round that combined this member"
-    lines = [from_base64(text) for text in strict_json(document(settings, uplink, closed.list_document))]
-    for at, line in enumerate(lines):
-        statement = read_statement(line)
-        if isinstance(statement.said, Contribution) and statement.said.member == settings.member:
-            if not statement.envelope.holds_for(settings.node_key.public_key()):
+    if closed.list_document is None:
+        raise Invalid(N_("round {round} names no list of what it combined"), code="AGGREGATE", round=closed.round)
+    listed = read_list(document(settings, uplink, closed.list_document), len(closed.contributors))
+    for at, line in enumerate(listed.lines()):
+        if line.said.member == settings.member:
+            if not line.statement.envelope.holds_for(settings.node_key.public_key()):
                 break
-            return places(lines, [at])[0]
+            return places(listed.entries, [at])[0]
     raise Invalid(
         N_("round {round} lists a contribution that this node did not sign"),
         do=N_("keep this node's files and tell an auditor"),
@@ -152,13 +168,13 @@ def show(
     try:
         held = strict_json(result.read_bytes())
         statement, lines, salt = from_base64(held["statement"]), list(held["lines"]), from_base64(held["salt"])
-    except (FileNotFoundError, TrustError, KeyError, TypeError) as error:
+        said = read_statement(statement).said
+        told: list[dict[str, Any]] = [strict_json(line.encode("utf-8")) for line in lines]
+        named = [n for n, line in enumerate(told) if line["id"] == line_id]
+    except (FileNotFoundError, TrustError, KeyError, TypeError, AttributeError) as error:
         raise Malformed(
             N_("{path} is not a kept result"), do=N_("score and forecast write them, and say where"), path=result
         ) from error
-    said = read_statement(statement).said
-    told = [strict_json(line.encode("utf-8")) for line in lines]
-    named = [n for n, line in enumerate(told) if line["id"] == line_id]
     at = [n for n in named if level in ("", told[n].get("level"))]
     if not at or not isinstance(said, Receipt):
         raise Refused(N_("the result has no line {id}"), code="NO_LINE", id=line_id)
@@ -187,7 +203,8 @@ def _chain(answer: Receipt, mirror: Mirror, entries: list[bytes]) -> list[int]:
     run = mirror.state.runs[answer.order]
     found.add(run.index)
     for index in range(run.index, len(entries)):
-        said = read_statement(entries[index]).said
+        entry = read(entries[index])
+        said = None if isinstance(entry, TrustError) else entry.said
         if isinstance(said, Release | Round | RoundOpen) and said.order == run.run:
             found.add(index)
             found |= {at for _member, at in said.members} if isinstance(said, RoundOpen) else set()

@@ -44,8 +44,17 @@ def send_kept(settings: Settings, mirror: Mirror, uplink: Uplink) -> None:
         if said.open is None and run is not None and settings.member in run.refused:
             path.unlink()  # it stands there: the answer was lost, not the refusal
             continue
+        if said.reason == "not-started" and not _is_open(mirror, said):
+            path.unlink()  # the round went on without this node, and the log takes no such word any more
+            continue
         with suppress(TrustError):
             _send(settings, mirror, uplink, said, path)
+
+
+def _is_open(mirror: Mirror, said: Unheard) -> bool:
+    run = mirror.state.runs.get(said.order)
+    waiting = run.open_round() if run else None
+    return waiting is not None and waiting.open_index == said.open
 
 
 def kept(settings: Settings) -> list[Unheard]:

@@ -20,12 +20,15 @@ from privacy.plan import PlanError
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the member's own configuration allows: nano-rho at `delta`, for a run, for an account in a year, and
-    for train and holdout of one unit together."""
+    for train and holdout of one unit together; and how many members that it knows must be in a round, one of `known` for each
+    company."""
 
     run: int
     account: int
     ceiling: int
     delta: str
+    known_min: int = 0
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,9 @@ def authorise(
         raise _no("expired", N_("the order of this run has expired"))
     if order.bundle != bundle:
         raise _no("bundle", N_("the order wants other code than is installed here"))
+    known = len(limits.known & dict(waiting.opened.members).keys() - {member})
+    if known < limits.known_min:
+        raise _strangers(known, limits.known_min, is_shown=agreement.terms.members_shown == "register")
     _check_plan(ordered, limits)
     _check_ledger(state, member, budget)
     if open_index < since and not budget.has_begun(run, waiting.opened.round):
@@ -160,6 +166,21 @@ def _check_ledger(state: TrustState, member: str, budget: Budget) -> None:
     shown = state.own_ledgers.get(member)
     if shown is not None and not budget.knows(shown):
         raise other_ledger()
+
+
+def _strangers(known: int, least: int, *, is_shown: bool) -> Refused:
+    """The answer to a round among members that this one does not know: it stays out of that round only."""
+    return Refused(
+        N_("of the other members in this round this one knows {known}, and wants to know {least}"),
+        why=N_("whoever brings all the others into a sum can tell the rest of it")
+        if is_shown
+        else N_("this agreement does not show who the others are: the chamber vouches for them"),
+        do=N_("wait for a round with more of them, or change [trust] in config.toml"),
+        code="GUARD",
+        reason="not-started",
+        known=known,
+        least=least,
+    )
 
 
 def other_ledger() -> Refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -12,7 +13,7 @@ import structlog
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import Mirror, fetch_needed
 from client_node.link.uplink import WAIT_S, Told, Uplink
-from client_node.membership import consents, keys, receipts, refusals
+from client_node.membership import consents, keys, others, receipts, refusals
 from client_node.rounds import privacy_check
 from client_node.rounds.flower_app import NodeSide
 from client_node.rounds.guard import Limits, Permit, authorise, awaited
@@ -120,6 +121,7 @@ class Node:
         self._draw_ahead()
         self._replace_witness()
         fetch_needed(self._settings, self._uplink, self._mirror.state)
+        others.shown(self._settings, self._uplink, self._mirror.state)
         self._tell_check()
         refusals.send_kept(self._settings, self._mirror, self._uplink)
         self._keep_receipts()
@@ -226,10 +228,19 @@ class Node:
             since=self._since or 0,
             bundle=bundle_digest(),
             budget=self._budget,
-            limits=self._limits,
+            limits=replace(self._limits, known=self._known(question)) if self._limits.known_min else self._limits,
             withdrawn=consents.is_withdrawn(self._settings),
             now=time_text(datetime.now(UTC)),
         )
+
+    def _known(self, question: Question) -> frozenset[str]:
+        """The others in a round whom this member knows, by register documents that the log names: one for each company."""
+        state, run = self._mirror.state, self._mirror.state.runs.get(question.run)
+        waiting = run.open_round() if run else None
+        if run is None or waiting is None or state.agreements[run.order.agreement].terms.members_shown is None:
+            return frozenset()
+        asked = others.companies(self._settings, self._uplink, state, dict(waiting.opened.members))
+        return frozenset({one.code or one.key: one.member for one in asked if one.known}.values())
 
     def _wait_for_entry(self, index: int) -> None:
         """The witness thread brings the round's opening; it was published before anyone was asked."""
@@ -238,8 +249,8 @@ class Node:
             time.sleep(0.01)
 
     def _refuse(self, question: Question, reason: str) -> None:
-        """Say no on the log: to this round if the node was restarted in it, else to the whole run."""
-        opened = question.open if reason == "restarted" else None
+        """Say no on the log: to this round if the node was restarted in it or does not begin, else to the whole run."""
+        opened = question.open if reason in ("restarted", "not-started") else None
         refusals.say(self._settings, self._mirror, self._uplink, order=question.run, reason=reason, open=opened)
 
 
@@ -271,4 +282,4 @@ def limits_of(settings: Settings) -> Limits:
         rho_cap(epsilon, settings.delta)
         for epsilon in (settings.epsilon_run_max, settings.epsilon_year_max, settings.epsilon_ceiling)
     )
-    return Limits(run, account, ceiling, settings.delta)
+    return Limits(run, account, ceiling, settings.delta, settings.known_min)

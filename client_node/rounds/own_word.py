@@ -18,8 +18,8 @@ from client_node.rounds.guard import other_ledger
 from client_node.settings import Settings
 from contracts.errors import Refused, TrustError
 from contracts.fields import time_text
+from contracts.log.contribution_list import MOST_MEMBERS, read_list
 from contracts.rules.state import Repeated, TrustState
-from contracts.statements.lists import signed_line
 from contracts.statements.statements import LedgerHead
 from contracts.wording import N_
 
@@ -47,7 +47,8 @@ class OwnWord:
         member = self._settings.member
         keys = [key.public for key in state.keys.values() if (key.member, key.role) == (member, "node")]
         try:
-            line = signed_line(document(self._settings, self._uplink, said.document), member, keys)
+            listed = read_list(document(self._settings, self._uplink, said.document), MOST_MEMBERS)
+            line = listed.signed_by(member, keys)
         except TrustError as error:
             log_event.warning("list of contributions not shown", round=said.round, what=str(error))
             return None

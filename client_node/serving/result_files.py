@@ -8,7 +8,16 @@ import polars as pl
 
 from client_node.serving.predict import Result
 from contracts.errors import Malformed
-from contracts.wording import N_
+from contracts.wording import N_, visible
+
+_TRIMMED = r"'\s"  # what a reader takes off the beginning of a text
+_FORMULA = r"=+\-@＝＋－＠"  # with what a spreadsheet takes it for a formula
+_AS_TEXT = {
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+    "nan_inf_to_errors": True,
+}
 
 
 def to_frame(result: Result) -> pl.DataFrame:
@@ -33,15 +42,30 @@ def to_frame(result: Result) -> pl.DataFrame:
 
 def write_result(result: Result, path: Path) -> None:
     """CSV that office programs open as UTF-8, XLSX or Parquet, by the ending; Malformed for another one."""
-    frame = to_frame(result)
+    frame = to_frame(result).with_columns(pl.col(pl.String).map_elements(visible, return_dtype=pl.String))
     match path.suffix.lower():
         case ".csv":
-            frame.write_csv(path, include_bom=True)
+            _marked(frame, _TRIMMED + _FORMULA).write_csv(path, include_bom=True, quote_style="non_numeric")
         case ".xlsx":
-            frame.write_excel(path, autofit=True)
+            _write_workbook(_marked(frame, _TRIMMED), path)
         case ".parquet":
-            frame.write_parquet(path)
+            _marked(frame, _TRIMMED).write_parquet(path)
         case _:
             raise Malformed(
                 N_("{file} is of a kind that is not written"), do=N_("end it in .csv, .xlsx or .parquet"), file=path
             )
+
+
+def _marked(frame: pl.DataFrame, first: str) -> pl.DataFrame:
+    """With a ' before each text that begins with one of these: spreadsheets then show it and never compute it, and our
+    own readers drop exactly one (client_node.data.validation.clean)."""
+    text = pl.col(pl.String)
+    return frame.with_columns(pl.when(text.str.contains(f"^[{first}]")).then("'" + text).otherwise(text).name.keep())
+
+
+def _write_workbook(frame: pl.DataFrame, path: Path) -> None:
+    """Text stays text, whatever it looks like."""
+    from xlsxwriter import Workbook
+
+    with Workbook(str(path), _AS_TEXT) as book:
+        frame.write_excel(book, autofit=True)

@@ -16,7 +16,7 @@ from client_node.serving.charts import Band, decimals, fan, number, reliability
 from client_node.serving.predict import OFFERS, Ready
 from client_node.serving.prepared import PreparedModels
 from contracts.errors import TrustError
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, visible_lines
 from engine.demand.windows import families, frequency, period_number, period_text
 from engine.drift import Drift
 from engine.ensemble import ResultLine
@@ -32,6 +32,7 @@ _LISTED, _HISTORY = 20, 36
 _TEMPLATES = Environment(
     loader=FunctionLoader(lambda name: files("client_node.web").joinpath("templates", name).read_text("utf-8")),
     autoescape=select_autoescape(default=True),
+    finalize=lambda value: visible_lines(value) if type(value) is str else value,
 )
 _TEMPLATES.filters["number"] = lambda value: "-" if value is None else number(value)
 

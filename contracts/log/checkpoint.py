@@ -221,7 +221,7 @@ def verify_proof(text: str, leaf: bytes, log: NoteKey) -> tuple[int, Note]:
         not blank
         or first != "c2sp.org/tlog-proof@v1"
         or not rest
-        or not re.fullmatch(r"index (0|[1-9][0-9]*)", rest[0])
+        or not re.fullmatch(r"index (0|[1-9][0-9]{0,15})", rest[0])
     ):
         raise Malformed(N_("this is not a receipt of the log"))
     index, note = int(rest[0].removeprefix("index ")), parse_note(note_text)

@@ -83,6 +83,12 @@ def _read_sized(value: Any) -> Place:
     raise _not_a_receipt()
 
 
+def _is_in_order(shown: Sequence[Place]) -> bool:
+    """Each entry once, in the order of the log."""
+    indices = [place.index for place in shown]
+    return indices == sorted(set(indices))
+
+
 def _not_a_receipt() -> Malformed:
     return Malformed(
         N_("this is not a receipt"), do=N_("a member's node writes them: client-node receipts"), code="RECEIPT_FORM"
@@ -134,7 +140,7 @@ def read_logged(text: str) -> Logged:
         spelled = receipt.text() == text
     except (TrustError, KeyError, TypeError, AttributeError) as error:
         raise _not_a_receipt() from error
-    if not spelled:
+    if not spelled or not _is_in_order(receipt.beside):
         raise _not_a_receipt()
     return receipt
 
@@ -252,7 +258,8 @@ def read_served(text: str) -> Served:
             tuple(_read_place(one, note.checkpoint.size) for one in value["chain"]),
             shown,
         )
-        spelled = value["format"] == _SERVED and served.text() == text and bool(shown.text)  # it reads as UTF-8
+        spelled = value["format"] == _SERVED and served.text() == text and _is_in_order(served.chain)
+        spelled = spelled and bool(shown.text)  # it reads as UTF-8
     except (TrustError, KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise _not_a_receipt() from error
     if not spelled:

@@ -10,7 +10,7 @@ from contracts.errors import Malformed
 from contracts.log.merkle import WIDTH as WIDTH
 from contracts.wording import N_
 
-_PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([0-9]{1,3}))?")
+_PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,12 @@ def names(size: int) -> Iterator[TileName]:
         yield from _level(level, count)
         if level is not None and count < WIDTH:
             return
+
+
+def is_of(name: TileName, size: int) -> bool:
+    """Is this one of `names(size)`? Of a log of any size, without a list of them."""
+    count = size >> 8 * (name.level or 0)
+    return (name.level or 0) < 8 and name.width == min(WIDTH, count - name.n * WIDTH) > 0
 
 
 def bundle(entries: Sequence[bytes]) -> bytes:

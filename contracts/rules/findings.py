@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from contracts.errors import TrustError
+from contracts.wording import filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Finding:
 
     def text(self, translate: Callable[[str], str] = str) -> str:
         """The sentence in the reader's language."""
-        return translate(self.what).format_map(self.values)
+        return filled(translate(self.what), self.values)
 
 
 def from_error(error: TrustError, index: int, rule: str) -> Finding:

@@ -48,7 +48,7 @@ def _may_be_judged(run: RunRecord, order: RunOrder) -> bool:
         and (run.order.task, run.order.agreement, run.model) == (order.task, order.agreement, order.model_start)
         and (run.order.dataset, run.order.schema_digest) == (order.dataset, order.schema_digest)
         and run.order.min_members <= order.min_members
-        and order.plan.total_rho_nano() <= terms.rho_nano
+        and order.plan.rho_total_nano <= terms.rho_nano  # as it states; `plan.check` compares that with what it costs
     )
 
 

@@ -2,14 +2,14 @@
 
 The rules of the log form them, not the office. Each group holds at least `size` members that were in no group of their
 dataset before, and every set that is summed is a union of groups. So of all sums of a dataset, over all years, no
-combination is of fewer than `size` members: of the sets that it counts, the newest group has so many that stand in no
-other (audit of sum queries by partitioning, Chin and Ozsoyoglu 1982). One exception is the member's own act: a group that
-it leaves may go on without it, and its node shows it beforehand what that tells.
+combination is of fewer than `size` members: of the groups that it counts, the newest has so many that stand in no older
+one (audit of sum queries by partitioning, Chin and Ozsoyoglu 1982). One exception is the member's own act: the group in
+which it came may go on without it, and its node shows it beforehand what that tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from contracts.envelope import canonical, digest
@@ -120,21 +120,29 @@ def _current(groups: tuple[Group, ...]) -> list[_Formed]:
 
 
 def _remaining(state: TrustState, rule: Grouped, group: _Formed, at_time: str) -> Group:
-    """A group without the members that left it; () while it rests, or for good where too few of the fresh ones stayed."""
+    """A group without the members that left it; () while it rests, or where it cannot go on without them."""
     ends = {member: left for member in group.members if (left := _left_at(state, member))}
-    stayed = tuple(member for member in group.members if member not in ends)
     rests = rule.after_leaving == "rest" and any(left[:4] >= at_time[:4] for left in ends.values())
-    return () if rests or len(group.fresh.intersection(stayed)) < rule.size else stayed
+    return () if rests else _goes_on(rule, group, ends)
+
+
+def _goes_on(rule: Grouped, group: _Formed, without: Collection[str]) -> Group:
+    """Who is left, if those who leave were all fresh and enough fresh ones stay; else ().
+
+    A rider stands in sums of an older group too: shown by a difference, it would be missing among those who hide there.
+    """
+    stayed = tuple(member for member in group.members if member not in without)
+    alone = group.fresh.issuperset(without) and len(group.fresh.intersection(stayed)) >= rule.size
+    return stayed if alone else ()
 
 
 def without(state: TrustState, agreement: str, dataset: str, member: str) -> Group | None:
-    """Who would remain in a member's group if it left; () if too few would for the group to go on, None if it is in no group."""
+    """Who would remain in a member's group if it left; () if the group would not go on, None if it is in no group."""
     rule = rule_of(state, agreement)
     mine = [group for group in _current(state.groups.get(dataset, ())) if member in group.members]
     if rule is None or not mine:
         return None
-    stayed = tuple(one for one in mine[0].members if one != member and _left_at(state, one) is None)
-    return stayed if len(mine[0].fresh.intersection(stayed)) >= rule.size else ()
+    return _goes_on(rule, mine[0], {one for one in mine[0].members if one == member or _left_at(state, one)})
 
 
 def _last_word(state: TrustState, member: str) -> ConsentEvent | None:

@@ -12,7 +12,7 @@ from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.state import Document, Matter, TrustState
 from contracts.statements.statements import AuditReport, Erasure, Incident
-from contracts.wording import N_
+from contracts.wording import N_, is_plain
 
 FOLLOW_UP_DAYS = 30
 
@@ -50,6 +50,9 @@ def check_report(state: TrustState, entry: Entry[AuditReport]) -> Iterator[Findi
     """I26: a report is about a state that the log had before it."""
     if entry.predicate.size > entry.index:
         yield entry.breaks("AUDIT_REPORT", "I26", N_("the audit report is about entries that did not exist"))
+    agreed = state.agreements.get(state.newest_agreement or "")
+    if agreed and agreed.terms.edition > 1 and not all(map(is_plain, entry.predicate.codes)):
+        yield entry.breaks("AUDIT_REPORT", "I26", N_("the audit report holds a code that its readers cannot see"))
 
 
 def late_matters(state: TrustState, now: str) -> list[Matter]:

@@ -74,6 +74,28 @@ def admit_key(state: TrustState, entry: Entry[Key]) -> TrustState:
     return _seated(state, RegisteredKey(key.member, key.role, key.public, entry.index))
 
 
+def register_document(state: TrustState, member: str) -> str | None:
+    """Digest of the newest document that says who stands behind a member id."""
+    named = [(held.index, name) for name, held in state.documents.items() if _is_register_of(held, member)]
+    return max(named)[1] if named else None
+
+
+def _is_register_of(held: Document, member: str) -> bool:
+    return held.kind == "register" and held.member == member
+
+
+def in_rounds_with(state: TrustState, member: str) -> frozenset[str]:
+    """Everyone who was asked in one round with a member, under an agreement that shows its members to one another."""
+    others: set[str] = set()
+    for run in state.runs.values():
+        if state.agreements[run.order.agreement].terms.members_shown != "register":
+            continue
+        for record in run.rounds:
+            asked = dict(record.opened.members)
+            others |= asked.keys() if member in asked and not record.broken else set()
+    return frozenset(others - {member})
+
+
 def check_key_state(state: TrustState, entry: Entry[KeyState]) -> Iterator[Finding]:
     """I25: only a live key can end."""
     registered = state.keys.get(entry.predicate.key)
@@ -84,9 +106,10 @@ def check_key_state(state: TrustState, entry: Entry[KeyState]) -> Iterator[Findi
 def end_key(state: TrustState, entry: Entry[KeyState]) -> TrustState:
     """Let a key end at this index; a compromised one is a matter that the office must answer."""
     named = entry.predicate
-    ended = replace(state.keys[named.key], ended=entry.index)
+    compromised = named.state == "compromised"
+    ended = replace(state.keys[named.key], ended=entry.index, compromised=compromised)
     state = replace(state, keys=state.keys.insert(named.key, ended))
-    if named.state != "compromised":
+    if not compromised:
         return state
     return replace(state, matters=state.matters.insert(entry.digest, Matter(entry.index, named.issued_at)))
 

@@ -41,6 +41,7 @@ class RegisteredKey:
     public: str
     index: int
     ended: int | None = None
+    compromised: bool = False
 
     def is_live(self, size: int) -> bool:
         """Admitted below `size` and not ended below it."""

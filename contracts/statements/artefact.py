@@ -51,7 +51,7 @@ def read_artefact(data: bytes, kind: str, typecode: Literal["d", "q"]) -> Artefa
     header = strict_json(header_bytes)
     match header:
         case {"kind": str(found), "fields": dict(fields), "type": str(stored), "length": int(length), **more} if (
-            not more
+            not more and not isinstance(length, bool)
         ):
             pass
         case _:

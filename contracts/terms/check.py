@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from contracts.errors import Refused
 from contracts.terms.agreement import Grouped, Terms
-from contracts.wording import N_
+from contracts.wording import N_, is_plain
 
 MIN_MEMBERS = 3
 Fault = tuple[str, dict[str, object]]  # an English sentence with fields, and their values
@@ -44,10 +44,21 @@ def _of_edition(terms: Terms) -> Iterator[Fault]:
         if terms.totals or terms.members_shown or any(task.row_meaning_zh for task in terms.tasks):
             yield N_("the text of edition {n} does not say what these terms hold"), {"n": terms.edition}
         return
+    for text in texts(terms.model_dump(mode="json")):
+        if not is_plain(text):
+            yield N_("“{text}” holds what its readers cannot see, or do not see alike"), {"text": text}
     yield from _totals(terms)
     names = [task.task for task in terms.tasks]
     if len(set(names)) < len(names):
         yield N_("a task stands twice in the agreement"), {}
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every text in the fields of terms, or of a draft of them."""
+    if isinstance(value, str):
+        yield value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from texts(one)
 
 
 def _limits(terms: Terms) -> Iterator[Fault]:

@@ -96,12 +96,12 @@ _GROUPS = {
 }
 _LEAVING = {
     "zh": {
-        "rest": "有会员自行退出的小组停到次年，再不含该会员继续；剩下的不足时，须等新的会员。退出前节点先向其说明退出前后总和之差会显示什么。",
-        "go-on": "有会员自行退出的小组不含该会员继续；剩下的不足时，须等新的会员。退出前节点先向其说明退出前后总和之差会显示什么。",
+        "rest": "有会员自行退出的小组停到次年，再不含该会员继续；剩下的不足，或该会员来自先前的小组时，须等新的会员。退出前节点先向其说明退出前后总和之差会显示什么。",
+        "go-on": "有会员自行退出的小组不含该会员继续；剩下的不足，或该会员来自先前的小组时，须等新的会员。退出前节点先向其说明退出前后总和之差会显示什么。",
     },
     "en": {
-        "rest": "A group that a member leaves by its own word rests until the next year and then goes on without it; where too few are left, it waits for new members. Before a member leaves, its node shows it what the difference of the sums before and after would tell.",
-        "go-on": "A group that a member leaves by its own word goes on without it; where too few are left, it waits for new members. Before a member leaves, its node shows it what the difference of the sums before and after would tell.",
+        "rest": "A group that a member leaves by its own word rests until the next year and then goes on without it; where too few are left, or the member had come from an earlier group, it waits for new members. Before a member leaves, its node shows it what the difference of the sums before and after would tell.",
+        "go-on": "A group that a member leaves by its own word goes on without it; where too few are left, or the member had come from an earlier group, it waits for new members. Before a member leaves, its node shows it what the difference of the sums before and after would tell.",
     },
 }
 _WEIGHTED = {

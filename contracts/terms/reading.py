@@ -8,9 +8,10 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+from contracts.fields import Strict
 from contracts.terms.agreement import Terms
 from contracts.terms.prose import prose
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, filled, visible
 
 # Printed below the text, not part of it: whoever holds the paper compares it with what `client-node pins` and `auditor verify` print.
 FINGERPRINT = N_("This agreement stands in the log {origin}, fingerprint {print}.")
@@ -116,12 +117,28 @@ def _text(value: object) -> str:
     return "-" if value is None else str(value)
 
 
+def readable(terms: Terms, lang: Language) -> str:
+    """The prose for a reader's eyes: that of the terms, unless a field holds what cannot be seen; then it stands there as its number,
+    and cannot pass for a clause. What is signed is `prose`."""
+    return prose(Terms.model_construct(**_visible(dict(terms))), lang)
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, tuple):
+        return tuple(map(_visible, value))
+    if isinstance(value, dict):
+        return {name: _visible(one) for name, one in value.items()}
+    return type(value).model_construct(**_visible(dict(value))) if isinstance(value, Strict) else value
+
+
 def page(terms: Terms, lang: Language, translate: Callable[[str], str], *, origin: str, fingerprint: str) -> str:
     """The prose as one page of HTML, and which log it stands in: no script, no style that is needed, every text escaped."""
-    text = prose(terms, lang)
+    text = readable(terms, lang)
     title = text.partition("\n")[0].removeprefix("# ")
     body = "\n".join(_block(kind, list(lines)) for kind, lines in groupby(text.splitlines(), _kind))
-    stands = translate(FINGERPRINT).format(origin=origin, print=fingerprint)
+    stands = filled(translate(FINGERPRINT), {"origin": origin, "print": fingerprint})
     language = "zh-CN" if lang == "zh" else "en"
     return (
         f'<!doctype html>\n<html lang="{language}">\n<head><meta charset="utf-8">'

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contracts.errors import Malformed, Refused
-from contracts.wording import N_
+from contracts.wording import N_, filled
 from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
-from shell.terminal import OK, epsilon
+from shell.terminal import OK, epsilon, write_line
 
 if TYPE_CHECKING:
     from contracts.rules.state import TrustState
@@ -120,8 +120,7 @@ def show(
     lang: Lang = "",
 ) -> int:
     """The text follows from the fields."""
-    from contracts.terms.prose import prose
-    from contracts.terms.reading import FINGERPRINT, page
+    from contracts.terms.reading import FINGERPRINT, page, readable
     from coordinator.trust import agreements
 
     log = office_of(home).log
@@ -134,7 +133,7 @@ def show(
         html.write_text(shown, encoding="utf-8")
         terminal.ok(N_("page in {path}"), path=html)
     else:
-        print(prose(record.terms, terminal.lang))
+        write_line(readable(record.terms, terminal.lang))
         terminal.say(FINGERPRINT, origin=log.key.name, print=log.fingerprint())
         for held in sorted(state.agreements.values(), key=lambda r: r.index):
             terminal.say(N_("version {version}: {state}"), version=held.terms.version, state=_(STATES[held.state]))
@@ -158,7 +157,7 @@ def diff(
     from contracts.terms.reading import differences
 
     state = office_of(home).log.state()
-    changed = [(_(d.term).format_map(d.values), d.before, d.after) for d in differences(*_two(state, new, old))]
+    changed = [(filled(_(d.term), d.values), d.before, d.after) for d in differences(*_two(state, new, old))]
     if as_json:
         terminal.json([{"term": term, "old": before, "new": after} for term, before, after in changed])
         return OK
@@ -207,12 +206,12 @@ def _read(path: Path) -> dict[str, Any]:
 )
 def publish(path: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
     """Shows the text, asks, signs. Members consent to each version anew."""
-    from contracts.terms.prose import prose
+    from contracts.terms.reading import readable
     from coordinator.trust import agreements
 
     office = office_of(home)
     terms = agreements.complete(office.log.state(), _read(path))
-    print(prose(terms, terminal.lang))
+    write_line(readable(terms, terminal.lang))
     if not yes and not typer.confirm(_(N_("Sign and publish this agreement?"))):
         return OK
     agreements.publish(office.database, office.log, office.settings, terms, datetime.now(UTC))

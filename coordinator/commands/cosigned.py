@@ -14,7 +14,7 @@ from contracts.errors import Refused, Unavailable
 from contracts.statements.statements import Policy, QuorumRule
 from contracts.wording import N_
 from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
-from shell.terminal import OK
+from shell.terminal import OK, write_line
 
 if TYPE_CHECKING:
     from coordinator.office import Office
@@ -95,7 +95,7 @@ def _hand_out(out: Path, entry: bytes) -> None:
     from contracts.statements import to_cosign
 
     out.write_text(to_cosign.write(entry), encoding="ascii")
-    print(to_cosign.words(to_cosign.read([out.read_bytes()])[1], _))
+    write_line(to_cosign.words(to_cosign.read([out.read_bytes()])[1], _))
     terminal.ok(N_("sheet in {path}"), path=out)
 
 

@@ -11,7 +11,7 @@ from contracts.errors import Refused
 from contracts.wording import N_
 from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal
 from coordinator.commands.order import Epsilon, MinMembers, SpendAnyway, orders
-from shell.terminal import OK
+from shell.terminal import OK, write_line
 
 learning = typer.Typer(rich_markup_mode=None)
 schedule = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Order runs by calendar."))
@@ -66,7 +66,7 @@ def models(
     if run:
         text = model_cards.text(model_cards.card(office, run), _)
         if out is None:
-            print(text)
+            write_line(text)
         else:
             out.write_text(text, encoding="utf-8")
             terminal.ok(N_("card in {path}"), path=out)

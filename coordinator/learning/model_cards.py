@@ -10,7 +10,7 @@ from typing import Any
 from contracts.errors import Refused
 from contracts.promise import UNITS
 from contracts.rules.state import RunRecord
-from contracts.wording import N_
+from contracts.wording import N_, filled
 from coordinator.learning.evaluation import Evaluation
 from coordinator.office import Office
 from coordinator.store.documents import document_of
@@ -88,7 +88,7 @@ def text(made: list[tuple[str, list[Line]]], translate: Callable[[str], str]) ->
 def spoken(made: list[tuple[str, list[Line]]], translate: Callable[[str], str]) -> list[tuple[str, list[str]]]:
     """Headings and sentences in the language of `translate`."""
     return [
-        (translate(heading), [translate(text).format_map(_values(values, translate)) for text, values in lines])
+        (translate(heading), [filled(translate(text), _values(values, translate)) for text, values in lines])
         for heading, lines in made
     ]
 

@@ -18,7 +18,7 @@ from sqlmodel import col, select, update
 
 from contracts.errors import Refused, TrustError
 from contracts.fields import moment, time_text
-from contracts.wording import N_
+from contracts.wording import N_, filled
 from coordinator.learning import orders
 from coordinator.office import Office
 from coordinator.store.tables import ScheduledRun
@@ -161,7 +161,7 @@ def _said(outcome: str, translate: Callable[[str], str]) -> str:
     if not outcome:
         return ""
     sentence, values = json.loads(outcome)
-    return translate(sentence).format_map(values)
+    return filled(translate(sentence), values)
 
 
 def _is_mine(office: Office, row: ScheduledRun, now: datetime) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlmodel import Session
 
 from contracts.envelope import digest
@@ -32,10 +34,11 @@ def document_of(database: Database, name: str) -> bytes:
     return bytes(held.data)
 
 
-def may_read(document: Document, role: str, member: str | None) -> bool:
-    """Whether a key in this role may have a document: one contribution lets its reader estimate a member's totals."""
+def may_read(document: Document, role: str, member: str | None, shown: Collection[str] = ()) -> bool:
+    """Whether a key in this role may have a document: one contribution lets its reader estimate a member's totals. Of the
+    register a node may have its own member's, and those of members that are `shown` to it."""
     if document.kind in ("contribution", "unmasking"):
         return role == "auditor" or (member is not None and document.author == member)
     if document.kind == "register":
-        return role == "auditor" or document.author == member
+        return role == "auditor" or document.author == member or (role == "node" and document.author in shown)
     return True

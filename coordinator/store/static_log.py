@@ -12,6 +12,7 @@ from contracts.errors import TrustError
 from contracts.log import tiles
 from contracts.log.checkpoint import Note
 from coordinator.store.log import Log
+from shell.unix import publish
 
 PERIOD_S = 1.0
 log_event = structlog.get_logger()
@@ -66,8 +67,10 @@ def _put(path: Path, data: bytes) -> bool:
     """Write whole or not at all; False if the very bytes were there."""
     if path.exists() and path.read_bytes() == data:
         return False
+    fresh = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
+    publish(part, fresh)
     part.replace(path)
     return True

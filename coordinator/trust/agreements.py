@@ -14,13 +14,13 @@ from sqlmodel import Session
 
 from contracts.envelope import seal
 from contracts.errors import Malformed, Refused, Unavailable
-from contracts.fields import new_id, time_text
+from contracts.fields import check_text, new_id, time_text
 from contracts.rules.state import AgreementRecord, TrustState
 from contracts.statements.artefact import model
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import AgreementPublished, AgreementState
 from contracts.terms.agreement import Terms
-from contracts.terms.check import check
+from contracts.terms.check import check, texts
 from contracts.terms.prose import TEMPLATE, with_prose
 from contracts.wording import N_
 from coordinator.settings import Settings
@@ -182,6 +182,8 @@ def complete(state: TrustState, drafted: dict[str, Any]) -> Terms:
     from privacy.accounting import rho_cap
 
     newest = state.newest_agreement
+    for text in filter(None, texts(drafted)):  # what is empty is named with its field below
+        check_text(text)
     try:
         limits = dict(drafted["privacy"])
         for span in ("run", "year"):

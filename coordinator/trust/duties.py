@@ -7,14 +7,13 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from contracts.envelope import canonical, from_base64, seal, strict_json
+from contracts.envelope import canonical, seal
 from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
+from contracts.log.contribution_list import read_list
 from contracts.rules.incidents import late_matters
 from contracts.rules.state import Matter, TrustState
 from contracts.statements.closed_list import payload
-from contracts.statements.off_log import Contribution
-from contracts.statements.signed import read_statement
 from contracts.statements.statements import Erased, Erasure, Incident, KeyState, Predicate
 from contracts.wording import N_
 from coordinator.office import Office
@@ -55,7 +54,7 @@ def erase(office: Office, name: str, *, contributions: bool, ground: str, now: d
     held = documents.read(office.database, name)
     if held is None:
         raise Unavailable(N_("document {name} is missing"), name=name)
-    names = _contributions(held.data) if contributions else [name]
+    names = _contributions(office.log.state(), name, held.data) if contributions else [name]
     erased = Erased(document=name, part="contributions" if contributions else "document")
     stamp = {"record_id": new_id(), "issued_at": time_text(now)}
     _say(office, Erasure(**stamp, documents=(erased,), ground=ground))  # type: ignore[arg-type]
@@ -63,8 +62,11 @@ def erase(office: Office, name: str, *, contributions: bool, ground: str, now: d
         return sum(_delete(session, one) for one in names)
 
 
-def _contributions(listed: bytes) -> list[str]:
-    return [read_statement(from_base64(line)).of(Contribution).payload for line in strict_json(listed)]
+def _contributions(state: TrustState, name: str, listed: bytes) -> list[str]:
+    """The contributions that a list names; Malformed if the document of this name is no list of a round."""
+    closed = (record.closed for run in state.runs.values() for record in run.rounds)
+    members = max((len(one.contributors) for one in closed if one and one.list_document == name), default=0)
+    return [line.said.payload for line in read_list(listed, members).lines()]
 
 
 def _delete(session: Session, name: str) -> bool:

@@ -11,7 +11,7 @@ from sqlmodel import select
 
 from contracts.envelope import canonical, cosign, digest, from_base64
 from contracts.errors import Invalid, Malformed, Refused
-from contracts.fields import moment, new_id, time_text
+from contracts.fields import check_text, moment, new_id, time_text
 from contracts.log.checkpoint import LOG_KEY, NoteKey
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key
@@ -31,6 +31,7 @@ def invite(
     database: Database, settings: Settings, *, name: str, code: str, approved: bool, genesis: str, now: datetime
 ) -> dict[str, Any]:
     """A new invitation as the file that is handed to the member; its secret is stored as a digest only."""
+    check_text(name)
     check_company_code(code)
     secret, member = secrets.token_urlsafe(24), new_id()
     expires = time_text(now + timedelta(days=INVITE_DAYS))
@@ -83,6 +84,8 @@ def join(database: Database, log: Log, settings: Settings, request: Join, node: 
     witness = read_key(request.entries[1])
     if (node.role, witness.role) != ("node", "witness") or node.member != witness.member or node.member is None:
         raise Malformed(N_("a join request brings one node key and one witness key of one member"))
+    for text in request.document.values():
+        check_text(text)
     register = canonical(request.document)
     if digest(register) != node.register_document:
         raise Invalid(N_("the register document is not the one that the key names"), code="BAD_DIGEST")

@@ -16,6 +16,7 @@ from sqlmodel import col, delete
 from contracts.envelope import cosign, from_base64, key_id, load_public
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
+from contracts.rules.members import in_rounds_with
 from contracts.statements.requests import MAX_SKEW_S, verify_head
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key, KeyState, Predicate, Refusal
@@ -168,7 +169,9 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
     @router.get("/documents/{name}")
     def document(name: str, who: Caller = Depends(caller)) -> Response:
         held = documents.read(office.database, f"sha256:{name}")
-        if held is None or not documents.may_read(held, who.key.role, who.key.member):
+        of_others = held is not None and held.kind == "register" and who.key.role == "node"
+        shown = in_rounds_with(office.log.state(), who.member) if of_others else ()
+        if held is None or not documents.may_read(held, who.key.role, who.key.member, shown):
             return _absent(f"documents/{name}")
         return Response(held.data, media_type="application/octet-stream")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlmodel import select
 
@@ -97,3 +97,12 @@ def _progress(run: RunRecord) -> dict[str, object]:
         "gate": run.gate and {"verdict": run.gate.verdict, "decision": run.gate.decision},
         "index": run.index,
     }
+
+
+def public_overview(office: Office, translate: Callable[[str], str] = str) -> dict[str, object]:
+    """The same for everybody: what the log says. Names stand in the office's register alone, and who is online, waits or
+    answered what cannot be read is for the office to know."""
+    seen: dict[str, Any] = overview(office, translate)
+    listed = [{**one, "name": one["member"]} for one in seen["members"]]
+    ordered = [{**one, "malformed": []} for one in seen["runs"]]
+    return {**seen, "members": listed, "runs": ordered, "schedules": [], "missing": [], "waiting": None}

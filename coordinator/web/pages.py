@@ -6,14 +6,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FunctionLoader, select_autoescape
 
 from contracts.errors import Refused, TrustError, Unavailable
 from contracts.terms.reading import page
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, visible_lines
 from coordinator.learning import model_cards
-from coordinator.web.overview import overview
+from coordinator.web.insiders import COOKIE, is_code, is_insider
+from coordinator.web.overview import overview, public_overview
 from shell.language import translator
 
 if TYPE_CHECKING:
@@ -23,18 +24,27 @@ _CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Co
 _TEMPLATES = Environment(
     loader=FunctionLoader(lambda name: files("coordinator.web").joinpath("templates", name).read_text("utf-8")),
     autoescape=select_autoescape(default=True),
+    finalize=lambda value: visible_lines(value) if type(value) is str else value,
 )
 PEOPLE = ("/agreement", "/models/")  # beginnings of addresses that people open and that can be asked in vain
 
 
-def pages(office: Office) -> APIRouter:
+def pages(office: Office, *, is_proxied: bool = False) -> APIRouter:
     """The status page, the agreement, a card a released model, and their style sheet."""
     router = APIRouter()
 
     @router.get("/", response_class=HTMLResponse)
-    def status(request: Request, lang: str = "") -> HTMLResponse:
+    def status(request: Request, lang: str = "", code: str = "") -> Response:
+        if is_code(code, office.settings):
+            opened = RedirectResponse(f"/?lang={_wanted(request, lang)}", 303)
+            opened.set_cookie(COOKIE, code, httponly=True, secure=True, samesite="strict")
+            return opened
         words = translator("coordinator", _wanted(request, lang))
-        return _page("status.html", request, lang, **overview(office, words))
+        is_office = is_insider(request, office.settings, is_proxied=is_proxied)
+        seen = overview(office, words) if is_office else public_overview(office, words)
+        page = _page("status.html", request, lang, is_office=is_office, **seen)
+        page.headers["Cache-Control"] = "no-store"
+        return page
 
     @router.get("/agreement", response_class=HTMLResponse)
     def agreement(request: Request, lang: str = "") -> HTMLResponse:

@@ -16,11 +16,11 @@ from sqlmodel import col, select
 from contracts.envelope import digest, from_base64, load_public, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError
 from contracts.fields import time_text
+from contracts.log.contribution_list import MOST_MEMBERS, read_list
 from contracts.rules.state import RegisteredKey, RoundRecord, RunRecord, TrustState
 from contracts.rules.times import SKEW_S, closes_by, shifted
 from contracts.rules.uses import held_by_its_own_word
 from contracts.statements.artefact import of_round, read_artefact
-from contracts.statements.lists import signed_line
 from contracts.statements.off_log import Contribution, SumSurvivors
 from contracts.statements.signed import read_statement
 from contracts.statements.sums import limit_steps, read_keys, signed_part
@@ -185,7 +185,7 @@ def _shown(office: Office, member: str, key: RegisteredKey) -> int:
     state = office.log.state()
     known, last = state.ledgers.get(member), state.repeated.get(member)
     held = documents.read(office.database, last.document) if last else None
-    line = signed_line(held.data, member, [key.public]) if held else None
+    line = read_list(held.data, MOST_MEMBERS).signed_by(member, [key.public]) if held else None
     return max(one.rho_total_nano if one else 0 for one in (known, line.ledger if line else None))
 
 

@@ -40,12 +40,12 @@ AGAIN_S = (2.0, 10.0, 60.0, 600.0)
 log_event = structlog.get_logger()
 
 
-def make_app(office: Office) -> FastAPI:
+def make_app(office: Office, *, proxy: str = "") -> FastAPI:
     """The web application over an office."""
 
     app = FastAPI(title="mengbang coordinator", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(routes(office))
-    app.include_router(pages(office))
+    app.include_router(pages(office, is_proxied=bool(proxy)))
     app.add_exception_handler(TrustError, answer_error)
     app.add_middleware(Reception, office=office, answer=answer_error)
     return app
@@ -196,7 +196,7 @@ def serve(
     office = open_office(settings)
     serving = Serving(office, static)
     config = bounded(
-        make_app(office),
+        make_app(office, proxy=proxy),
         ssl_certfile=str(certificate),
         ssl_keyfile=str(key),
         timeout_graceful_shutdown=3,

@@ -189,3 +189,45 @@ def test_the_streamed_tree_is_the_tree(tmp_path, size):
         assert held.root_at(some) == root(leaves[:some])
         for index in {0, some // 2, some - 1}:
             assert held.audit_path(index, some) == Tree(leaves).inclusion_proof(index, some)
+
+
+def told_of_keys(folder, pins):
+    return [values for _, values in verify(Folder(folder), pins).steps[5].not_checked if "key" in values]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0, 1), (1, 1), (59, 1), (60, 0), (3600, 0)])
+def test_a_key_that_was_used_just_before_it_was_reported_is_told_though_a_checkpoint_lies_between(
+    trust, tmp_path, seconds, told
+):
+    """In one second the office cosigns and the owner reports: which was first in the world, the order does not say."""
+    firm, early = trust.firms[1], trust.note()
+    trust.now += timedelta(hours=1)
+    trust.consent(firm)
+    kept = trust.note()
+    trust.now += timedelta(seconds=seconds - 60)
+    assert trust.say(KeyState(**trust.stamp(), key=keyid(firm.node), state="compromised"), firm.node) == ()
+    found = told_of_keys(tmp_path, write(trust, tmp_path, kept=[early, kept]))
+    assert [(one["n"], one["first"]) for one in found] == [(1, len(trust.entries) - 2)] * told
+
+
+def test_no_old_date_makes_a_word_older_than_the_checkpoint_before_it(trust, tmp_path):
+    firm = trust.firms[1]
+    trust.now += timedelta(hours=1)
+    early, old = trust.note(), time_text(trust.now - timedelta(minutes=59))
+    trust.consent(firm, "withdraw", issued_at=old)
+    kept = trust.note()
+    trust.now -= timedelta(seconds=90)
+    trust.say(KeyState(**trust.stamp(), key=keyid(firm.node), state="compromised"), firm.node)
+    assert len(told_of_keys(tmp_path, write(trust, tmp_path, kept=[early, kept]))) == 1
+
+
+def test_a_report_that_arrives_late_leaves_all_that_came_between_in_doubt(trust, tmp_path):
+    firm, made = trust.firms[1], time_text(trust.now)
+    trust.now += timedelta(hours=1)
+    trust.consent(firm)
+    kept = trust.note()
+    trust.now += timedelta(hours=1)
+    said = KeyState(**trust.stamp() | {"issued_at": made}, key=keyid(firm.node), state="compromised")
+    trust.say(said, firm.node)
+    [told] = told_of_keys(tmp_path, write(trust, tmp_path, kept=[kept]))
+    assert told["first"] <= len(trust.entries) - 2

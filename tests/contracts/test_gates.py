@@ -1,5 +1,6 @@
 """A model is released only after it was judged on units that nobody trained on; and it can be taken back."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -114,6 +115,12 @@ def test_an_evaluation_judges_one_complete_run_once_within_what_its_order_allows
     assert evaluate(trust) == []
     trusted = trust.run
     assert evaluate(trust, evaluates=trusted.order.evaluates) == ["EVALUATION"], "a second look is refused"
+
+
+@pytest.mark.parametrize("absurd", [{"sigma_steps": 0}, {"sigma_steps": -1}, {"grid_bits": 2**52}, {"releases": 2**52}])
+def test_an_evaluation_whose_cost_cannot_be_computed_is_found_and_stops_nobody(absurd):
+    trust = trained()
+    assert "NOISE" in evaluate(trust, plan=replace(histogram(2), **absurd))
 
 
 def test_an_evaluation_is_charged_to_the_holdout_and_never_released_itself():

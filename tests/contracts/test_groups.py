@@ -304,3 +304,21 @@ def test_the_shown_number_is_what_the_best_estimate_has_left():
     noise = order.sigma_steps / order.sensitivity_steps()
     both = dice.normal(units.sum(), noise * 5**0.5, 4000) - dice.normal(units[1:].sum(), noise * 4**0.5, 4000)
     assert np.quantile(abs(both - units[0]), 0.95) == pytest.approx(told.plus_minus, rel=0.06)
+
+
+def test_a_group_does_not_go_on_without_a_member_that_rode_with_it():
+    """Else the difference would show it, and an older sum of its, less it and a colluder that left, two honest members."""
+    trust = chamber(5, size=4)
+    whole_round(trust)
+    conspires, leaves = trust.firms[0], trust.firms[1]
+    trust.consent(trust.firms[2], "withdraw")
+    whole_round(trust)
+    trust.consent(conspires, "withdraw")
+    join(trust, 5)
+    assert len(whole_round(trust)) == 8, "three ride"
+    assert leaving(trust.state, leaves.member)[0].plus_minus is None
+    trust.consent(leaves, "withdraw")
+    assert askable(trust.state, trust.run, "2026-01-06T00:00:00Z") == ()
+    trust.consent(leaves)
+    trust.consent(trust.firms[5], "withdraw")
+    assert len(whole_round(trust)) == 7, "without one that came with it, it goes on"

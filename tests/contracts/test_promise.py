@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.envelope import open_entry
+from contracts.errors import Invalid
 from contracts.promise import Promise, of_run, promises, sum_view
 from contracts.statements.closed_list import parse
 from contracts.statements.statements import Round, RoundOpen
@@ -52,6 +53,15 @@ def curve(rho_nano, delta):
 
 def statements(trust, kind):
     return [said for said in (parse(open_entry(entry).payload) for entry in trust.entries) if isinstance(said, kind)]
+
+
+def test_nothing_is_promised_of_a_plan_that_contradicts_itself():
+    """A receipt may show an order that the rules have refused: only the log can tell."""
+    trust = Trust()
+    trust.whole_run()
+    order = trust.run.order.model_copy(update={"plan": replace(plan(), sigma_steps=0)})
+    with pytest.raises(Invalid, match="contradicts itself"):
+        of_run(trust.firms[0].member, order, trust.terms, [], curve)
 
 
 @pytest.mark.parametrize("mode", ["required", "none"])

@@ -14,7 +14,7 @@ from chamber import Chamber
 from demo.cluster import free_port
 from signed import signed
 from strangers import Crowd, is_up
-from tapped import environment
+from warm import environment
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "behind-a-proxy.md"
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts.errors import Refused
+from contracts.terms.agreement import Grouped
 from coordinator.commands.models import learning
 from coordinator.learning import orders, schedules
 from coordinator.learning.orders import Draft, must_reach, within_budgets
@@ -137,6 +138,23 @@ def test_an_order_that_too_few_consents_hold_is_refused_and_says_what_they_hold(
     must_reach(trust.state, replace(asked, rho_nano=rho_cap(most, "1e-6"), epsilon=most), time(trust))
     with pytest.raises(Refused, match="4 members consent, 5 are needed"):
         must_reach(trust.state, replace(asked, min_members=5), time(trust))
+
+
+def test_where_members_are_grouped_only_whole_groups_count_with_what_the_poorest_of_each_has_left():
+    rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
+    trust = Trust(5, edition=2, secure_sum="required", totals=rule)
+    for firm in trust.firms[:2]:
+        trust.consent(firm)
+    with pytest.raises(Refused, match="no group of members") as refused:
+        must_reach(trust.state, risk_order(trust), time(trust))
+    assert refused.value.values["size"] == 3
+    for firm in trust.firms[2:]:
+        trust.consent(firm)
+    must_reach(trust.state, risk_order(trust), time(trust))
+    year = trust.terms.privacy.rho_year_max_nano
+    poor = charged(trust, trust.firms[2], year - FULL // 2)
+    with pytest.raises(Refused, match="0 of 5 consenting members"):
+        must_reach(poor, risk_order(trust), time(trust))
 
 
 def test_yes_alone_does_not_order_what_gained_nothing_on_public_data(office, useless, monkeypatch):

@@ -224,6 +224,12 @@ def test_nobody_masks_for_too_few_or_for_strangers():
             Group(b"x", names)
 
 
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_mask_key_of_another_length_is_refused(length):
+    with pytest.raises(SumError, match="no X25519 key"):
+        Secrets(bytes(length), bytes(32), bytes(32)).public()
+
+
 def test_a_key_that_agrees_on_nothing_is_refused():
     made = Round(3)
     keys = made.keys() | {"m01": PublicKeys(bytes(32), bytes(32), bytes(32))}

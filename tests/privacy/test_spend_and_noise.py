@@ -134,6 +134,8 @@ def test_sums_that_leave_the_grid_or_have_two_lengths_are_refused():
         add([array("q", [2**61]), array("q", [2**61])])
     with pytest.raises(EncodingError):
         add([array("q", [1]), array("q", [1, 2])])
+    with pytest.raises(EncodingError):  # beyond 64 bits there is no sum either
+        add([array("q", [2**63 - 1]), array("q", [2**63 - 1])])
 
 
 def test_the_step_gives_the_same_bits_as_independent_arithmetic_and_survives_storage():

@@ -43,6 +43,7 @@ from sums import MemberSide
 
 ROOT = Path(__file__).resolve().parents[2]
 LENGTH = 301
+DRAFTED = {"edition": 2, "totals": Weighted(rule="weighted")}  # as the office drafts agreements
 START = array("d", [0.0] * LENGTH)
 
 
@@ -67,9 +68,7 @@ class Chamber:
 
     def _agreed(self, n, deadline_s, rounds, **terms):
         start = digest(model("risk", START).to_bytes())
-        if (terms.get("edition"), terms["secure_sum"]) == (2, "required"):
-            terms.setdefault("totals", Weighted(rule="weighted"))
-        trust = Trust(n, **terms, start_models=(start,), valid_to="2099-12-31T00:00:00Z")
+        trust = Trust(n, **DRAFTED | terms, start_models=(start,), valid_to="2099-12-31T00:00:00Z")
         trust.now = datetime.now(UTC) - timedelta(hours=1)
         for firm in trust.firms:
             trust.consent(firm, expires_at="2099-12-31T00:00:00Z")

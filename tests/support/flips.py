@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -34,6 +34,7 @@ from golden import Documents, Fixed, told
 from simulator import NOTHING, Firm
 
 SIZE = 60
+SEEN = 2**16  # answers that are remembered
 CHAIN = {"agreement", "consent", "key", "run-order", "round-open", "round", "release"}
 LINES, SALT = ['{"id":"A","score":"0.25"}', '{"id":"B","score":"0.75"}'], b"s" * 16
 
@@ -81,7 +82,7 @@ def make() -> tuple[Held, Pins]:
             document = trust.keep(b"salted: incident %d" % len(trust.entries))
             about = {"about": None, "category": "availability", "state": "open", "members": ()}
             trust.say(Incident(**trust.stamp(), **about, document=document), trust.office)
-        files = {name: one.text().encode() for name, one in _receipts(trust).items()}
+        files = {name: one.text().encode() for name, one in receipts(trust).items()}
     assert trust.findings == [], trust.findings
     with tempfile.TemporaryDirectory() as place:
         pins = Pins.model_validate(trust.write(Path(place)))
@@ -93,7 +94,7 @@ def make() -> tuple[Held, Pins]:
     return Held(files), pins
 
 
-def _receipts(trust: Documents) -> dict[str, Logged | Served]:
+def receipts(trust: Documents) -> dict[str, Logged | Served]:
     """What the first member's node keeps, and what it showed somebody: one line of a result."""
     kinds = [parse(open_entry(entry).payload).kind for entry in trust.entries]
     made: dict[str, Logged | Served] = {}
@@ -103,12 +104,13 @@ def _receipts(trust: Documents) -> dict[str, Logged | Served]:
         made[f"receipts/{kind}-{at}.tlog-proof"] = Logged(
             places(trust.entries, [at])[0], trust.note(), beside=tuple(beside)
         )
+    run = next(run for run in trust.state.runs_in_order() if run.release)
     said = Receipt(
         **trust.stamp(),
         member=trust.firms[0].member,
-        agreement=trust.run.order.agreement,
-        order=trust.run.run,
-        model=trust.run.release.model,
+        agreement=run.order.agreement,
+        order=run.run,
+        model=run.release.model,
         votes=NOTHING,
         seen=Seen(size=len(trust.entries), root="sha256:" + trust.note().checkpoint.root.hex()),
         input_commit=NOTHING,
@@ -125,11 +127,11 @@ def _receipts(trust: Documents) -> dict[str, Logged | Served]:
 def remembering() -> Iterator[None]:
     """Pure functions of bytes answer the second time from memory."""
 
-    @cache
+    @lru_cache(SEEN)
     def known(keyid: str, sig: bytes, message: bytes) -> bool:
         return verifies(keys[keyid], sig, message)
 
-    keys, opened, parsed = {}, cache(open_entry), cache(parse)
+    keys, opened, parsed = {}, lru_cache(SEEN)(open_entry), lru_cache(SEEN)(parse)
 
     def checked(public, sig, message):  # type: ignore[no-untyped-def]
         keyid = key_id(public)

@@ -96,7 +96,7 @@ class Documents(Trust):
             payload=self.keep(of_round("contribution", self.run.run, waiting.opened.round, values).to_bytes()),
             model_in=waiting.opened.model_in,
             seen=Seen(size=0, root=NOTHING),
-            ledger=self.ledger(firm.member, PLAN.rho_nano()),
+            ledger=self.ledger(firm.member, self.run.order.plan.rho_nano()),
             bundle=NOTHING,
         )
         return seal(payload(said), [firm.node])

@@ -557,7 +557,7 @@ class Opinion:
         fresh = group - set().union(*groups[: groups.index(group)])
         if rule["after_leaving"] == "rest" and any(words[m]["issued_at"][:4] >= now[:4] for m in left):
             return set()
-        return group - left if len(fresh - left) >= rule["size"] else set()
+        return group - left if left <= fresh and len(fresh - left) >= rule["size"] else set()
 
     def standing(self, rule: dict[str, Any], order: Said, now: str) -> list[set[str]]:
         """What a round may ask for."""

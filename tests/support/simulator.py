@@ -393,21 +393,26 @@ class Trust:
         ]
         return Note(note.checkpoint, (*note.signatures, *lines))
 
-    def write(self, folder: Path) -> dict[str, object]:
-        """Serve the log as a folder; returns the pins of its first member."""
+    def files(self) -> dict[str, bytes]:
+        """The log as it is served: path -> bytes."""
         hashes = [leaf_hash(e) for e in self.entries]
+        files = {}
         for name in tiles.names(len(self.entries)):
             first = name.n * tiles.WIDTH
-            data = (
+            files[name.path()] = (
                 tiles.bundle(self.entries[first : first + name.width])
                 if name.level is None
                 else tile_hashes(hashes, name)
             )
-            _put(folder / name.path(), data)
-        text = self.note().text().encode()
-        _put(folder / "checkpoint", text)
-        _put(folder / "checkpoints" / str(len(self.entries)), text)
-        _put(folder / "policy", self.state.quorum_at(self.state.size).policy(self.log, "https://chamber.test").encode())
+        files["checkpoint"] = files[f"checkpoints/{len(self.entries)}"] = self.note().text().encode()
+        policy = self.state.quorum_at(self.state.size).policy(self.log, "https://chamber.test")
+        return files | {"policy": policy.encode()}
+
+    def write(self, folder: Path) -> dict[str, object]:
+        """Serve the log as a folder; returns the pins of its first member."""
+        for path, data in self.files().items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
         return self.pins()
 
     def pins(self) -> dict[str, object]:
@@ -423,11 +428,6 @@ class Trust:
             "root": "sha256:" + checkpoint.root.hex(),
             "member": self.firms[0].member,
         }
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
 
 
 def keyid(key: Ed25519PrivateKey) -> str:

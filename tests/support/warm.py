@@ -45,6 +45,13 @@ def command(package, *words):
     import_module(f"{package}.cli").main()
 
 
+def environment():
+    """The environment of a process that starts from nothing and is to find the project and these files."""
+    root = Path(__file__).resolve().parents[2]
+    found = (root, root / "tests" / "support", root / "tests" / "trials")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, found)), "OMP_NUM_THREADS": "1"}
+
+
 class Forked:
     """A process that does `work(*words)` and writes into files; it is asked for what subprocess.Popen is asked for."""
 

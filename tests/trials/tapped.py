@@ -50,7 +50,7 @@ def serve(home, port, heard, lose):
 
     make, tls = server.make_app, Path(home) / "tls"
     with Path(heard).open("a", encoding="ascii") as file:
-        server.make_app = lambda office: Tap(make(office), file, float(lose))
+        server.make_app = lambda office, **how: Tap(make(office, **how), file, float(lose))
         server.serve(read_home(Path(home)), "127.0.0.1", int(port), tls / "server.pem", tls / "server.key")
 
 

@@ -12,7 +12,7 @@ import pytest
 import xlsxwriter
 
 from client_node.commands.data import before_joining, write_map
-from client_node.data import member_table, tables
+from client_node.data import formats, member_table
 from client_node.data.mapping import FILE, data_map
 from client_node.data.member_table import read_table
 from client_node.data.scored_rows import read_rows
@@ -252,13 +252,13 @@ def test_a_workbook_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(da
 
 
 def test_what_a_workbook_says_of_its_own_size_is_not_believed(data, monkeypatch):
-    monkeypatch.setattr(tables, "MOST_UNPACKED", 2**16)
+    monkeypatch.setattr(formats, "MOST_UNPACKED", 2**16)
     path = data / "a.xlsx"
     bomb(path, bytes(2**20))
     content = path.read_bytes().replace((2**20).to_bytes(4, "little"), (5).to_bytes(4, "little"))
     path.write_bytes(content)
     with pytest.raises(Malformed):
-        tables_of(path)
+        formats.sheet_names(path)
 
 
 def test_a_table_of_too_many_rows_is_refused_before_it_is_unpacked(data, monkeypatch):
@@ -270,9 +270,9 @@ def test_a_table_of_too_many_rows_is_refused_before_it_is_unpacked(data, monkeyp
     for name in ("a.parquet", "b.csv"):
         with pytest.raises(Malformed, match=f"{name} is too long"):
             read_rows(data / name, RISK)
-    monkeypatch.setattr(tables, "MOST_ROWS", 2)
+    monkeypatch.setattr(formats, "MOST_ROWS", 2)
     with pytest.raises(Malformed, match=r"a\.parquet is too long"):
-        tables_of(data / "a.parquet")[0].headings()
+        formats.columns(data / "a.parquet")
 
 
 def test_a_map_that_names_what_is_not_there_says_which_headings_there_are(home, data):

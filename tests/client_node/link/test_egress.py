@@ -214,7 +214,19 @@ def test_a_refusal_has_a_reason_from_the_closed_list_whoever_refuses():
             if isinstance(node, ast.keyword) and node.arg == "reason" and isinstance(node.value, ast.Constant):
                 used.add(node.value.value)
     assert {"log", "plan", "bundle", "ledger"} <= used <= allowed
-    asked = {"state", "member", "run", "open_index", "witnessed", "since", "bundle", "limits", "withdrawn", "now"}
+    asked = {
+        "state",
+        "member",
+        "run",
+        "open_index",
+        "witnessed",
+        "since",
+        "bundle",
+        "limits",
+        "withdrawn",
+        "now",
+        "known",
+    }
     assert set(signature(authorise).parameters) == {*asked, "budget"}, "log, ledger and limits; no row"
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from client_node.link import uplink
 from client_node.link.uplink import Told, _error_of, answered
 from client_node.rounds import node as node_app
 from client_node.rounds.node import Node
@@ -72,14 +73,50 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
         json.dumps(SAID | {"do": ["{who}"]}).encode(),
         json.dumps(SAID | {"values": {"code": "LATE"}}).encode(),
         json.dumps(SAID | {"values": 7}).encode(),
+        json.dumps(SAID | {"what": "{reason:>999999999}"}).encode(),
+        json.dumps(SAID | {"why": "{reason.__class__}"}).encode(),
+        json.dumps(SAID | {"do": "{reason!r}"}).encode(),
         b"[]",
         b"no",
         DEEP,
     ],
-    ids=["code", "words", "value", "item", "why", "list", "twice", "values", "array", "text", "deep"],
+    ids=[
+        "code",
+        "words",
+        "value",
+        "item",
+        "why",
+        "list",
+        "twice",
+        "values",
+        "width",
+        "inside",
+        "form",
+        "array",
+        "text",
+        "deep",
+    ],
 )
 def test_an_error_that_cannot_be_told_on_is_an_answer_that_cannot_be_read(status, body):
     error = _error_of(httpx.Response(status, content=body))
     assert type(error) is Unavailable and all(isinstance(line, str) for line in error.lines())
     with pytest.raises(TrustError):
         answered(httpx.Response(200, content=body), "proof")
+
+
+@pytest.mark.parametrize("where", ["what", "why", "do", "value"])
+def test_a_coordinator_cannot_write_lines_or_terminal_codes_into_what_a_node_says(where):
+    said = "no\n✔ signed and in the log\x1b[1A\u202e" + "x" * 10_000
+    told = SAID | ({"what": "{reason}", "values": {"reason": said}} if where == "value" else {where: said})
+    error = _error_of(httpx.Response(403, json=told))
+    lines = error.lines()
+    assert all(line.isprintable() and len(line) <= 2100 for line in lines) and "[U+000A]✔" in "".join(lines)
+    assert str(error).isprintable()
+
+
+def test_an_answer_without_end_is_left_after_the_limit(monkeypatch):
+    monkeypatch.setattr(uplink, "ANSWER_LIMIT", 1000)
+    whole = httpx.Response(200, content=b"x" * 1000, request=httpx.Request("GET", "https://hub.example"))
+    assert uplink._whole(whole).content == b"x" * 1000
+    with pytest.raises(Unavailable, match="larger than any"):
+        uplink._whole(httpx.Response(200, content=b"x" * 1001, request=whole.request))

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_node.commands import results
+from client_node.data.formats import MOST_UNPACKED
 from client_node.data.scored_rows import frame_of, read_rows
-from client_node.data.tables import MOST_UNPACKED
 from client_node.home import create_home
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import read_documents
@@ -144,6 +144,15 @@ def test_results_go_into_files_of_every_kind_with_the_receipt_beside_each_row(ri
     assert {"probability", "reason_1", "weight_1", "reason_2", "weight_2"} <= set(read.columns)
     with pytest.raises(Malformed, match="not written"):
         write_result(result, tmp_path / "out.doc")
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_customers_name_hides_nothing_in_a_file_of_results(risk, tmp_path, kind):
+    frame = clients(30, seed=3).drop("违约").with_columns(客户=pl.concat_str("客户", pl.lit("\u202e\x1b[31m")))
+    frame.write_parquet(tmp_path / "in.parquet")
+    write_result(risk.score(read_rows(tmp_path / "in.parquet", CLIENTS).frame.drop("row")), tmp_path / f"out.{kind}")
+    read = {"csv": pl.read_csv, "xlsx": pl.read_excel}[kind](tmp_path / f"out.{kind}")
+    assert all(name.endswith("[U+202E][U+001B][31m") for name in read["id"])
 
 
 def test_faulty_rows_are_named_without_their_values_and_the_others_are_scored(risk, tmp_path):
