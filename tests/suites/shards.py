@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("shards.toml")
 DAILY, DAYS = "daily", ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 AT_ONCE = 2  # suites beside each other: one a core
-BASE, COMMITS_BACK = "origin/main", 20
-PATIENCE_S = 3600
+BASE = "origin/main"
+DAY_S, PATIENCE_S = 86_400, 3_600
 SHARED = ROOT.parent / "shared"
 
 
@@ -98,10 +98,12 @@ def plan(shards: Sequence[Shard], files: Sequence[str] | None, today: date, budg
 
 
 def changed() -> list[str] | None:
-    """Files that differ from the base, or from twenty commits ago where there is none; None if the history is too short."""
+    """Files that differ from the base, or in a clone of the base itself from what stood a day before; None if the history
+    is too short to say."""
     base = _git("merge-base", "HEAD", BASE)
     if base in (None, _git("rev-parse", "HEAD")):
-        base = _git("rev-parse", f"HEAD~{COMMITS_BACK}")
+        last = _git("log", "-1", "--format=%ct")
+        base = last and _git("rev-list", "-1", f"--before={int(last) - DAY_S}", "HEAD")
     told = _git("diff", "--name-only", base) if base else None
     return None if told is None else told.splitlines()
 
