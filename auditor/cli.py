@@ -277,3 +277,7 @@ def _without_pins(source: str) -> int:
 def main() -> None:
     """Console script."""
     terminal.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,7 +31,7 @@ class FileFinding:
 
 
 @dataclass(slots=True)
-class Step:
+class AuditStep:
     """One numbered step: findings, unchecked matters, facts to tell, and a short detail line."""
 
     number: int
@@ -77,7 +77,7 @@ class Step:
 
 
 @contextmanager
-def never_silent(step: Step, file: Callable[[], str] = str) -> Iterator[None]:
+def never_silent(step: AuditStep, file: Callable[[], str] = str) -> Iterator[None]:
     """The last line of defence: whatever ends a check becomes a finding of its step, about the file at hand.
 
     A log that is absent, and a disk or a network that fails, are for the command to say: nothing was checked then.
@@ -96,7 +96,7 @@ def never_silent(step: Step, file: Callable[[], str] = str) -> Iterator[None]:
 class Verdict:
     """All steps; clean only if none has a finding. `state` is what the entries led to, `seen_at` when a quorum saw them (Unix)."""
 
-    steps: list[Step]
+    steps: list[AuditStep]
     size: int
     root: str
     state: TrustState = EMPTY

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from auditor.evidence.reader import Evidence, Remembered, read_bundles, read_note
 from auditor.evidence.tile_files import TileFiles, other_files
-from auditor.findings import Step, Verdict, never_silent
+from auditor.findings import AuditStep, Verdict, never_silent
 from auditor.steps.step2_cosignatures import Cosignatures, Witnessed
 from auditor.steps.step3_tree import Rebuild, TiledTree
 from auditor.steps.step4_receipts import Receipts
@@ -20,7 +20,7 @@ from auditor.steps.step4_views import compare, compare_seen, kept_checkpoints, p
 from auditor.steps.step6_open_matters import Suspects, check_answers
 from auditor.steps.step6_times import Clock
 from auditor.steps.step7_budgets import check_budgets
-from auditor.steps.step8_ledgers import Shown, of_statement
+from auditor.steps.step8_ledgers import ShownLedger, of_statement
 from auditor.steps.step8_models import check_models
 from contracts.envelope import digest
 from contracts.errors import Malformed
@@ -81,8 +81,8 @@ def verify_structure(evidence: Evidence, pins: Pins, tick: Tick = lambda done, s
     return Verdict([signed, structure.rebuilt, structure.extends], note.checkpoint.size, note.checkpoint.root.hex())
 
 
-def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, Step]:
-    step = Step(1, N_("checkpoint and its signature"))
+def _checkpoint(evidence: Evidence, pins: Pins) -> tuple[Note | None, AuditStep]:
+    step = AuditStep(1, N_("checkpoint and its signature"))
     with never_silent(step, lambda: "checkpoint"):
         note = read_note(evidence, "checkpoint")
         verify_log_signature(note, pins.log())
@@ -96,8 +96,8 @@ class Structure:
 
     def __init__(self, evidence: Remembered, note: Note, pins: Pins):
         self.evidence, self.note, self.pins = evidence, note, pins
-        self.rebuilt = Step(3, N_("entries rebuild the root"))
-        self.extends = Step(4, N_("the log extends every state that was seen"))
+        self.rebuilt = AuditStep(3, N_("entries rebuild the root"))
+        self.extends = AuditStep(4, N_("the log extends every state that was seen"))
         self.receipts = Receipts(evidence, pins, self.extends)
         kept = kept_checkpoints(evidence, pins.log(), self.extends)
         self.views = [pinned_view(pins), *kept, *self.receipts.views()]
@@ -157,12 +157,12 @@ class Replay(Structure):
         super().__init__(evidence, note, pins)
         signed = [("checkpoint", note), *((view.file, view.note) for view in self.views if view.note)]
         self.cosigned = Cosignatures(signed, pins.log())
-        self.opened = Step(5, N_("statements open under admitted keys"))
-        self.rules = Step(6, N_("replay of the rules"))
+        self.opened = AuditStep(5, N_("statements open under admitted keys"))
+        self.rules = AuditStep(6, N_("replay of the rules"))
         self.state: TrustState = EMPTY
         self.seen: list[tuple[int, Seen]] = []
         self.witnessed: list[Witnessed] = []
-        self.ledgers: list[Shown] = []
+        self.ledgers: list[ShownLedger] = []
         self._clock = Clock(self.rules)
         self._suspects = Suspects(self.rules)
 

@@ -349,3 +349,7 @@ def pins(
 def main() -> None:
     """Console script."""
     terminal.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -147,7 +147,7 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedEnvelope:
     """An envelope that reads well; whether its signatures hold is asked with `holds_for`."""
 
     payload: bytes
@@ -215,7 +215,7 @@ def _key_name(text: str) -> str:
     return text
 
 
-def open_entry(entry: bytes) -> Opened:
+def open_entry(entry: bytes) -> OpenedEnvelope:
     """Read an envelope in its one spelling; Malformed otherwise."""
     if len(entry) > ENTRY_MAX_BYTES:
         raise Malformed(N_("an entry has at most {limit} bytes, this one has {n}"), limit=ENTRY_MAX_BYTES, n=len(entry))
@@ -224,7 +224,7 @@ def open_entry(entry: bytes) -> Opened:
         if value["payloadType"] != PAYLOAD_TYPE:
             raise Malformed(N_("unknown payload type {found}"), code="TYPE_CONFUSION", found=value["payloadType"])
         signatures = tuple(Signature(_key_name(s["keyid"]), from_base64(s["sig"])) for s in value["signatures"])
-        opened = Opened(from_base64(value["payload"]), signatures)
+        opened = OpenedEnvelope(from_base64(value["payload"]), signatures)
     except (KeyError, TypeError, AttributeError) as error:
         raise Malformed(N_("an envelope has payload, payloadType and signatures")) from error
     names = [s.keyid for s in signatures]

@@ -269,3 +269,7 @@ def _first_entry(office: Any) -> bytes:
 def main() -> None:
     """Console script."""
     terminal.run(app)
+
+
+if __name__ == "__main__":
+    main()

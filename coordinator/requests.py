@@ -39,7 +39,7 @@ class Waiting(Strict):
     done: tuple[str, ...]
 
 
-class Reply(Strict):
+class SubmittedReply(Strict):
     """A signed line and the bytes that it names, both in base64."""
 
     line: str

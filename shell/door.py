@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from shell.addresses import network_of
-from shell.pace import Pace
+from shell.pace import TokenBuckets
 
 HANDSHAKE_S = 10.0  # a slow line needs three round trips of a second
 HEAD_S = 10.0  # a head is one packet or two
@@ -148,7 +148,7 @@ class Door:
 
     def __init__(self, server: BoundedServer):
         self._server, self.context = server, server.config.ssl
-        self._proxy, self._pace = network_of(server.proxy), Pace(CONNECTIONS_PER_S, CONNECTION_BURST)
+        self._proxy, self._pace = network_of(server.proxy), TokenBuckets(CONNECTIONS_PER_S, CONNECTION_BURST)
         self.inside: dict[_Entry, str | None] = {}  # who has proven to be at the other end, in the order of coming
 
     def guest(self) -> Guest:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 MOST_KNOWN = 4096  # callers remembered by a Pace; the one that came longest ago is forgotten
 
 
-class Pace:
+class TokenBuckets:
     """A token bucket a caller."""
 
     def __init__(self, per_s: float, burst: float):

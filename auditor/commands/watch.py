@@ -15,7 +15,7 @@ from contracts.wording import N_
 from shell.terminal import COULD_NOT, FOUND, OK
 
 if TYPE_CHECKING:
-    from auditor.evidence.reader import Evidence, Served
+    from auditor.evidence.reader import Evidence, ServedEvidence
     from auditor.monitor import Watch, Watched
 
 watching = typer.Typer(rich_markup_mode=None)
@@ -81,12 +81,12 @@ def _tell(seen: Watched, as_json: bool) -> None:
         terminal.ok(N_("one log of {size} entries, whoever was asked"), size=seen.size)
 
 
-def _cosign(monitor: Watch, coordinator: Evidence | Served, identity: Path) -> None:
+def _cosign(monitor: Watch, coordinator: Evidence | ServedEvidence, identity: Path) -> None:
     from auditor.evidence.identity import read_key
-    from auditor.evidence.reader import Served
+    from auditor.evidence.reader import ServedEvidence
 
     line = monitor.cosign(read_key(identity), int(time.time()))
-    if line and isinstance(coordinator, Served):
+    if line and isinstance(coordinator, ServedEvidence):
         coordinator.send("v1/cosignatures", {"size": line[0], "line": line[1]})
         terminal.ok(N_("cosigned size {size}"), size=line[0])
 

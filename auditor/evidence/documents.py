@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 from auditor.evidence.reader import Evidence, document_path
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed
 from contracts.rules.state import TrustState
@@ -25,7 +25,7 @@ _RECENT = 32  # parsed documents that are kept: a start model, a step state or a
 class Documents:
     """Reads documents by their digest and remembers which were absent; `conclude` says so in `step`."""
 
-    def __init__(self, state: TrustState, evidence: Evidence, step: Step):
+    def __init__(self, state: TrustState, evidence: Evidence, step: AuditStep):
         self._state, self._evidence, self._step = state, evidence, step
         self._found: set[str] = set()
         self._erased: set[str] = set()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from auditor.evidence.reader import Evidence, Folder, Served, limit_of, required
+from auditor.evidence.reader import Evidence, Folder, ServedEvidence, limit_of, required
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 
@@ -131,7 +131,7 @@ def pack_digest(path: Path) -> str:
 
 def digest_as_pack(evidence: Evidence) -> str | None:
     """The digest that the pack of this evidence has, whether it was packed or lies in a folder; None if none can be made."""
-    if isinstance(evidence, Served):
+    if isinstance(evidence, ServedEvidence):
         return None
     hasher = hashlib.sha256()
     try:

@@ -102,7 +102,7 @@ class Folder:
         return sorted(p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
 
 
-class Served:
+class ServedEvidence:
     """A coordinator's address; `client` carries the trusted CA and, if admitted, the auditor's signature."""
 
     def __init__(self, url: str, client: httpx.Client):

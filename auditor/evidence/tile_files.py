@@ -6,7 +6,7 @@ from collections import defaultdict
 from contextlib import suppress
 
 from auditor.evidence.reader import Evidence
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from contracts.envelope import digest
 from contracts.errors import Malformed, TrustError
 from contracts.log import tiles
@@ -21,7 +21,7 @@ CHECKED_ELSEWHERE = ("checkpoint", "checkpoints/", "receipts/")
 class TileFiles:
     """Compares served hash tiles and older partial tiles with the ones rebuilt from the entries."""
 
-    def __init__(self, evidence: Evidence, size: int, step: Step):
+    def __init__(self, evidence: Evidence, size: int, step: AuditStep):
         self._evidence, self._step = evidence, step
         self._altered: list[TileName] = []
         self._missing: list[str] = []
@@ -78,7 +78,7 @@ class TileFiles:
             )
 
 
-def other_files(evidence: Evidence, log: NoteKey, state: TrustState, step: Step, *, size: int) -> None:
+def other_files(evidence: Evidence, log: NoteKey, state: TrustState, step: AuditStep, *, size: int) -> None:
     """Policy and documents follow from the log of `size`; anything else does not belong to a log."""
     with suppress(Malformed):  # one that is too large is found below
         if evidence.read("policy") is None:

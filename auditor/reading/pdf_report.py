@@ -203,7 +203,7 @@ def _certificate(key: Ed25519PrivateKey) -> x509.Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class ReportSignature:
     """Whose key signed a report, when it says that it did, and the findings attached to it."""
 
     keyid: str
@@ -211,7 +211,7 @@ class Signed:
     findings: bytes
 
 
-def read_report(data: bytes) -> Signed:
+def read_report(data: bytes) -> ReportSignature:
     """A report whose one signature covers the whole file and holds; Invalid (REPORT) otherwise."""
     logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # says in tracebacks what is said here in three lines
     try:
@@ -227,10 +227,10 @@ def read_report(data: bytes) -> Signed:
     whole = status.coverage == SignatureCoverageLevel.ENTIRE_FILE
     if not (status.bottom_line and whole and files[0] == ATTACHED):
         raise _altered()
-    return Signed(key_id(certificate.public_key()), signature.self_reported_timestamp, attached)  # type: ignore[arg-type]
+    return ReportSignature(key_id(certificate.public_key()), signature.self_reported_timestamp, attached)  # type: ignore[arg-type]
 
 
-def read_findings(signed: Signed) -> dict[str, Any]:
+def read_findings(signed: ReportSignature) -> dict[str, Any]:
     """The findings attached to a report; Invalid (REPORT) if its signer attached something else."""
     try:
         findings: dict[str, Any] = json.loads(signed.findings)

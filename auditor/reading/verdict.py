@@ -12,7 +12,7 @@ from auditor.evidence.member_register import read_register
 from auditor.evidence.pack import digest_as_pack
 from auditor.evidence.reader import Evidence
 from auditor.evidence.sentences import namer
-from auditor.findings import FileFinding, Step, Verdict
+from auditor.findings import AuditStep, FileFinding, Verdict
 from auditor.reading.fault_meanings import SEVERITIES, TITLES, group, severity
 from auditor.reading.sample import drawn
 from contracts.fields import time_text
@@ -109,7 +109,7 @@ def as_dict(verdict: Verdict, pins: Pins, evidence: Evidence, chinese: Callable[
     }
 
 
-def _step(step: Step, chinese: Callable[[str], str]) -> dict[str, Any]:
+def _step(step: AuditStep, chinese: Callable[[str], str]) -> dict[str, Any]:
     return {
         "number": step.number,
         "title": step.title,

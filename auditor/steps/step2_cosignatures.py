@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from contracts.envelope import key_id
 from contracts.errors import TrustError
 from contracts.log.checkpoint import Note, NoteKey, parse_vkey
@@ -31,7 +31,7 @@ class Cosignatures:
     """Asked at each size for which a checkpoint is at hand, with the state that the log had then."""
 
     def __init__(self, notes: Iterable[tuple[str, Note]], log: NoteKey):
-        self.step = Step(2, N_("cosignatures of members and auditors"))
+        self.step = AuditStep(2, N_("cosignatures of members and auditors"))
         self.met: dict[int, Witnessed] = {}
         self._log = log
         self._notes: defaultdict[int, list[tuple[str, Note]]] = defaultdict(list)
@@ -58,7 +58,7 @@ class Cosignatures:
             size = note.checkpoint.size
             self.met[size] = Witnessed(size, note.checkpoint.root, quorum.time(found))
 
-    def conclude(self, newest: Note, state: TrustState, pins: Pins) -> Step:
+    def conclude(self, newest: Note, state: TrustState, pins: Pins) -> AuditStep:
         """The newest checkpoint needs its quorum, rounds need one before they end, pinned witnesses keep their keys."""
         size = newest.checkpoint.size
         if state.size < size:

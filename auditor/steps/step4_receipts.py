@@ -10,18 +10,18 @@ from typing import Any
 
 from auditor.evidence.reader import Evidence
 from auditor.evidence.sentences import Sentence, sentence_of
-from auditor.findings import Step, never_silent
+from auditor.findings import AuditStep, never_silent
 from auditor.steps.step3_tree import TiledTree
 from auditor.steps.step4_views import View, has_seen
 from auditor.steps.step7_budgets import curve
-from contracts.envelope import Opened, digest, load_public
+from contracts.envelope import OpenedEnvelope, digest, load_public
 from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.log.merkle import leaf_hash
 from contracts.log.pins import Pins
 from contracts.log.receipts import (
     EntryAndLine,
     Logged,
-    Served,
+    ServedResult,
     Standing,
     check_logged,
     check_note,
@@ -39,7 +39,7 @@ FOLDER = "receipts/"
 
 
 @dataclass(slots=True)
-class Told:
+class ReceiptReading:
     """What a receipt proves, in sentences and as fields; the fault if it proves nothing.
 
     `about` says what the `promises` are about.
@@ -53,7 +53,7 @@ class Told:
     fault: TrustError | None = None
 
 
-def read_receipt(data: bytes) -> Logged | Served:
+def read_receipt(data: bytes) -> Logged | ServedResult:
     """Either kind of receipt; Malformed (RECEIPT_FORM) otherwise."""
     try:
         text = data.decode("utf-8")
@@ -62,9 +62,9 @@ def read_receipt(data: bytes) -> Logged | Served:
     return read_served(text) if text.startswith("{") else read_logged(text)
 
 
-def judge(file: Path, pins: Pins) -> Told:
+def judge(file: Path, pins: Pins) -> ReceiptReading:
     """Check a receipt alone, by the pins."""
-    told = Told()
+    told = ReceiptReading()
     try:
         receipt = read_receipt(file.read_bytes())
         told.fields["cosigners"], unknown = check_note(receipt.note, pins)
@@ -72,7 +72,7 @@ def judge(file: Path, pins: Pins) -> Told:
             Sentence(N_("cosignature by {name}, a key that these pins do not know"), {"name": name}) for name in unknown
         ]
         told.fields["size"] = receipt.note.checkpoint.size
-        if isinstance(receipt, Served):
+        if isinstance(receipt, ServedResult):
             _served(receipt, check_served(receipt, pins), told)
         else:
             _logged(receipt, check_logged(receipt, pins), told)
@@ -91,7 +91,7 @@ def judge(file: Path, pins: Pins) -> Told:
     return told
 
 
-def _logged(receipt: Logged, said: EntryAndLine, told: Told) -> None:
+def _logged(receipt: Logged, said: EntryAndLine, told: ReceiptReading) -> None:
     statement = said.line or said.entry
     told.fields |= {"kind": statement.kind, "index": receipt.entry.index, "entry": digest(receipt.entry.data)}
     told.fields["statement"] = statement.model_dump(mode="json")
@@ -115,7 +115,7 @@ def _logged(receipt: Logged, said: EntryAndLine, told: Told) -> None:
     )
 
 
-def _cost(receipt: Logged, said: EntryAndLine, told: Told) -> None:
+def _cost(receipt: Logged, said: EntryAndLine, told: ReceiptReading) -> None:
     promises = of_receipt(receipt, said, curve)
     if promises is None:
         told.not_checked.append(
@@ -135,13 +135,13 @@ def _cost(receipt: Logged, said: EntryAndLine, told: Told) -> None:
         )
 
 
-def _promise(told: Told, about: str, promises: Sequence[Promise | Limit]) -> None:
+def _promise(told: ReceiptReading, about: str, promises: Sequence[Promise | Limit]) -> None:
     told.about, told.promises = about, promises
     if promises:
         told.fields["promise"] = [sentence for one in promises for sentence in one.sentences()]
 
 
-def _served(receipt: Served, standing: Standing, told: Told) -> None:
+def _served(receipt: ServedResult, standing: Standing, told: ReceiptReading) -> None:
     said, release = standing.said, standing.release
     told.fields |= {
         "kind": "served",
@@ -167,7 +167,7 @@ def _served(receipt: Served, standing: Standing, told: Told) -> None:
         _learned_together(standing, release, told)
 
 
-def _learned_together(standing: Standing, release: Release, told: Told) -> None:
+def _learned_together(standing: Standing, release: Release, told: ReceiptReading) -> None:
     """The run that stands behind a served number: its model, whose consents it had, and what it cost the member."""
     said = standing.said
     told.sentences += [
@@ -196,19 +196,19 @@ def _short(member: str) -> str:
 class Receipts:
     """I22: the receipts among the evidence: other views of the log (step 4), whose entries it must hold."""
 
-    def __init__(self, evidence: Evidence, pins: Pins, step: Step):
+    def __init__(self, evidence: Evidence, pins: Pins, step: AuditStep):
         self._step = step
-        self._held: dict[str, Logged | Served] = {}
+        self._held: dict[str, Logged | ServedResult] = {}
         self._wanted: dict[int, bytes] = {}
         self._gone: set[str] = set()
-        self._served: defaultdict[int, list[tuple[str, Receipt, Opened]]] = defaultdict(list)
+        self._served: defaultdict[int, list[tuple[str, Receipt, OpenedEnvelope]]] = defaultdict(list)
         for path in (path for path in evidence.paths() if path.startswith(FOLDER)):
             with never_silent(step, lambda: path):  # noqa: B023 (it is asked at once)
                 self._take(path, read_receipt(evidence.read(path) or b""), pins)
         self._indices = {place.index for one in self._held.values() for place in _places(one)}
 
-    def _take(self, path: str, receipt: Logged | Served, pins: Pins) -> None:
-        if isinstance(receipt, Served):
+    def _take(self, path: str, receipt: Logged | ServedResult, pins: Pins) -> None:
+        if isinstance(receipt, ServedResult):
             standing = check_served(receipt, pins)
             self._served[standing.said.seen.size].append((path, standing.said, standing.envelope))
         else:
@@ -282,5 +282,5 @@ class Receipts:
                     break
 
 
-def _places(receipt: Logged | Served) -> tuple[Any, ...]:
-    return receipt.chain if isinstance(receipt, Served) else (receipt.entry, *receipt.beside)
+def _places(receipt: Logged | ServedResult) -> tuple[Any, ...]:
+    return receipt.chain if isinstance(receipt, ServedResult) else (receipt.entry, *receipt.beside)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from auditor.evidence.reader import Evidence
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from auditor.steps.step3_tree import TiledTree
 from contracts.errors import Invalid, TrustError, Unavailable
 from contracts.log.checkpoint import Note, NoteKey, parse_note, verify_log_signature
@@ -35,7 +35,7 @@ def pinned_view(pins: Pins) -> View:
     return View(pins.size, pins.root_bytes(), "")
 
 
-def kept_checkpoints(evidence: Evidence, log: NoteKey, step: Step) -> list[View]:
+def kept_checkpoints(evidence: Evidence, log: NoteKey, step: AuditStep) -> list[View]:
     """The checkpoints kept beside the log; one that cannot be read or is not signed is a finding of `step`."""
     kept = []
     for path in (path for path in evidence.paths() if path.startswith("checkpoints/")):
@@ -60,7 +60,7 @@ def _code(error: Exception) -> str:
     return error.code if isinstance(error, Invalid) else "TREE_MISMATCH"
 
 
-def compare(step: Step, newest: Note, roots: Mapping[int, bytes], views: list[View]) -> None:
+def compare(step: AuditStep, newest: Note, roots: Mapping[int, bytes], views: list[View]) -> None:
     """I26, I27: every view lies on the tree of `newest`, whose root at the size of each view is in `roots`."""
     signed: dict[int, Note] = {newest.checkpoint.size: newest}
     for view in views:
@@ -87,7 +87,7 @@ def compare(step: Step, newest: Note, roots: Mapping[int, bytes], views: list[Vi
             _two_histories(step, newest, roots[view.size], view)
 
 
-def _two_histories(step: Step, newest: Note, shown: bytes, view: View) -> None:
+def _two_histories(step: AuditStep, newest: Note, shown: bytes, view: View) -> None:
     step.add(
         "EQUIVOCATION",
         N_("at size {size} the log shows root {shown}, {file} has seen {seen}: two histories\n{one}\n{two}"),
@@ -101,7 +101,7 @@ def _two_histories(step: Step, newest: Note, shown: bytes, view: View) -> None:
     )
 
 
-def compare_seen(step: Step, said: Iterable[tuple[int, Seen]], tree: TiledTree) -> None:
+def compare_seen(step: AuditStep, said: Iterable[tuple[int, Seen]], tree: TiledTree) -> None:
     """I26: what the statements at these indices say their authors had seen lies on this tree too."""
     for index, seen in said:
         held = has_seen(tree, seen, index)

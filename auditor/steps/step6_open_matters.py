@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from auditor.steps.step2_cosignatures import Witnessed
 from contracts.fields import moment, time_text
 from contracts.rules.findings import Finding
@@ -17,7 +17,7 @@ from contracts.statements.statements import KeyState, Predicate
 from contracts.wording import N_
 
 
-def check_answers(step: Step, state: TrustState, seen: Witnessed | None) -> None:
+def check_answers(step: AuditStep, state: TrustState, seen: Witnessed | None) -> None:
     """I28: at the time of the newest cosigned checkpoint no matter has waited too long."""
     if seen is None:
         waiting = sum(not matter.answered for matter in state.matters.values())
@@ -38,7 +38,7 @@ class Suspects:
     not there before the checkpoint that does not cover it, whatever date it has.
     """
 
-    def __init__(self, step: Step):
+    def __init__(self, step: AuditStep):
         self._step = step
         self._under: dict[str, tuple[array[int], array[float]]] = {}  # KeyId -> entries, and since when each was there
         self._covered, self._seen_at = 0, 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from datetime import UTC, datetime
 
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from auditor.steps.step2_cosignatures import Witnessed
 from contracts.fields import moment, time_text
 from contracts.rules.findings import Finding
@@ -24,7 +24,7 @@ MOST = 1000  # latest claims kept between two cosigned checkpoints
 class Clock:
     """Fed with entries and cosigned checkpoints in log order; its findings go to the step of the rules."""
 
-    def __init__(self, step: Step):
+    def __init__(self, step: AuditStep):
         self._step = step
         self._last: Witnessed | None = None
         self._waiting: list[tuple[float, int, str]] = []

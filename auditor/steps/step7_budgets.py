@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 from math import ceil
 
-from auditor.findings import Step, never_silent
+from auditor.findings import AuditStep, never_silent
 from auditor.steps.epsilon import epsilon
 from contracts.promise import promises
 from contracts.rules.state import TrustState
@@ -99,9 +99,9 @@ def _consented(state: TrustState, member: str, dataset: str, unit: str, otherwis
     )
 
 
-def check_budgets(state: TrustState) -> Step:
+def check_budgets(state: TrustState) -> AuditStep:
     """Recompute all accounts; a difference, or an account above every consent of its member, is a finding."""
-    step = Step(7, N_("privacy budgets recomputed"))
+    step = AuditStep(7, N_("privacy budgets recomputed"))
     with never_silent(step):
         _check_words(state, step)
         _check_accounts(state, step)
@@ -109,7 +109,7 @@ def check_budgets(state: TrustState) -> Step:
     return step
 
 
-def _check_accounts(state: TrustState, step: Step) -> None:
+def _check_accounts(state: TrustState, step: AuditStep) -> None:
     held = accounts(state)
     if {a.key(): a.rho_nano for a in held} != {key: rho_nano for key, rho_nano in state.charges.items() if rho_nano}:
         step.add("BUDGET_REPORT", N_("the accounts of the replay and of the recomputation differ"))
@@ -129,7 +129,7 @@ def _check_accounts(state: TrustState, step: Step) -> None:
         step.promises = promises(state, max(account.year for account in held), curve)
 
 
-def _check_words(state: TrustState, step: Step) -> None:
+def _check_words(state: TrustState, step: AuditStep) -> None:
     """I19: no limit in rho amounts to more than the epsilon that people read beside it."""
     said: list[tuple[str, int, PrivacyTerms | Scope]] = [
         ("AGREEMENT_TERMS", one.index, one.terms.privacy) for one in state.agreements.values()
@@ -151,7 +151,7 @@ def _check_words(state: TrustState, step: Step) -> None:
                 )
 
 
-def _tell_measured(state: TrustState, step: Step) -> None:
+def _tell_measured(state: TrustState, step: AuditStep) -> None:
     """What members' nodes say of their own release path: a signed claim, since no auditor was there."""
     members = state.members()
     checks = [state.privacy_checks[member][1] for member in members if member in state.privacy_checks]

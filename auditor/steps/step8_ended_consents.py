@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from auditor.steps.step2_cosignatures import Witnessed
 from contracts.fields import time_text
 from contracts.rules.findings import Finding
@@ -40,7 +40,7 @@ _NO_LIST = N_(
 class EndedConsents:
     """Fed with the recorded rounds of a log; `seen` are its cosigned checkpoints in order of their sizes."""
 
-    def __init__(self, state: TrustState, seen: Sequence[Witnessed], step: Step):
+    def __init__(self, state: TrustState, seen: Sequence[Witnessed], step: AuditStep):
         self._state, self._seen, self._step = state, seen, step
         self._sizes = [one.size for one in seen]
         self._open: dict[str, list[int]] = {}

@@ -6,7 +6,7 @@ from array import array
 
 from auditor.evidence.documents import Documents
 from auditor.evidence.reader import document_path
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from contracts.errors import Invalid, Malformed
 from contracts.rules.gates import compared_models
 from contracts.rules.state import Closing, RunRecord, TrustState
@@ -15,7 +15,7 @@ from contracts.statements.statements import Gate
 from contracts.wording import N_
 
 
-def check_gates(state: TrustState, documents: Documents, step: Step) -> None:
+def check_gates(state: TrustState, documents: Documents, step: AuditStep) -> None:
     """A gate whose comparisons are not those of its sum is a finding; an absent sum, or no gate at all, is said."""
     ungated = 0
     for run in state.runs_in_order():
@@ -34,7 +34,7 @@ def check_gates(state: TrustState, documents: Documents, step: Step) -> None:
 
 
 def _check(
-    state: TrustState, documents: Documents, evaluation: RunRecord, closed: Closing, gate: Gate, step: Step
+    state: TrustState, documents: Documents, evaluation: RunRecord, closed: Closing, gate: Gate, step: AuditStep
 ) -> None:
     try:
         total = documents.values(str(closed.aggregate), "aggregate", "q", evaluation.order.plan)

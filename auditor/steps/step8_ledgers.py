@@ -20,7 +20,7 @@ from contracts.wording import N_
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownLedger:
     """Where a member says that its ledger stood: it had seen the log's first `seen` entries, and had spoken before entry
     `index`. The rule `binds` since edition 2."""
 
@@ -32,7 +32,7 @@ class Shown:
     binds: bool
 
 
-def of_statement(state: TrustState, index: int, said: Predicate) -> Shown | None:
+def of_statement(state: TrustState, index: int, said: Predicate) -> ShownLedger | None:
     """What a clean entry shows of its author's ledger."""
     match said:
         case Consent(event="expire"):
@@ -43,24 +43,26 @@ def of_statement(state: TrustState, index: int, said: Predicate) -> Shown | None
             run = state.runs.get(said.order)
             agreement = run.order.agreement if run else ""
         case PrivacyCheck():
-            return Shown(said.member, 0, index, said.ledger.rho_total_nano, listed=False, binds=False)
+            return ShownLedger(said.member, 0, index, said.ledger.rho_total_nano, listed=False, binds=False)
         case _:
             return None
     record = state.agreements.get(agreement)
     binds = record is not None and record.terms.edition >= 2
-    return Shown(said.member, min(said.seen.size, index), index, said.ledger.rho_total_nano, listed=False, binds=binds)
+    return ShownLedger(
+        said.member, min(said.seen.size, index), index, said.ledger.rho_total_nano, listed=False, binds=binds
+    )
 
 
-def of_line(record: RoundRecord, line: Contribution, *, edition: int) -> Shown:
+def of_line(record: RoundRecord, line: Contribution, *, edition: int) -> ShownLedger:
     """What a line of a list shows; it was signed after its round was opened, and before it ended."""
     end = record.closed_at or record.open_index
     seen = max(record.open_index, min(line.seen.size, end))
-    return Shown(line.member, seen, end, line.ledger.rho_total_nano, listed=True, binds=edition >= 2)
+    return ShownLedger(line.member, seen, end, line.ledger.rho_total_nano, listed=True, binds=edition >= 2)
 
 
-def resets(shown: Iterable[Shown]) -> Iterator[Finding]:
+def resets(shown: Iterable[ShownLedger]) -> Iterator[Finding]:
     """Every head below one that its member had surely shown before, where at least one of the two stands in a list."""
-    of_members: defaultdict[str, list[Shown]] = defaultdict(list)
+    of_members: defaultdict[str, list[ShownLedger]] = defaultdict(list)
     for one in shown:
         of_members[one.member].append(one)
     for heads in of_members.values():
@@ -77,6 +79,6 @@ def resets(shown: Iterable[Shown]) -> Iterator[Finding]:
                 yield Finding("BUDGET_RESET", one.index, "I34", what, {"member": one.member})
 
 
-def _highest(heads: list[Shown]) -> list[int]:
+def _highest(heads: list[ShownLedger]) -> list[int]:
     """The highest total of the first n heads, for n from none to all."""
     return [-1, *accumulate((one.total for one in heads), max)]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from auditor.evidence.documents import Documents
 from auditor.evidence.reader import Evidence, document_path
-from auditor.findings import Step, never_silent
+from auditor.findings import AuditStep, never_silent
 from auditor.steps.step2_cosignatures import Witnessed
 from auditor.steps.step3_tree import TiledTree
 from auditor.steps.step4_views import has_seen
 from auditor.steps.step8_ended_consents import EndedConsents
 from auditor.steps.step8_gates import check_gates
-from auditor.steps.step8_ledgers import Shown, of_line, resets
+from auditor.steps.step8_ledgers import ShownLedger, of_line, resets
 from auditor.steps.step8_secure_sums import secure_total
 from contracts.envelope import digest, load_public
 from contracts.errors import Invalid, TrustError
@@ -31,12 +31,12 @@ def check_models(
     evidence: Evidence,
     tree: TiledTree | None,
     seen: Sequence[Witnessed] = (),
-    shown: Sequence[Shown] = (),
-) -> Step:
+    shown: Sequence[ShownLedger] = (),
+) -> AuditStep:
     """Recompute what the documents allow; an absent document is said, a wrong one is a finding. Without a `tree` that was
     found right, what contributions had seen is not compared; `seen` are the cosigned checkpoints in order, and `shown`
     what statements show of ledgers."""
-    step = Step(8, N_("models, contributions and releases"))
+    step = AuditStep(8, N_("models, contributions and releases"))
     checked, documents, consents = 0, Documents(state, evidence, step), EndedConsents(state, seen, step)
     ledgers = list(shown)
     with never_silent(step, lambda: documents.last):
@@ -63,7 +63,7 @@ def _check_round(
     run: RunRecord,
     record: RoundRecord,
     closed: Closing,
-    step: Step,
+    step: AuditStep,
     tree: TiledTree | None,
 ) -> list[Contribution] | None:
     """The lines of its list as far as they could be read; None if they were not at hand."""
@@ -124,7 +124,7 @@ def _signed_lines(
 
 
 def _check_lines(
-    lines: list[Contribution], run: RunRecord, closed: Closing, tree: TiledTree | None, step: Step, *, edition: int
+    lines: list[Contribution], run: RunRecord, closed: Closing, tree: TiledTree | None, step: AuditStep, *, edition: int
 ) -> None:
     """I16, I17, I19, I34: made by the ordered code, on this log, and with the ledger that the round's record repeats."""
     if closed.books != books((line.member, line.ledger) for line in lines):
@@ -152,7 +152,7 @@ def _check_lines(
             )
 
 
-def _tell_lost_keys(state: TrustState, record: RoundRecord, lines: list[Contribution], step: Step) -> None:
+def _tell_lost_keys(state: TrustState, record: RoundRecord, lines: list[Contribution], step: AuditStep) -> None:
     """Nobody can tell whose a contribution is under a key that was reported as compromised before its round ended."""
     for line in lines:
         key = _node_key(state, line.member, record.open_index)
@@ -187,7 +187,7 @@ def _check_sum(
     record: RoundRecord,
     closed: Closing,
     lines: list[Contribution],
-    step: Step,
+    step: AuditStep,
 ) -> None:
     """The sum again, exactly: of the contributions, or of what they hide under their masks."""
     plan, listed = run.order.plan, str(closed.list_document)
@@ -214,7 +214,7 @@ def _check_sum(
         raise Invalid(N_("the sum of round {round} is not the logged one"), code="AGGREGATE", round=closed.round)
 
 
-def _check_model(documents: Documents, run: RunRecord, record: RoundRecord, closed: Closing, step: Step) -> None:
+def _check_model(documents: Documents, run: RunRecord, record: RoundRecord, closed: Closing, step: AuditStep) -> None:
     """The server step again, bit for bit, from the documents of this round and of the one before."""
     assert closed.aggregate
     total = documents.values(closed.aggregate, "aggregate", "q", run.order.plan)

@@ -10,7 +10,7 @@ import polars as pl
 from benchmarks.demand.methods import kind_of, series_of
 from benchmarks.demand.protocol import Setting
 from benchmarks.rounds.local_rounds import federated
-from engine.demand.task import TASK, Rows, rows_of
+from engine.demand.task import TASK, WindowRows, rows_of
 from engine.demand.windows import period_text, windows
 from engine.table import TableSchema
 from engine.task import plan_for
@@ -48,7 +48,7 @@ def books(setting: Setting) -> dict[str, pl.DataFrame]:
     return made
 
 
-def training_rows(setting: Setting) -> dict[str, Rows]:
+def training_rows(setting: Setting) -> dict[str, WindowRows]:
     """Each member's windows at the training origins."""
     found = {}
     for name in setting.members():
@@ -60,7 +60,7 @@ def training_rows(setting: Setting) -> dict[str, Rows]:
     return found
 
 
-def tune(setting: Setting, rows: dict[str, Rows], epsilon: str | None, *, once: bool = False) -> array[float]:
+def tune(setting: Setting, rows: dict[str, WindowRows], epsilon: str | None, *, once: bool = False) -> array[float]:
     """The released head. None: the same rounds without noise. `once`: one member adds noise for all (research only)."""
     schema = schema_of(setting)
     plan = plan_for(

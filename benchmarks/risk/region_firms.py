@@ -23,7 +23,7 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.risk.region import calibration
 from benchmarks.tables import publish
-from engine.binary.models import Rows, probability
+from engine.binary.models import LabelledRows, probability
 from engine.binary.own import fit_own
 from engine.risk.task import auroc
 from engine.task import Model, plan_for
@@ -56,8 +56,8 @@ MEASURES: dict[str, Measure] = {
 class World:
     """Of each firm the rows to learn from, and the rows to score (none if it came into distress before)."""
 
-    members: list[Rows]
-    tests: list[Rows]
+    members: list[LabelledRows]
+    tests: list[LabelledRows]
 
 
 def world(firms: int, seed: int) -> World:

@@ -30,10 +30,10 @@ from benchmarks.tables import publish
 from contracts.envelope import digest
 from contracts.statements.gate import judge, verdict_of
 from contracts.statements.sums import limit_steps
-from engine.binary.models import Rows
+from engine.binary.models import LabelledRows
 from engine.binary.weights import SHARED
 from engine.demand.task import TASK as DEMAND
-from engine.demand.task import Rows as Windows
+from engine.demand.task import WindowRows as Windows
 from engine.demand.task import rows_of
 from engine.demand.windows import windows
 from engine.evaluation import holdout_counts
@@ -130,7 +130,7 @@ def risk(data: Path, seed: int) -> Case:
     return Case(RISK, table.schema, plan, train, held, _flip_labels, loss)
 
 
-def _flip_labels(rows: Rows) -> Rows:
+def _flip_labels(rows: LabelledRows) -> LabelledRows:
     return replace(rows, y=1 - rows.y)
 
 

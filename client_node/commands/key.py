@@ -23,7 +23,7 @@ keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Show, re
 Yes = Annotated[bool, typer.Option("--yes", help=_("do not ask"))]
 
 
-class Role(StrEnum):
+class NodeKeyRole(StrEnum):
     """What a key of a node is for."""
 
     node = "node"
@@ -58,7 +58,7 @@ def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "Example: client-node key rotate witness"
     ),
 )
-def rotate(role: Role, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def rotate(role: NodeKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
     """The running node must be stopped first; an interrupted rotation goes on with the same command."""
     from client_node.home import local, uplink_of
     from client_node.membership import keys as own
@@ -97,7 +97,10 @@ def _follow(settings: Settings, mirror: Mirror, budget: Budget) -> None:
     ),
 )
 def request(
-    role: Role, out: Annotated[Path, typer.Option(help=_("file to hand round"))], home: Home = HOME, lang: Lang = ""
+    role: NodeKeyRole,
+    out: Annotated[Path, typer.Option(help=_("file to hand round"))],
+    home: Home = HOME,
+    lang: Lang = "",
 ) -> int:
     """Works without the coordinator, which would not listen to a key that has ended."""
     from client_node.home import local
@@ -117,7 +120,7 @@ def request(
     "end", help=_("End this node's key, by its own signature.\n\nExample: client-node key end witness --compromised")
 )
 def end(
-    role: Role,
+    role: NodeKeyRole,
     compromised: Annotated[bool, typer.Option("--compromised", help=_("somebody else may hold it"))] = False,
     yes: Yes = False,
     home: Home = HOME,

@@ -24,7 +24,7 @@ from client_node.data.pseudonyms import pseudonym, pseudonyms, swapped
 from client_node.data.tables import Table
 from client_node.data.task_rows import TaskRows, derived, given
 from client_node.data.text import Tick
-from client_node.data.validation import Finding, listed
+from client_node.data.validation import TableFault, listed
 from contracts.envelope import canonical, digest
 from contracts.errors import Malformed
 from contracts.wording import N_
@@ -41,7 +41,7 @@ class MemberTable:
     training: pl.DataFrame
     present: pl.DataFrame
     names: dict[str, str]
-    findings: tuple[Finding, ...]
+    findings: tuple[TableFault, ...]
 
     def named(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows of this table under the member's own names, for its eyes."""
@@ -123,4 +123,4 @@ def _keep(place: Path, made: MemberTable) -> None:
 def _kept(place: Path) -> MemberTable:
     about = json.loads((place / "about.json").read_text(encoding="utf-8"))
     training, present = (pl.read_parquet(place / f"{name}.parquet") for name in ("training", "present"))
-    return MemberTable(training, present, about["names"], tuple(Finding(**told) for told in about["findings"]))
+    return MemberTable(training, present, about["names"], tuple(TableFault(**told) for told in about["findings"]))

@@ -14,7 +14,7 @@ import polars as pl
 
 from client_node.data.mapping import Origin
 from client_node.data.text import BEYOND, Tick
-from client_node.data.validation import Checked, Checker, Finding
+from client_node.data.validation import Checked, Checker, TableFault
 from engine.table import Column, TableSchema
 
 NEXT = 1 << 32
@@ -53,7 +53,7 @@ def _together(parts: list[Checked], origin: Origin, fields: Mapping[str, str]) -
     return Checked(frame, findings, tuple(name for part in parts for name in part.left_out))
 
 
-def placed(findings: list[Finding], origin: Origin) -> list[Finding]:
+def placed(findings: list[TableFault], origin: Origin) -> list[TableFault]:
     """In the order of tables and rows, each with the table that it stands in and the row there."""
     inside = sorted(findings, key=lambda finding: finding.row)
     return [replace(f, place=origin.tables[f.row // NEXT].place, row=f.row % NEXT) for f in inside]

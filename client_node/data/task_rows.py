@@ -8,11 +8,11 @@ from client_node.data.mapping import DataMap
 from client_node.data.row_rules import linked, not_foreseen, one_each
 from client_node.data.source_rows import check_source, kind_of, placed
 from client_node.data.text import Tick
-from client_node.data.validation import Checked, Finding
+from client_node.data.validation import Checked, TableFault
 from engine.table import TableSchema
 from engine.task import load
 
-TaskRows = tuple[pl.DataFrame, pl.DataFrame, list[Finding]]  # rows that teach, rows to be served, what was left out
+TaskRows = tuple[pl.DataFrame, pl.DataFrame, list[TableFault]]  # rows that teach, rows to be served, what was left out
 
 
 def given(found: DataMap, schema: TableSchema, tick: Tick) -> TaskRows:

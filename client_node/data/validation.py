@@ -79,7 +79,7 @@ RULES: dict[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TableFault:
     """One fault: `place` is file and sheet, `row` as a spreadsheet counts, `value` the class of what stands there."""
 
     place: str
@@ -94,13 +94,13 @@ class Finding:
         return filled(translate(N_("{place} row {row}, column {column}: {fault}")), said)
 
 
-def listed(findings: Sequence[Finding], most: int = 5) -> Callable[[Callable[[str], str]], str]:
+def listed(findings: Sequence[TableFault], most: int = 5) -> Callable[[Callable[[str], str]], str]:
     """The first findings as a value of an error, in the language of whoever reads it."""
     return lambda translate: "; ".join(finding.text(translate) for finding in findings[:most])
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FieldKind:
     """How a kind of field is read: its checks by rule, and its typed expression from text."""
 
     checks: Mapping[str, Callable[[pl.Expr], pl.Expr]]
@@ -137,7 +137,7 @@ def _or_empty(holds: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Expr], pl.Exp
     return lambda text: ~_filled(text).fill_null(False) | holds(text).fill_null(False)
 
 
-def kinds(closed_on: date) -> dict[str, Kind]:
+def kinds(closed_on: date) -> dict[str, FieldKind]:
     """Every kind of field. A cell that is empty breaks only the rule `empty`."""
     is_number = _or_empty(lambda text: number(text).is_not_null())
     is_sane = _or_empty(lambda text: number(text).is_null() | (number(text).abs() <= LARGEST))
@@ -152,29 +152,29 @@ def kinds(closed_on: date) -> dict[str, Kind]:
     above = _or_empty(lambda text: number(text).is_null() | (number(text) > 0.0))
     said = _or_empty(lambda text: ~text.str.to_lowercase().is_in(_NOTHING))
     whole = _or_empty(lambda text: ~text.str.contains(_UNSEEN) & ~text.str.contains(_SHORTENED))
-    name = Kind({"empty": _filled, "placeholder": said, "damaged": whole}, lambda text: text)
+    name = FieldKind({"empty": _filled, "placeholder": said, "damaged": whole}, lambda text: text)
     lies_near = _or_empty(lambda text: period(text).is_null() | period(text).is_between(EARLIEST, last))
     return {
         "document": name,
         "reference": name,
         "id": name,
-        "amount": Kind({"empty": _filled, **numeric}, number),
-        "net": Kind({"empty": _filled, **numeric}, number),
-        "number": Kind({"empty": _filled, **numeric}, number),
-        "optional": Kind(numeric, number),
-        "group": Kind({"damaged": _or_empty(whole)}, lambda text: text.replace("", None)),
-        "label": Kind({"empty": _filled, **numeric, "not-0-or-1": label}, number),
-        "promotion": Kind({**numeric, "not-a-share": share}, number),
-        "price": Kind({**numeric, "not-a-price": above}, number),
-        "date": Kind({**dated, "date-out-of-range": in_range}, day),
-        "deadline": Kind({**dated, "date-out-of-range": deadline, "deadline-far-off": near}, day),
+        "amount": FieldKind({"empty": _filled, **numeric}, number),
+        "net": FieldKind({"empty": _filled, **numeric}, number),
+        "number": FieldKind({"empty": _filled, **numeric}, number),
+        "optional": FieldKind(numeric, number),
+        "group": FieldKind({"damaged": _or_empty(whole)}, lambda text: text.replace("", None)),
+        "label": FieldKind({"empty": _filled, **numeric, "not-0-or-1": label}, number),
+        "promotion": FieldKind({**numeric, "not-a-share": share}, number),
+        "price": FieldKind({**numeric, "not-a-price": above}, number),
+        "date": FieldKind({**dated, "date-out-of-range": in_range}, day),
+        "deadline": FieldKind({**dated, "date-out-of-range": deadline, "deadline-far-off": near}, day),
         **{kind: _of_periods(lies_near, lengths) for kind, lengths in PERIODS.items()},
     }
 
 
-def _of_periods(lies_near: Callable[[pl.Expr], pl.Expr], lengths: tuple[int, ...]) -> Kind:
+def _of_periods(lies_near: Callable[[pl.Expr], pl.Expr], lengths: tuple[int, ...]) -> FieldKind:
     spelled = _or_empty(lambda text: period(text).is_not_null() & text.str.len_chars().is_in(lengths))
-    return Kind({"empty": _filled, "not-a-period": spelled, "period-out-of-range": lies_near}, lambda text: text)
+    return FieldKind({"empty": _filled, "not-a-period": spelled, "period-out-of-range": lies_near}, lambda text: text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Checked:
     that were left out: they exist, so that a row of another table that names one is no fault of its own."""
 
     frame: pl.DataFrame
-    findings: list[Finding]
+    findings: list[TableFault]
     left_out: tuple[str, ...] = ()
 
 
@@ -203,7 +203,7 @@ class Checker:
         cells = cells.filter(pl.any_horizontal(_filled(pl.col(name)) for name in texts.columns))
         cells = cells.with_columns(rule=self._of_the_line(BEYOND in texts.columns))
         aside, rows = cells.filter(pl.col("rule").is_not_null()), cells.filter(pl.col("rule").is_null())
-        told = [Finding(self._place, row, WHOLE_ROW, rule, "other") for row, rule in aside["row", "rule"].rows()]
+        told = [TableFault(self._place, row, WHOLE_ROW, rule, "other") for row, rule in aside["row", "rule"].rows()]
         findings = told + self._failures(rows)
         typed = rows.select(
             pl.col("row"), *(self._kinds[kind].typed(pl.col(name)).alias(name) for name, kind in self._fields.items())
@@ -227,7 +227,7 @@ class Checker:
         names = [name for name, kind in self._fields.items() if kind == "document"]
         return tuple(value for name in names for value in rows[name].drop_nulls().to_list())
 
-    def _failures(self, rows: pl.DataFrame) -> list[Finding]:
+    def _failures(self, rows: pl.DataFrame) -> list[TableFault]:
         import pandera.polars as pandera
 
         def holds(rule: Callable[[pl.Expr], pl.Expr]) -> Callable[..., pl.LazyFrame]:
@@ -246,7 +246,7 @@ class Checker:
         except pandera.errors.SchemaErrors as error:
             cases = error.failure_cases.sort("index", "column")
             return [
-                Finding(self._place, rows["row"][int(index)], self._headings[column], rule, classify(value))
+                TableFault(self._place, rows["row"][int(index)], self._headings[column], rule, classify(value))
                 for value, column, rule, index in cases.select("failure_case", "column", "check", "index").rows()
             ]
         return []
@@ -256,7 +256,7 @@ class Checker:
         wrong = checked.frame.filter(bad.fill_null(False))
         if wrong.is_empty():
             return checked
-        found = [Finding(self._place, row, self._headings[field], rule, "other") for row in wrong["row"].to_list()]
+        found = [TableFault(self._place, row, self._headings[field], rule, "other") for row in wrong["row"].to_list()]
         left = checked.frame.filter(~pl.col("row").is_in(wrong["row"].to_list()))
         return Checked(left, checked.findings + found, checked.left_out + self._documents(wrong))
 

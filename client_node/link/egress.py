@@ -25,7 +25,7 @@ Group = Literal["noised", "exact under the secure sum", "no data", "declared"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MessageKind:
     """One kind of message: what it is spelled like, its class, and the Spend or the reason that lets it out."""
 
     method: Literal["GET", "POST", "PUT"]
@@ -38,8 +38,8 @@ class Kind:
 
 _NAME = r"[0-9a-f]{64}"
 _MEMBER, _SHOWN = r"urn:uuid:[0-9a-f-]{36}", rf"[0-9a-f]{{{SHARE_DIGITS}}}"
-ALLOWED: dict[str, Kind] = {
-    "contribution": Kind(
+ALLOWED: dict[str, MessageKind] = {
+    "contribution": MessageKind(
         "PUT",
         rf"/v1/contributions/{_NAME}",
         frozenset({"line", "payload"}),
@@ -49,7 +49,7 @@ ALLOWED: dict[str, Kind] = {
         "and the signed line about it.",
         journalled=True,
     ),
-    "sum-step": Kind(
+    "sum-step": MessageKind(
         "PUT",
         rf"/v1/replies/{_NAME}",
         frozenset({"line", "payload"}),
@@ -59,7 +59,7 @@ ALLOWED: dict[str, Kind] = {
         "one share of fixed size for each of some members, pass.",
         journalled=True,
     ),
-    "join": Kind(
+    "join": MessageKind(
         "POST",
         "/v1/join",
         frozenset({"entries", "secret", "register"}),
@@ -67,7 +67,7 @@ ALLOWED: dict[str, Kind] = {
         "The member's own words: its public keys, the name in the invite, the invite's secret.",
         journalled=True,
     ),
-    "statement": Kind(
+    "statement": MessageKind(
         "POST",
         "/v1/statements",
         frozenset({"entry"}),
@@ -76,7 +76,7 @@ ALLOWED: dict[str, Kind] = {
         "privacy checks on synthetic rows, keys. They show the ledger's head and total, which follow from public plans.",
         journalled=True,
     ),
-    "declaration": Kind(
+    "declaration": MessageKind(
         "POST",
         "/v1/statements",
         frozenset({"entry"}),
@@ -85,26 +85,26 @@ ALLOWED: dict[str, Kind] = {
         "held-out rows. Only a person's command sends it (client-node compare --declare); a running node never does.",
         journalled=True,
     ),
-    "cosignature": Kind(
+    "cosignature": MessageKind(
         "POST",
         "/v1/cosignatures",
         frozenset({"size", "line"}),
         "no data",
         "A signature under the log's own size and root.",
     ),
-    "task": Kind(
+    "task": MessageKind(
         "POST",
         "/v1/task",
         frozenset({"wait", "done"}),
         "no data",
         "The question for work, asked again and again whatever the data; names of messages answered before.",
     ),
-    "head": Kind(
+    "head": MessageKind(
         "GET", r"/v1/head\?after=\d+&wait=[\d.]+", frozenset(), "no data", "The size of the own copy of the log."
     ),
-    "checkpoint": Kind("GET", "/checkpoint", frozenset(), "no data", "The name of a public file."),
-    "tile": Kind("GET", r"/tile/[\w./]+", frozenset(), "no data", "The name of a public file of the log."),
-    "document": Kind("GET", rf"/documents/{_NAME}", frozenset(), "no data", "A digest that stands in the log."),
+    "checkpoint": MessageKind("GET", "/checkpoint", frozenset(), "no data", "The name of a public file."),
+    "tile": MessageKind("GET", r"/tile/[\w./]+", frozenset(), "no data", "The name of a public file of the log."),
+    "document": MessageKind("GET", rf"/documents/{_NAME}", frozenset(), "no data", "A digest that stands in the log."),
 }
 # What a member says on the log. Not among them: receipts and anything else about predictions.
 STATEMENTS = frozenset({"consent", "refusal", "privacy-check", "key", "key-state", "policy"})

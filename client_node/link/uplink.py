@@ -34,11 +34,11 @@ _LIMITS = {  # a bundle of 256 entries; a model; a model again, in base64
 _CODE = re.compile(r"[A-Z][A-Z_]{0,60}")
 
 
-class Told(Refused):
+class CoordinatorRefused(Refused):
     """A refusal by the coordinator: its word about a message, and no reason for this node to refuse anything itself."""
 
 
-_CLASSES = {422: Malformed, 401: Invalid, 403: Told}
+_CLASSES = {422: Malformed, 401: Invalid, 403: CoordinatorRefused}
 
 
 class Uplink:

@@ -17,7 +17,7 @@ from contracts.envelope import from_base64, seal, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.log.checkpoint import Note, parse_note
 from contracts.log.contribution_list import read_list
-from contracts.log.receipts import Logged, Place, Served, Shown, places, salted_lines
+from contracts.log.receipts import Logged, Place, ResultInclusion, ServedResult, places, salted_lines
 from contracts.rules.fold import read
 from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Receipt
@@ -191,7 +191,7 @@ def show(
     entries = mirror.entries()[: note.checkpoint.size]
     chain = places(entries, _chain(said, mirror, entries))
     [shown] = places(salted_lines(lines, salt), at)
-    return Served(statement, note, tuple(chain), Shown(shown)).text()
+    return ServedResult(statement, note, tuple(chain), ResultInclusion(shown)).text()
 
 
 def _chain(answer: Receipt, mirror: Mirror, entries: list[bytes]) -> list[int]:

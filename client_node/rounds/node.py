@@ -12,7 +12,7 @@ import structlog
 
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import Mirror, fetch_needed
-from client_node.link.uplink import WAIT_S, Told, Uplink
+from client_node.link.uplink import WAIT_S, CoordinatorRefused, Uplink
 from client_node.membership import consents, keys, others, receipts, refusals
 from client_node.rounds import privacy_check
 from client_node.rounds.flower_app import NodeSide
@@ -20,7 +20,7 @@ from client_node.rounds.guard import Limits, Permit, authorise, awaited
 from client_node.rounds.masking import sum_round
 from client_node.rounds.messages import Question, read_question
 from client_node.rounds.own_word import OwnWord
-from client_node.rounds.send_delay import Pace
+from client_node.rounds.send_delay import SendSlots
 from client_node.rounds.training_data import OwnRows, unforeseen
 from client_node.settings import Settings, read_home
 from contracts.envelope import key_id, to_base64
@@ -47,7 +47,7 @@ class Node:
         self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
         self._rows = OwnRows(settings, uplink, mirror, budget)
         self._side = NodeSide(settings.member, settings.node_key, budget, self._rows)
-        self._limits, self._pace = limits_of(settings), Pace()
+        self._limits, self._pace = limits_of(settings), SendSlots()
         self._own_word = OwnWord(settings, uplink, budget)
         self._since: int | None = None
         self._stop, self._done, self._cosigned = threading.Event(), set[str](), 0
@@ -163,7 +163,7 @@ class Node:
         try:
             self._answer(question)
             return
-        except Told as error:
+        except CoordinatorRefused as error:
             if error.code != "LATE":
                 raise
             log_event.warning("too late", round=question.round, what=str(error))

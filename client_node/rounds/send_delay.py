@@ -6,7 +6,7 @@ FIRST_S = 2.0  # of a run: the member's files are read and checked, and no noise
 STEADY_S = 0.25
 
 
-class Pace:
+class SendSlots:
     """One node's slots. A contribution leaves FIRST_S after the first question of a run, STEADY_S after each later one;
     what takes longer leaves after twice, four times, ... as long, and the run keeps that slot: all that the time can
     tell is the power of two."""

@@ -139,7 +139,7 @@ def _case(ready: Ready, name: str) -> Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SeriesView:
     """One series (or a total): what was sold, what is to come by period, and the chart of both."""
 
     line: ResultLine
@@ -148,7 +148,7 @@ class Shown:
     chart: Any
 
 
-def _series(ready: Ready, name: str, _: Any, label: Any) -> Shown:
+def _series(ready: Ready, name: str, _: Any, label: Any) -> SeriesView:
     """Of the line of this level and name (`series/P1`), or of the total."""
     line = next((one for one in ready.voted.all_lines() if f"{one.level}/{one.id}" == name), None) or ready.voted.total
     assert line is not None
@@ -165,7 +165,7 @@ def _series(ready: Ready, name: str, _: Any, label: Any) -> Shown:
     told = [[f"{value:,.{places}f}" for value in band] for band in bands]
     named = [_period(text, _) for text in ready.voted.ahead]
     title = _(N_("total")) if line.level == "member" else line.id
-    return Shown(line, title, list(zip(named, told, strict=True)), chart)
+    return SeriesView(line, title, list(zip(named, told, strict=True)), chart)
 
 
 def _period(text: str, _: Any) -> Markup:

@@ -33,7 +33,7 @@ _STATUS = {Malformed: 422, Refused: 409, Unavailable: 503}
 Cell = str | float | int | None
 
 
-class Rows(BaseModel):
+class SubmittedRows(BaseModel):
     """Rows of the task's table by column name; missing values are null or left out where the table allows it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -75,7 +75,7 @@ def _programs(app: FastAPI, desk: PreparedModels) -> None:
         return _told(desk.own(task), ready) | {"drift": [asdict(one) for one in ready.drift()]}
 
     @app.post("/v1/tasks/{task}/score")
-    def score(task: str, asked: Rows) -> dict[str, Any]:
+    def score(task: str, asked: SubmittedRows) -> dict[str, Any]:
         """Results of other rows, in order, and one receipt for all."""
         ready = desk.ready(task)
         return _told(ready.score(ready.frame(asked.rows)), ready)

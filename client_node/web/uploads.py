@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 
 from client_node.data.scored_rows import read_rows
-from client_node.data.validation import Checked, Finding, listed
+from client_node.data.validation import Checked, TableFault, listed
 from client_node.serving.predict import Result
 from client_node.serving.prepared import PreparedModels
 from client_node.serving.result_files import write_result
@@ -73,7 +73,7 @@ def _checked(rows: bytes, name: str, schema: TableSchema) -> Checked:
             raise Malformed(error.what, why=error.why, do=error.do, code=error.code, **values) from error
 
 
-def _faulty(findings: list[Finding]) -> Malformed:
+def _faulty(findings: list[TableFault]) -> Malformed:
     return Malformed(
         N_("{n} faults; no row was scored"),
         why=N_("{faults}"),

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.envelope import Opened, canonical, from_base64, load_public, strict_json, to_base64
+from contracts.envelope import OpenedEnvelope, canonical, from_base64, load_public, strict_json, to_base64
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.log.checkpoint import Note, parse_note, parse_vkey, verify_cosignature, verify_log_signature
 from contracts.log.merkle import Tree, leaf_hash, root, verify_inclusion
@@ -215,7 +215,7 @@ def check_logged(receipt: Logged, pins: Pins) -> EntryAndLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ResultInclusion:
     """The one line of a result that somebody is shown: its text, its salt, its place among all lines."""
 
     place: Place
@@ -227,13 +227,13 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedResult:
     """A signed statement about a result, and the log entries that it stands on, under one checkpoint."""
 
     statement: bytes
     note: Note
     chain: tuple[Place, ...]
-    shown: Shown
+    shown: ResultInclusion
 
     def text(self) -> str:
         """The receipt file, canonical JSON."""
@@ -247,12 +247,12 @@ class Served:
         return canonical(value).decode("utf-8")
 
 
-def read_served(text: str) -> Served:
+def read_served(text: str) -> ServedResult:
     """The served receipt in a file; Malformed unless spelled in its one way."""
     try:
         value = strict_json(text.encode("utf-8"))
-        note, shown = parse_note(value["checkpoint"]), Shown(_read_sized(value["shown"]))
-        served = Served(
+        note, shown = parse_note(value["checkpoint"]), ResultInclusion(_read_sized(value["shown"]))
+        served = ServedResult(
             from_base64(value["statement"]),
             note,
             tuple(_read_place(one, note.checkpoint.size) for one in value["chain"]),
@@ -289,7 +289,7 @@ class Standing:
     """
 
     said: Receipt
-    envelope: Opened
+    envelope: OpenedEnvelope
     agreement: AgreementPublished
     release: Release | None
     consents: dict[int, Consent]
@@ -297,7 +297,7 @@ class Standing:
     rounds: tuple[tuple[RoundOpen, Round | None], ...] = ()
 
 
-def check_served(served: Served, pins: Pins) -> Standing:
+def check_served(served: ServedResult, pins: Pins) -> Standing:
     """Follow the chain from the shown number to the consents; Invalid (RECEIPT_...) at the first link that breaks."""
     check_note(served.note, pins)
     for one in served.chain:
@@ -320,7 +320,7 @@ def check_served(served: Served, pins: Pins) -> Standing:
     return _standing(said, envelope, chain)
 
 
-def _standing(said: Receipt, envelope: Opened, chain: dict[int, Statement]) -> Standing:
+def _standing(said: Receipt, envelope: OpenedEnvelope, chain: dict[int, Statement]) -> Standing:
     entries = {at: chain[at].said for at in sorted(chain)}
     agreements = (p for p in entries.values() if isinstance(p, AgreementPublished))
     agreement = next((p for p in agreements if p.terms.digest() == said.agreement), None)

@@ -10,7 +10,7 @@ from contracts.rules.budgets import check_ledger, note_ledger
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding, from_error
 from contracts.rules.groups import rule_of
-from contracts.rules.state import AgreementRecord, ConsentEvent, Document, TrustState
+from contracts.rules.state import AgreementRecord, ConsentEvent, NamedDocument, TrustState
 from contracts.statements.statements import AgreementPublished, AgreementState, Consent, Scope, Seen
 from contracts.terms.agreement import Terms
 from contracts.terms.check import faults
@@ -214,5 +214,5 @@ def record_consent(state: TrustState, entry: Entry[Consent]) -> TrustState:
         state = note_ledger(state, consent.member, consent.ledger)
     if consent.given_by.delegation is None:
         return state
-    named = Document(entry.index, "delegation", consent.agreement, consent.issued_at)
+    named = NamedDocument(entry.index, "delegation", consent.agreement, consent.issued_at)
     return replace(state, documents=state.documents.insert(consent.given_by.delegation, named))

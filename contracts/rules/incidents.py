@@ -10,7 +10,7 @@ from contracts.fields import moment, time_text
 from contracts.rules.consents import FOR_EVER, kept_until
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
-from contracts.rules.state import Document, Matter, TrustState
+from contracts.rules.state import Matter, NamedDocument, TrustState
 from contracts.statements.statements import AuditReport, Erasure, Incident
 from contracts.wording import N_, is_plain
 
@@ -32,14 +32,14 @@ def record_incident(state: TrustState, entry: Entry[Incident]) -> TrustState:
     if incident.about:
         matters = matters.insert(incident.about, replace(matters[incident.about], answered=True))
     matters = matters.insert(entry.digest, Matter(entry.index, incident.issued_at, incident.state != "open"))
-    named = Document(entry.index, "incident", None, incident.issued_at)
+    named = NamedDocument(entry.index, "incident", None, incident.issued_at)
     return replace(state, matters=matters, documents=state.documents.insert(incident.document, named))
 
 
 def record_report(state: TrustState, entry: Entry[AuditReport]) -> TrustState:
     """An audit with findings is a matter that the office must answer."""
     report = entry.predicate
-    named = Document(entry.index, "report", None, report.issued_at)
+    named = NamedDocument(entry.index, "report", None, report.issued_at)
     state = replace(state, documents=state.documents.insert(report.report, named))
     if report.verdict == "clean":
         return state
@@ -76,7 +76,7 @@ def check_erasure(state: TrustState, entry: Entry[Erasure]) -> Iterator[Finding]
         yield entry.breaks("ERASURE", "I24", what, document=erased.document)
 
 
-def _is_due(state: TrustState, named: Document, part: str, now: str) -> bool:
+def _is_due(state: TrustState, named: NamedDocument, part: str, now: str) -> bool:
     if named.kind == "register":
         return state.live_key(named.member, "node") is None
     if named.agreement is None:

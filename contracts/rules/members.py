@@ -10,7 +10,7 @@ from contracts.rules.budgets import note_ledger
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.signers import keys_of_genesis
-from contracts.rules.state import Document, Matter, RegisteredKey, TrustState
+from contracts.rules.state import Matter, NamedDocument, RegisteredKey, TrustState
 from contracts.statements.statements import Genesis, Key, KeyState, Policy, PrivacyCheck
 from contracts.wording import N_
 
@@ -69,7 +69,7 @@ def admit_key(state: TrustState, entry: Entry[Key]) -> TrustState:
         ended = replace(state.keys[key.replaces], ended=entry.index)
         state = replace(state, keys=state.keys.insert(key.replaces, ended))
     if key.register_document:
-        named = Document(entry.index, "register", None, key.issued_at, key.member)
+        named = NamedDocument(entry.index, "register", None, key.issued_at, key.member)
         state = replace(state, documents=state.documents.insert(key.register_document, named))
     return _seated(state, RegisteredKey(key.member, key.role, key.public, entry.index))
 
@@ -80,7 +80,7 @@ def register_document(state: TrustState, member: str) -> str | None:
     return max(named)[1] if named else None
 
 
-def _is_register_of(held: Document, member: str) -> bool:
+def _is_register_of(held: NamedDocument, member: str) -> bool:
     return held.kind == "register" and held.member == member
 
 

@@ -13,7 +13,7 @@ from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.gates import check_evaluation, note_evaluation
 from contracts.rules.groups import check_closed, check_opened, form
-from contracts.rules.state import Closing, Document, Opening, Repeated, RoundRecord, RunRecord, TrustState, books
+from contracts.rules.state import Closing, NamedDocument, Opening, Repeated, RoundRecord, RunRecord, TrustState, books
 from contracts.rules.times import SKEW_S, closes_by, shifted
 from contracts.statements.statements import Predicate, Round, RoundOpen, RunOrder
 from contracts.terms.agreement import TaskTerms, Terms
@@ -308,10 +308,10 @@ def _note_last(state: TrustState, run: RunRecord, waiting: RoundRecord, closed: 
 
 def _named(
     state: TrustState, entry: Entry[Predicate], run: RunRecord, **digests: str | None
-) -> HashTrieMap[str, Document]:
+) -> HashTrieMap[str, NamedDocument]:
     documents = state.documents
     for kind, name in digests.items():
         if name is not None and name not in documents:
-            named = Document(entry.index, kind, run.order.agreement, entry.predicate.issued_at)  # type: ignore[arg-type]
+            named = NamedDocument(entry.index, kind, run.order.agreement, entry.predicate.issued_at)  # type: ignore[arg-type]
             documents = documents.insert(name, named)
     return documents

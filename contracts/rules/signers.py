@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from contracts.envelope import Opened, digest, from_base64, key_id, load_public, public_text
+from contracts.envelope import OpenedEnvelope, digest, from_base64, key_id, load_public, public_text
 from contracts.errors import Invalid
 from contracts.log.checkpoint import parse_vkey
 from contracts.log.quorum import quorum_of
@@ -26,7 +26,7 @@ from contracts.statements.statements import (
 from contracts.wording import N_
 
 
-def verified_signers(state: TrustState, opened: Opened, brought: Iterable[str]) -> frozenset[str]:
+def verified_signers(state: TrustState, opened: OpenedEnvelope, brought: Iterable[str]) -> frozenset[str]:
     """I2, I3: every signature is by a live known key, or by one that the entry itself brings, and holds."""
     keys = {}
     for signature in opened.signatures:

@@ -166,7 +166,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class NamedDocument:
     """An off-log document that an entry names, and the agreement that says how long it must be kept."""
 
     index: int
@@ -222,7 +222,7 @@ class TrustState:
     repeated: Map[str, Repeated] = HashTrieMap()  # what the office said last
     privacy_checks: Map[str, tuple[int, PrivacyCheck]] = HashTrieMap()
     record_ids: Set[str] = HashTrieSet()
-    documents: Map[str, Document] = HashTrieMap()
+    documents: Map[str, NamedDocument] = HashTrieMap()
     erased: Set[tuple[str, str]] = HashTrieSet()
     matters: Map[str, Matter] = HashTrieMap()
     groups: Map[str, tuple[Group, ...]] = HashTrieMap()  # of each dataset, in the order in which they formed

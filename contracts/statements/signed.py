@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from contracts.envelope import Opened, digest, open_entry
+from contracts.envelope import OpenedEnvelope, digest, open_entry
 from contracts.errors import Malformed
 from contracts.statements.closed_list import parse
 from contracts.statements.statements import Predicate
@@ -19,7 +19,7 @@ class Statement:
     """What was said, in its envelope; `digest` names the bytes. Whether a signature holds is asked of the envelope."""
 
     digest: str
-    envelope: Opened
+    envelope: OpenedEnvelope
     said: Predicate
 
     def of(self, kind: type[Said]) -> Said:

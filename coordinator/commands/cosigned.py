@@ -27,7 +27,7 @@ RULES = get_args(QuorumRule)
 Out = Annotated[Path, typer.Option(help=_("file to hand round"))]
 
 
-class Role(StrEnum):
+class ChamberKeyRole(StrEnum):
     """What a key of the chamber is for. The log's own key never changes: members have pinned it."""
 
     office = "office"
@@ -115,7 +115,7 @@ def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
     index = office.log.append(entry)
     office.log.publish()
     terminal.ok(N_("in the log as entry {index}"), index=index)
-    for role in Role:
+    for role in ChamberKeyRole:
         _take(office, role)
     return OK
 
@@ -126,7 +126,7 @@ def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
         "Let a new key take the place of the one in use.\n\nExample: coordinator key rotate office",
     ),
 )
-def rotate(role: Role, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def rotate(role: ChamberKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
     """Both keys sign; an interrupted rotation goes on with the same command."""
     office = office_of(home)
     if _take(office, role):
@@ -153,18 +153,18 @@ def rotate(role: Role, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> 
         "Example: coordinator key request office --out office-key.json"
     ),
 )
-def request(role: Role, out: Out, home: Home = HOME, lang: Lang = "") -> int:
+def request(role: ChamberKeyRole, out: Out, home: Home = HOME, lang: Lang = "") -> int:
     """For a key that was reported as compromised, or ended otherwise."""
     _hand_out(out, _successor(office_of(home), role)[0])
     terminal.say(N_("Next: auditors run auditor sign {path}, then coordinator record {path}"), path=out)
     return OK
 
 
-def _next(office: Office, role: Role) -> Path:
+def _next(office: Office, role: ChamberKeyRole) -> Path:
     return office.settings.home / "keys" / f"{role.value}.next.pem"
 
 
-def _successor(office: Office, role: Role) -> tuple[bytes, bool]:
+def _successor(office: Office, role: ChamberKeyRole) -> tuple[bytes, bool]:
     """(the statement that the next key replaces the one in use, whether the latter could still sign it)."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -176,15 +176,15 @@ def _successor(office: Office, role: Role) -> tuple[bytes, bool]:
     path = _next(office, role)
     if not path.exists():
         write_key(path, Ed25519PrivateKey.generate())
-    old = office.settings.office_key if role == Role.office else office.settings.agreement_key
+    old = office.settings.office_key if role == ChamberKeyRole.office else office.settings.agreement_key
     name = key_id(old.public_key())
     is_live = office.log.state().keys[name].ended is None
     now = time_text(datetime.now(UTC))
     entry = to_cosign.successor(old if is_live else name, read_key(path), member=None, role=role.value, issued_at=now)
-    return (entry if role == Role.office else cosign(entry, office.settings.office_key)), is_live
+    return (entry if role == ChamberKeyRole.office else cosign(entry, office.settings.office_key)), is_live
 
 
-def _take(office: Office, role: Role) -> bool:
+def _take(office: Office, role: ChamberKeyRole) -> bool:
     """Put the next key into use if the log says that it counts."""
     from contracts.envelope import key_id
     from coordinator.settings import read_key

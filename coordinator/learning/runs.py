@@ -24,7 +24,7 @@ from contracts.statements.off_log import Contribution
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Predicate, Round, RoundOpen
 from coordinator.learning.grid import node_id
-from coordinator.learning.secure_sums import Opened, Reply
+from coordinator.learning.secure_sums import Contributed, RoundOpened
 from coordinator.learning.strategy import Summed
 from coordinator.settings import Settings
 from coordinator.store import documents
@@ -54,7 +54,7 @@ class RunJournal:
             return [member for member, _ in waiting.opened.members]
         return [member for member, _ in self._ready(state)]
 
-    def open_round(self) -> Opened | None:
+    def open_round(self) -> RoundOpened | None:
         """See Journal. A round that a crash left open is gone on with, never opened twice."""
         while not self._stopped():
             run = self._log.state().runs[self._run]
@@ -72,10 +72,10 @@ class RunJournal:
             time.sleep(0.02)
         return None
 
-    def _opened(self, run: RunRecord, waiting: RoundRecord) -> Opened:
+    def _opened(self, run: RunRecord, waiting: RoundRecord) -> RoundOpened:
         members = tuple(member for member, _ in waiting.opened.members)
         nodes, ends = tuple(map(node_id, members)), self._ends(run, waiting)
-        return Opened(waiting.opened.round, waiting.open_index, members, nodes, ends)
+        return RoundOpened(waiting.opened.round, waiting.open_index, members, nodes, ends)
 
     def _ends(self, run: RunRecord, waiting: RoundRecord) -> datetime | None:
         """When the time of a round is over, where its agreement has such a rule."""
@@ -137,7 +137,7 @@ class RunJournal:
             raise RuntimeError(f"document {name} is missing from the database")
         return read_artefact(held.data, kind, "d").values
 
-    def node_keys(self, opened: Opened) -> dict[str, str]:
+    def node_keys(self, opened: RoundOpened) -> dict[str, str]:
         """See coordinator.learning.secure_sums.Cut."""
         state = self._log.state()
         live = {member: state.live_key(member, "node") for member in opened.members}
@@ -152,7 +152,7 @@ class RunJournal:
                 session.add(CutOff(run=self._run, round=round, cutoff=size))
         return held.cutoff if held else size
 
-    def accepted(self, opened: Opened, replies: list[Reply]) -> tuple[list[Reply], int]:
+    def accepted(self, opened: RoundOpened, replies: list[Contributed]) -> tuple[list[Contributed], int]:
         """See coordinator.learning.secure_sums.Cut. Whose group did not reply as a whole is left out of the sum."""
         cutoff = self._cut_off(opened.round)
         self._log.publish()
@@ -174,7 +174,7 @@ class RunJournal:
             used = [reply for reply in used if reply.member in together]
         return used, cutoff
 
-    def malformed(self, opened: Opened, step: str, member: str) -> None:
+    def malformed(self, opened: RoundOpened, step: str, member: str) -> None:
         """See coordinator.learning.secure_sums.Cut."""
         log_event.warning("reply cannot be read", member=member, round=opened.round, step=step)
         asked = (TaskMessage.run == self._run, TaskMessage.round == opened.round, TaskMessage.member == member)
@@ -191,7 +191,9 @@ class RunJournal:
             broken = session.exec(select(TaskMessage.id).where(*asked, col(TaskMessage.malformed))).first()
         return "malformed" if broken else "refused" if member in run.refused else "no-reply"
 
-    def close_round(self, opened: Opened, summed: Summed | None, model_out: array[float], state: array[float]) -> None:
+    def close_round(
+        self, opened: RoundOpened, summed: Summed | None, model_out: array[float], state: array[float]
+    ) -> None:
         """See Journal. Documents are stored before the statement that names them."""
         run = self._log.state().runs[self._run]
         waiting = run.open_round()
@@ -261,7 +263,7 @@ def _may_be_asked(state: TrustState, run: RunRecord, here: Container[str]) -> tu
     return tuple(pair for pair in found if pair[0] in together)
 
 
-def _lines(used: list[Reply]) -> list[Contribution]:
+def _lines(used: list[Contributed]) -> list[Contribution]:
     """What the combined members signed."""
     said = [read_statement(reply.line).said for reply in used]
     return [line for line in said if isinstance(line, Contribution)]

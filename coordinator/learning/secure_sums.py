@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class RoundOpened:
     """A round that may be asked for now: number, log index, members asked, and their Flower node ids. It `ends` at a time
     after which it can only be aborted; None where the agreement knows none."""
 
@@ -48,7 +48,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Contributed:
     """A contribution as it came, masked if a secure sum is agreed: who, grid integers, signed line."""
 
     member: str
@@ -59,23 +59,23 @@ class Reply:
 class Cut(Protocol):
     """What a sum needs of a journal."""
 
-    def accepted(self, opened: Opened, replies: list[Reply]) -> tuple[list[Reply], int]:
+    def accepted(self, opened: RoundOpened, replies: list[Contributed]) -> tuple[list[Contributed], int]:
         """(replies that count, cut-off): decided once a round, before anyone is asked to sign the list of survivors."""
 
-    def node_keys(self, opened: Opened) -> dict[str, str]:
+    def node_keys(self, opened: RoundOpened) -> dict[str, str]:
         """Public node key of every member asked."""
 
-    def malformed(self, opened: Opened, step: str, member: str) -> None:
+    def malformed(self, opened: RoundOpened, step: str, member: str) -> None:
         """Write down that what a member replied is not what its step asked for."""
 
 
-def read_reply(message: Message, member: str, length: int) -> Reply:
+def read_reply(message: Message, member: str, length: int) -> Contributed:
     """A contribution of the right shape; ValueError or TrustError otherwise: malformed is dropped, never repaired."""
     values = read_values(message.content, "q")
     line = message.content["config"]["line"]
     if len(values) != length or not isinstance(line, bytes):
         raise ValueError("a contribution of another shape")
-    return Reply(member, values, line)
+    return Contributed(member, values, line)
 
 
 def read_sealed(data: bytes) -> dict[str, bytes]:
@@ -97,7 +97,7 @@ def read_shares(data: bytes) -> dict[str, int]:
     raise Malformed(N_("a share that is shown is a number of the field, and nothing stands beside it"), code="SHAPE")
 
 
-class Step:
+class SumStep:
     """Asks members of one open round and reads their replies; one that cannot be read is told to the journal. `parts` are
     the shares of the time left that a step may wait, all of it where none is named."""
 
@@ -105,7 +105,7 @@ class Step:
         self,
         grid: Grid,
         run: str,
-        opened: Opened,
+        opened: RoundOpened,
         deadline_s: float,
         journal: Cut,
         parts: Mapping[str, float] | None = None,
@@ -188,9 +188,11 @@ class SecureSum:
     def __init__(self, run: str, order: RunOrder, journal: Cut):
         self._run, self._order, self._journal = run, order, journal
 
-    def combine(self, grid: Grid, opened: Opened, model: array[float]) -> tuple[list[Reply], array[int], bytes]:
+    def combine(
+        self, grid: Grid, opened: RoundOpened, model: array[float]
+    ) -> tuple[list[Contributed], array[int], bytes]:
         """(masked replies that are in it, their exact sum, document of the unmasking). SumError if there is none."""
-        order, step = self._order, Step(grid, self._run, opened, self._order.deadline_s, self._journal, PARTS)
+        order, step = self._order, SumStep(grid, self._run, opened, self._order.deadline_s, self._journal, PARTS)
         group = Group(context(order.agreement, self._run, opened.round), opened.members)
         least = max(LEAST, order.min_members, group.threshold)
         node_keys = self._journal.node_keys(opened)
@@ -227,7 +229,7 @@ class SecureSum:
         document = Unmasking(tuple(lines[member][0] for member in sealed), tuple(signed.values()), seeds, mask_keys)
         return used, total, document.to_bytes()
 
-    def _keys(self, opened: Opened, node_keys: dict[str, str]) -> Callable[[Message, str], tuple[bytes, SumKeys]]:
+    def _keys(self, opened: RoundOpened, node_keys: dict[str, str]) -> Callable[[Message, str], tuple[bytes, SumKeys]]:
         def read(message: Message, member: str) -> tuple[bytes, SumKeys]:
             line = _bytes(message, "line")
             about = {"agreement": self._order.agreement, "order": self._run}
@@ -237,7 +239,9 @@ class SecureSum:
 
         return read
 
-    def _list(self, opened: Opened, cutoff: int, masked: tuple[str, ...], survivors: tuple[str, ...]) -> SumSurvivors:
+    def _list(
+        self, opened: RoundOpened, cutoff: int, masked: tuple[str, ...], survivors: tuple[str, ...]
+    ) -> SumSurvivors:
         return SumSurvivors(
             record_id=new_id(),
             issued_at="2000-01-01T00:00:00Z",  # neither this nor who speaks is part of what signers have in common

@@ -18,7 +18,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from contracts.statements.statements import RunOrder
-from coordinator.learning.secure_sums import Cut, Opened, Reply, SecureSum, Step, read_reply
+from coordinator.learning.secure_sums import Contributed, Cut, RoundOpened, SecureSum, SumStep, read_reply
 from engine.rounds import TRAIN
 from privacy.secure_sum import SumError
 from privacy.step import advance
@@ -30,7 +30,7 @@ log_event = structlog.get_logger()
 class Summed:
     """The replies of a round that are in its sum, the sum, and how it was unmasked (None for a plain sum)."""
 
-    used: list[Reply]
+    used: list[Contributed]
     total: array[int]
     unmasking: bytes | None
 
@@ -38,10 +38,10 @@ class Summed:
 class Journal(Cut, Protocol):
     """Where a run stands, and where its rounds are recorded."""
 
-    def open_round(self) -> Opened | None:
+    def open_round(self) -> RoundOpened | None:
         """Open the next round, or go on with the one that a crash left open; None when the run is complete."""
 
-    def close_round(self, opened: Opened, summed: Summed | None, model: array[float], state: array[float]) -> None:
+    def close_round(self, opened: RoundOpened, summed: Summed | None, model: array[float], state: array[float]) -> None:
         """Record the round; `summed` is None if it was aborted."""
 
     def state(self) -> tuple[array[float], array[float]]:
@@ -77,7 +77,7 @@ class TrustStrategy(Strategy):
         result.arrays = ArrayRecord({"flat": Array(np.array(model))})
         return result
 
-    def _combine(self, grid: Grid, opened: Opened, model: array[float]) -> Summed | None:
+    def _combine(self, grid: Grid, opened: RoundOpened, model: array[float]) -> Summed | None:
         """The sum of one round, or None where too few are left for one."""
         try:
             if self._secure_sum:
@@ -85,7 +85,10 @@ class TrustStrategy(Strategy):
         except SumError as error:
             log_event.warning("no secure sum", run=self._run, round=opened.round, why=str(error))
             return None
-        step, length = Step(grid, self._run, opened, self._order.deadline_s, self._journal), self._order.plan.length()
+        step, length = (
+            SumStep(grid, self._run, opened, self._order.deadline_s, self._journal),
+            self._order.plan.length(),
+        )
         replies = step.ask(
             TRAIN,
             dict.fromkeys(opened.members, ()),

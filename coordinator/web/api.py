@@ -29,7 +29,7 @@ from coordinator.store.tables import LastSeen, UsedNonce
 from coordinator.trust import members
 from coordinator.web.bodies import Bodies
 from coordinator.web.pages import PEOPLE, problem
-from coordinator.web.reception import HEAD, JOIN, TASKS, Message, Signed
+from coordinator.web.reception import HEAD, JOIN, TASKS, Message, RequestSigner
 from coordinator.web.round_api import add_rounds
 
 Size = Annotated[int, Field(ge=0, lt=2**53)]
@@ -43,13 +43,13 @@ def routes(office: Office) -> APIRouter:
 
     bodies = Bodies()
 
-    def signed(request: Request) -> Signed:
-        found: Signed = request.scope["signed"]
+    def signed(request: Request) -> RequestSigner:
+        found: RequestSigner = request.scope["signed"]
         if found.error is not None:
             raise found.error
         return found
 
-    def caller(request: Request, by: Signed = Depends(signed), body: bytes = Depends(bodies.of)) -> Caller:
+    def caller(request: Request, by: RequestSigner = Depends(signed), body: bytes = Depends(bodies.of)) -> Caller:
         assert by.key is not None
         # whoever asks for a task knows the log: one that is only catching up could not take part in a round yet
         is_ready = by.key.role == "node" and request.url.path == TASKS
@@ -63,7 +63,7 @@ def routes(office: Office) -> APIRouter:
     return router
 
 
-def _use_nonce(office: Office, by: Signed, *, ready: str | None = None) -> None:
+def _use_nonce(office: Office, by: RequestSigner, *, ready: str | None = None) -> None:
     """Use a request's nonce, once; with it is noted which member's node is `ready` for a round."""
     assert by.key is not None
     now, keyid = time.time(), key_id(load_public(by.key.public))

@@ -15,7 +15,7 @@ import anyio
 
 from contracts.errors import Unavailable
 from contracts.wording import N_
-from shell.pace import Pace
+from shell.pace import TokenBuckets
 
 MEMBER_AT_ONCE = 4  # requests of one member in work: a node sends one or two at a time
 STRANGERS_AT_ONCE = 2  # of all strangers together: members keep what these leave of the cores
@@ -62,7 +62,7 @@ class Lanes:
     def __init__(self) -> None:
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
         self._strangers = anyio.CapacityLimiter(STRANGERS_AT_ONCE)
-        self._reads, self._joins = Pace(READS_PER_S, READ_BURST), Pace(JOINS_PER_S, JOIN_BURST)
+        self._reads, self._joins = TokenBuckets(READS_PER_S, READ_BURST), TokenBuckets(JOINS_PER_S, JOIN_BURST)
 
     def of_member(self, name: str) -> Lane:
         """The lane of whoever has signed."""

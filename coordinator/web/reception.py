@@ -26,7 +26,7 @@ PATIENT = (JOIN, TASKS, HEAD)  # they take a turn themselves: not while a poll w
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class RequestSigner:
     """Who signed the head of a request, with which nonce and when; or why nobody did."""
 
     key: RegisteredKey | None = None
@@ -91,7 +91,7 @@ class Reception:
         return self._lanes
 
 
-def _read(office: Office, request: Request) -> Signed:
+def _read(office: Office, request: Request) -> RequestSigner:
     """The signature of a head, checked against the log's keys."""
     _, _, rest = request.headers.get("signature-input", "").partition('keyid="')
     key = office.log.state().keys.get(rest.partition('"')[0]) if rest else None
@@ -101,9 +101,9 @@ def _read(office: Office, request: Request) -> Signed:
             do=N_("wait for the chamber's approval, or join"),
             code="UNKNOWN_KEY",
         )
-        return Signed(error=unknown)
+        return RequestSigner(error=unknown)
     try:
         nonce, made = verify_head(Message(request), load_public(key.public), datetime.now(UTC))
     except TrustError as error:
-        return Signed(error=error)
-    return Signed(key, nonce, made.timestamp())
+        return RequestSigner(error=error)
+    return RequestSigner(key, nonce, made.timestamp())

@@ -27,7 +27,7 @@ from contracts.statements.sums import limit_steps, read_keys, signed_part
 from contracts.wording import N_
 from coordinator.learning.secure_sums import read_sealed, read_shares
 from coordinator.office import Caller, Office
-from coordinator.requests import Reply, Waiting, read
+from coordinator.requests import SubmittedReply, Waiting, read
 from coordinator.store import documents
 from coordinator.store.tables import TaskMessage
 from coordinator.web.reception import TASKS
@@ -92,7 +92,7 @@ def _take(office: Office, row: TaskMessage, who: Caller) -> dict[str, str]:
 
 def _reply_of(body: bytes, step: str) -> tuple[bytes, bytes]:
     """(line, payload) of a reply that holds these two and nothing else."""
-    asked = read(Reply, body)
+    asked = read(SubmittedReply, body)
     line, data = from_base64(asked.line), from_base64(asked.payload)
     if step != TRAIN and len(line) + len(data) > STEP_LIMIT:
         raise Malformed(N_("a step of a sum has at most {limit} bytes"), limit=STEP_LIMIT, code="TOO_LARGE")

@@ -25,7 +25,7 @@ from privacy.trees import contributions, score
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class LabelledRows:
     """`columns` `(rows, columns)` with NaN where missing, `x` `(rows, inputs)` the same without NaN and with flags,
     `y` `(rows,)` 0/1, and the unit of each row."""
 
@@ -35,9 +35,9 @@ class Rows:
     unit: tuple[str, ...]
     cuts: list[np.ndarray]
 
-    def take(self, chosen: np.ndarray) -> Rows:
+    def take(self, chosen: np.ndarray) -> LabelledRows:
         """The chosen rows."""
-        return Rows(
+        return LabelledRows(
             self.columns[chosen], self.x[chosen], self.y[chosen], tuple(self.unit[i] for i in chosen), self.cuts
         )
 
@@ -57,7 +57,7 @@ def name_of(model: BinaryModel) -> str:
     return digest(model.text.encode() if isinstance(model, Forest) else model.values.tobytes())
 
 
-def log_odds(model: BinaryModel, rows: Rows) -> np.ndarray:
+def log_odds(model: BinaryModel, rows: LabelledRows) -> np.ndarray:
     """`(rows,)` what the reasons of a score add up to: log-odds, or the probability itself from least squares."""
     if isinstance(model, Forest):
         return _predict(model, rows, raw_score=True) if len(rows.x) else np.zeros(0)
@@ -68,7 +68,7 @@ def log_odds(model: BinaryModel, rows: Rows) -> np.ndarray:
     return linear
 
 
-def probability(model: BinaryModel, rows: Rows) -> np.ndarray:
+def probability(model: BinaryModel, rows: LabelledRows) -> np.ndarray:
     """`(rows,)` chance of the outcome; least squares says it directly and is held within (0, 1)."""
     said = log_odds(model, rows)
     if isinstance(model, Model) and isinstance(model.shape, Moments):
@@ -76,7 +76,7 @@ def probability(model: BinaryModel, rows: Rows) -> np.ndarray:
     return 1 / (1 + np.exp(-said))
 
 
-def by_column(model: BinaryModel, rows: Rows, schema: TableSchema) -> np.ndarray:
+def by_column(model: BinaryModel, rows: LabelledRows, schema: TableSchema) -> np.ndarray:
     """`(rows, columns)` what each column adds to `log_odds`, exactly: Shapley values for trees (Lundberg, Lee 2017),
     coefficient times value for a linear model, where a flag counts for the column it stands for."""
     if isinstance(model, Forest):
@@ -105,7 +105,7 @@ def cross_entropy(logit: Tensor, y: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logit[:, 0], y, reduction="none")
 
 
-def _predict(model: Forest, rows: Rows, **how: bool) -> np.ndarray:
+def _predict(model: Forest, rows: LabelledRows, **how: bool) -> np.ndarray:
     """On all cores: rows do not meet each other, and a node keeps to one core only what it trains."""
     told: np.ndarray = _booster(model.text).predict(rows.columns, num_threads=os.cpu_count(), **how)
     return told

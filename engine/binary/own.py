@@ -12,7 +12,7 @@ from array import array
 import numpy as np
 
 from contracts.wording import N_
-from engine.binary.models import BinaryModel, Forest, Rows, lightgbm, probability
+from engine.binary.models import BinaryModel, Forest, LabelledRows, lightgbm, probability
 from engine.task import Model
 from privacy.plan import Gradients
 
@@ -36,7 +36,7 @@ BOOSTING = {  # size and rate chosen on validation rows of public credit sets
 }
 
 
-def out_of_fold(rows: Rows) -> dict[str, np.ndarray]:
+def out_of_fold(rows: LabelledRows) -> dict[str, np.ndarray]:
     """`(rows,)` chances by each of the member's own models, simplest first, from models that did not see the row's unit;
     without those for which the rows of some fold's others are too few."""
     fold = np.array(
@@ -53,7 +53,7 @@ def out_of_fold(rows: Rows) -> dict[str, np.ndarray]:
     return told
 
 
-def fit_own(name: str, rows: Rows) -> BinaryModel | None:
+def fit_own(name: str, rows: LabelledRows) -> BinaryModel | None:
     """The member's own model of that name; None where its rows are too few for it, or of one class only."""
     rarer = min(rows.y.sum(), len(rows.y) - rows.y.sum())
     match name:
@@ -66,7 +66,7 @@ def fit_own(name: str, rows: Rows) -> BinaryModel | None:
     raise ValueError(name)
 
 
-def _base(rows: Rows) -> np.ndarray:
+def _base(rows: LabelledRows) -> np.ndarray:
     """No weight but the intercept: the log-odds of the base rate, drawn towards one in twenty by five rows."""
     rate = float(np.clip((rows.y.sum() + 0.25) / (len(rows.y) + 5), 1e-4, 1 - 1e-4))
     return np.array([0.0] * rows.x.shape[1] + [np.log(rate / (1 - rate))])
@@ -76,7 +76,7 @@ def _linear(values: np.ndarray) -> Model:
     return Model(Gradients("gradients", ((len(values) - 1, 1),), "1"), array("d", values.tolist()))
 
 
-def _logistic(rows: Rows) -> Model:
+def _logistic(rows: LabelledRows) -> Model:
     """Least mean cross-entropy plus a ridge on the weights, by Newton steps that are halved where they overshoot."""
     x, theta = np.column_stack([rows.x, np.ones(len(rows.x))]), _base(rows)
     ridge = np.append(np.full(rows.x.shape[1], _RIDGE), 0.0)
@@ -98,7 +98,7 @@ def _logistic(rows: Rows) -> Model:
     return _linear(theta)
 
 
-def _boosted(rows: Rows) -> Forest:
+def _boosted(rows: LabelledRows) -> Forest:
     library = lightgbm()
     data = library.Dataset(rows.columns, rows.y, free_raw_data=True)
     return Forest(library.train(BOOSTING, data, num_boost_round=_ROUNDS).model_to_string())

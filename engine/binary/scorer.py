@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from engine.binary.models import BinaryModel, Rows, by_column, probability
+from engine.binary.models import BinaryModel, LabelledRows, by_column, probability
 from engine.binary.weights import Weights
 from engine.ensemble import Change, ResultLine
 from engine.scaling import columns, cut_points, inputs, way_down
@@ -31,7 +31,7 @@ class RowScorer:
         """`(rows,)` probability of the outcome."""
         return self._chance(_unlabelled(frame, self.schema))
 
-    def _chance(self, rows: Rows) -> np.ndarray:
+    def _chance(self, rows: LabelledRows) -> np.ndarray:
         return self.ballot.combine({name: logit(probability(model, rows)) for name, model in self.models.items()})
 
     def score(self, frame: pl.DataFrame) -> list[ResultLine]:
@@ -88,6 +88,6 @@ def logit(chance: np.ndarray) -> np.ndarray:
     return np.log(held / (1 - held))
 
 
-def _unlabelled(frame: pl.DataFrame, schema: TableSchema) -> Rows:
+def _unlabelled(frame: pl.DataFrame, schema: TableSchema) -> LabelledRows:
     scaled = columns(frame, schema)
-    return Rows(scaled, inputs(scaled, schema), np.zeros(len(frame)), ("",) * len(frame), cut_points(schema))
+    return LabelledRows(scaled, inputs(scaled, schema), np.zeros(len(frame)), ("",) * len(frame), cut_points(schema))

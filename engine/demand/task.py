@@ -48,7 +48,7 @@ _ENOUGH = 20  # series with a validation value, below which a comparison says no
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class WindowRows:
     """`read` `(windows, WIDTH + horizon)` what the head sees, `y` `(windows, horizon)` in units of each window's scale
     with NaN where not observed, and the series of each window."""
 
@@ -57,9 +57,9 @@ class Rows:
     y: np.ndarray
     unit: tuple[str, ...]
 
-    def take(self, chosen: np.ndarray) -> Rows:
+    def take(self, chosen: np.ndarray) -> WindowRows:
         """The chosen windows."""
-        return Rows(self.kind, self.read[chosen], self.y[chosen], tuple(self.unit[i] for i in chosen))
+        return WindowRows(self.kind, self.read[chosen], self.y[chosen], tuple(self.unit[i] for i in chosen))
 
 
 class Demand:
@@ -92,14 +92,14 @@ class Demand:
         made = with_offers(by_period(tables["sales"], schema, closed_on), tables, schema)
         return made, made
 
-    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
+    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> WindowRows:
         """All training windows, as the frozen body of the public start reads them."""
         kind, series = frequency(schema), offers.read(frame, schema)
         usual, _moved = offers.foreseen(series, series.values.shape[1], kind)
         return rows_of(kind, usual, windows(usual, training_origins(usual), kind))
 
     def contribute(
-        self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes, scale: float = 1.0
+        self, plan: ReleasePlan, model: array[float], rows: WindowRows, *, round: int, key: bytes, scale: float = 1.0
     ) -> np.ndarray:
         """See engine.task.Task."""
         if not isinstance(plan.shape, Gradients):
@@ -109,12 +109,12 @@ class Demand:
         read, y = torch.from_numpy(rows.read), torch.from_numpy(rows.y)
         return clipped.sum(layer_loss, read[:, :WIDTH], torch.cat([read[:, WIDTH:], y], 1), units)
 
-    def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
+    def split(self, rows: WindowRows, key: bytes) -> tuple[WindowRows, WindowRows]:
         """By keyed hash of the series."""
         held = holdout(rows.unit, key)
         return rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
 
-    def judge(self, model: Model, rows: Rows) -> Judged:
+    def judge(self, model: Model, rows: WindowRows) -> Judged:
         """Mean pinball loss of each window in units of its scale, at most 1, as score and loss; there is one class."""
         if not len(rows.unit):
             return Judged(np.zeros(0), np.zeros(0), np.zeros(0))
@@ -161,10 +161,12 @@ def _tried(series: Series, kind: Frequency, head: array[float]) -> tuple[bool | 
     return uses, series if uses else replace(series, offers=None)
 
 
-def rows_of(kind: Frequency, series: Series, made: Windows) -> Rows:
+def rows_of(kind: Frequency, series: Series, made: Windows) -> WindowRows:
     """Windows as the head sees them; those without a later value are left out."""
     used = np.isfinite(made.y).any(1)
-    return Rows(kind, start.read(kind, made.x[used]), made.y[used], tuple(series.names[i] for i in made.row[used]))
+    return WindowRows(
+        kind, start.read(kind, made.x[used]), made.y[used], tuple(series.names[i] for i in made.row[used])
+    )
 
 
 def zero_shot(series: Series, origin: int, kind: Frequency, head: array[float]) -> np.ndarray:

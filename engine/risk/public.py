@@ -15,7 +15,7 @@ from contracts.envelope import canonical
 from contracts.errors import Malformed
 from contracts.fields import Count, Digest, Index, Name, Strict
 from contracts.wording import N_
-from engine.binary.models import Forest, Rows, lightgbm
+from engine.binary.models import Forest, LabelledRows, lightgbm
 from engine.binary.own import BOOSTING
 from engine.table import TableSchema
 
@@ -73,7 +73,7 @@ class PublicModel(Strict):
         return canonical(self.model_dump(mode="json"))
 
 
-def fit(rows: Rows, schema: TableSchema, source: str) -> bytes:
+def fit(rows: LabelledRows, schema: TableSchema, source: str) -> bytes:
     """The document of a model of these rows; Malformed where they are too few of a class."""
     positives = int(rows.y.sum())
     if min(positives, len(rows.y) - positives) < _LEAST:

@@ -16,7 +16,7 @@ from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.statements.statements import GateDecision
 from contracts.wording import N_
-from engine.binary.models import BinaryModel, Rows, cross_entropy, logistic, name_of, probability
+from engine.binary.models import BinaryModel, LabelledRows, cross_entropy, logistic, name_of, probability
 from engine.binary.own import OWN, fit_own, out_of_fold
 from engine.binary.scorer import RowScorer, logit
 from engine.binary.weights import PUBLIC, SHARED, Weights, choose, decide
@@ -80,16 +80,16 @@ class Risk:
             raise Malformed(N_("risk does not know the rule {rule}"), rule=schema.rule)
         return training(tables, schema, closed_on), present(tables, schema, closed_on)
 
-    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
+    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> LabelledRows:
         """Scaled columns and labels; without an id column each row is a unit, named by its content, or all are one."""
         scaled, ids = columns(frame, schema), schema.of_kind("id")
         label = frame[schema.one("label").name].to_numpy().astype(np.float64)
         alone = (MEMBER,) * len(frame) if schema.unit == "member" else row_names(scaled, label)
         unit = tuple(map(str, frame[ids[0].name].to_list())) if ids else alone
-        return Rows(scaled, inputs(scaled, schema), label, unit, cut_points(schema))
+        return LabelledRows(scaled, inputs(scaled, schema), label, unit, cut_points(schema))
 
     def contribute(
-        self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes, scale: float = 1.0
+        self, plan: ReleasePlan, model: array[float], rows: LabelledRows, *, round: int, key: bytes, scale: float = 1.0
     ) -> np.ndarray:
         """See engine.task.Task."""
         units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units, scale=scale)
@@ -106,18 +106,18 @@ class Risk:
                 return clipped.sum(cross_entropy, torch.from_numpy(rows.x), torch.from_numpy(rows.y), units)
         raise Malformed(N_("risk is not learned by {family}"), family=plan.shape.family)
 
-    def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
+    def split(self, rows: LabelledRows, key: bytes) -> tuple[LabelledRows, LabelledRows]:
         """By keyed hash of the unit, so that a unit never stands on both sides."""
         held = holdout(rows.unit, key)
         return rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
 
-    def fit_alone(self, rows: Rows, schema: TableSchema) -> Model:
+    def fit_alone(self, rows: LabelledRows, schema: TableSchema) -> Model:
         """A logistic on the member's own rows; the base rate if there is only one class."""
         made = fit_own("logistic", rows) or fit_own("base rate", rows)
         assert isinstance(made, Model)
         return made
 
-    def evaluate(self, model: Model, rows: Rows, schema: TableSchema) -> dict[str, float]:
+    def evaluate(self, model: Model, rows: LabelledRows, schema: TableSchema) -> dict[str, float]:
         """Brier score as loss, AUROC (0.5 where it does not exist), units and positives."""
         p = probability(model, rows)
         return {
@@ -127,7 +127,7 @@ class Risk:
             "positives": float(rows.y.sum()),
         }
 
-    def judge(self, model: Model, rows: Rows) -> Judged:
+    def judge(self, model: Model, rows: LabelledRows) -> Judged:
         """Probability, Brier loss and outcome."""
         p = probability(model, rows)
         return Judged(p, (p - rows.y) ** 2, np.where((rows.y == 0) | (rows.y == 1), rows.y, -1))
@@ -162,12 +162,12 @@ class Risk:
         )
 
 
-def _is_enough(held: Rows) -> bool:
+def _is_enough(held: LabelledRows) -> bool:
     """Are there enough held-out units and positives for a comparison to say something?"""
     return len(set(held.unit)) >= _UNITS and held.y.sum() >= _POSITIVES
 
 
-def _vote_set(schema: TableSchema, ballot: Weights, models: dict[str, BinaryModel], held: Rows) -> Ensemble:
+def _vote_set(schema: TableSchema, ballot: Weights, models: dict[str, BinaryModel], held: LabelledRows) -> Ensemble:
     told = {name: float(each.mean()) for name, each in ballot.losses.items()} if _is_enough(held) else {}
     return Ensemble(
         format="mengbang-votes/1",

@@ -13,7 +13,7 @@ import numpy as np
 
 from contracts.envelope import digest
 from contracts.statements.artefact import Artefact
-from engine.binary.models import Rows
+from engine.binary.models import LabelledRows
 from engine.binary.own import fit_own
 from engine.task import Model
 from engine.warning.firms import simulate
@@ -22,13 +22,13 @@ from engine.warning.task import TASK
 SEED, FIRMS, MONTHS, PLACES = 20260101, 4000, 72, 4
 
 
-def together(members: list[Rows]) -> Rows:
+def together(members: list[LabelledRows]) -> LabelledRows:
     """The rows of all of them."""
     parts = (np.concatenate([getattr(one, part) for one in members]) for part in ("columns", "x", "y"))
-    return Rows(*parts, tuple(name for one in members for name in one.unit), members[0].cuts)
+    return LabelledRows(*parts, tuple(name for one in members for name in one.unit), members[0].cuts)
 
 
-def fitted(rows: Rows) -> array[float]:
+def fitted(rows: LabelledRows) -> array[float]:
     """The logistic of these months, a month a row."""
     model = fit_own("logistic", rows)
     assert isinstance(model, Model)

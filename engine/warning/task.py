@@ -15,7 +15,7 @@ from contracts.envelope import digest
 from contracts.errors import Malformed
 from contracts.statements.statements import GateDecision
 from contracts.wording import N_
-from engine.binary.models import Rows, cross_entropy, logistic, name_of, probability
+from engine.binary.models import LabelledRows, cross_entropy, logistic, name_of, probability
 from engine.binary.scorer import RowScorer
 from engine.binary.weights import SHARED, unweighed
 from engine.ensemble import AtHome, Ensemble, EnsembleMember, EnsembleResult, Record
@@ -62,14 +62,14 @@ class EarlyWarning:
         """The table is one file."""
         raise Malformed(N_("warning learns from one file and has no sources"))
 
-    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> Rows:
+    def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> LabelledRows:
         """The months that teach, with what came; see engine.warning.months."""
         seen, taught = ratios(schema), teaching(frame, schema)
         scaled, label = columns(taught, seen), taught["distressed"].to_numpy(writable=True)
-        return Rows(scaled, inputs(scaled, seen), label, (MEMBER,) * len(taught), cut_points(seen))
+        return LabelledRows(scaled, inputs(scaled, seen), label, (MEMBER,) * len(taught), cut_points(seen))
 
     def contribute(
-        self, plan: ReleasePlan, model: array[float], rows: Rows, *, round: int, key: bytes, scale: float = 1.0
+        self, plan: ReleasePlan, model: array[float], rows: LabelledRows, *, round: int, key: bytes, scale: float = 1.0
     ) -> np.ndarray:
         """See engine.task.Task: one gradient, that of the mean loss over the member's months, clipped."""
         units = blocks(rows.unit, key, max_rows=plan.max_rows_per_unit, max_units=plan.max_units, scale=scale)
@@ -77,11 +77,11 @@ class EarlyWarning:
         clipped = Clipped(logistic(model), plan.shape, plan.grid_bits)
         return clipped.sum(cross_entropy, torch.from_numpy(rows.x), torch.from_numpy(rows.y), units)
 
-    def split(self, rows: Rows, key: bytes) -> tuple[Rows, Rows]:
+    def split(self, rows: LabelledRows, key: bytes) -> tuple[LabelledRows, LabelledRows]:
         """All of it teaches: a single unit stands on one side."""
         return rows, rows.take(np.arange(0))
 
-    def judge(self, model: Model, rows: Rows) -> Judged:
+    def judge(self, model: Model, rows: LabelledRows) -> Judged:
         """Probability, Brier loss and outcome."""
         p = probability(model, rows)
         return Judged(p, (p - rows.y) ** 2, rows.y)
@@ -100,7 +100,7 @@ class EarlyWarning:
         )
 
 
-def _vote_set(schema: TableSchema, name: str, model: Model, rows: Rows) -> Ensemble:
+def _vote_set(schema: TableSchema, name: str, model: Model, rows: LabelledRows) -> Ensemble:
     whose: Literal["public", "shared"] = "shared" if name == SHARED else "public"
     return Ensemble(
         format="mengbang-votes/1",

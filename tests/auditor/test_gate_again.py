@@ -5,7 +5,7 @@ from array import array
 import pytest
 
 from auditor.evidence.documents import Documents
-from auditor.findings import Step
+from auditor.findings import AuditStep
 from auditor.steps.step8_gates import check_gates
 from contracts.envelope import digest
 from contracts.statements.artefact import of_round
@@ -48,7 +48,7 @@ class Held(dict):
 
 
 def checked(state, documents):
-    step = Step(8, "gates")
+    step = AuditStep(8, "gates")
     check_gates(state, Documents(state, Held(documents), step), step)
     return [finding.code for finding in step.findings], len(step.not_checked)
 

@@ -6,7 +6,7 @@ import pytest
 
 import simulator
 from auditor.evidence.reader import Folder
-from auditor.steps.step8_ledgers import Shown, resets
+from auditor.steps.step8_ledgers import ShownLedger, resets
 from auditor.verify import verify
 from contracts.log.merkle import Tree, leaf_hash
 from contracts.log.pins import Pins
@@ -123,7 +123,7 @@ def test_a_consent_of_before_the_log_showed_more_is_no_reset(tmp_path):
 
 
 def shown(seen, index, total, *, listed=True, binds=True):
-    return Shown("m", seen, index, total, listed, binds)
+    return ShownLedger("m", seen, index, total, listed, binds)
 
 
 @pytest.mark.parametrize(

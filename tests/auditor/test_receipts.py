@@ -17,8 +17,8 @@ from contracts.log.pins import Pins
 from contracts.log.receipts import (
     Logged,
     Place,
-    Served,
-    Shown,
+    ResultInclusion,
+    ServedResult,
     output_commitment,
     places,
     read_logged,
@@ -65,7 +65,7 @@ def served(trust, said=None, *, line=1, signer=None, leave_out=(), note=None):
     chain = places(entries, [i for i, kind in enumerate(kinds(trust)) if kind not in ("genesis", *leave_out)])
     [shown] = places(salted_lines(LINES, SALT), [line])
     sealed = seal(payload(said or statement(trust)), [signer or trust.firms[0].node])
-    return Served(sealed, note or trust.note(), tuple(chain), Shown(shown))
+    return ServedResult(sealed, note or trust.note(), tuple(chain), ResultInclusion(shown))
 
 
 @pytest.fixture
@@ -341,7 +341,7 @@ def test_a_place_that_is_no_number_is_not_a_receipt(size, tmp_path):
 def test_a_shown_line_that_is_no_text_is_not_a_receipt(trust, pins, tmp_path):
     leaf = SALT + b"\xff"
     said = statement(trust, output_commit="sha256:" + leaf_hash(leaf).hex())
-    crafted = replace(served(trust, said), shown=Shown(Place(leaf, 0, 1, ())))
+    crafted = replace(served(trust, said), shown=ResultInclusion(Place(leaf, 0, 1, ())))
     assert fault(crafted, pins, tmp_path) == "RECEIPT_FORM"
 
 

@@ -9,7 +9,7 @@ import flips
 import hostile_mirror
 from auditor.commands.open_evidence import open_source, read_pins
 from auditor.evidence.pack import Pack, write_pack
-from auditor.evidence.reader import NOTE_LIMIT, Folder, Served, limit_of, read_note, read_sizes
+from auditor.evidence.reader import NOTE_LIMIT, Folder, ServedEvidence, limit_of, read_note, read_sizes
 from auditor.verify import verify
 from contracts.errors import Malformed, TrustError, Unavailable
 from contracts.log import tiles
@@ -140,10 +140,10 @@ class Streamed:
 def test_whoever_serves_without_end_is_left_after_the_limit():
     client = Streamed()
     with pytest.raises(Malformed, match="not a signed checkpoint"):
-        read_note(Served("https://hub.example", client), "checkpoint")
+        read_note(ServedEvidence("https://hub.example", client), "checkpoint")
     assert client.sent <= NOTE_LIMIT + 2**20
     with pytest.raises(Unavailable):
-        Served("https://hub.example", Streamed(500)).read("checkpoint")
+        ServedEvidence("https://hub.example", Streamed(500)).read("checkpoint")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sqlmodel import select
 
 from chamber import Chamber
 from coordinator.learning.runs import RunJournal
-from coordinator.learning.secure_sums import PARTS, Opened, SecureSum, Step
+from coordinator.learning.secure_sums import PARTS, RoundOpened, SecureSum, SumStep
 from coordinator.office import open_office
 from coordinator.settings import read_home
 from coordinator.store.tables import TaskMessage
@@ -63,8 +63,8 @@ def test_the_steps_of_a_sum_share_the_time_that_a_round_has(left):
     """Whoever is silent in each step: the last one ends with the round."""
     taken, ends = 0.0, datetime.now(UTC) + timedelta(seconds=left)
     for step in (KEYS, SHARES, TRAIN, SURVIVORS, UNMASK):
-        opened = Opened(1, 1, (), (), ends - timedelta(seconds=taken))
-        taken += Step(None, "run", opened, 60, None, PARTS)._wait_s(step)
+        opened = RoundOpened(1, 1, (), (), ends - timedelta(seconds=taken))
+        taken += SumStep(None, "run", opened, 60, None, PARTS)._wait_s(step)
     assert taken == pytest.approx(max(left, 0), abs=0.1)
 
 

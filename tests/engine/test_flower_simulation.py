@@ -10,7 +10,7 @@ from flwr.app import RecordDict
 from flwr.serverapp import ServerApp
 
 from contracts.statements.sums import read_unmasking
-from coordinator.learning.secure_sums import Opened
+from coordinator.learning.secure_sums import RoundOpened
 from coordinator.learning.strategy import TrustStrategy
 from fleet import fleet_app, write, write_log
 from privacy.step import start_state
@@ -52,7 +52,7 @@ class Memory:
         self.trust.open()
         write_log(self.folder, self.trust)
         record = self.trust.run.open_round()
-        return Opened(record.opened.round, record.open_index, self.members, self.nodes)
+        return RoundOpened(record.opened.round, record.open_index, self.members, self.nodes)
 
     def accepted(self, opened, replies):
         return sorted(replies, key=lambda reply: reply.member), len(self.trust.entries)

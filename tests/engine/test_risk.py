@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
 from contracts.errors import Malformed
-from engine.binary.models import Rows, by_column, log_odds
+from engine.binary.models import LabelledRows, by_column, log_odds
 from engine.binary.own import fit_own
 from engine.binary.weights import SHARED, OwnSide, decide
 from engine.bundle import bundle_digest
@@ -248,7 +248,7 @@ def test_the_logistic_is_the_minimum_that_scikit_learn_finds_too(tmp_path):
     theirs = LogisticRegression(C=1 / (2e-3 * len(rows.y)), tol=1e-10, max_iter=10_000).fit(rows.x, rows.y)
     assert ours == pytest.approx([*theirs.coef_[0], *theirs.intercept_], abs=1e-4)
     split = rows.take(np.arange(40))
-    apart = Rows(
+    apart = LabelledRows(
         split.columns, split.x, (split.x[:, 0] > np.median(split.x[:, 0])).astype(float), split.unit, split.cuts
     )
     assert np.isfinite(fit_own("logistic", apart).values).all(), "also where a line separates the classes"

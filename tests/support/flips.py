@@ -26,7 +26,7 @@ from contracts.envelope import canonical, key_id, open_entry, seal, verifies
 from contracts.log import tiles
 from contracts.log.merkle import leaf_hash
 from contracts.log.pins import Pins
-from contracts.log.receipts import Logged, Served, Shown, output_commitment, places, salted_lines
+from contracts.log.receipts import Logged, ResultInclusion, ServedResult, output_commitment, places, salted_lines
 from contracts.statements.closed_list import parse, payload
 from contracts.statements.off_log import Receipt
 from contracts.statements.statements import Incident, Seen
@@ -94,10 +94,10 @@ def make() -> tuple[Held, Pins]:
     return Held(files), pins
 
 
-def receipts(trust: Documents) -> dict[str, Logged | Served]:
+def receipts(trust: Documents) -> dict[str, Logged | ServedResult]:
     """What the first member's node keeps, and what it showed somebody: one line of a result."""
     kinds = [parse(open_entry(entry).payload).kind for entry in trust.entries]
-    made: dict[str, Logged | Served] = {}
+    made: dict[str, Logged | ServedResult] = {}
     for kind in ("consent", "round", "release"):
         at = kinds.index(kind)
         beside = places(trust.entries, [kinds.index("agreement")] if kind == "consent" else [])
@@ -119,7 +119,7 @@ def receipts(trust: Documents) -> dict[str, Logged | Served]:
     chain = [at for at, kind in enumerate(kinds) if kind in CHAIN and at <= kinds.index("release")]
     [shown] = places(salted_lines(LINES, SALT), [1])
     sealed = seal(payload(said), [trust.firms[0].node])
-    served = Served(sealed, trust.note(), tuple(places(trust.entries, chain)), Shown(shown))
+    served = ServedResult(sealed, trust.note(), tuple(places(trust.entries, chain)), ResultInclusion(shown))
     return made | {"receipts/served-1.tlog-proof": served}
 
 

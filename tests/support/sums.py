@@ -9,7 +9,7 @@ from contracts.envelope import seal
 from contracts.errors import Unavailable
 from contracts.statements.closed_list import payload
 from contracts.statements.signed import read_statement
-from coordinator.learning.secure_sums import Opened, SecureSum
+from coordinator.learning.secure_sums import RoundOpened, SecureSum
 from engine.rounds import STEPS, TRAIN, LocalGrid, RoundRequest, client_app
 from simulator import Trust
 
@@ -127,7 +127,7 @@ class Sum:
 
     def opened(self):
         record = self.trust.run.open_round()
-        return Opened(record.opened.round, record.open_index, self.names, tuple(range(len(self.names))))
+        return RoundOpened(record.opened.round, record.open_index, self.names, tuple(range(len(self.names))))
 
     def grid(self, seed=1):
         return Weather({place: client_app(self.sides[name]) for place, name in enumerate(self.names)}, seed)

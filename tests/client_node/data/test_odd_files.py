@@ -15,7 +15,7 @@ from client_node.data.member_table import read_table
 from client_node.data.scored_rows import frame_of
 from client_node.data.suggestions import suggest, to_toml
 from client_node.data.tables import Table
-from client_node.data.validation import Finding
+from client_node.data.validation import TableFault
 from client_node.home import create_home
 from contracts.errors import Malformed
 from engine.demand.offers import read as read_offers
@@ -137,7 +137,7 @@ def test_a_cell_of_a_database_that_is_no_text_is_a_finding_and_is_quoted_nowhere
         connection.execute(torn)
     decide(home, data)
     table = read(home, data)
-    assert table.findings == (Finding("业务.db:出库明细", 4, "产品编码", "damaged", "text"),)
+    assert table.findings == (TableFault("业务.db:出库明细", 4, "产品编码", "damaged", "text"),)
     assert sold(table) == [("P1", "2025-01", 11.0)], "bytes that are text are text"
 
 
@@ -301,7 +301,7 @@ def test_a_row_that_says_nothing_is_no_result_that_is_missing_later(rows):
 
 
 def test_a_finding_says_where_in_the_readers_language():
-    told = Finding("a.csv", 3, "金额{x}", "empty", "empty").text(translator("client_node", "zh"))
+    told = TableFault("a.csv", 3, "金额{x}", "empty", "empty").text(translator("client_node", "zh"))
     assert told == "a.csv 第 3 行，列 金额{x}：为空"
 
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from auditor.evidence.reader import Served
+from auditor.evidence.reader import ServedEvidence
 from client_node.link.uplink import Uplink, answered
 from contracts.errors import Unavailable
 
@@ -107,11 +107,11 @@ def test_an_honest_answer_is_read(uplink):
 @pytest.mark.parametrize("path", ["packed", "packed-twice", "torn"])
 def test_an_auditor_unpacks_no_more_than_it_takes(url, peak, path):
     with httpx.Client() as client, pytest.raises(Unavailable):
-        Served(url, client).read(path)
+        ServedEvidence(url, client).read(path)
     assert peak() < 250
 
 
 def test_an_auditor_takes_no_list_without_an_end(url, peak):
     with httpx.Client() as client, pytest.raises(Unavailable):
-        Served(url, client).paths()
+        ServedEvidence(url, client).paths()
     assert peak() < 250

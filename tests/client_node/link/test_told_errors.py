@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from client_node.link import uplink
-from client_node.link.uplink import Told, _error_of, answered
+from client_node.link.uplink import CoordinatorRefused, _error_of, answered
 from client_node.rounds import node as node_app
 from client_node.rounds.node import Node
 from contracts.envelope import to_base64
@@ -43,7 +43,7 @@ def test_a_refusal_of_the_coordinators_is_never_said_on_the_log_as_this_nodes_ow
     made, said = node(monkeypatch, raising(told))
     with pytest.raises(Refused):
         made._take_task()
-    assert isinstance(told, Told) and said == [] and made._done == set()
+    assert isinstance(told, CoordinatorRefused) and said == [] and made._done == set()
 
 
 def test_this_nodes_own_refusal_is_and_a_round_that_is_over_is_only_done(monkeypatch):

@@ -15,7 +15,7 @@ from client_node.link.uplink import GRAIN, padded
 from client_node.rounds import node as node_app
 from client_node.rounds.flower_app import NodeSide
 from client_node.rounds.guard import Permit
-from client_node.rounds.send_delay import FIRST_S, STEADY_S, Pace
+from client_node.rounds.send_delay import FIRST_S, STEADY_S, SendSlots
 from client_node.rounds.training_data import OwnRows
 from contracts.envelope import digest, to_base64
 from contracts.errors import Malformed, Refused
@@ -194,14 +194,14 @@ def test_the_digits_of_public_numbers_do_not_show_in_the_size():
 
 @pytest.mark.parametrize("elapsed", [0.0, 0.011, 0.09, 0.2499])
 def test_a_contribution_leaves_at_a_fixed_time_after_its_question(elapsed):
-    pace = Pace()
+    pace = SendSlots()
     assert elapsed + pace.left("run", elapsed) == FIRST_S, "the files are read in this time"
     for _ in range(3):
         assert elapsed + pace.left("run", elapsed) == pytest.approx(STEADY_S)
 
 
 def test_what_takes_longer_shows_its_power_of_two_and_keeps_the_slot():
-    pace = Pace()
+    pace = SendSlots()
     assert 3.1 + pace.left("run", 3.1) == 2 * FIRST_S
     assert [round(took + pace.left("run", took), 9) for took in (0.1, 0.3, 0.1, 0.7, 0.2)] == [0.25, 0.5, 0.5, 1, 1]
     assert 0.1 + pace.left("another", 0.1) == FIRST_S
@@ -228,7 +228,7 @@ def node_whose_rows_take(seconds, clock):
     node, order = object.__new__(node_app.Node), SimpleNamespace(agreement=NOTHING)
     terms = SimpleNamespace(terms=SimpleNamespace(secure_sum="none"))
     node._stop = node._uplink = clock
-    node._pace, node._rows = Pace(), SimpleNamespace(ready=lambda _order: None)
+    node._pace, node._rows = SendSlots(), SimpleNamespace(ready=lambda _order: None)
     node._permit = lambda _question: SimpleNamespace(run=SimpleNamespace(order=order), record=None)
     node._mirror = SimpleNamespace(state=SimpleNamespace(agreements={NOTHING: terms}), seen=lambda: None)
     work = lambda *_a, **_k: clock.wait(seconds) or (b"payload", b"line")  # noqa: E731
