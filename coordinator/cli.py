@@ -53,36 +53,9 @@ def init(
     lang: Lang = "",
 ) -> int:
     """Everything that exists once."""
-    import secrets
+    from coordinator.trust.founding import found
 
-    from contracts.envelope import digest, public_text, seal
-    from contracts.fields import check_text, new_id, time_text
-    from contracts.log.checkpoint import LOG_KEY, NoteKey
-    from contracts.statements.closed_list import payload
-    from contracts.statements.statements import Genesis
-    from coordinator.office import open_office
-    from coordinator.settings import create_home
-    from coordinator.trust.certificates import ca_digest, make_certificates
-
-    for text in (name, domain, url or domain):
-        check_text(text)
-    salted = digest(secrets.token_bytes(16) + code.encode())
-    settings = create_home(home, name=name, code_digest=salted, domain=domain, url=url or f"https://{domain}")
-    make_certificates(home / "tls", name=name, domain=domain)
-    log = NoteKey(settings.origin, LOG_KEY, settings.log_key.public_key())
-    genesis = Genesis(
-        record_id=new_id(),
-        issued_at=time_text(datetime.now(UTC)),
-        origin=settings.origin,
-        log_vkey=log.vkey(),
-        office=public_text(settings.office_key.public_key()),
-        agreement=public_text(settings.agreement_key.public_key()),
-        ca=ca_digest(home / "tls"),
-        quorum="members n//2+1, auditors 1",
-    )
-    office = open_office(settings)
-    office.log.append(seal(payload(genesis), [settings.log_key, settings.office_key, settings.agreement_key]))
-    office.log.publish()
+    found(home, name=name, domain=domain, url=url, code=code)
     terminal.ok(N_("keys, CA and log in {home}"), home=home)
     terminal.say(N_("Next: coordinator agreement draft, coordinator invite, coordinator serve"))
     return OK

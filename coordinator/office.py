@@ -13,12 +13,13 @@ from typing import TypeVar
 
 from anyio.to_thread import run_sync
 
-from contracts.errors import Refused
+from contracts.errors import Refused, Unavailable
 from contracts.rules.state import RegisteredKey
 from contracts.wording import N_
-from coordinator.settings import Settings
-from coordinator.store.database import Database, migrate
+from coordinator.settings import DATABASE, Settings
+from coordinator.store.database import Database, migrate, tables_of
 from coordinator.store.log import Log
+from coordinator.store.tables import LogEntry
 from shell.snapshot import Snapshot
 
 LONG_POLL_S = 25.0
@@ -124,9 +125,24 @@ class Caller:
         return self.key.member
 
 
-def open_office(settings: Settings) -> Office:
-    """Database, migrated, and log of a home."""
+def open_office(settings: Settings, *, is_new: bool = False) -> Office:
+    """Database, migrated, and log of a home. Unavailable if the database holds another log than the home's own, or none;
+    for a new home, if it holds anything: then it stays as it is."""
+    found = tables_of(settings.database_url)
+    if found and is_new:
+        raise _wrong_database(N_("the database is not empty"), N_("a new log begins in a database of its own"))
+    if LogEntry.__tablename__ not in found and not is_new:
+        raise _wrong_database(N_("the database holds no log"), N_("it is not the one with which this home was made"))
     migrate(settings.database_url)
     database = Database(settings.database_url)
     log = Log(database, settings, snapshot=Snapshot(settings.home / "log.snapshot", settings.log_key))
+    if not (is_new or log.is_own()):
+        database.close()
+        raise _wrong_database(N_("the database holds another log"), N_("its first entry does not name this home's key"))
     return Office(database, log, settings)
+
+
+def _wrong_database(what: str, why: str) -> Unavailable:
+    return Unavailable(
+        what, why=why, do=N_("check {name}, and the database in coordinator.json"), code="DATABASE", name=DATABASE
+    )

@@ -6,15 +6,22 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from contracts.errors import Unavailable
+from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from shell.unix import keep_private
 
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
 KEYS = ("log", "office", "agreement")
+DATABASE, OTHERS_DATABASE = "MENGBANG_DATABASE_URL", "DATABASE_URL"
+FILE = "coordinator.db"
+BACKENDS = ("sqlite", "postgresql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +44,31 @@ class Settings:
         return f"chamber.{self.domain}/consent-log"
 
     @property
-    def database(self) -> Path:
-        """The SQLite file."""
-        return self.home / "coordinator.db"
+    def database_url(self) -> URL:
+        """Where the log and everything else is stored: what the home remembers or MENGBANG_DATABASE_URL says, else the
+        SQLite file in the home. Malformed if it names no SQLite file and no PostgreSQL database."""
+        from sqlalchemy import URL
 
-    @property
-    def database_url(self) -> str:
-        """Where the log and everything else is stored: DATABASE_URL of the environment, else the SQLite file."""
-        return self.database_at or f"sqlite:///{self.database}"
+        return _read_url(self.database_at) if self.database_at else URL.create("sqlite", database=str(self.home / FILE))
+
+
+def _read_url(text: str) -> URL:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or url.get_backend_name() not in BACKENDS or not url.database:
+        raise Malformed(
+            N_("{name} names no database that a coordinator can use"),
+            why=N_("SQLite and PostgreSQL are known"),
+            do=N_("write postgresql://USER@HOST/NAME or sqlite:////FOLDER/FILE, or leave it out"),
+            code="DATABASE",
+            name=DATABASE,
+        )
+    return url
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -58,8 +82,8 @@ def write_key(path: Path, key: Ed25519PrivateKey) -> None:
     write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
-def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: str) -> Settings:
-    """A new home with fresh keys; Unavailable if there is one already."""
+def check_free(home: Path) -> None:
+    """Unavailable if something lies where a new home shall be."""
     if (home / "coordinator.json").exists():
         raise Unavailable(
             N_("{home} holds a coordinator already"),
@@ -67,11 +91,23 @@ def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: st
             do=N_("choose another folder with --home"),
             home=home,
         )
-    (home / "keys").mkdir(parents=True, exist_ok=True)
+    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+        raise Unavailable(
+            N_("{home} is not empty"),
+            why=N_("a coordinator's home holds nothing else"),
+            do=N_("choose another folder with --home"),
+            home=home,
+        )
+
+
+def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: str) -> Settings:
+    """A new home with fresh keys, which remembers its database; Unavailable if its place is taken."""
+    check_free(home)
+    (home / "keys").mkdir(parents=True)
     for role in KEYS:
         write_key(home / "keys" / f"{role}.pem", Ed25519PrivateKey.generate())
-    about = {"name": name, "code_digest": code_digest, "domain": domain, "url": url}
-    (home / "coordinator.json").write_text(json.dumps(about, ensure_ascii=False, indent=2), encoding="utf-8")
+    about = {"name": name, "code_digest": code_digest, "domain": domain, "url": url, "database": _database_at({})}
+    write_private(home / "coordinator.json", json.dumps(about, ensure_ascii=False, indent=2).encode())
     return read_home(home)
 
 
@@ -97,8 +133,22 @@ def read_home(home: Path) -> Settings:
         log,
         office,
         agreement,
-        os.environ.get("DATABASE_URL", ""),
+        _database_at(about),
     )
+
+
+def _database_at(about: dict[str, str]) -> str:
+    """MENGBANG_DATABASE_URL, else what the home remembers. DATABASE_URL may be another program's: it is never read."""
+    if DATABASE not in os.environ and os.environ.get(OTHERS_DATABASE):
+        raise Unavailable(
+            N_("{others} is set, and {name} is not"),
+            why=N_("{others} may be meant for another program; a coordinator does not read it"),
+            do=N_("unset {others}, or set {name} to the database of this coordinator"),
+            code="DATABASE",
+            others=OTHERS_DATABASE,
+            name=DATABASE,
+        )
+    return os.environ.get(DATABASE) or about.get("database", "")
 
 
 def read_key(path: Path) -> Ed25519PrivateKey:

@@ -10,9 +10,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, event, inspect
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session, create_engine
@@ -25,13 +27,13 @@ _LEADER = 0x6C656164  # and the one that the leading process keeps
 
 
 class Database:
-    """`url` as SQLAlchemy spells it: `sqlite:///FILE` or `postgresql://USER@HOST/NAME`."""
+    """Opened by its address, which is one of SQLite or PostgreSQL; the tables are made by `migrate`."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: URL):
         self._watching: Connection | None = None
         self._leading: Connection | None = None
         self._writer = threading.Lock()  # in turn, instead of asking the backend's lock again and again
-        make = _postgresql if make_url(url).get_backend_name() == "postgresql" else _sqlite
+        make = _postgresql if url.get_backend_name() == "postgresql" else _sqlite
         self._reads, self._writes, self._version, self._leaders, self._take_lead = make(url)
         event.listen(self._writes, "reset", _roll_back)
 
@@ -107,11 +109,11 @@ def _told() -> Iterator[None]:
         ) from error
 
 
-def _sqlite(url: str) -> tuple[Engine, Engine, str, Engine, str]:
+def _sqlite(url: URL) -> tuple[Engine, Engine, str, Engine, str]:
     """WAL, and FULL: a commit returns after its fsync. A write begins IMMEDIATE, so that nobody overtakes it. Who
     leads keeps a transaction open on a second file."""
 
-    def engine(begin: str, file: str = url, wait_s: int = 30, **options: Any) -> Engine:
+    def engine(begin: str, file: URL = url, wait_s: int = 30, **options: Any) -> Engine:
         made = create_engine(file, connect_args={"timeout": wait_s, "check_same_thread": False}, **options)
 
         @event.listens_for(made, "connect")
@@ -126,14 +128,14 @@ def _sqlite(url: str) -> tuple[Engine, Engine, str, Engine, str]:
 
         return made
 
-    leaders = engine("IMMEDIATE", f"{url}.leader", 0, poolclass=NullPool)
+    leaders = engine("IMMEDIATE", url.set(database=f"{url.database}.leader"), 0, poolclass=NullPool)
     return engine("DEFERRED"), engine("IMMEDIATE"), "PRAGMA data_version", leaders, "SELECT true"
 
 
-def _postgresql(url: str) -> tuple[Engine, Engine, str, Engine, str]:
+def _postgresql(url: URL) -> tuple[Engine, Engine, str, Engine, str]:
     """Reads are snapshots. A write waits for the one lock of all writers before it looks at anything. Who leads
     keeps another lock."""
-    address = make_url(url).set(drivername="postgresql+psycopg")
+    address = _with_driver(url)
     sizes = {"pool_size": 20, "max_overflow": 40, "pool_pre_ping": True}
     reads = create_engine(address, isolation_level="REPEATABLE READ", **sizes)
     writes = create_engine(address, isolation_level="READ COMMITTED", **sizes)
@@ -159,16 +161,35 @@ def _postgresql(url: str) -> tuple[Engine, Engine, str, Engine, str]:
     return reads, writes, "SELECT pg_current_snapshot()::text", leaders, f"SELECT pg_try_advisory_lock({_LEADER})"
 
 
-def migrate(url: str) -> None:
+def _with_driver(url: URL) -> URL:
+    """The address with the driver that we install; Unavailable if it was not installed."""
+    if url.get_backend_name() != "postgresql":
+        return url
+    if find_spec("psycopg") is None:
+        raise Unavailable(
+            N_("PostgreSQL cannot be reached"),
+            why=N_("its driver is not installed"),
+            do=N_("pip install mengbang[postgresql]"),
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def tables_of(url: URL) -> frozenset[str]:
+    """Names of the tables that are there; nothing is made, not even a file."""
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return frozenset()
+    engine = create_engine(_with_driver(url), poolclass=NullPool)
+    with _told():
+        return frozenset(inspect(engine).get_table_names())
+
+
+def migrate(url: URL) -> None:
     """Bring the tables to this version."""
     from alembic import command
     from alembic.config import Config
 
-    address = make_url(url)
-    if address.get_backend_name() == "postgresql":
-        address = address.set(drivername="postgresql+psycopg")
     config = Config()
     config.set_main_option("script_location", str(files("coordinator.store").joinpath("migrations")))
-    config.attributes["url"] = address
+    config.attributes["url"] = _with_driver(url)
     with _told():
         command.upgrade(config, "head")

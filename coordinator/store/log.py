@@ -17,7 +17,7 @@ from itertools import groupby, islice
 
 from sqlmodel import Session, col, func, insert, select
 
-from contracts.envelope import digest
+from contracts.envelope import digest, open_entry
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
 from contracts.log import tiles
@@ -38,7 +38,9 @@ from contracts.log.quorum import LATEST
 from contracts.rules.findings import Finding
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY, TrustState
+from contracts.statements.closed_list import parse
 from contracts.statements.requests import MAX_SKEW_S
+from contracts.statements.statements import Genesis
 from contracts.wording import N_
 from coordinator.settings import Settings
 from coordinator.store.database import Database
@@ -82,6 +84,14 @@ class Log:
         self._queue: deque[_Waiting] = deque()
         self._state, self._tree = EMPTY, Tree()
         self._newest: Note | None = None
+
+    def is_own(self) -> bool:
+        """Whether the first entry is a genesis that names this home's log key."""
+        try:
+            first = parse(open_entry(next(iter(self.entries(0, 1)), b"")).payload)
+        except TrustError:
+            return False
+        return isinstance(first, Genesis) and first.log_vkey == self.key.vkey()
 
     def state(self) -> TrustState:
         """What the log says now."""

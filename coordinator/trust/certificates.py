@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,14 +16,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from contracts.envelope import digest
 from coordinator.settings import write_private
 
+ALWAYS = ("localhost", "127.0.0.1", "::1")  # names of the machine itself
+MOST_COMMON_NAME = 64  # characters, by X.520
 
-def make_certificates(folder: Path, *, name: str, domain: str) -> None:
-    """Write `ca.pem`, `server.pem` and `server.key`; the CA's own key is not kept, so it can sign nothing more."""
+
+def make_certificates(folder: Path, *, name: str, hosts: Sequence[str]) -> None:
+    """Write `ca.pem`, `server.pem` and `server.key` for these hosts, which `host_name` gave, and the machine itself; the
+    CA's own key is not kept, so it can sign nothing more."""
     folder.mkdir(parents=True, exist_ok=True)
     ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name(
         [
-            x509.NameAttribute(NameOID.COMMON_NAME, f"{domain} CA"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"CA {hosts[0]}"[:MOST_COMMON_NAME]),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, name[:64]),
         ]
     )
@@ -33,8 +38,8 @@ def make_certificates(folder: Path, *, name: str, domain: str) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domain)])
-    names = [x509.DNSName(domain), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:MOST_COMMON_NAME])])
+    names = [_general_name(host) for host in dict.fromkeys((*hosts, *ALWAYS))]
     server = (
         _certificate(server_name, ca_name, server_key.public_key(), years=5)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -47,6 +52,19 @@ def make_certificates(folder: Path, *, name: str, domain: str) -> None:
     (folder / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
     (folder / "server.pem").write_bytes(server.public_bytes(Encoding.PEM))
     write_private(folder / "server.key", server_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def covers(certificate: Path, host: str) -> bool:
+    """Whether the certificate is made out to this host."""
+    names = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions
+    return _general_name(host) in names.get_extension_for_class(x509.SubjectAlternativeName).value
 
 
 def _certificate(

@@ -22,7 +22,8 @@ from coordinator.store import documents
 from coordinator.store.database import Database
 from coordinator.store.log import Log
 from coordinator.store.tables import Invite, JoinRequest
-from coordinator.trust.certificates import ca_digest
+from coordinator.trust.certificates import ca_digest, covers
+from coordinator.trust.host import host_of
 
 INVITE_DAYS = 14
 
@@ -33,6 +34,7 @@ def invite(
     """A new invitation as the file that is handed to the member; its secret is stored as a digest only."""
     check_text(name)
     check_company_code(code)
+    _check_reachable(settings)
     secret, member = secrets.token_urlsafe(24), new_id()
     expires = time_text(now + timedelta(days=INVITE_DAYS))
     with database.write() as session:
@@ -62,6 +64,18 @@ def invite(
         "genesis": genesis,
         "log_vkey": log.vkey(),
     }
+
+
+def _check_reachable(settings: Settings) -> None:
+    """Refuse invites to an address that the certificate of this coordinator is not made out to."""
+    if not covers(settings.home / "tls" / "server.pem", host_of(settings.url)):
+        raise Refused(
+            N_("the certificate is not made out to {url}"),
+            why=N_("every node that used the invite would find a stranger there"),
+            do=N_("write the address with which the chamber was made into coordinator.json"),
+            code="HOST",
+            url=settings.url,
+        )
 
 
 def check_company_code(code: str) -> None:

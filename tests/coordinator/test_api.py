@@ -24,7 +24,7 @@ from offices import found
 
 @pytest.fixture
 def office(tmp_path, database_url, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("MENGBANG_DATABASE_URL", database_url)
     made = found(tmp_path)
     yield made
     made.database.close()

@@ -39,7 +39,7 @@ def opaque(state, entry, index):
 
 @pytest.fixture
 def settings(tmp_path, database_url, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("MENGBANG_DATABASE_URL", database_url)
     made = create_home(tmp_path / "office", name="商会", code_digest="", domain="localhost", url="https://localhost")
     migrate(made.database_url)
     return made
@@ -205,7 +205,7 @@ def test_a_cosignature_with_a_wrong_clock_is_refused_and_the_others_are_kept(dat
 def test_no_acknowledged_entry_is_lost_and_no_size_gets_a_second_root_when_the_office_is_killed(
     tmp_path, database_url, monkeypatch
 ):
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("MENGBANG_DATABASE_URL", database_url)
     storm = Storm()
     storm.over(tmp_path / "killed", 2)
     assert storm.kills == 2 and storm.acknowledged > 0

@@ -111,8 +111,8 @@ class Office:
         keys = trust.log_key, trust.office, trust.agreement_key
         settings = Settings(folder, "商会", NOTHING, "test", self.url, *keys)
         assert settings.origin == ORIGIN
-        make_certificates(folder / "tls", name="X", domain="localhost")
-        self.made = open_office(settings)
+        make_certificates(folder / "tls", name="X", hosts=("localhost",))
+        self.made = open_office(settings, is_new=True)
         for entry in trust.entries:
             self.made.log.append(entry)
         with self.made.database.write() as session:

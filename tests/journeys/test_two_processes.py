@@ -20,7 +20,7 @@ ROUNDS = 15
 @pytest.fixture
 def pair(tmp_path, database_url, monkeypatch):
     """Two processes over one home, four members of whom one talks to the first."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("MENGBANG_DATABASE_URL", database_url)
     with TappedCluster(tmp_path, "en") as first, TappedCluster(tmp_path, "en") as second:
         first.found(epsilon_run="4", tasks=("risk",))
         first.homes = [first.join(n, *one) for n, one in enumerate(write(tmp_path / "world", 4, "tiny"), 1)]

@@ -63,7 +63,7 @@ def begin(home):
     from coordinator.trust.certificates import make_certificates
 
     settings = create_home(home, name="商会", code_digest="", domain="localhost", url="https://localhost")
-    make_certificates(home / "tls", name="商会", domain="localhost")
+    make_certificates(home / "tls", name="商会", hosts=("localhost",))
     log, node = open_log(home), Ed25519PrivateKey.generate()
     genesis = Genesis(
         **stamp(),
@@ -85,7 +85,7 @@ def begin(home):
 
 def serve(home, port, database_url):
     """What is killed: the coordinator as `coordinator serve` runs it."""
-    os.environ["DATABASE_URL"] = database_url
+    os.environ["MENGBANG_DATABASE_URL"] = database_url
     from coordinator.settings import read_home
     from coordinator.web.server import serve as run
 
@@ -170,7 +170,7 @@ class Storm:
     def _kill_once(self, home, port, submitters):
         """Start, wait for an acknowledgement, kill a moment later, judge everything from what is on disk."""
         before = len(submitters.told)
-        process = processes.Process(target=serve, args=(home, port, os.environ.get("DATABASE_URL", "")))
+        process = processes.Process(target=serve, args=(home, port, os.environ.get("MENGBANG_DATABASE_URL", "")))
         process.start()
         end = time.monotonic() + PATIENCE_S
         while len(submitters.told) == before:
@@ -218,7 +218,7 @@ def run(kills, backend):
     try:
         with tempfile.TemporaryDirectory() as folder:
             for number in range(0, kills, KILLS_A_LOG):
-                os.environ["DATABASE_URL"] = server.url(f"storm{uuid4().hex}") if server else ""
+                os.environ["MENGBANG_DATABASE_URL"] = server.url(f"storm{uuid4().hex}") if server else ""
                 storm.over(Path(folder) / str(number), min(KILLS_A_LOG, kills - number), progress)
     finally:
         if server:
