@@ -169,7 +169,7 @@ def _with_driver(url: URL) -> URL:
         raise Unavailable(
             N_("PostgreSQL cannot be reached"),
             why=N_("its driver is not installed"),
-            do=N_("pip install mengbang[postgresql]"),
+            do=N_("install it: pip install mengbang[postgresql]"),
         )
     return url.set(drivername="postgresql+psycopg")
 

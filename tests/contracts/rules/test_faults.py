@@ -11,7 +11,7 @@ from editor import Editor
 from faults import FAULTS, found
 from golden import GOLDEN, read_entries
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CODES = json.loads((GOLDEN / "codes.json").read_text(encoding="ascii"))
 # Faults that change the same statement, or take statements away, cannot stand beside one another.
 ALONE = {"RELEASE_EXPIRED", "NO_CONSENT", "MIN_PARTICIPANTS", "TRAINED_AFTER_WITHDRAWAL"}

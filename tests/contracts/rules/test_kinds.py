@@ -13,7 +13,7 @@ from contracts.fields import Digest
 from contracts.rules.kinds import KINDS
 from contracts.statements.statements import Predicate
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TABLE = "contracts/rules/kinds.py"
 CATALOGUE = "contracts/locale/zh_CN.po"
 
