@@ -22,11 +22,12 @@ _FRAMING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class TooLarge(httpx.HTTPError):
-    """An answer that unpacks to more than its reader takes, that takes too long, or that is packed in another way."""
+    """An answer that unpacks to more than its reader takes, or that takes too long."""
 
 
 def fetch(client: httpx.Client, request: httpx.Request, limit: int) -> httpx.Response:
-    """The answer to a request, its body read; TooLarge instead of a body of more than `limit` bytes."""
+    """The answer to a request, its body read; TooLarge instead of a body of more than `limit` bytes,
+    DecodingError of one that is torn or packed in another way."""
     request.headers["Accept-Encoding"] = "gzip"
     answer = client.send(request, stream=True)
     try:
@@ -51,15 +52,15 @@ def _unpacked(answer: httpx.Response, limit: int) -> Iterator[bytes]:
         yield from answer.iter_raw()
         return
     if encoding != "gzip":
-        raise TooLarge(f"the answer is packed by {encoding[:40]}")
+        raise httpx.DecodingError(f"the answer is packed by {encoding[:40]}")
     unpack = zlib.decompressobj(_GZIP)
     for part in answer.iter_raw():
         try:
             yield unpack.decompress(part, limit + 1)
         except zlib.error as error:
-            raise TooLarge("the answer cannot be unpacked") from error
+            raise httpx.DecodingError("the answer cannot be unpacked") from error
     if not unpack.eof:
-        raise TooLarge("the answer breaks off")
+        raise httpx.DecodingError("the answer breaks off")
 
 
 def _within(parts: Iterable[bytes], limit: int) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.privacy.utility --data ../shared/data
 
-Rows: a member alone (logistic, boosted trees), the product at local epsilon 1 and 4 (delta 1e-6, every member adds
+LabelledRows: a member alone (logistic, boosted trees), the product at local epsilon 1 and 4 (delta 1e-6, every member adds
 its own noise), the same with the noise of one member in all (research: what a trusted sum would allow, with the
 local epsilon that equal total noise would need), no noise, and all rows pooled. "The design's trees" are benchmarks/privacy/recipe.py
 with the same budget. Splits are those of the data sets' READMEs; columns and cut points are public (round numbers, or
@@ -25,7 +25,8 @@ from benchmarks.privacy import recipe
 from benchmarks.risk.protocol import Table, join, polish, sba, uci
 from benchmarks.rounds.local_rounds import federated
 from benchmarks.tables import publish
-from engine.risk.task import Rows, auroc, probability
+from engine.binary.models import LabelledRows
+from engine.risk.task import auroc, probability
 from engine.task import load, plan_for
 from privacy.accounting import epsilon, rho_cap
 from privacy.plan import ReleasePlan
@@ -91,7 +92,7 @@ def alone(table: Table) -> tuple[float, float]:
     return measures([probability(TASK.fit_alone(m.learn, table.schema), m.test) for m in table.members], table)
 
 
-def boosted(learn: Rows, test: Rows) -> np.ndarray:
+def boosted(learn: LabelledRows, test: LabelledRows) -> np.ndarray:
     """Ordinary boosted trees, without privacy."""
     if len(set(learn.y)) < 2:
         return np.full(len(test.y), learn.y.mean())

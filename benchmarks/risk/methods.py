@@ -17,12 +17,12 @@ from torch.nn import functional
 from benchmarks.risk.protocol import Chances, Member, Table, join
 from benchmarks.rounds import local_rounds
 from benchmarks.rounds.local_rounds import KEY, Side, play
-from engine.binary.models import BinaryModel, Forest, lightgbm, probability
+from engine.binary.models import BinaryModel, Forest, LabelledRows, lightgbm, probability
 from engine.binary.own import OWN, fit_own, out_of_fold
 from engine.binary.scorer import logit
 from engine.binary.weights import PUBLIC, SHARED, OwnSide, choose, decide
 from engine.risk import public
-from engine.risk.task import TASK, Rows
+from engine.risk.task import TASK
 from engine.task import Model, plan_for
 from privacy.accounting import rho_cap
 from privacy.mechanisms import LatticeGaussian
@@ -91,7 +91,7 @@ def shared_chances(table: Table, model: BinaryModel) -> tuple[Chances, Chances]:
     return tuple([probability(model, part) for part in parts] for parts in _parts(table))  # type: ignore[return-value]
 
 
-def _parts(table: Table) -> tuple[list[Rows], list[Rows]]:
+def _parts(table: Table) -> tuple[list[LabelledRows], list[LabelledRows]]:
     return [m.validation for m in table.members], [m.test for m in table.members]
 
 
@@ -160,7 +160,7 @@ def narrowed(table: Table, model: Forest, columns: int) -> Table:
     gain = lightgbm().Booster(model_str=model.text).feature_importance("gain")
     chosen = np.argsort(-gain, kind="stable")[:columns].tolist()
 
-    def few(rows: Rows) -> Rows:
+    def few(rows: LabelledRows) -> LabelledRows:
         return replace(rows, columns=rows.columns[:, chosen], cuts=[rows.cuts[i] for i in chosen])
 
     members = [replace(m, train=few(m.train), validation=few(m.validation), test=few(m.test)) for m in table.members]
@@ -220,7 +220,7 @@ class _Scaled:
         x = np.concatenate([m.train.x for m in table.members])
         self._mean, self._sd = x.mean(0), x.std(0) + 1e-6
 
-    def __call__(self, rows: Rows) -> torch.Tensor:
+    def __call__(self, rows: LabelledRows) -> torch.Tensor:
         return torch.from_numpy(np.clip((rows.x - self._mean) / self._sd, -5, 5)).float()
 
 

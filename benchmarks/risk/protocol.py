@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score
 
-from engine.risk.task import TASK, Rows, auroc
+from engine.binary.models import LabelledRows
+from engine.risk.task import TASK, auroc
 from engine.table import Column, TableSchema
 
 DRAWS, ALPHA, MARGIN = 2000, 0.01, 0.002  # a member is worse: one-sided 1 % over its test units, and above .002 Brier
@@ -30,20 +31,20 @@ class Member:
     validation as a member would bring them."""
 
     name: str
-    train: Rows
-    validation: Rows
-    test: Rows
+    train: LabelledRows
+    validation: LabelledRows
+    test: LabelledRows
     units: np.ndarray
     books: pl.DataFrame
 
     @property
-    def learn(self) -> Rows:
+    def learn(self) -> LabelledRows:
         """Train and validation together."""
         return join([self.train, self.validation])
 
     @property
     def size(self) -> int:
-        """Rows of all parts."""
+        """LabelledRows of all parts."""
         return len(self.train.y) + len(self.validation.y) + len(self.test.y)
 
 
@@ -54,17 +55,17 @@ class Table:
 
     schema: TableSchema
     members: list[Member]
-    public: Rows | None = None
+    public: LabelledRows | None = None
 
     def thirds(self) -> np.ndarray:
         """0 small, 1 middle, 2 large, for each member."""
         return np.arange(len(self.members)) * 3 // len(self.members)
 
 
-def join(parts: Sequence[Rows]) -> Rows:
-    """Rows of one table put together."""
+def join(parts: Sequence[LabelledRows]) -> LabelledRows:
+    """LabelledRows of one table put together."""
     columns, x, y = (np.concatenate([getattr(one, name) for one in parts]) for name in ("columns", "x", "y"))
-    return Rows(columns, x, y, tuple(unit for one in parts for unit in one.unit), parts[0].cuts)
+    return LabelledRows(columns, x, y, tuple(unit for one in parts for unit in one.unit), parts[0].cuts)
 
 
 def uci(data: Path, seed: int, *, personal: bool = False) -> Table:

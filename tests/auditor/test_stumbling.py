@@ -9,9 +9,9 @@ import flips
 import hostile_mirror
 from auditor.commands.open_evidence import open_source, read_pins
 from auditor.evidence.pack import Pack, write_pack
-from auditor.evidence.reader import NOTE_LIMIT, Folder, ServedEvidence, limit_of, read_note, read_sizes
+from auditor.evidence.reader import Folder, limit_of, read_sizes
 from auditor.verify import verify
-from contracts.errors import Malformed, TrustError, Unavailable
+from contracts.errors import Malformed, TrustError
 from contracts.log import tiles
 from contracts.statements.artefact import of_round
 from hostile_mirror import Story
@@ -117,33 +117,6 @@ def test_pins_that_hold_no_keys_are_three_lines(honest, tmp_path):
     (tmp_path / "pins.json").write_text(json.dumps(held | {"ca_pem": "é"}))
     with pytest.raises(TrustError, match="CA certificate"):
         open_source("https://hub.example", read_pins(tmp_path / "pins.json"))
-
-
-class Streamed:
-    """An httpx client whose every answer is endless."""
-
-    def __init__(self, status=200):
-        self.status, self.sent = status, 0
-
-    def stream(self, method, url):
-        import contextlib
-        from types import SimpleNamespace
-
-        def pieces():
-            while True:
-                self.sent += 2**20
-                yield bytes(2**20)
-
-        return contextlib.nullcontext(SimpleNamespace(status_code=self.status, iter_bytes=pieces))
-
-
-def test_whoever_serves_without_end_is_left_after_the_limit():
-    client = Streamed()
-    with pytest.raises(Malformed, match="not a signed checkpoint"):
-        read_note(ServedEvidence("https://hub.example", client), "checkpoint")
-    assert client.sent <= NOTE_LIMIT + 2**20
-    with pytest.raises(Unavailable):
-        ServedEvidence("https://hub.example", Streamed(500)).read("checkpoint")
 
 
 @pytest.mark.parametrize(

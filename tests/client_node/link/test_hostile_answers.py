@@ -11,7 +11,7 @@ import pytest
 
 from auditor.evidence.reader import ServedEvidence
 from client_node.link.uplink import Uplink, answered
-from contracts.errors import Unavailable
+from contracts.errors import Malformed, Unavailable
 
 MIB = 2**20
 
@@ -104,9 +104,12 @@ def test_an_honest_answer_is_read(uplink):
     assert answered(uplink.ask("head", "GET", "/good"), "checkpoint") is None
 
 
-@pytest.mark.parametrize("path", ["packed", "packed-twice", "torn"])
-def test_an_auditor_unpacks_no_more_than_it_takes(url, peak, path):
-    with httpx.Client() as client, pytest.raises(Unavailable):
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("packed", "larger than any"), ("packed-twice", "cannot be reached"), ("torn", "cannot be reached")],
+)
+def test_an_auditor_unpacks_no_more_than_it_takes(url, peak, path, told):
+    with httpx.Client() as client, pytest.raises((Malformed, Unavailable), match=told):
         ServedEvidence(url, client).read(path)
     assert peak() < 250
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from client_node.link import uplink
 from client_node.link.uplink import CoordinatorRefused, _error_of, answered
 from client_node.rounds import node as node_app
 from client_node.rounds.node import Node
@@ -112,11 +111,3 @@ def test_a_coordinator_cannot_write_lines_or_terminal_codes_into_what_a_node_say
     lines = error.lines()
     assert all(line.isprintable() and len(line) <= 2100 for line in lines) and "[U+000A]✔" in "".join(lines)
     assert str(error).isprintable()
-
-
-def test_an_answer_without_end_is_left_after_the_limit(monkeypatch):
-    monkeypatch.setattr(uplink, "ANSWER_LIMIT", 1000)
-    whole = httpx.Response(200, content=b"x" * 1000, request=httpx.Request("GET", "https://hub.example"))
-    assert uplink._whole(whole).content == b"x" * 1000
-    with pytest.raises(Unavailable, match="larger than any"):
-        uplink._whole(httpx.Response(200, content=b"x" * 1001, request=whole.request))
