@@ -73,7 +73,7 @@ def _together(path: Path, settings: Any, mirror: Any) -> list[Any] | None:
     from contracts.statements.statements import Round
 
     try:
-        said = entry_and_line(read_logged(path.read_text(encoding="utf-8"))).entry
+        said = entry_and_line(read_logged(path.read_text(encoding="utf-8", errors="replace"))).entry
     except TrustError:
         return None
     run = mirror.state.runs.get(said.order) if isinstance(said, Round) else None
@@ -99,7 +99,7 @@ def _promised(path: Path) -> list[str]:
     from privacy.accounting import epsilon
 
     try:
-        receipt = read_logged(path.read_text(encoding="utf-8"))
+        receipt = read_logged(path.read_text(encoding="utf-8", errors="replace"))
         promises = of_receipt(receipt, entry_and_line(receipt), epsilon)
     except TrustError:
         return [_("this file is damaged; delete it, and it will be written anew")]
