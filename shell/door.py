@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from shell.addresses import network_of
+from shell.log_lines import LIBRARIES
 from shell.pace import Pace
 
 HANDSHAKE_S = 10.0  # a slow line needs three round trips of a second
@@ -224,6 +225,7 @@ def bounded(app: Any, **options: Any) -> uvicorn.Config:
     """Settings of a server whose door is kept; `options` as uvicorn has them."""
     fixed = {"http": Guest, "ws": "none", "h11_max_incomplete_event_size": HEAD_BYTES}
     quiet = {
+        "log_config": LIBRARIES,
         "server_header": False,
         "access_log": False,
         "log_level": "error",

@@ -87,9 +87,9 @@ def _say_together(among: list[Any] | None) -> None:
     from contracts.promise import VOUCHED
 
     if among:
-        print("     ", _(N_("in rounds with: {who}")).format(who=", ".join(one.label() for one in among)))
+        write_line("     ", _(N_("in rounds with: {who}")).format(who=", ".join(one.label() for one in among)))
     elif among is not None:
-        print("     ", _(VOUCHED))
+        write_line("     ", _(VOUCHED))
 
 
 def _promised(path: Path) -> list[str]:

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import structlog
-
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import Mirror, fetch_needed
 from client_node.link.uplink import WAIT_S, Told, Uplink
@@ -32,8 +30,8 @@ from engine.bundle import bundle_digest
 from engine.rounds import TRAIN
 from privacy.accounting import rho_cap
 from privacy.mechanisms import self_test
+from shell.log_lines import log_event
 
-log_event = structlog.get_logger()
 _REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own
 RECEIPTS_EVERY_S = 5.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)

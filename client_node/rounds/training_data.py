@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import structlog
 
 from client_node.data.mapping import FILE
 from client_node.data.member_table import read_table
@@ -29,8 +28,7 @@ from engine.table import TableSchema, read_schema
 from engine.task import Model, Task, check_fit, load
 from privacy.plan import PlanError
 from privacy.units import secret_scale
-
-log_event = structlog.get_logger()
+from shell.log_lines import log_event
 
 
 class OwnRows:

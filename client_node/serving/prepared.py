@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
-import structlog
 
 from client_node.data.mapping import FILE
 from client_node.data.tables import stamps
@@ -19,9 +18,9 @@ from client_node.rounds.training_data import unforeseen
 from client_node.serving.predict import Ready, Result, prepare
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
+from shell.log_lines import log_event
 
 LOOK_S = 15.0
-log_event = structlog.get_logger()
 
 
 class PreparedModels:

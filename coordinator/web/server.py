@@ -13,7 +13,6 @@ from itertools import chain, repeat
 from pathlib import Path
 from types import FrameType
 
-import structlog
 import uvicorn
 from fastapi import FastAPI
 from sqlmodel import col, func, select
@@ -33,11 +32,11 @@ from coordinator.web.api import answer_error, routes
 from coordinator.web.pages import pages
 from coordinator.web.reception import Reception
 from shell.door import BoundedServer, bounded
+from shell.log_lines import log_event
 from shell.unix import raise_file_limit
 
 WATCH_S, LEAD_S = 0.02, 1.0
 AGAIN_S = (2.0, 10.0, 60.0, 600.0)
-log_event = structlog.get_logger()
 
 
 def make_app(office: Office, *, proxy: str = "") -> FastAPI:

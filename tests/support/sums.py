@@ -31,9 +31,7 @@ SMALL_ORDER = tuple(
 )
 
 # sound points in another spelling: X25519 reads them, but no private key leads to these bytes
-RESPELLED = tuple(
-    number.to_bytes(32, "little") for number in (9 + (1 << 255), _P + 9, _P + 2 + (1 << 255), 2**256 - 1)
-)
+RESPELLED = tuple(number.to_bytes(32, "little") for number in (9 + (1 << 255), _P + 9, _P + 2 + (1 << 255), 2**256 - 1))
 
 
 class MemberSide:
