@@ -30,6 +30,8 @@ from privacy.plan import PlanError
 from privacy.units import secret_scale
 from shell.log_lines import log_event
 
+UNFORESEEN = (Exception, pl.exceptions.PanicException)  # a panic of a library written in Rust is no Exception
+
 
 class OwnRows:
     """Rows of the ordered table, prepared and split by keyed hash of the unit; cached until a file of the data folder or data.toml
@@ -61,7 +63,7 @@ class OwnRows:
             return self._summed(order, model, round)
         except TrustError:
             raise
-        except (Exception, pl.exceptions.PanicException) as failure:
+        except UNFORESEEN as failure:
             error = unforeseen(failure)
             log_event.error("this member's rows cannot be summed: only noise is sent", what=str(error))
             self._budget.note_refused(time_text(datetime.now(UTC)), error)
@@ -124,7 +126,7 @@ class OwnRows:
             return task.prepare(
                 read_table(self._settings.data, schema, key=key, home=self._settings.home).training, schema
             )
-        except (Exception, pl.exceptions.PanicException) as failure:
+        except UNFORESEEN as failure:
             error = failure if isinstance(failure, TrustError) else unforeseen(failure)
             log_event.error(
                 "this member's data cannot be read: only noise is sent", what=str(error), do=error.lines()[2]
