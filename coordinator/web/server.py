@@ -121,8 +121,9 @@ class Serving:
     def _start_runs(self) -> None:
         for name, run in self._office.log.state().runs.items():
             if name not in self._runs and run.release is None:
-                self._runs[name] = threading.Thread(target=self._drive, args=(name,), name=f"run-{name[7:15]}")
-                self._runs[name].start()
+                thread = threading.Thread(target=self._drive, args=(name,), name=f"run-{name[7:15]}")
+                thread.start()
+                self._runs[name] = thread  # not before: a run whose thread the system refused is tried again
 
     def _drive(self, name: str) -> None:
         """One run to its end; a failure is logged and tried again, less and less often."""
