@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
@@ -65,7 +66,7 @@ def read_home(home: Path) -> Settings:
         known, known_min = _trusted(config.get("trust", {}))
     except FileNotFoundError as error:
         raise Unavailable(N_("{home} holds no node"), do=N_("client-node init --data FOLDER"), home=home) from error
-    except (tomllib.TOMLDecodeError, KeyError, PlanError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # no TOML, no UTF-8, or of another form
         raise Malformed(
             N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / "config.toml", error=error
         ) from error
@@ -96,7 +97,10 @@ def read_key(path: Path) -> Ed25519PrivateKey:
     """The private key at `path`; refuses one that others can read."""
     if path.stat().st_mode & 0o077 and os.name != "nt":
         raise Unavailable(N_("the key {path} can be read by others"), do=N_("chmod 600 {path}"), path=path)
-    key = load_pem_private_key(path.read_bytes(), None)
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise Malformed(N_("{path} is not a key of this node"), path=path) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise Malformed(N_("{path} is not a key of this node"), path=path)
     return key

@@ -196,7 +196,7 @@ def status(
 ) -> int:
     """The status page in the terminal, or the address that shows it to the office from elsewhere."""
     if link:
-        print(_address_of(home))
+        write_line(_address_of(home))
         return OK
     from coordinator.learning.model_cards import WORDS
     from coordinator.web.overview import overview

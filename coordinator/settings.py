@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
@@ -155,7 +156,10 @@ def read_key(path: Path) -> Ed25519PrivateKey:
     """The private key at `path`; refuses one that others can read."""
     if os.name != "nt" and path.stat().st_mode & 0o077:
         raise Unavailable(N_("the key {path} can be read by others"), do=N_("chmod 600 {path}"), path=path)
-    key = load_pem_private_key(path.read_bytes(), None)
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise Unavailable(N_("{path} is not a key of this coordinator"), path=path) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise Unavailable(N_("{path} is not a key of this coordinator"), path=path)
     return key

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 LEAST = 3
 _LABEL = b"mengbang-secure-sum/1 "
 _PRIME = 2**256 + 297  # the smallest prime above 2**256: a 32-byte secret is one element of its field
+_FIELD = 2**255 - 19  # of X25519
 _SHARE = 33
 _NONCE = 12
 SHARE_DIGITS = 65  # of a share in hexadecimal
@@ -103,11 +104,14 @@ class Shares:
 
 
 def check_keys(keys: PublicKeys) -> None:
-    """SumError for keys with which nobody can agree on a secret (RFC 7748, section 6.1: a point of small order).
+    """SumError for keys with which nobody can agree on a secret (RFC 7748, section 6.1: a point of small order), and for those
+    in another spelling than private keys lead to, which no recovered key would be found equal to.
 
     Asked before anybody masks for them: later, they would end everyone who tries.
     """
     for public in (keys.mask, keys.share):
+        if int.from_bytes(public, "little") >= _FIELD:
+            raise SumError("this X25519 key is not in its one spelling")
         _agree(_ANY, public)
 
 
@@ -179,9 +183,12 @@ def unseal(group: Group, me: str, own: Secrets, peer: str, theirs: PublicKeys, s
     cipher = ChaCha20Poly1305(_channel(group, own, theirs, peer, me))
     try:
         plain = cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:  # the second of a nonce that is too short
         raise SumError(f"the shares of {peer} do not open") from error
-    return Shares(int.from_bytes(plain[:_SHARE], "big"), int.from_bytes(plain[_SHARE:], "big"))
+    opened = Shares(int.from_bytes(plain[:_SHARE], "big"), int.from_bytes(plain[_SHARE:], "big"))
+    if len(plain) != 2 * _SHARE or max(opened.seed, opened.mask) >= _PRIME:
+        raise SumError(f"what {peer} sealed are no shares")  # whoever showed them would seem to be at fault
+    return opened
 
 
 def _channel(group: Group, own: Secrets, theirs: PublicKeys, sender: str, receiver: str) -> bytes:

@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from shell.addresses import network_of
+from shell.log_lines import LIBRARIES, log_event
 from shell.pace import TokenBuckets
 
 HANDSHAKE_S = 10.0  # a slow line needs three round trips of a second
@@ -121,6 +122,9 @@ class _Entry:
             )
         except OSError:  # no TLS, too slow, or gone again
             self.leave()
+        except Exception:
+            log_event.exception("connection")
+            self.leave()
 
     def become(self, holder: str) -> None:
         """The other end has proven who it is."""
@@ -162,14 +166,22 @@ class Door:
         while True:
             try:
                 sock, peer = await loop.sock_accept(listener)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:  # it is gone again, or there are too many files for a moment
                 await asyncio.sleep(0.05)
                 continue
-            address = network_of(peer[0])
-            if address != self._proxy and self._pace.wait(address, time.monotonic()) is None:
-                sock.close()  # before TLS, which is what costs
-                continue
+            try:
+                self._receive(sock, network_of(peer[0]))
+            except OSError:
+                sock.close()
+            except Exception:  # one connection is lost for it, not all that would come
+                log_event.exception("connection")
+                sock.close()
+
+    def _receive(self, sock: socket.socket, address: str) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address != self._proxy and self._pace.wait(address, time.monotonic()) is None:
+            sock.close()  # before TLS, which is what costs
+        else:
             self.enter(_Entry(self, sock, address))
 
     def enter(self, entry: _Entry) -> None:
@@ -224,6 +236,7 @@ def bounded(app: Any, **options: Any) -> uvicorn.Config:
     """Settings of a server whose door is kept; `options` as uvicorn has them."""
     fixed = {"http": Guest, "ws": "none", "h11_max_incomplete_event_size": HEAD_BYTES}
     quiet = {
+        "log_config": LIBRARIES,
         "server_header": False,
         "access_log": False,
         "log_level": "error",

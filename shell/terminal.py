@@ -106,7 +106,9 @@ class Terminal:
                     error=error,
                 )
             )
-        except Exception as error:
+        except SystemExit:
+            raise
+        except BaseException as error:  # a panic of a library written in Rust is no Exception
             if type(error).__name__ == "Abort":  # click's word for a question that nobody answered
                 self.fail(Refused(N_("nobody answered, nothing was done"), do=N_("answer the question, or say --yes")))
             if type(error).__name__ == "ValidationError":  # pydantic's, of something that was typed
@@ -118,7 +120,7 @@ class Terminal:
         raise SystemExit(code if isinstance(code, int) else OK)
 
 
-def _unforeseen(error: Exception) -> TrustError:
+def _unforeseen(error: BaseException) -> TrustError:
     """What nobody foresaw, and where: whoever mends it needs no more, and nobody takes it for an answer."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return TrustError(

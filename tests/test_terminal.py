@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from polars.exceptions import PanicException
 
 from contracts.errors import Refused
 from shell.terminal import COULD_NOT, Terminal, json_text, write_line
@@ -13,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
-    "error", [TypeError("no such thing"), RecursionError(), MemoryError(), AssertionError("never")]
+    "error",
+    [TypeError("no such thing"), RecursionError(), MemoryError(), AssertionError("never"), PanicException("in Rust")],
 )
 def test_what_nobody_foresaw_is_three_lines_and_no_verdict(capsys, error):
     def app(**_words):

@@ -73,7 +73,7 @@ def _together(path: Path, settings: Any, mirror: Any) -> list[Any] | None:
     from contracts.statements.statements import Round
 
     try:
-        said = entry_and_line(read_logged(path.read_text(encoding="utf-8"))).entry
+        said = entry_and_line(read_logged(path.read_text(encoding="utf-8", errors="replace"))).entry
     except TrustError:
         return None
     run = mirror.state.runs.get(said.order) if isinstance(said, Round) else None
@@ -87,9 +87,9 @@ def _say_together(among: list[Any] | None) -> None:
     from contracts.promise import VOUCHED
 
     if among:
-        print("     ", _(N_("in rounds with: {who}")).format(who=", ".join(one.label() for one in among)))
+        write_line("     ", _(N_("in rounds with: {who}")).format(who=", ".join(one.label() for one in among)))
     elif among is not None:
-        print("     ", _(VOUCHED))
+        write_line("     ", _(VOUCHED))
 
 
 def _promised(path: Path) -> list[str]:
@@ -99,7 +99,7 @@ def _promised(path: Path) -> list[str]:
     from privacy.accounting import epsilon
 
     try:
-        receipt = read_logged(path.read_text(encoding="utf-8"))
+        receipt = read_logged(path.read_text(encoding="utf-8", errors="replace"))
         promises = of_receipt(receipt, entry_and_line(receipt), epsilon)
     except TrustError:
         return [_("this file is damaged; delete it, and it will be written anew")]

@@ -239,7 +239,7 @@ def _asked(rows: str, ready: Ready) -> tuple[Any, list[Any]]:
         return checked.frame.drop("row"), checked.findings
     try:
         return ready.frame([json.loads(rows)]), []
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and what is no text
         raise Malformed(
             N_("the row is not JSON"), why="{error}", do=N_("client-node score --help"), error=error
         ) from error

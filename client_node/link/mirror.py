@@ -261,18 +261,18 @@ def read_documents(home: Path) -> Path:
 
 
 def document(settings: Settings, uplink: Uplink | None, name: str) -> bytes:
-    """A document by digest, from this disk or from the coordinator; Invalid if the bytes have another digest."""
+    """A document by digest, from this disk or, if it is not whole there, from the coordinator; Invalid if the bytes have another
+    digest."""
     path = read_documents(settings.home) / name.removeprefix("sha256:")
-    if path.exists():
-        data = path.read_bytes()
-    elif uplink is None:
+    held = path.read_bytes() if path.exists() else None
+    if held is not None and digest(held) == name:
+        return held
+    if uplink is None and held is None:
         raise Invalid(N_("document {name} is not on this machine"), name=name)
-    else:
-        data = uplink.ask("document", "GET", f"/documents/{path.name}").content
+    data = uplink.ask("document", "GET", f"/documents/{path.name}").content if uplink else b""
     if digest(data) != name:
         raise Invalid(N_("document {name} has other bytes than its name says"), name=name, code="BAD_DIGEST")
-    if not path.exists():
-        path.write_bytes(data)
+    path.write_bytes(data)
     return data
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import structlog
-
 from client_node.link.mirror import document
 from client_node.link.uplink import Uplink
 from client_node.settings import Settings
@@ -18,8 +16,7 @@ from contracts.envelope import strict_json
 from contracts.errors import TrustError
 from contracts.rules.members import in_rounds_with, register_document
 from contracts.rules.state import TrustState
-
-log_event = structlog.get_logger()
+from shell.log_lines import log_event
 
 
 @dataclass(frozen=True, slots=True)

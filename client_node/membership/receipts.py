@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from client_node.link.mirror import Mirror, document
 from client_node.link.uplink import Uplink
 from client_node.settings import Settings
@@ -24,8 +22,7 @@ from contracts.statements.off_log import Receipt
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Comparison, Consent, Predicate, Refusal, Release, Round, RoundOpen
 from contracts.wording import N_
-
-log_event = structlog.get_logger()
+from shell.log_lines import log_event
 
 
 def folder_of(settings: Settings) -> Path:

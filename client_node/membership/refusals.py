@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from client_node.ledger.ledger import read_ledger
 from client_node.link.mirror import Mirror
@@ -84,4 +84,8 @@ def _folder(settings: Settings) -> Path:
 
 
 def _kept(settings: Settings) -> list[tuple[Path, Unheard]]:
-    return [(path, Unheard.model_validate_json(path.read_bytes())) for path in _folder(settings).glob("*.json")]
+    found = []
+    for path in _folder(settings).glob("*.json"):
+        with suppress(ValidationError):  # torn by a crash while it was written: nothing was said then either
+            found.append((path, Unheard.model_validate_json(path.read_bytes())))
+    return found

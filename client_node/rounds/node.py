@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import structlog
-
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import Mirror, fetch_needed
 from client_node.link.uplink import WAIT_S, CoordinatorRefused, Uplink
@@ -21,7 +19,7 @@ from client_node.rounds.masking import sum_round
 from client_node.rounds.messages import Question, read_question
 from client_node.rounds.own_word import OwnWord
 from client_node.rounds.send_delay import SendSlots
-from client_node.rounds.training_data import OwnRows, unforeseen
+from client_node.rounds.training_data import UNFORESEEN, OwnRows, unforeseen
 from client_node.settings import Settings, read_home
 from contracts.envelope import key_id, to_base64
 from contracts.errors import Refused, TrustError, Unavailable
@@ -32,8 +30,8 @@ from engine.bundle import bundle_digest
 from engine.rounds import TRAIN
 from privacy.accounting import rho_cap
 from privacy.mechanisms import self_test
+from shell.log_lines import log_event
 
-log_event = structlog.get_logger()
 _REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own
 RECEIPTS_EVERY_S = 5.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -92,7 +90,7 @@ class Node:
             except TrustError as error:
                 self._end(error)
             except (
-                Exception
+                UNFORESEEN
             ) as failure:  # a full disk, a fault of a database, or a fault of ours: the first two may pass
                 log_event.exception("unforeseen", work=work.__name__)
                 failed += 1
@@ -180,9 +178,7 @@ class Node:
             log_event.warning("round refused", round=question.round, code=error.code, what=str(error))
         except TrustError:
             raise
-        except (
-            Exception
-        ) as failure:  # whatever a message was made to do: the run goes on without this node, the node goes on
+        except UNFORESEEN as failure:  # whatever a message was made to do: the run goes on without it, the node goes on
             log_event.exception("unforeseen", round=question.round, step=question.step)
             self._budget.note_refused(time_text(datetime.now(UTC)), unforeseen(failure))
             self._refuse(question, "plan" if question.step == TRAIN else "secure-sum")
@@ -266,7 +262,7 @@ def _test_noise() -> None:
         ) from error
 
 
-def _cannot_go_on(failure: Exception) -> Unavailable:
+def _cannot_go_on(failure: BaseException) -> Unavailable:
     return Unavailable(
         N_("this node cannot go on: {kind}"),
         why=N_("the same failure came {n} times; the log file shows where"),

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import structlog
-
 from client_node.ledger.ledger import Budget
 from client_node.link.mirror import document
 from client_node.link.uplink import Uplink
@@ -22,8 +20,7 @@ from contracts.log.contribution_list import MOST_MEMBERS, read_list
 from contracts.rules.state import Repeated, TrustState
 from contracts.statements.statements import LedgerHead
 from contracts.wording import N_
-
-log_event = structlog.get_logger()
+from shell.log_lines import log_event
 
 
 class OwnWord:

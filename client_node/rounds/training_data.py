@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import structlog
 
 from client_node.data.mapping import FILE
 from client_node.data.member_table import read_table
@@ -29,8 +28,9 @@ from engine.table import TableSchema, read_schema
 from engine.task import Model, Task, check_fit, load
 from privacy.plan import PlanError
 from privacy.units import secret_scale
+from shell.log_lines import log_event
 
-log_event = structlog.get_logger()
+UNFORESEEN = (Exception, pl.exceptions.PanicException)  # a panic of a library written in Rust is no Exception
 
 
 class OwnRows:
@@ -63,7 +63,7 @@ class OwnRows:
             return self._summed(order, model, round)
         except TrustError:
             raise
-        except (Exception, pl.exceptions.PanicException) as failure:
+        except UNFORESEEN as failure:
             error = unforeseen(failure)
             log_event.error("this member's rows cannot be summed: only noise is sent", what=str(error))
             self._budget.note_refused(time_text(datetime.now(UTC)), error)
@@ -126,7 +126,7 @@ class OwnRows:
             return task.prepare(
                 read_table(self._settings.data, schema, key=key, home=self._settings.home).training, schema
             )
-        except (Exception, pl.exceptions.PanicException) as failure:
+        except UNFORESEEN as failure:
             error = failure if isinstance(failure, TrustError) else unforeseen(failure)
             log_event.error(
                 "this member's data cannot be read: only noise is sent", what=str(error), do=error.lines()[2]

@@ -9,19 +9,16 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
-import structlog
-
 from client_node.data.mapping import FILE
 from client_node.data.tables import stamps
 from client_node.home import local
-from client_node.rounds.training_data import unforeseen
+from client_node.rounds.training_data import UNFORESEEN, unforeseen
 from client_node.serving.predict import Ready, Result, prepare
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
+from shell.log_lines import log_event
 
 LOOK_S = 15.0
-log_event = structlog.get_logger()
 
 
 class PreparedModels:
@@ -78,7 +75,7 @@ class PreparedModels:
         while not stop.wait(LOOK_S):
             try:
                 self.look_again()
-            except (Exception, pl.exceptions.PanicException) as failure:  # such as a file that is just being written
+            except UNFORESEEN as failure:  # such as a file that is just being written
                 error = failure if isinstance(failure, TrustError) else unforeseen(failure)
                 log_event.error("results stay as they were", code=error.code, what=str(error))
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Container
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
 from sqlmodel import col, select
 
 from contracts.envelope import canonical, seal, to_base64
@@ -32,8 +31,8 @@ from coordinator.store.database import Database
 from coordinator.store.log import Log
 from coordinator.store.tables import CutOff, LastSeen, TaskMessage
 from privacy.step import start_state
+from shell.log_lines import log_event
 
-log_event = structlog.get_logger()
 ONLINE_S = 40.0
 GATHER_S = 5.0
 SPARE_S = 5  # of the skew, for the record of a round to be made and logged

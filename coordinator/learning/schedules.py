@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from sqlmodel import col, select, update
@@ -22,13 +21,13 @@ from contracts.wording import N_, filled
 from coordinator.learning import orders
 from coordinator.office import Office
 from coordinator.store.tables import ScheduledRun
+from shell.log_lines import log_event
 
 ZONE = "Asia/Shanghai"
 # one item of a field: a number, a range, or all of them; every so many of the latter two
 _ITEM = re.compile(r"(?:\*|(?P<first>\d{1,2})-(?P<last>\d{1,2}))(?:/(?P<step>\d{1,2}))?|(?P<only>\d{1,2})", re.ASCII)
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # by number the scheduler begins with Monday
 Outcome = tuple[str, dict[str, str]]  # a sentence and its values: status says it in the reader's language
-log_event = structlog.get_logger()
 
 
 def hours(cron: str) -> CronTrigger:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import structlog
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
@@ -22,8 +21,7 @@ from coordinator.learning.secure_sums import Contributed, Cut, RoundOpened, Secu
 from engine.rounds import TRAIN
 from privacy.secure_sum import SumError
 from privacy.step import advance
-
-log_event = structlog.get_logger()
+from shell.log_lines import log_event
 
 
 @dataclass(frozen=True, slots=True)

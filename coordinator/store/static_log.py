@@ -6,16 +6,14 @@ import shutil
 import threading
 from pathlib import Path
 
-import structlog
-
 from contracts.errors import TrustError
 from contracts.log import tiles
 from contracts.log.checkpoint import Note
 from coordinator.store.log import Log
+from shell.log_lines import log_event
 from shell.unix import publish
 
 PERIOD_S = 1.0
-log_event = structlog.get_logger()
 
 
 def write_static(log: Log, folder: Path, url: str, since: int = 0) -> tuple[int, int]:

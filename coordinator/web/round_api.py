@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from sqlmodel import col, select
@@ -32,9 +31,9 @@ from coordinator.store import documents
 from coordinator.store.tables import TaskMessage
 from coordinator.web.reception import TASKS
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
+from shell.log_lines import log_event
 
 STEP_LIMIT = 2**20
-log_event = structlog.get_logger()
 
 
 def add_rounds(router: APIRouter, office: Office, caller: Any) -> None:

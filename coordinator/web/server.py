@@ -13,7 +13,6 @@ from itertools import chain, repeat
 from pathlib import Path
 from types import FrameType
 
-import structlog
 import uvicorn
 from fastapi import FastAPI
 from sqlmodel import col, func, select
@@ -33,11 +32,11 @@ from coordinator.web.api import answer_error, routes
 from coordinator.web.pages import pages
 from coordinator.web.reception import Reception
 from shell.door import BoundedServer, bounded
+from shell.log_lines import log_event
 from shell.unix import raise_file_limit
 
 WATCH_S, LEAD_S = 0.02, 1.0
 AGAIN_S = (2.0, 10.0, 60.0, 600.0)
-log_event = structlog.get_logger()
 
 
 def make_app(office: Office, *, proxy: str = "") -> FastAPI:
@@ -122,8 +121,9 @@ class Serving:
     def _start_runs(self) -> None:
         for name, run in self._office.log.state().runs.items():
             if name not in self._runs and run.release is None:
-                self._runs[name] = threading.Thread(target=self._drive, args=(name,), name=f"run-{name[7:15]}")
-                self._runs[name].start()
+                thread = threading.Thread(target=self._drive, args=(name,), name=f"run-{name[7:15]}")
+                thread.start()
+                self._runs[name] = thread  # not before: a run whose thread the system refused is tried again
 
     def _drive(self, name: str) -> None:
         """One run to its end; a failure is logged and tried again, less and less often."""

@@ -8,8 +8,9 @@ import pytest
 from contracts.envelope import canonical, to_base64
 from contracts.statements.sums import read_unmasking
 from engine.rounds import KEYS, SHARES, STEPS, SURVIVORS, TRAIN, UNMASK
-from privacy.secure_sum import LEAST, Group, SumError
-from sums import SMALL_ORDER, Sum, with_keys
+from privacy.secure_sum import LEAST, Group, Shares, SumError
+from privacy.secure_sum import seal as seal_shares
+from sums import RESPELLED, SMALL_ORDER, Sum, with_keys
 
 
 @pytest.mark.parametrize("n", [3, 10])
@@ -116,7 +117,7 @@ def test_a_member_that_signs_for_another_is_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("field", ["mask", "share"])
-@pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda point: point.hex()[:8])
+@pytest.mark.parametrize("point", SMALL_ORDER + RESPELLED, ids=lambda point: point.hex()[:8] + point.hex()[-2:])
 def test_a_member_that_shows_a_key_of_small_order_is_left_out_and_ends_nobody(tmp_path, field, point):
     made = Sum(tmp_path, 5)
     villain = made.names[0]
@@ -138,6 +139,35 @@ class Villain:
     def take_step(self, step, asked):
         line, payload_ = self.side.take_step(step, asked)
         return (with_keys(line, self.key, self.change), payload_) if step == KEYS else (line, payload_)
+
+
+class Dealer(Villain):
+    """Deals shares that are no numbers of the field, sealed as they should be."""
+
+    def __init__(self, side, share):
+        self.side, self.share, self.dealt = side, share, {}
+
+    def take_step(self, step, asked):
+        line, answer = self.side.take_step(step, asked)
+        return line, self.instead(answer) if step == SHARES else answer
+
+    def instead(self, answer):
+        about = self.side.about()
+        held, group, me = self.side.masking._held(about), about.group(), self.side.firm.member
+        for peer in json.loads(answer):
+            sealed = seal_shares(group, me, held.secrets, peer, held.keys[peer], Shares(self.share, self.share))
+            self.dealt.setdefault(peer, to_base64(sealed))
+        return canonical(self.dealt)
+
+
+@pytest.mark.parametrize("share", [2**256 + 297, 2**264 - 1], ids=["the prime", "66 digits"])
+def test_whoever_is_dealt_a_share_that_is_none_shows_nothing_of_it_and_is_not_blamed(tmp_path, share):
+    made = Sum(tmp_path, 5)
+    villain = made.names[0]
+    made.sides[villain] = Dealer(made.sides[villain], share)
+    with pytest.raises(SumError, match="shares that are needed"):
+        made.combine()
+    assert made.broken == [], "holders of such a share replied as they should"
 
 
 class Liar:

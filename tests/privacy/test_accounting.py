@@ -11,8 +11,8 @@ from scipy.special import log_ndtr
 
 from auditor.steps.epsilon import epsilon as auditors
 from auditor.steps.step7_budgets import cost
-from privacy.accounting import epsilon
-from privacy.plan import stated
+from privacy.accounting import epsilon, rho_cap
+from privacy.plan import PlanError, stated
 from simulator import plan
 
 DELTA = "1e-6"
@@ -85,3 +85,26 @@ def test_the_comparison_would_see_a_charge_that_is_one_per_mille_too_small():
     short = sum(one.rho_nano() for one in plans) * 999 // 1000
     assert abs(short / 1e9 - odometer(plans)) > 1e-6
     assert abs(auditors(short / 1e9, 1e-6) - epsilon(sum(one.rho_nano() for one in plans), DELTA)) > 1e-6
+
+
+@pytest.mark.parametrize("rho_nano", [10**13, 10**13 + 1, 10**15, 2**53 - 1])
+def test_a_loss_beyond_every_plan_has_an_epsilon_too(rho_nano):
+    """A log may hold any number, and whoever shows it must not fall over it."""
+    least = auditors(rho_nano / 1e9, 1e-6)
+    assert least <= epsilon(rho_nano, DELTA) <= least * 1.01
+
+
+@pytest.mark.parametrize("delta", ["0", "1", "inf", "nan", "-1", "9223372036854775808"])
+def test_a_delta_that_is_none_is_refused_by_name(delta):
+    with pytest.raises(PlanError, match="delta"):
+        epsilon(1, delta)
+
+
+@pytest.mark.parametrize("target", ["inf", "nan"])
+def test_a_target_that_is_none_is_refused_by_name(target):
+    with pytest.raises(PlanError, match="epsilon"):
+        rho_cap(target, DELTA)
+
+
+def test_the_largest_target_that_an_agreement_can_name_has_a_cap():
+    assert epsilon(rho_cap("999999", DELTA), DELTA) <= 999_999

@@ -32,7 +32,7 @@ from privacy.secure_sum import (
     unmask,
     unseal,
 )
-from sums import SMALL_ORDER
+from sums import RESPELLED, SMALL_ORDER
 
 LENGTH = 50
 
@@ -173,6 +173,24 @@ def test_shares_open_for_their_peer_in_their_round_and_direction_only():
             unseal(group, me, own, peer, theirs, data)
 
 
+@pytest.mark.parametrize("size", [0, 5, 12, 93, 95])
+def test_sealed_shares_of_another_size_open_for_nobody(size):
+    made = Round(3)
+    a, b = (made.secrets[name] for name in made.names[:2])
+    with pytest.raises(SumError, match="do not open"):
+        unseal(made.group, "m01", b, "m00", a.public(), bytes(size))
+
+
+@pytest.mark.parametrize("dealt", [Shares(2**256 + 297, 6), Shares(5, 2**264 - 1)])
+def test_a_number_outside_the_field_is_no_share(dealt):
+    """Whoever showed it would seem to have shown a share that is none."""
+    made = Round(3)
+    a, b = (made.secrets[name] for name in made.names[:2])
+    sealed = seal(made.group, "m00", a, "m01", b.public(), dealt)
+    with pytest.raises(SumError, match="no shares"):
+        unseal(made.group, "m01", b, "m00", a.public(), sealed)
+
+
 def test_masks_of_another_round_do_not_cancel():
     made, other = Round(3), Round(3, context=b"agreement/run/2")
     other.secrets, other.values = made.secrets, made.values
@@ -284,9 +302,9 @@ def test_a_second_implementation_of_the_mask_agrees():
     assert [v % 2**64 for v in mask(Group(b"round", names), "b", own["b"], keys, values)] == expected
 
 
-@pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda point: point.hex()[:8])
+@pytest.mark.parametrize("point", SMALL_ORDER + RESPELLED, ids=lambda point: point.hex()[:8] + point.hex()[-2:])
 @pytest.mark.parametrize("which", ["mask", "share"])
-def test_a_key_of_small_order_is_seen_before_anybody_masks_for_it(point, which):
+def test_a_key_of_small_order_or_in_another_spelling_is_seen_before_anybody_masks_for_it(point, which):
     sound = new_secrets().public()
     check_keys(sound)
     with pytest.raises(SumError):

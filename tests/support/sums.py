@@ -30,6 +30,9 @@ SMALL_ORDER = tuple(
     for top in (0, 1)
 )
 
+# sound points in another spelling: X25519 reads them, but no private key leads to these bytes
+RESPELLED = tuple(number.to_bytes(32, "little") for number in (9 + (1 << 255), _P + 9, _P + 2 + (1 << 255), 2**256 - 1))
+
 
 class MemberSide:
     """See engine.rounds.Side: fixed numbers instead of rows."""

@@ -5,6 +5,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from polars.exceptions import PanicException
 
 import client_node.rounds.node as app
 from contracts.errors import Unavailable
@@ -28,6 +29,7 @@ FAILURES = [
     sqlite3.DatabaseError("disk image is malformed"),
     ValueError("a bug"),
     KeyError(),
+    PanicException("a library written in Rust"),  # which is no Exception
 ]
 
 
@@ -58,17 +60,18 @@ def question(step):
     return SimpleNamespace(id="q", round=1, step=step, run=NOTHING, open=3)
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, PanicException])
 @pytest.mark.parametrize(("step", "reason"), [(TRAIN, "plan"), (SHARES, "secure-sum")])
-def test_a_message_that_breaks_a_kernel_is_refused_and_the_node_goes_on(node, monkeypatch, step, reason):
+def test_a_message_that_breaks_a_kernel_is_refused_and_the_node_goes_on(node, monkeypatch, step, reason, kind):
     def broken(asked):
-        raise ZeroDivisionError("whatever a model or a peer made of it")
+        raise kind("whatever a model or a peer made of it")
 
     node._answer = broken
     node._uplink = SimpleNamespace(ask=lambda *words: SimpleNamespace(status_code=200, content=b""))
     monkeypatch.setattr(app, "read_question", lambda data: question(step))
     node._take_task()
     assert node.refusals == [("q", reason)] and node._done == {"q"} and not node._stop.is_set()
-    assert "ZeroDivisionError" in str(node.told[0]), "and the member can read that it was so"
+    assert kind.__name__ in str(node.told[0]), "and the member can read that it was so"
 
 
 def test_a_sampler_that_is_broken_is_told_in_three_lines(monkeypatch):
