@@ -14,6 +14,7 @@ from contracts.envelope import digest, from_base64, open_entry, seal, to_base64
 from contracts.fields import new_id, time_text
 from contracts.rules.fold import apply
 from contracts.rules.state import EMPTY
+from contracts.rules.times import shifted
 from contracts.statements.artefact import model
 from contracts.statements.closed_list import parse, payload
 from contracts.statements.statements import GateTerms, Refusal, Round, RoundOpen, RunOrder
@@ -26,7 +27,7 @@ from engine.bundle import bundle_digest
 from engine.rounds import TRAIN, RoundRequest, invitation, pack
 from engine.task import load, plan_for
 
-RELEASES, COST_NANO = 30, 3_000_000
+RELEASES, COST_NANO, WINDOW_S = 30, 3_000_000, 3600
 DATA = ("/v1/contributions/", "/v1/replies/")
 TASK = load("risk")
 
@@ -168,8 +169,9 @@ class Coordinator:
         start = TASK.start(TASK.schema(), "gradients")
         with self.office.database.write() as session:
             documents.keep(session, "model", model("risk", start).to_bytes())
+        stamp = self.stamp()
         fields = {
-            **self.stamp(),
+            **stamp,
             "agreement": agreement,
             "task": "risk",
             "dataset": TASK.schema().dataset,
@@ -178,9 +180,9 @@ class Coordinator:
             "model_start": digest(model("risk", start).to_bytes()),
             "plan": self.plan(),
             "min_members": 3,
-            "window_s": 3600,
+            "window_s": WINDOW_S,
             "deadline_s": 60,
-            "expires_at": terms.valid_to,
+            "expires_at": shifted(stamp["issued_at"], WINDOW_S),
             "gate": GateTerms(rho_nano=COST_NANO, untold="keep"),
         } | changes
         said = RunOrder(**fields)
