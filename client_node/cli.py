@@ -17,7 +17,6 @@ from client_node.commands.data import before_joining, write_map
 from client_node.commands.key import keys, sign_sheet
 from client_node.commands.receipts import proofs
 from client_node.commands.results import serving
-from client_node.membership import others, refusals
 from contracts.errors import Refused, Unavailable
 from contracts.wording import N_, visible
 from shell.terminal import FOUND, OK, write_line
@@ -234,6 +233,7 @@ def _serve_witness(mirror: Any, address: str) -> Any:
 def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From this node's own copy of the log and its own ledger."""
     from client_node.home import local
+    from client_node.membership import others, refusals
     from contracts.promise import promises as promised
     from privacy.accounting import epsilon
 

@@ -20,7 +20,6 @@ NAMES = [
     "-5",
     "-x",
     "@SUM(A1)",
-    "\t=1",
     " =1",
     "'=1",
     "'x",
@@ -37,7 +36,7 @@ NAMES = [
     "＝1",
     "\u3000=1",
 ]
-TORN = ["\r=1", "\n=1", "a\n=1"]  # no name of a table holds a line break: such a row is a fault
+TORN = ["\t=1", "\r=1", "\n=1", "a\n=1"]  # control characters are shown as their numbers
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 

@@ -69,7 +69,7 @@ def test_a_home_of_somebody_else_that_others_can_read_is_refused(places, tmp_pat
     home = tmp_path / "open"
     home.mkdir()
     home.chmod(0o755)
-    for path in (tmp_path, *tmp_path.parents[:2]):
+    for path in (tmp_path, *tmp_path.parents[:3]):
         path.chmod(path.stat().st_mode | 0o055)
     done = subprocess.run([sys.executable, "-c", code, str(home)], env=environment(), capture_output=True, text=True)
     assert "can be read by others" in done.stderr

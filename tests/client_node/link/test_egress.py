@@ -225,7 +225,6 @@ def test_a_refusal_has_a_reason_from_the_closed_list_whoever_refuses():
         "limits",
         "withdrawn",
         "now",
-        "known",
     }
     assert set(signature(authorise).parameters) == {*asked, "budget"}, "log, ledger and limits; no row"
 

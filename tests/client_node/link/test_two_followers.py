@@ -1,5 +1,6 @@
 """Two commands of one home follow the log at once: a running node, and whoever asks it for a score meanwhile."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +24,7 @@ class Office:
     def ask(self, kind, method, path, body=None):
         note = self.log.note(self.size, cosigned_by=())
         if kind == "head":
-            return SimpleNamespace(json=lambda: {"checkpoint": note.text()})
+            return SimpleNamespace(content=json.dumps({"checkpoint": note.text()}).encode())
         assert kind == "tile"
         name = next(n for n in tiles.names(self.size) if f"/{n.path()}" == path)
         return SimpleNamespace(content=tiles.bundle(self.log.entries[name.n * tiles.WIDTH :][: name.width]))
@@ -87,7 +88,7 @@ class Cosigned(Office):
         if kind == "checkpoint":
             return SimpleNamespace(text=self.log.note(self.size, cosigned_by=()).text())
         if kind == "head" and self.size == int(path.partition("after=")[2].partition("&")[0]):
-            return SimpleNamespace(json=lambda: {"checkpoint": None})
+            return SimpleNamespace(content=b'{"checkpoint":null}')
         return super().ask(kind, method, path, body)
 
 
