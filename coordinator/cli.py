@@ -129,10 +129,11 @@ def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
 def serve(
     host: str = "127.0.0.1",
     port: int = 8443,
-    tls: Annotated[tuple[Path, Path], typer.Option(help=_("certificate and key for people's pages"))] = (
-        Path(),
-        Path(),
-    ),
+    tls: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help=_("certificate and key that browsers trust, for a port of their own")),
+    ] = None,
+    tls_port: Annotated[int, typer.Option(help=_("the port for browsers, with --tls"))] = 443,
     static: Annotated[
         Path | None, typer.Option("--static", help=_("folder in which to keep the log as plain files"))
     ] = None,
@@ -142,12 +143,13 @@ def serve(
 ) -> int:
     """Everything it knows is in the database, so that several processes may serve one."""
     from coordinator.settings import read_home
+    from coordinator.web.server import PeoplesDoor
     from coordinator.web.server import serve as run
 
     settings = read_home(home)
-    certificate, key = tls if tls != (Path(), Path()) else (home / "tls" / "server.pem", home / "tls" / "server.key")
+    people = PeoplesDoor(tls_port, *tls) if tls else None
     terminal.say(N_("serving https://{host}:{port} (Ctrl-C ends)"), host=host, port=port)
-    run(settings, host, port, certificate, key, static=static, proxy=proxy)
+    run(settings, host, port, people=people, static=static, proxy=proxy)
     return OK
 
 

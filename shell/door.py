@@ -12,6 +12,9 @@ import asyncio
 import socket
 import time
 from collections import Counter
+from collections.abc import Mapping
+from ssl import SSLContext
+from types import MappingProxyType
 from typing import Any
 
 import h11
@@ -108,18 +111,16 @@ class Guest(H11Protocol):
 class _Entry:
     """A connection from the moment it is made; a Guest speaks for it once TLS stands."""
 
-    def __init__(self, door: Door, sock: socket.socket, address: str):
-        self.since, self.address = time.monotonic(), address
+    def __init__(self, door: Door, sock: socket.socket, address: str, tls: SSLContext | None):
+        self.since, self.address, self._tls = time.monotonic(), address, tls
         self._door, self._guest = door, door.guest()
         self._guest.entry = self
         self._opening = asyncio.get_running_loop().create_task(self._open(sock))
 
     async def _open(self, sock: socket.socket) -> None:
-        limits = {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": GOODBYE_S} if self._door.context else {}
+        limits = {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": GOODBYE_S} if self._tls else {}
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._guest, sock, ssl=self._door.context, **limits
-            )
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: self._guest, sock, ssl=self._tls, **limits)
         except OSError:  # no TLS, too slow, or gone again
             self.leave()
         except Exception:
@@ -151,7 +152,7 @@ class Door:
     """All connections that are open."""
 
     def __init__(self, server: BoundedServer):
-        self._server, self.context = server, server.config.ssl
+        self._server = server
         self._proxy, self._pace = network_of(server.proxy), TokenBuckets(CONNECTIONS_PER_S, CONNECTION_BURST)
         self.inside: dict[_Entry, str | None] = {}  # who has proven to be at the other end, in the order of coming
 
@@ -159,8 +160,8 @@ class Door:
         """What uvicorn would make of a new connection."""
         return Guest(self._server.config, self._server.server_state, self._server.lifespan.state)
 
-    async def admit(self, listener: socket.socket) -> None:
-        """Take connections in until cancelled."""
+    async def admit(self, listener: socket.socket, tls: SSLContext | None) -> None:
+        """Take connections in, showing a certificate, until cancelled."""
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
         while True:
@@ -170,19 +171,19 @@ class Door:
                 await asyncio.sleep(0.05)
                 continue
             try:
-                self._receive(sock, network_of(peer[0]))
+                self._receive(sock, network_of(peer[0]), tls)
             except OSError:
                 sock.close()
             except Exception:  # one connection is lost for it, not all that would come
                 log_event.exception("connection")
                 sock.close()
 
-    def _receive(self, sock: socket.socket, address: str) -> None:
+    def _receive(self, sock: socket.socket, address: str, tls: SSLContext | None) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address != self._proxy and self._pace.wait(address, time.monotonic()) is None:
             sock.close()  # before TLS, which is what costs
         else:
-            self.enter(_Entry(self, sock, address))
+            self.enter(_Entry(self, sock, address, tls))
 
     def enter(self, entry: _Entry) -> None:
         """One more; if they are too many strangers now, one leaves. A proxy of the owner's keeps a door of its own."""
@@ -205,11 +206,14 @@ class Door:
 
 
 class BoundedServer(uvicorn.Server):
-    """uvicorn behind a Door, configured by `bounded`. `proxy` is the address of a proxy in front, if there is one."""
+    """uvicorn behind a Door, configured by `bounded`. `proxy` is the address of a proxy in front, if there is one; a
+    listener in `others` shows another certificate than the server's own."""
 
-    def __init__(self, config: uvicorn.Config, proxy: str = ""):
+    def __init__(
+        self, config: uvicorn.Config, proxy: str = "", others: Mapping[socket.socket, SSLContext] = MappingProxyType({})
+    ):
         super().__init__(config)
-        self.proxy = proxy
+        self.proxy, self._others = proxy, others
         self._admitting: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
@@ -220,9 +224,10 @@ class BoundedServer(uvicorn.Server):
             return
         door = Door(self)
         self.servers: list[asyncio.base_events.Server] = []
-        for sock in sockets or []:
+        shown = {sock: self.config.ssl for sock in sockets or []} | dict(self._others)
+        for sock, tls in shown.items():
             sock.listen(self.config.backlog)
-            self._admitting.append(asyncio.create_task(door.admit(sock)))
+            self._admitting.append(asyncio.create_task(door.admit(sock, tls)))
         self.started = True
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import gc
 import socket
+import ssl
 import threading
 import time
+from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
+from ssl import SSLContext
 from types import FrameType
 
 import uvicorn
@@ -157,8 +160,8 @@ class Serving:
 class _Server(BoundedServer):
     """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute."""
 
-    def __init__(self, config: uvicorn.Config, office: Office, proxy: str):
-        super().__init__(config, proxy)
+    def __init__(self, config: uvicorn.Config, office: Office, proxy: str, others: dict[socket.socket, SSLContext]):
+        super().__init__(config, proxy, others)
         self._office = office
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -168,37 +171,49 @@ class _Server(BoundedServer):
         super().handle_exit(sig, frame)
 
 
+@dataclass(frozen=True, slots=True)
+class PeoplesDoor:
+    """A second port, with a certificate that browsers trust. Nodes trust the chamber's own and no other, so they cannot share one."""
+
+    port: int
+    certificate: Path
+    key: Path
+
+    def context(self) -> SSLContext:
+        """What is shown at this port; Unavailable if the files are no certificate and its key."""
+        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            made.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise Unavailable(
+                N_("{path} cannot be shown to browsers"),
+                why=N_("{error}"),
+                do=N_("name a certificate chain and its key, both PEM: --tls CERTIFICATE KEY"),
+                path=self.certificate,
+                error=error,
+            ) from error
+        return made
+
+
 def serve(
     settings: Settings,
     host: str,
     port: int,
-    certificate: Path,
-    key: Path,
     *,
+    people: PeoplesDoor | None = None,
     static: Path | None = None,
     proxy: str = "",
 ) -> None:
-    """Serve until interrupted. `proxy` is the address of a proxy in front: what it says of its callers is believed.
-    Unavailable if the port is in use."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, OverflowError) as error:
-        raise Unavailable(
-            N_("port {port} on {host} cannot be used"),
-            why=N_("{error}"),
-            do=N_("end the program that holds it, or choose another: --port"),
-            port=port,
-            host=host,
-            error=error,
-        ) from error
+    """Serve until interrupted, under the chamber's certificate, and to browsers under another at a second port. `proxy` is
+    the address of a proxy in front: what it says of its callers is believed. Unavailable if a port is in use."""
+    others = {_bound(host, people.port): people.context()} if people else {}
+    listener = _bound(host, port)
     office = open_office(settings)
     serving = Serving(office, static)
     config = bounded(
         make_app(office, proxy=proxy),
-        ssl_certfile=str(certificate),
-        ssl_keyfile=str(key),
+        ssl_certfile=str(settings.home / "tls" / "server.pem"),
+        ssl_keyfile=str(settings.home / "tls" / "server.key"),
         timeout_graceful_shutdown=3,
         proxy_headers=bool(proxy),
         forwarded_allow_ips=[proxy],
@@ -208,7 +223,24 @@ def serve(
     raise_file_limit()
     serving.start()
     try:
-        _Server(config, office, proxy).run(sockets=[listener])
+        _Server(config, office, proxy, others).run(sockets=[listener])
     finally:
         serving.stop()
         office.database.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise Unavailable(
+            N_("port {port} on {host} cannot be used"),
+            why=N_("{error}"),
+            do=N_("end the program that holds it, or choose another: --port, --tls-port"),
+            port=port,
+            host=host,
+            error=error,
+        ) from error
+    return listener

@@ -56,7 +56,7 @@ class Growth:
 
 @pytest.mark.parametrize("kind", ["no-handshake", "silent", "slow-head", "slow-body"])
 def test_who_says_nothing_or_says_it_too_slowly_is_shown_out(chamber, kind):
-    assert Crowd(kind, chamber.port, 30, 25).seen()["open"] == 0
+    assert Crowd(kind, chamber.port, 30, 70).seen()["open"] == 0
 
 
 def test_of_two_hundred_silent_connections_few_are_kept(chamber):

@@ -89,7 +89,7 @@ def serve(home, port, database_url):
     from coordinator.settings import read_home
     from coordinator.web.server import serve as run
 
-    run(read_home(home), "127.0.0.1", port, home / "tls" / "server.pem", home / "tls" / "server.key")
+    run(read_home(home), "127.0.0.1", port)
 
 
 class Submitters:

@@ -48,10 +48,10 @@ def serve(home, port, heard, lose):
     from coordinator.settings import read_home
     from coordinator.web import server
 
-    make, tls = server.make_app, Path(home) / "tls"
+    make = server.make_app
     with Path(heard).open("a", encoding="ascii") as file:
         server.make_app = lambda office, **how: Tap(make(office, **how), file, float(lose))
-        server.serve(read_home(Path(home)), "127.0.0.1", int(port), tls / "server.pem", tls / "server.key")
+        server.serve(read_home(Path(home)), "127.0.0.1", int(port))
 
 
 @dataclass(frozen=True)
