@@ -51,6 +51,7 @@ FORMS: dict[str, Form] = {
     "demand.offers": on_data(words=("--members", "2"), PLANTED=(1.0,), ORIGINS=1),
     "demand.public_start": on_data("texas", "retail"),
     "privacy.clipping": Form(("--repetitions", "1"), {"ROWS": 600}),
+    "privacy.neighbours": Form(("--tables", "50", "--releases", "500")),
     "privacy.release": Form(("--rounds", "2"), {"ROWS": 500}),
     "privacy.totals": Form(("--years", "8"), {"SIZES": (6,), "AVAILABLE": (0.9,)}),
     "privacy.secure_sum": Form(("--length", "500")),
