@@ -23,7 +23,7 @@ from auditor.steps.step7_budgets import check_budgets
 from auditor.steps.step8_ledgers import ShownLedger, of_statement
 from auditor.steps.step8_models import check_models
 from contracts.envelope import digest
-from contracts.errors import Malformed
+from contracts.errors import Malformed, Unavailable
 from contracts.log.checkpoint import Note, verify_log_signature
 from contracts.log.pins import Pins
 from contracts.rules.fold import apply_read, read
@@ -103,6 +103,8 @@ class Structure:
         self.views = [pinned_view(pins), *kept, *self.receipts.views()]
         self.tree = Rebuild({note.checkpoint.size, *(view.size for view in self.views)})
         self.genesis = ""
+        self.further: dict[int, bytes] = {}
+        self.waiting = note.checkpoint.size
 
     def run(self, tick: Tick) -> None:
         """Take every bundle; a torn one ends the pass, and what stands behind it is said to be unchecked."""
@@ -128,12 +130,34 @@ class Structure:
         else:
             for tile, data in self.tree.unfinished():
                 files.compare(tile, data)
+            self._further()
             self._conclude(files)
         self.rebuilt.detail = str(self.tree.size)
 
+    def _further(self) -> None:
+        """Roots beyond the newest checkpoint that a quorum cosigned, as far as the log has signed and shows them: witnesses
+        may be asleep, and whoever gave the pins may have seen more than they have."""
+        size = self.note.checkpoint.size
+        signed = {view.size: view.root for view in self.views if view.note and view.file and view.size > size}
+        for waiting in sorted(signed, reverse=True):
+            try:
+                bundles = (entries for _, entries in read_bundles(self.evidence, waiting, start=size))
+                roots = self.tree.further(bundles, [view.size for view in self.views])
+            except (Unavailable, Malformed):
+                continue
+            self.further = roots
+            if roots[waiting] == signed[waiting]:
+                self.waiting = waiting
+            return
+
     def _compare(self) -> None:
         self.extends.detail = f"{self.pins.size} → {self.note.checkpoint.size}  ({len(self.views)})"
-        compare(self.extends, self.note, self.tree.roots, self.views)
+        compare(self.extends, self.note, self.tree.roots | self.further, self.views)
+        if self.waiting > self.note.checkpoint.size:
+            self.extends.say(
+                N_("{n} more entries are signed and wait for cosignatures; what they say was not judged"),
+                n=self.waiting - self.note.checkpoint.size,
+            )
         self.receipts.conclude()
         if self.genesis and self.genesis != self.pins.genesis:
             self.extends.add("GENESIS", N_("the first entry is not the pinned one"), "tile/entries/000")
@@ -145,7 +169,7 @@ class Structure:
 
     def _conclude(self, files: TileFiles) -> None:
         rooted = self.tree.root() == self.note.checkpoint.root
-        files.conclude(rooted)
+        files.conclude(rooted, self.waiting)
         if not rooted and not self.rebuilt.findings:
             self.rebuilt.add("TREE_MISMATCH", N_("the entries do not lead to the signed root"), "tile/entries")
 

@@ -26,12 +26,23 @@ def mirror(
     for path in [*paths, "policy"]:
         _write(folder / path, required(evidence, path))
     _write(folder / "checkpoint", note.text().encode())
-    for path in evidence.paths():
-        kept = kept_size(path)
-        if kept is not None and kept <= size and (data := evidence.read(path)) is not None:
+    listed = {path: kept for path in evidence.paths() if (kept := kept_size(path)) is not None}
+    end = _waiting(evidence, folder, size, max(listed.values(), default=0))
+    for path, kept in listed.items():
+        if kept <= end and (data := evidence.read(path)) is not None:
             _write(folder / path, data)
     held = [data is not None for data in _documents(evidence, state, folder)]
     return size, len(held), held.count(False)
+
+
+def _waiting(evidence: Evidence, folder: Path, size: int, signed: int) -> int:
+    """Copy the bundles of entries that are signed and wait for cosignatures; up to where entries are copied now."""
+    try:
+        for name, entries in read_bundles(evidence, signed, start=size) if signed > size else ():
+            _write(folder / name.path(), tiles.bundle(entries))
+    except TrustError:  # they are not shown: what was cosigned is a whole log without them
+        return size
+    return max(size, signed)
 
 
 def _documents(evidence: Evidence, state: TrustState, folder: Path) -> Iterator[bytes | None]:

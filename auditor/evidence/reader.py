@@ -193,10 +193,11 @@ def read_note(evidence: Evidence, path: str) -> Note:
 
 
 def read_bundles(
-    evidence: Evidence, size: int, tick: Callable[[int], None] = lambda done: None
+    evidence: Evidence, size: int, tick: Callable[[int], None] = lambda done: None, *, start: int = 0
 ) -> Iterator[tuple[tiles.TileName, list[bytes]]]:
-    """The entry bundles of the first `size` entries in order, one in memory at a time; Malformed names the file."""
-    for name in tiles.bundle_names(size):
+    """The entry bundles of the first `size` entries in order, from the one that holds entry `start` on, one in memory at a
+    time; Malformed names the file."""
+    for name in tiles.bundle_names(size, start // tiles.WIDTH):
         path = name.path()
         try:
             entries = tiles.parse_bundle(required(evidence, path), name.width)

@@ -26,6 +26,7 @@ class TileFiles:
         self._altered: list[TileName] = []
         self._missing: list[str] = []
         self._partials: defaultdict[tuple[int | None, int], list[TileName]] = defaultdict(list)
+        self._beyond: list[TileName] = []
         for path in (path for path in evidence.paths() if path.startswith("tile/")):
             self._note_partial(path, size)
 
@@ -35,7 +36,9 @@ class TileFiles:
         except Malformed as error:
             self._step.caught(error, path)
             return
-        if not tiles.is_of(name, size):
+        if tiles.reach(name) > size:
+            self._beyond.append(name)
+        elif not tiles.is_of(name, size):
             self._partials[name.level, name.n].append(name)
 
     def compare(self, name: TileName, rebuilt: bytes) -> None:
@@ -46,14 +49,14 @@ class TileFiles:
         elif served != rebuilt:
             self._altered.append(name)
         for partial in self._partials.pop((name.level, name.n), ()):
-            self._is_start(partial, partial.width <= name.width and rebuilt[: 32 * partial.width])
+            self._is_start(partial, rebuilt[: 32 * partial.width])
 
     def bundle(self, name: TileName, entries: list[bytes]) -> None:
         """Older partial bundles must be the start of this one."""
         for partial in self._partials.pop((None, name.n), ()):
-            self._is_start(partial, partial.width <= name.width and tiles.bundle(entries[: partial.width]))
+            self._is_start(partial, tiles.bundle(entries[: partial.width]))
 
-    def _is_start(self, name: TileName, expected: bytes | bool) -> None:
+    def _is_start(self, name: TileName, expected: bytes) -> None:
         if self._read(name) != expected:
             self._step.add("TREE_MISMATCH", N_("{file} does not belong to this log"), name.path(), file=name.path())
 
@@ -63,14 +66,15 @@ class TileFiles:
         except Malformed:
             return b""  # larger than any tile: not this one, at least
 
-    def conclude(self, rooted: bool) -> None:
-        """Name what was altered: the tile if the entries lead to the signed root, else the bundle beside it."""
+    def conclude(self, rooted: bool, waiting: int) -> None:
+        """Name what was altered: the tile if the entries lead to the signed root, else the bundle beside it. Bundles of the
+        first `waiting` entries led to a signed root too."""
         for name in self._altered:
             if rooted or name.level == 0:
                 file = name.path() if rooted else TileName(None, name.n, name.width).path()
                 self._step.add("TREE_MISMATCH", N_("{file} does not agree with the signed root"), file, file=file)
-        for names in self._partials.values():
-            for name in names:
+        for name in self._beyond:
+            if name.level is not None or tiles.reach(name) > waiting:
                 self._step.skip(N_("{path} reaches beyond the checkpoint"), path=name.path())
         if self._missing:
             self._step.skip(

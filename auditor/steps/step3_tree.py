@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import copy
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from auditor.evidence.reader import Evidence, required
@@ -62,6 +63,17 @@ class Rebuild:
         for leaf in rest:
             edge.append(leaf)
         return root_of_peaks([*self._bundles.peaks, *edge.peaks])
+
+    def further(self, bundles: Iterable[Sequence[bytes]], wanted: Collection[int]) -> dict[int, bytes]:
+        """Roots at larger sizes, from bundles of which the first holds what this tree has of its last one and more. This
+        tree stays as it is."""
+        more = copy.deepcopy(self)
+        more.size, more._open[0] = self.size // WIDTH * WIDTH, []
+        more.roots, more._wanted = {}, sorted((size for size in wanted if size > self.size), reverse=True)
+        for entries in bundles:
+            for _ in more.take(entries):
+                pass
+        return more.roots
 
     def root(self) -> bytes:
         """Root of everything taken so far."""

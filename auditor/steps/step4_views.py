@@ -74,7 +74,7 @@ def compare(step: AuditStep, newest: Note, roots: Mapping[int, bytes], views: li
                 one=Lines(other.text()),
                 two=Lines(view.note.text()),
             )
-        elif view.size > newest.checkpoint.size:
+        elif view.size > newest.checkpoint.size and view.size not in roots:
             step.add(
                 "TRUNCATED",
                 N_("the log has {size} entries, {file} has seen {seen}"),

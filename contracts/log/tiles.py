@@ -46,13 +46,13 @@ def parse_path(path: str) -> TileName:
     raise Malformed(N_("{path} is not the path of a tile"), path=path)
 
 
-def bundle_names(size: int) -> Iterator[TileName]:
-    """The entry bundles of a log of `size`, in order; the last may be partial."""
-    return _level(None, size)
+def bundle_names(size: int, first: int = 0) -> Iterator[TileName]:
+    """The entry bundles of a log of `size` from number `first` on, in order; the last may be partial."""
+    return _level(None, size, first)
 
 
-def _level(level: int | None, count: int) -> Iterator[TileName]:
-    yield from (TileName(level, n) for n in range(count // WIDTH))
+def _level(level: int | None, count: int, first: int = 0) -> Iterator[TileName]:
+    yield from (TileName(level, n) for n in range(first, count // WIDTH))
     if count % WIDTH:
         yield TileName(level, count // WIDTH, count % WIDTH)
 
@@ -70,6 +70,11 @@ def is_of(name: TileName, size: int) -> bool:
     """Is this one of `names(size)`? Of a log of any size, without a list of them."""
     count = size >> 8 * (name.level or 0)
     return (name.level or 0) < 8 and name.width == min(WIDTH, count - name.n * WIDTH) > 0
+
+
+def reach(name: TileName) -> int:
+    """How many entries a log must have for this tile to be one of its."""
+    return (name.n * WIDTH + name.width) << 8 * (name.level or 0)
 
 
 def bundle(entries: Sequence[bytes]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from itertools import chain
 from pathlib import Path
 
 from contracts.errors import TrustError
@@ -21,13 +22,14 @@ def write_static(log: Log, folder: Path, url: str, since: int = 0) -> tuple[int,
 
     `since` is a size up to which all was written before: only what reaches beyond it is looked at.
 
-    The checkpoint comes last, so that whoever reads it finds all its tiles. Partial tiles give way to the full one.
+    The checkpoint comes last, so that whoever reads it finds all its tiles. Partial tiles give way to the full one. Entries
+    that are signed and wait for cosignatures stand there too, since members may have seen them.
     """
-    note = log.witnessed(0) or log.note()
-    if note is None:
+    note, signed = log.witnessed(0) or log.note(), log.published_size()
+    if note is None or signed is None:
         return 0, 0
     size, written = note.checkpoint.size, 0
-    for name in tiles.names(size):
+    for name in chain(tiles.names(size), tiles.bundle_names(signed, size // tiles.WIDTH)):
         if (name.n + 1) * tiles.WIDTH ** ((name.level or 0) + 1) <= since:
             continue
         if not (folder / name.path()).exists():
@@ -35,7 +37,7 @@ def write_static(log: Log, folder: Path, url: str, since: int = 0) -> tuple[int,
         if name.width == tiles.WIDTH:
             shutil.rmtree(folder / f"{name.path()}.p", ignore_errors=True)
     for kept in log.sizes():
-        held = log.note(kept) if since <= kept <= size else None
+        held = log.note(kept) if since <= kept <= signed else None
         written += held is not None and _put_note(folder / "checkpoints" / str(kept), held)
     state = log.state()
     written += _put(folder / "policy", state.quorum_at(size).policy(log.key, url).encode())

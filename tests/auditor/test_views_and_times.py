@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from auditor.evidence.mirror import mirror
 from auditor.evidence.reader import Folder
 from auditor.steps.step3_tree import Rebuild, TiledTree
 from auditor.verify import verify
@@ -66,6 +67,49 @@ def test_a_kept_checkpoint_beyond_the_end_shows_that_the_log_was_cut(trust, tmp_
     later = cosigned(trust, Checkpoint(ORIGIN, len(trust.entries) + 5, b"\7" * 32))
     pins = write(trust, tmp_path, kept=[later])
     assert codes(tmp_path, pins) == ["TRUNCATED"]
+
+
+def waiting(trust, folder, more, bundles=True):
+    """A log of which the last entries are signed and not cosigned; the pins of a member that has seen them."""
+    trust.whole_run()
+    trust.write(folder)
+    for firm in [trust.firms[0]] * more:
+        trust.consent(firm)
+    pins = Pins.model_validate(trust.pins())
+    note = sign_checkpoint(trust.note().checkpoint, trust.log_key)
+    (folder / "checkpoints" / str(note.checkpoint.size)).write_text(note.text(), encoding="utf-8")
+    for name in tiles.bundle_names(len(trust.entries)) if bundles else ():
+        held = trust.entries[name.n * tiles.WIDTH :][: name.width]
+        (folder / name.path()).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name.path()).write_bytes(tiles.bundle(held))
+    return pins
+
+
+@pytest.mark.parametrize("more", [1, 5, 240, 300])
+def test_entries_that_wait_for_cosignatures_are_said_and_nobody_is_blamed(trust, tmp_path, more):
+    pins = waiting(trust, tmp_path / "log", more)
+    for folder in (tmp_path / "log", tmp_path / "copy"):
+        verdict = verify(Folder(folder), pins)
+        assert verdict.findings() == []
+        said = [what.format_map(values) for step in verdict.steps for what, values in step.said]
+        assert f"{more} more entries are signed" in " ".join(said)
+        if folder.name == "log":
+            mirror(Folder(folder), tmp_path / "copy")
+
+
+def test_entries_that_were_signed_and_are_not_shown_were_cut_off(trust, tmp_path):
+    pins = waiting(trust, tmp_path, 5, bundles=False)
+    assert set(codes(tmp_path, pins)) == {"TRUNCATED"}
+
+
+def test_pins_of_another_history_are_found_among_entries_that_wait_too(trust, tmp_path):
+    pins = waiting(trust, tmp_path, 5)
+    assert codes(tmp_path, pins.model_copy(update={"root": "sha256:" + "7" * 64})) == ["EQUIVOCATION"]
+
+
+def test_pins_beyond_all_that_was_signed_show_that_the_log_was_cut(trust, tmp_path):
+    pins = waiting(trust, tmp_path, 5)
+    assert codes(tmp_path, pins.model_copy(update={"size": pins.size + 1})) == ["TRUNCATED"]
 
 
 def test_a_consent_that_was_signed_on_another_history_gives_the_fork_away(trust, tmp_path):
