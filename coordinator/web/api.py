@@ -159,6 +159,7 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
         if _speaker(office, predicate) != who.member:
             raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
         if isinstance(predicate, Key) and predicate.replaces:
+            members.check_successor(predicate)
             entry = cosign(entry, office.settings.office_key)  # the old key's word suffices, or that of the auditors
         index = office.log.append(entry)
         if isinstance(predicate, Refusal):
