@@ -13,13 +13,14 @@ from contracts.envelope import public_text, seal, to_base64
 from contracts.errors import Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements.closed_list import payload
-from contracts.statements.statements import Key
+from contracts.statements.statements import Key, LedgerHead, Refusal, Seen
 from coordinator.settings import read_home
 from coordinator.trust import members
 from coordinator.web.server import make_app
 from demo.cluster import company_code
 from firm import Firm
 from offices import found
+from simulator import NOTHING
 
 
 @pytest.fixture
@@ -39,7 +40,32 @@ def firm(office):
 
 
 def code(answer):
-    return answer.json()["code"]
+    return answer.json().get("code")
+
+
+def test_a_member_cannot_fill_the_log_that_everybody_keeps(office, firm, monkeypatch):
+    monkeypatch.setattr("coordinator.web.api.STATEMENT_BURST", 3.0)
+    with TestClient(make_app(office), base_url="https://testserver") as firm.client:
+        codes = [code(firm.ask("POST", "/v1/statements", {"entry": refusal(firm)})) for _ in range(5)]
+        other = Firm(office, firm.client)
+        other.join()
+        assert code(other.ask("POST", "/v1/statements", {"entry": refusal(other)})) != "BUSY", "another has its own"
+    assert codes[3:] == ["BUSY"] * 2 and "BUSY" not in codes[:3]
+
+
+def refusal(firm):
+    """A statement of a member about a run that nobody ordered."""
+    said = Refusal(
+        record_id=new_id(),
+        issued_at=time_text(datetime.now(UTC)),
+        member=firm.invite["member"],
+        order=NOTHING,
+        reason="budget",
+        open=None,
+        seen=Seen(size=1, root=NOTHING),
+        ledger=LedgerHead(head=NOTHING, rho_total_nano=0),
+    )
+    return to_base64(seal(payload(said), [firm.key]))
 
 
 def test_an_invite_admits_one_node_once(office, firm):
