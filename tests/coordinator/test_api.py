@@ -1,6 +1,8 @@
 """What the coordinator answers to requests that are not what they should be, and that its log survives."""
 
+import json
 import re
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,16 +12,18 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from contracts.envelope import public_text, seal, to_base64
-from contracts.errors import Refused, Unavailable
+from contracts.errors import Malformed, Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key, LedgerHead, Refusal, Seen
+from coordinator.requests import Reply, read
 from coordinator.settings import read_home
 from coordinator.trust import members
 from coordinator.web.server import make_app
 from demo.cluster import company_code
 from firm import Firm
 from offices import found
+from signed import signed
 from simulator import NOTHING
 
 
@@ -66,6 +70,27 @@ def refusal(firm):
         ledger=LedgerHead(head=NOTHING, rho_total_nano=0),
     )
     return to_base64(seal(payload(said), [firm.key]))
+
+
+def test_only_a_contribution_is_large(office, firm):
+    """A poll keeps its body for as long as it waits, and few large bodies are kept at once."""
+    large = json.dumps({"wait": 0, "done": ["a" * 60] * 20_000}).encode()
+    assert len(large) > 2**20
+    for method, path in (("POST", "/v1/task"), ("POST", "/v1/statements"), ("POST", "/v1/cosignatures")):
+        answer = firm.client.send(signed("https://testserver", firm, path, method, large))
+        assert code(answer) == "TOO_LARGE", path
+    asked = firm.client.send(signed("https://testserver", firm, f"/v1/contributions/{NOTHING[7:]}", "PUT", large))
+    assert code(asked) == "PARTICIPANT", "it was read, and nobody had asked for it"
+
+
+@pytest.mark.parametrize("body", [b'{"line":[' + b'"a",' * 10**6 + b'"a"],"payload":""}', b"[" * 10**6, b"{}," * 10**6])
+def test_a_body_of_many_parts_is_refused_before_they_are_made(body):
+    """Parsed, each part costs fifty times its bytes."""
+    tracemalloc.start()
+    with pytest.raises(Malformed, match="fields"):
+        read(Reply, body)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 def test_an_invite_admits_one_node_once(office, firm):

@@ -20,6 +20,7 @@ class Firm:
 
     def __init__(self, office, client, days=14):
         self.client, self.key, self.witness = client, Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        self.node = self.key
         made_at = datetime.now(UTC) - timedelta(days=14 - days)
         self.invite = members.invite(
             office.database,
