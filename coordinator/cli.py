@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.errors import Malformed
+from contracts.errors import Malformed, TrustError
 from contracts.wording import N_
 from coordinator.commands import cosigned, duties
 from coordinator.commands.agreement import agreement
 from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal
 from coordinator.commands.models import learning
-from shell.terminal import OK, write_line
+from shell.terminal import FOUND, OK, write_line
 
 for _name, _value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -100,12 +100,19 @@ def approve(
 
     office = office_of(home)
     chosen = [row.member for row in members.waiting(office.database)] if everyone else [member]
+    refused = 0
     for one in chosen:
-        members.admit(office.database, office.log, office.settings, one)
-        terminal.ok(N_("{member} is admitted"), member=one)
+        try:
+            members.admit(office.database, office.log, office.settings, one)
+            terminal.ok(N_("{member} is admitted"), member=one)
+        except TrustError as error:  # the others need not wait for it
+            if not everyone:
+                raise
+            terminal.bad(N_("{member} is not admitted: {what}"), member=one, what=error.lines(terminal.translate)[0])
+            refused += 1
     if not chosen:
         terminal.note(N_("nobody waits"))
-    return OK
+    return FOUND if refused else OK
 
 
 @app.command("admit-auditor", help=_("Admit an auditor's key.\n\nExample: coordinator admit-auditor admission.json"))

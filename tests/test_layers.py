@@ -162,7 +162,7 @@ def test_an_auditor_installs_nothing_heavy():
 NEEDS = {  # package -> extras with which it is installed
     "privacy": ("learn",),
     "contracts": (),
-    "shell": ("learn", "node"),  # its door and log lines, which only servers import
+    "shell": ("learn", "node"),  # its door and log lines, which only services import
     "engine": ("learn",),
     "coordinator": ("learn", "coordinator"),
     "client_node": ("learn", "node"),

@@ -1,15 +1,15 @@
 """What long-lived processes write into their log: where it happened and what it was, never the values that were at hand."""
 
 import ast
-import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import client_node.rounds.node
 import coordinator.web.server
-from shell.door import bounded
 
 ROOT = Path(__file__).resolve().parent.parent
 FORGED = "\x1b[2J\u202e\n2026-01-01 00:00:00 [info     ] run ended"
@@ -40,16 +40,16 @@ def test_no_text_of_others_begins_a_line_of_the_log_or_moves_the_cursor(part, ca
     assert len(re.findall(r"(?m)^20\d\d-", told)) == 2, "two lines were logged"
 
 
-def test_what_a_library_logs_of_a_failure_begins_no_line_either(capsys):
+def test_what_a_library_logs_of_a_failure_begins_no_line_either():
     """uvicorn logs whatever an application did not catch, with its message."""
-    bounded(lambda scope: None)
-    try:
-        raise ValueError(FORGED)
-    except ValueError:
-        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
-    told = capsys.readouterr().err
-    assert "ValueError" in told and all(line.isprintable() for line in told.split("\n"))
-    assert len(re.findall(r"(?m)^20\d\d-", told)) == 1
+    code = (
+        "import logging; from shell.door import bounded; bounded(lambda scope: None)\n"
+        f"try: raise ValueError({FORGED!r})\n"
+        "except ValueError: logging.getLogger('uvicorn.error').exception('Exception in ASGI application')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "ValueError" in done.stderr and all(line.isprintable() for line in done.stderr.split("\n"))
+    assert len(re.findall(r"(?m)^20\d\d-", done.stderr)) == 1
 
 
 def test_the_parties_log_in_one_way():

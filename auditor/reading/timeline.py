@@ -102,6 +102,11 @@ def _scale(first: datetime, last: datetime, width: float) -> Callable[[str], flo
     return lambda text: (moment(text) - first).total_seconds() / seconds * width
 
 
+def _shown(text: str) -> str:
+    """Text inside XML, which has no control characters, not even escaped ones."""
+    return escape(visible(text))
+
+
 def svg(timeline: Timeline, title: str) -> str:
     """The same as a picture of its own: no script, no font, every mark with its words."""
     rows, width = len(timeline.bars) + 2, 720
@@ -110,20 +115,20 @@ def svg(timeline: Timeline, title: str) -> str:
         place = _scale(*timeline.span(), width - 40)
         for row, bar in enumerate(timeline.bars):
             x, end = 20 + place(bar.start), 20 + place(bar.end)
-            said = escape(f"#{bar.index} {bar.event} {bar.start} - {bar.end}")
+            said = _shown(f"#{bar.index} {bar.event} {bar.start} - {bar.end}")
             body.append(
                 f'<rect x="{x:.1f}" y="{40 + 22 * row}" width="{max(2, end - x):.1f}" height="12" fill="#3a6ea5">'
                 f"<title>{said}</title></rect>"
             )
         for dot in timeline.dots:
             colour = "#c0392b" if not dot.allowed else "#1e8449" if dot.used else "#909090"
-            said = escape(f"#{dot.index} {dot.task} {dot.round} {dot.at}")
+            said = _shown(f"#{dot.index} {dot.task} {dot.round} {dot.at}")
             body.append(
                 f'<circle cx="{20 + place(dot.at):.1f}" cy="{46 + 22 * len(timeline.bars)}" r="4" fill="{colour}">'
                 f"<title>{said}</title></circle>"
             )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {40 + 22 * rows}">'
-        f"<title>{escape(title)}</title>"
-        f'<text x="20" y="24" font-size="14">{escape(title)}</text>{"".join(body)}</svg>\n'
+        f"<title>{_shown(title)}</title>"
+        f'<text x="20" y="24" font-size="14">{_shown(title)}</text>{"".join(body)}</svg>\n'
     )

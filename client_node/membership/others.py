@@ -16,6 +16,7 @@ from contracts.envelope import strict_json
 from contracts.errors import TrustError
 from contracts.rules.members import in_rounds_with, register_document
 from contracts.rules.state import TrustState
+from contracts.wording import visible
 from shell.log_lines import log_event
 
 
@@ -32,7 +33,9 @@ class Company:
 
     def label(self) -> str:
         """As people read it."""
-        return f"{self.name} ({self.code})" if self.name else self.member.removeprefix("urn:uuid:")[:8]
+        return (
+            f"{visible(self.name)} ({visible(self.code)})" if self.name else self.member.removeprefix("urn:uuid:")[:8]
+        )
 
 
 def companies(settings: Settings, uplink: Uplink | None, state: TrustState, members: Iterable[str]) -> list[Company]:

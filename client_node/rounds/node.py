@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ from shell.log_lines import log_event
 _REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own
 RECEIPTS_EVERY_S = 5.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+DONE_KEPT = 1000  # questions that this node is done with: nobody asks those of older rounds again
 TRIES = 12  # of what nobody has foreseen, within about a minute
 
 
@@ -48,7 +50,8 @@ class Node:
         self._limits, self._pace = limits_of(settings), SendSlots()
         self._own_word = OwnWord(settings, uplink, budget)
         self._since: int | None = None
-        self._stop, self._done, self._cosigned = threading.Event(), set[str](), 0
+        self._stop, self._cosigned = threading.Event(), 0
+        self._done = deque[str](maxlen=DONE_KEPT)
         self._check: PrivacyCheck | None = None
         self._receipted, self._receipts_due = 0, 0.0
         self._fault: TrustError | None = None  # what ended this node, in whichever thread
@@ -154,7 +157,7 @@ class Node:
         self._check = None
 
     def _take_task(self) -> None:
-        answer = self._uplink.ask("task", "POST", "/v1/task", {"wait": WAIT_S, "done": sorted(self._done)})
+        answer = self._uplink.ask("task", "POST", "/v1/task", {"wait": WAIT_S, "done": list(self._done)})
         if answer.status_code == 204:
             return
         question = read_question(answer.content)
@@ -182,7 +185,7 @@ class Node:
             log_event.exception("unforeseen", round=question.round, step=question.step)
             self._budget.note_refused(time_text(datetime.now(UTC)), unforeseen(failure))
             self._refuse(question, "plan" if question.step == TRAIN else "secure-sum")
-        self._done.add(question.id)
+        self._done.append(question.id)
 
     def _answer(self, question: Question) -> None:
         started, step, message = time.monotonic(), question.step, question.content()

@@ -8,6 +8,7 @@ from math import floor, log10
 
 from markupsafe import Markup, escape
 
+from contracts.wording import visible
 from engine.ensemble import Bin
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 640, 284, 92, 34, 46, 34
@@ -103,10 +104,10 @@ def _sides(marks: Sequence[float], name: str, *, percent: bool = False) -> list[
 
 
 def _text(x: float, y: float, text: str, *, dy: int, kind: str) -> str:
-    return f'<text x="{x:.1f}" y="{y + dy:.1f}" class="{kind}">{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y + dy:.1f}" class="{kind}">{escape(visible(text))}</text>'
 
 
 def _framed(inside: list[str], label: str) -> Markup:
     return Markup(  # built from numbers and escaped text above
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(inside)}</svg>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(visible(label))}">{"".join(inside)}</svg>'
     )

@@ -182,6 +182,12 @@ class Log:
                 indices.append(None)
         return state, added, indices
 
+    def check(self, entries: Iterable[bytes]) -> None:
+        """Refused with the first rule that these entries, one after another, would break now; nothing is appended."""
+        state = self.state()
+        for entry in entries:
+            state = self._accepted(state, entry)
+
     def _accepted(self, state: TrustState, entry: bytes) -> TrustState:
         after, findings = self._rules(state, entry, state.size)
         if findings:

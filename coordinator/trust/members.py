@@ -98,17 +98,18 @@ def join(database: Database, log: Log, settings: Settings, request: Join, node: 
     witness = read_key(request.entries[1])
     if (node.role, witness.role) != ("node", "witness") or node.member != witness.member or node.member is None:
         raise Malformed(N_("a join request brings one node key and one witness key of one member"))
-    for text in request.document.values():
-        check_text(text)
     register = canonical(request.document)
     if digest(register) != node.register_document:
         raise Invalid(N_("the register document is not the one that the key names"), code="BAD_DIGEST")
+    with database.read() as session:
+        held, waiting = session.get(Invite, node.member), session.get(JoinRequest, node.member)
+    if waiting and waiting.node_key == node.public:
+        return {"state": "admitted" if waiting.admitted else "pending", "member": node.member}
+    _check_document(_checked_invite(held, request.secret, waiting, now), request.document)
+    log.check([cosign(from_base64(text), settings.office_key) for text in request.entries])
     with database.write() as session:
         held, waiting = session.get(Invite, node.member), session.get(JoinRequest, node.member)
-        if waiting and waiting.node_key == node.public:
-            return {"state": "admitted" if waiting.admitted else "pending", "member": node.member}
-        _check_invite(held, request.secret, waiting, now)
-        assert held is not None
+        held = _checked_invite(held, request.secret, waiting, now)
         held.used = True
         session.add(held)
         session.add(
@@ -133,7 +134,33 @@ def read_key(text: str) -> Key:
     return key
 
 
-def _check_invite(held: Invite | None, secret: str, waiting: JoinRequest | None, now: datetime) -> None:
+def check_successor(key: Key) -> None:
+    """A key that follows another brings no register document: who stands behind a member was said when it joined, and a digest
+    alone would make it whoever that document is of."""
+    if key.register_document is not None:
+        raise Refused(
+            N_("a key that replaces another names no register document"),
+            do=N_("make it with: client-node key rotate"),
+            code="PARTICIPANT",
+        )
+
+
+def _check_document(held: Invite, document: dict[str, str]) -> None:
+    """Other members are shown this document, and may demand companies by their code."""
+    for text in document.values():
+        check_text(text)
+    if document.keys() != {"name", "code", "salt"} or (document["name"], document["code"]) != (held.name, held.code):
+        raise Refused(
+            N_("the register document is not of the company that was invited"),
+            why=N_("the invite names {name}, {number}"),
+            do=N_("join with the invite as it is, or ask the chamber for a new one"),
+            code="INVITE_OTHER",
+            name=held.name,
+            number=held.code,
+        )
+
+
+def _checked_invite(held: Invite | None, secret: str, waiting: JoinRequest | None, now: datetime) -> Invite:
     if held is None or not secrets.compare_digest(held.secret_digest, digest(secret.encode())):
         raise Refused(
             N_("this invite is not known here"), do=N_("ask the chamber for a new one"), code="INVITE_UNKNOWN"
@@ -152,6 +179,7 @@ def _check_invite(held: Invite | None, secret: str, waiting: JoinRequest | None,
             code="INVITE_EXPIRED",
             at=held.expires_at,
         )
+    return held
 
 
 def waiting(database: Database) -> list[JoinRequest]:

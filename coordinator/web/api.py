@@ -28,11 +28,14 @@ from coordinator.store import documents
 from coordinator.store.tables import LastSeen, UsedNonce
 from coordinator.trust import members
 from coordinator.web.bodies import Bodies
+from coordinator.web.lanes import busy
 from coordinator.web.pages import PEOPLE, problem
 from coordinator.web.reception import HEAD, JOIN, TASKS, Message, RequestSigner
 from coordinator.web.round_api import add_rounds
+from shell.pace import Pace
 
 Size = Annotated[int, Field(ge=0, lt=2**53)]
+STATEMENTS_PER_S, STATEMENT_BURST = 0.05, 500.0  # of one member: what stands in the log, everybody keeps for ever
 _MUTABLE = {"Cache-Control": "no-cache"}  # a checkpoint gains cosignatures
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 
@@ -152,13 +155,18 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
         office.log.cosign(asked.size, asked.line)
         return {"state": "kept"}
 
+    pace = Pace(STATEMENTS_PER_S, STATEMENT_BURST)
+
     @router.post("/v1/statements")
     def say(who: Caller = Depends(caller)) -> dict[str, Any]:
         entry = from_base64(read(Said, who.body).entry)
         predicate = read_statement(entry).said
         if _speaker(office, predicate) != who.member:
             raise Refused(N_("a node speaks for its own member only"), code="CONSENT_NOT_BY_PRINCIPAL")
+        if pace.wait(who.member, time.monotonic()) is None:
+            raise busy(STATEMENT_BURST)
         if isinstance(predicate, Key) and predicate.replaces:
+            members.check_successor(predicate)
             entry = cosign(entry, office.settings.office_key)  # the old key's word suffices, or that of the auditors
         index = office.log.append(entry)
         if isinstance(predicate, Refusal):

@@ -16,9 +16,11 @@ from contracts.errors import Malformed, Unavailable
 from contracts.statements.requests import check_body
 from contracts.wording import N_
 
+CONTRIBUTIONS, REPLIES = "/v1/contributions/", "/v1/replies/"
 BODY_LIMIT = 64 * 2**20  # a contribution of four million numbers
 JOIN_LIMIT = 128 * 2**10  # two keys and a document, each field filled up to 4,096 bytes, from somebody unknown
 LARGE = 2**20  # what is longer waits on disk until it is read
+LIMITS = {CONTRIBUTIONS: BODY_LIMIT, REPLIES: 2 * LARGE}  # others: what a poll said stays in memory while it waits
 LARGE_AT_ONCE = 2  # of those in memory: parsed, one takes several times its length
 BODY_S, BYTES_PER_S = 20.0, 8 * 2**10  # a body comes at least this fast, after a time for the line to wake up
 PIECE, PIECE_S = 2**16, 30.0  # an answer goes out in pieces, each taken within this time
@@ -32,7 +34,8 @@ class Bodies:
 
     async def of(self, request: Request) -> AsyncIterator[bytes]:
         """The body of a request that is signed (a dependency)."""
-        async for body in self._read(request, BODY_LIMIT):
+        limit = next((most for path, most in LIMITS.items() if request.url.path.startswith(path)), LARGE)
+        async for body in self._read(request, limit):
             yield body
 
     async def of_stranger(self, request: Request) -> AsyncIterator[bytes]:

@@ -29,6 +29,7 @@ from coordinator.office import Caller, Office
 from coordinator.requests import SubmittedReply, Waiting, read
 from coordinator.store import documents
 from coordinator.store.tables import TaskMessage
+from coordinator.web.bodies import CONTRIBUTIONS, REPLIES
 from coordinator.web.reception import TASKS
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 from shell.log_lines import log_event
@@ -46,11 +47,11 @@ def add_rounds(router: APIRouter, office: Office, caller: Any) -> None:
         row = await office.wait_for(look, asked.wait, f"{TASKS} {member}", who.turn)
         return JSONResponse(_question(row, office.log.state().size)) if row else Response(status_code=204)
 
-    @router.put("/v1/contributions/{name}")
+    @router.put(f"{CONTRIBUTIONS}{{name}}")
     def contribute(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
         return _take(office, _asked(office, name, who, {TRAIN}), who)
 
-    @router.put("/v1/replies/{name}")
+    @router.put(f"{REPLIES}{{name}}")
     def reply(name: str, who: Caller = Depends(caller)) -> dict[str, str]:
         return _take(office, _asked(office, name, who, {KEYS, SHARES, SURVIVORS, UNMASK}), who)
 

@@ -1,6 +1,8 @@
 """What the coordinator answers to requests that are not what they should be, and that its log survives."""
 
+import json
 import re
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,16 +12,19 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from contracts.envelope import public_text, seal, to_base64
-from contracts.errors import Refused, Unavailable
+from contracts.errors import Malformed, Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements.closed_list import payload
-from contracts.statements.statements import Key
+from contracts.statements.statements import Key, LedgerHead, Refusal, Seen
+from coordinator.requests import Reply, read
 from coordinator.settings import read_home
 from coordinator.trust import members
 from coordinator.web.server import make_app
 from demo.cluster import company_code
 from firm import Firm
 from offices import found
+from signed import signed
+from simulator import NOTHING
 
 
 @pytest.fixture
@@ -39,7 +44,53 @@ def firm(office):
 
 
 def code(answer):
-    return answer.json()["code"]
+    return answer.json().get("code")
+
+
+def test_a_member_cannot_fill_the_log_that_everybody_keeps(office, firm, monkeypatch):
+    monkeypatch.setattr("coordinator.web.api.STATEMENT_BURST", 3.0)
+    with TestClient(make_app(office), base_url="https://testserver") as firm.client:
+        codes = [code(firm.ask("POST", "/v1/statements", {"entry": refusal(firm)})) for _ in range(5)]
+        other = Firm(office, firm.client)
+        other.join()
+        assert code(other.ask("POST", "/v1/statements", {"entry": refusal(other)})) != "BUSY", "another has its own"
+    assert codes[3:] == ["BUSY"] * 2 and "BUSY" not in codes[:3]
+
+
+def refusal(firm):
+    """A statement of a member about a run that nobody ordered."""
+    said = Refusal(
+        record_id=new_id(),
+        issued_at=time_text(datetime.now(UTC)),
+        member=firm.invite["member"],
+        order=NOTHING,
+        reason="budget",
+        open=None,
+        seen=Seen(size=1, root=NOTHING),
+        ledger=LedgerHead(head=NOTHING, rho_total_nano=0),
+    )
+    return to_base64(seal(payload(said), [firm.key]))
+
+
+def test_only_a_contribution_is_large(office, firm):
+    """A poll keeps its body for as long as it waits, and few large bodies are kept at once."""
+    large = json.dumps({"wait": 0, "done": ["a" * 60] * 20_000}).encode()
+    assert len(large) > 2**20
+    for method, path in (("POST", "/v1/task"), ("POST", "/v1/statements"), ("POST", "/v1/cosignatures")):
+        answer = firm.client.send(signed("https://testserver", firm, path, method, large))
+        assert code(answer) == "TOO_LARGE", path
+    asked = firm.client.send(signed("https://testserver", firm, f"/v1/contributions/{NOTHING[7:]}", "PUT", large))
+    assert code(asked) == "PARTICIPANT", "it was read, and nobody had asked for it"
+
+
+@pytest.mark.parametrize("body", [b'{"line":[' + b'"a",' * 10**6 + b'"a"],"payload":""}', b"[" * 10**6, b"{}," * 10**6])
+def test_a_body_of_many_parts_is_refused_before_they_are_made(body):
+    """Parsed, each part costs fifty times its bytes."""
+    tracemalloc.start()
+    with pytest.raises(Malformed, match="fields"):
+        read(Reply, body)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 def test_an_invite_admits_one_node_once(office, firm):

@@ -20,6 +20,7 @@ class Firm:
 
     def __init__(self, office, client, days=14):
         self.client, self.key, self.witness = client, Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        self.node = self.key
         made_at = datetime.now(UTC) - timedelta(days=14 - days)
         self.invite = members.invite(
             office.database,
@@ -31,29 +32,29 @@ class Firm:
             now=made_at,
         )
 
-    def join(self, **options):
-        register = {"name": "机械", "code": "91440200MA4000017Q", "salt": secrets.token_hex(16)}
+    def join(self, entries=None, register=None, **options):
+        register = {**{name: self.invite[name] for name in ("name", "code")}, "salt": secrets.token_hex(16)} | (
+            register or {}
+        )
         named = digest(canonical(register))
-        entries = [
-            to_base64(
-                seal(
-                    payload(
-                        Key(
-                            record_id=new_id(),
-                            issued_at=time_text(datetime.now(UTC)),
-                            member=self.invite["member"],
-                            role=role,
-                            public=public_text(key.public_key()),
-                            register_document=named if role == "node" else None,
-                        )
-                    ),
-                    [key],
-                )
-            )
-            for role, key in (("node", self.key), ("witness", self.witness))
+        entries = entries or [
+            self.key_entry("node", self.key, register_document=named),
+            self.key_entry("witness", self.witness),
         ]
         body = {"entries": entries, "secret": self.invite["secret"], "register": register}
         return self.ask("POST", "/v1/join", body, **options)
+
+    def key_entry(self, role, key, signer=None, **changes):
+        """A key statement of this member, signed by the key itself or by another one."""
+        fields = {
+            "record_id": new_id(),
+            "issued_at": time_text(datetime.now(UTC)),
+            "member": self.invite["member"],
+            "role": role,
+            "public": public_text(key.public_key()),
+            "register_document": None,
+        }
+        return to_base64(seal(payload(Key(**fields | changes)), [signer or key]))
 
     def request(self, method, path, body=None, *, key=None, now=None, nonce=None):
         data = json.dumps(body).encode() if body is not None else b""

@@ -1,6 +1,7 @@
 """What the coordinator says of a message is its word: it puts none into this node's mouth, and ends nothing by its form."""
 
 import json
+from collections import deque
 from types import SimpleNamespace
 
 import httpx
@@ -24,7 +25,7 @@ def node(monkeypatch, answer):
     made._budget = SimpleNamespace(note_refused=lambda at, error: noted.append(error.code))
     made._uplink = SimpleNamespace(ask=lambda *_message: SimpleNamespace(status_code=200, content=asked))
     made._settings = made._mirror = None
-    made._done, made._answer = set(), answer
+    made._done, made._answer = deque(), answer
     monkeypatch.setattr(node_app.refusals, "say", lambda *_given, order, reason, open: said.append(reason))
     return made, said
 
@@ -42,19 +43,19 @@ def test_a_refusal_of_the_coordinators_is_never_said_on_the_log_as_this_nodes_ow
     made, said = node(monkeypatch, raising(told))
     with pytest.raises(Refused):
         made._take_task()
-    assert isinstance(told, CoordinatorRefused) and said == [] and made._done == set()
+    assert isinstance(told, CoordinatorRefused) and said == [] and not made._done
 
 
 def test_this_nodes_own_refusal_is_and_a_round_that_is_over_is_only_done(monkeypatch):
     made, said = node(monkeypatch, raising(Refused("no", code="GUARD", reason="plan")))
     made._take_task()
-    assert said == ["plan"] and made._done == {QUESTION["id"]}
+    assert said == ["plan"] and list(made._done) == [QUESTION["id"]]
     made, said = node(monkeypatch, raising(_error_of(httpx.Response(403, json=SAID | {"code": "LATE"}))))
     made._take_task()
-    assert said == [] and made._done == {QUESTION["id"]}
+    assert said == [] and list(made._done) == [QUESTION["id"]]
     made, said = node(monkeypatch, raising(Refused("over", code="LATE", reason="expired")))
     made._take_task()
-    assert said == [] and made._done == {QUESTION["id"]}
+    assert said == [] and list(made._done) == [QUESTION["id"]]
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000

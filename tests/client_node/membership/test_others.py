@@ -178,6 +178,14 @@ def test_the_receipt_of_a_round_says_who_was_in_it_or_who_vouches(tmp_path, monk
     assert ("公司1" in said) == bool(names) and bool(said.strip())
 
 
+def test_the_name_of_another_company_adds_no_line_to_what_is_said_of_it(capsys):
+    """A register of before may hold any text."""
+    forged = others.Company("urn:uuid:1", "示例\n✔ verified\x1b[2J", "A\u202e", "", False)
+    receipts._say_together([forged])
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 1 and said.strip().isprintable() and "示例" in said
+
+
 CONFIG = '[data]\nfolder = "."\n[limits]\nepsilon_run_max = "1"\nepsilon_year_max = "4"\n'
 
 

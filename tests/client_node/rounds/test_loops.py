@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ from simulator import NOTHING
 def node(monkeypatch):
     monkeypatch.setattr(app, "RETRY_S", (0.0,))
     made = object.__new__(app.Node)
-    made._stop, made._fault, made._done = threading.Event(), None, set()
+    made._stop, made._fault, made._done = threading.Event(), None, deque()
     made.told, made.refusals = [], []
     made._budget = SimpleNamespace(note_refused=lambda at, error: made.told.append(error))
     made._refuse = lambda question, reason: made.refusals.append((question.id, reason))
@@ -70,7 +71,7 @@ def test_a_message_that_breaks_a_kernel_is_refused_and_the_node_goes_on(node, mo
     node._uplink = SimpleNamespace(ask=lambda *words: SimpleNamespace(status_code=200, content=b""))
     monkeypatch.setattr(app, "read_question", lambda data: question(step))
     node._take_task()
-    assert node.refusals == [("q", reason)] and node._done == {"q"} and not node._stop.is_set()
+    assert node.refusals == [("q", reason)] and set(node._done) == {"q"} and not node._stop.is_set()
     assert kind.__name__ in str(node.told[0]), "and the member can read that it was so"
 
 

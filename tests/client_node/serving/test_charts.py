@@ -63,3 +63,9 @@ def test_names_of_weeks_do_not_run_into_each_other():
     places = sorted(map(float, re.findall(r'<text x="([0-9.]+)" y="[0-9.]+" class="middle', chart)))
     assert len(places) >= 4 and min(b - a for a, b in pairwise(places)) > 80
     assert "2025-01-18" in words(chart)
+
+
+def test_no_name_of_a_file_hides_in_a_chart():
+    name = "轴承\x1b[2J\u202e<b>"
+    chart = reliability([Bin(0.28, 0.36, 0.23, 0.52, 41)], name, name, "Came")
+    assert chart.isprintable() and chart.count("轴承[U+001B][2J[U+202E]&lt;b&gt;") == 2
