@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -42,10 +43,13 @@ def keep_private(home: Path) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
+            is_locked = error.errno == errno.EROFS
             raise Unavailable(
                 N_("{path} can be read by others"),
-                why=N_("it belongs to another user, who alone can change that"),
-                do=N_("chmod -R go= {home}"),
+                why=N_("its disk is read-only, so nobody can change that")
+                if is_locked
+                else N_("it belongs to another user, who alone can change that"),
+                do=N_("make the disk writable, then start again") if is_locked else N_("chmod -R go= {home}"),
                 path=path,
                 home=home,
             ) from error

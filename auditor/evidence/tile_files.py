@@ -36,7 +36,7 @@ class TileFiles:
         except Malformed as error:
             self._step.caught(error, path)
             return
-        if tiles.reach(name) > size:
+        if name.level is None and tiles.reach(name) > size:
             self._beyond.append(name)
         elif not tiles.is_of(name, size):
             self._partials[name.level, name.n].append(name)
@@ -49,14 +49,14 @@ class TileFiles:
         elif served != rebuilt:
             self._altered.append(name)
         for partial in self._partials.pop((name.level, name.n), ()):
-            self._is_start(partial, rebuilt[: 32 * partial.width])
+            self._is_start(partial, partial.width <= name.width and rebuilt[: 32 * partial.width])
 
     def bundle(self, name: TileName, entries: list[bytes]) -> None:
         """Older partial bundles must be the start of this one."""
         for partial in self._partials.pop((None, name.n), ()):
             self._is_start(partial, tiles.bundle(entries[: partial.width]))
 
-    def _is_start(self, name: TileName, expected: bytes) -> None:
+    def _is_start(self, name: TileName, expected: bytes | bool) -> None:
         if self._read(name) != expected:
             self._step.add("TREE_MISMATCH", N_("{file} does not belong to this log"), name.path(), file=name.path())
 
@@ -68,14 +68,17 @@ class TileFiles:
 
     def conclude(self, rooted: bool, waiting: int) -> None:
         """Name what was altered: the tile if the entries lead to the signed root, else the bundle beside it. Bundles of the
-        first `waiting` entries led to a signed root too."""
+        first `waiting` entries led to a signed root."""
         for name in self._altered:
             if rooted or name.level == 0:
                 file = name.path() if rooted else TileName(None, name.n, name.width).path()
                 self._step.add("TREE_MISMATCH", N_("{file} does not agree with the signed root"), file, file=file)
-        for name in self._beyond:
-            if name.level is not None or tiles.reach(name) > waiting:
+        for names in self._partials.values():
+            for name in names:
                 self._step.skip(N_("{path} reaches beyond the checkpoint"), path=name.path())
+        for name in self._beyond:
+            if tiles.reach(name) > waiting:
+                self._step.add("TREE_MISMATCH", N_("{file} does not belong to this log"), name.path(), file=name.path())
         if self._missing:
             self._step.skip(
                 N_("{n} hash tiles are missing, the first is {path}"), n=len(self._missing), path=self._missing[0]

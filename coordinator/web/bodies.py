@@ -10,6 +10,7 @@ from typing import IO
 
 import anyio
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from contracts.errors import Malformed, Unavailable
@@ -56,7 +57,8 @@ class Bodies:
 
 
 async def _receive(request: Request, file: IO[bytes], limit: int) -> bytes:
-    """SHA-256 of a body, which is then in `file`; Malformed (TOO_LARGE) or Unavailable (SLOW) ends it early."""
+    """SHA-256 of a body, which is then in `file`; Malformed (TOO_LARGE) or Unavailable (SLOW, CUT_OFF)
+    ends it early."""
     began, got, found = time.monotonic(), 0, hashlib.sha256()
     if int(request.headers.get("content-length") or 0) > limit:
         raise _too_large(limit)
@@ -67,6 +69,8 @@ async def _receive(request: Request, file: IO[bytes], limit: int) -> bytes:
                 part = await anext(parts, None)
         except TimeoutError as error:
             raise Unavailable(N_("the body of the request came too slowly"), code="SLOW") from error
+        except ClientDisconnect as error:
+            raise Unavailable(N_("the connection ended before the body of the request"), code="CUT_OFF") from error
         if part is None:
             return found.digest()
         got += len(part)

@@ -7,15 +7,19 @@ import threading
 import time
 from contextlib import suppress
 
+import anyio
 import httpx
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlmodel import select
 
 from chamber import Chamber
+from contracts.errors import Unavailable
 from coordinator.office import open_office
 from coordinator.settings import read_home
 from coordinator.store.tables import UsedNonce
+from coordinator.web.bodies import Bodies
 from coordinator.web.server import make_app
 from firm import Firm
 from signed import signed
@@ -118,3 +122,13 @@ def test_a_stranger_leaves_nothing_in_the_database(chamber):
         with office.database.read() as session:
             assert not [row for row in session.exec(select(UsedNonce)) if row.nonce[0] in "xn"]
     office.database.close()
+
+
+def test_who_goes_away_in_the_middle_of_a_body_is_refused_as_any_other():
+    async def hangs_up():
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "headers": []}, hangs_up)
+    with pytest.raises(Unavailable) as refused:
+        anyio.run(anext, Bodies().of(request))
+    assert refused.value.code == "CUT_OFF"

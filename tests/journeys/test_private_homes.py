@@ -1,5 +1,6 @@
 """What each party writes is its owner's alone, whatever the shell says of new files, and a home that was opened is closed again."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts.errors import Unavailable
+from shell.unix import keep_private
 from warm import environment
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes are not checked on Windows")
@@ -75,9 +78,16 @@ def test_a_home_of_somebody_else_that_others_can_read_is_refused(places, tmp_pat
     assert "can be read by others" in done.stderr
 
 
+def test_a_read_only_disk_is_named_as_the_reason(tmp_path, monkeypatch):
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(Path, "chmod", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only")))
+    with pytest.raises(Unavailable) as refused:
+        keep_private(tmp_path)
+    assert "read-only" in refused.value.why and "writable" in refused.value.do
+
+
 def test_an_auditors_key_that_others_can_read_is_refused(places):
     from auditor.evidence.identity import read_key
-    from contracts.errors import Unavailable
 
     (places / "auditor" / "identity.key").chmod(0o640)
     with pytest.raises(Unavailable, match="can be read by others"):

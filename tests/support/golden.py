@@ -164,6 +164,8 @@ def name_of(key: Ed25519PrivateKey) -> str:
 if __name__ == "__main__":
     write(make())
     import faults
+    import golden_2
 
     faults.write()
+    golden_2.write()
     print(GOLDEN)

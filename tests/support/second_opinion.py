@@ -10,6 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
+import stringprep
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +33,11 @@ NEXT = {
 FINER = {"member": ("counterparty", "series", "row"), "counterparty": ("row",), "series": ("row",), "row": ()}
 FAULTY = {"agreement", "bundle", "schema", "ledger", "plan", "log"}
 OF_ONE_ROUND = {"not-started", "restarted"}
+BLANK = "\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+LATER = (  # ideographs since Unicode 3.2
+    "\u4db6-\u4dbf\u9fa6-\u9fff\U0002a6d7-\U0002a6df\U0002a700-\U0002b739\U0002b740-\U0002b81d\U0002b820-\U0002cea1"
+    "\U0002ceb0-\U0002ebe0\U00030000-\U0003134a\U00031350-\U000323af"
+)
 SHOWING = ("consent", "refusal", "privacy-check", "comparison")
 
 
@@ -360,7 +368,9 @@ class Opinion:
         return []
 
     def _audit_report(self, said: Said) -> list[str]:
-        return ["AUDIT_REPORT"] if said.p["size"] > said.index else []
+        newest = ([s.p["terms"] for s in self.good("agreement")])[-1:]
+        hidden = any(edition(terms) > 1 for terms in newest) and not all(map(is_plain, said.p["codes"]))
+        return ["AUDIT_REPORT"] * (said.p["size"] > said.index) + ["AUDIT_REPORT"] * hidden
 
     def _agreement(self, said: Said) -> list[str]:
         terms, codes = said.p["terms"], []
@@ -806,9 +816,32 @@ def contradictions(terms: dict[str, Any]) -> int:
         masked and not totals,
         len(set(names)) < len(names),
     ]
+    found += [not is_plain(text) for text in texts(terms)]
     if rule := groups_of(terms):
         found += [not masked, rule["size"] < 3 + rule["colluders"]]
     return sum(found)
+
+
+def texts(value: Any) -> list[str]:
+    """Every text in the fields."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for one in inner for text in texts(one)]
+
+
+def is_plain(text: str) -> bool:
+    """Everyone who reads it sees all of it, and the same."""
+    words = re.split("[ \u3000]", text)
+    return "" not in words and unicodedata.normalize("NFC", text) == text and not any(map(is_hidden, "".join(words)))
+
+
+def is_hidden(character: str) -> bool:
+    """No reader sees it, or not each the same."""
+    if re.match(f"[{LATER}]", character):
+        return False
+    category = unicodedata.ucd_3_2_0.category(character)
+    return category[0] == "Z" or category[0] == "C" or stringprep.in_table_b1(character) or character in BLANK
 
 
 def edition(terms: dict[str, Any]) -> int:

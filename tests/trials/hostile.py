@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 # ruff: noqa: E402 (a script that must find the project first)
 
+import hostile_words
 from contracts.envelope import canonical, digest, strict_json
 from contracts.statements.artefact import model
 from demo.world import write
@@ -40,19 +41,26 @@ class Row:
     data: int
     refused: list
     logged: list
+    ended: int
+    found: set  # what an honest auditor finds in what the office has logged for this attack
+    finding: str = ""  # and must find
     broken: str = ""
 
     def is_right(self):
+        if self.ended or (self.finding and self.finding not in self.found):
+            return False
         if self.broken:
             return self.data > 0  # a node without this rule must leak, or the other rows would prove nothing
         code, _, reason = self.wanted.partition(" ")
-        said = reason or ("restarted" if code == "BURNT" else "secure-sum")
-        return self.data == 0 and self.wanted in self.refused and set(self.logged) == {said}
+        if code == "ANSWERED":
+            return self.data > 0 and not self.logged
+        said = {"BURNT": {"restarted"}, "LATE": set()}.get(code, {reason or "secure-sum"})
+        return self.data == 0 and self.wanted in self.refused and set(self.logged) == said
 
     def text(self):
         shown = ", ".join(self.refused) or "-"
         logged = ", ".join(sorted(set(self.logged))) or "no"
-        verdict = "" if self.is_right() else f"   WRONG: wanted {self.wanted}"
+        verdict = "" if self.is_right() else f"   WRONG: wanted {self.wanted} {self.finding}, {self.ended} nodes ended"
         if self.broken:
             verdict = f"   rules of {self.broken} patched out: " + (
                 "leaks" if self.is_right() else "WRONG: does not leak"
@@ -85,7 +93,7 @@ class Campaign:
         return True
 
     @contextlib.contextmanager
-    def attack(self, name, wanted, run, victim=0):
+    def attack(self, name, wanted, run, victim=0, finding=""):
         """Measure what happens inside: bytes on the wire, refusals typed, logged and shown."""
         home, member = self.homes[victim], self.members[victim]
         mark, entries = len(self.it.wire.bodies), self.it.state.size
@@ -93,13 +101,15 @@ class Campaign:
         all_shown = [f"{r['code']} {r['reason']}".strip() for r in self._status(home)["refused"]]
         shown, self.refused[home] = all_shown[self.refused[home] :], len(all_shown)
         logged = [said.reason for said in self.it.refusals(member, run, entries)]
-        self.rows.append(Row(name, wanted, self.it.wire.data(mark), shown, logged, self.broken))
+        ended = sum(self.cluster.processes[one].poll() is not None for one in self.homes)
+        found = {code for _, codes in self.it.judged()[self.it.ordered :] for code in codes}
+        self.rows.append(Row(name, wanted, self.it.wire.data(mark), shown, logged, ended, found, finding, self.broken))
         print(self.rows[-1].text(), flush=True)
 
-    def asked_once(self, name, wanted, run, open_index, victim=0, **question):
+    def asked_once(self, name, wanted, run, open_index, victim=0, finding="", **question):
         """An attack that is one question to one node."""
-        with self.attack(name, wanted, run, victim):
-            self.it.ask(self.members[victim], run, open_index, **question)
+        with self.attack(name, wanted, run, victim, finding):
+            self.it.ask(self.members[victim], run, open_index, late=wanted.startswith("LATE"), **question)
 
     def agree(self, secure_sum, **changes):
         """Another agreement, to which everybody consents."""
@@ -381,19 +391,24 @@ def trust(folder):
 
 
 def wage(campaign, aborted=300):
-    """All attacks, on nodes as they are and on nodes without their rules; the rows of the table."""
+    """All attacks, on nodes as they are and on nodes without their rules; the rows of the table. No honest member is blamed."""
     campaign.orders()
     campaign.rounds()
+    for attacks in hostile_words.PLAIN:
+        attacks(campaign)
     with broken(campaign, "the guard"):
         campaign.guarded()
     campaign.agree("required")
     campaign.sums()
+    for attacks in hostile_words.SUMS:
+        attacks(campaign)
     with broken(campaign, "the secure sum"):
         campaign.remembered()
     campaign.agree("required", totals=GROUPS)
     campaign.groups()
     with broken(campaign, "the guard"):
         campaign.second_order()
+    assert campaign.it.blamed() == []  # before we cheat with members' own disks
     campaign.sums_across_restarts()
     campaign.aborted(aborted)
     return campaign.rows

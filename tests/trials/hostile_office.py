@@ -17,7 +17,7 @@ from contracts.rules.state import EMPTY
 from contracts.rules.times import shifted
 from contracts.statements.artefact import model
 from contracts.statements.closed_list import parse, payload
-from contracts.statements.statements import GateTerms, Refusal, Round, RoundOpen, RunOrder
+from contracts.statements.statements import GateTerms, MemberStatement, Refusal, Round, RoundOpen, RunOrder
 from coordinator.settings import read_home
 from coordinator.store import documents
 from coordinator.store.database import Database, migrate
@@ -42,6 +42,7 @@ class Wire:
 
     def __init__(self, app):
         self.app, self.questions, self.asking = app, {}, set()  # asking: keys of nodes that have asked for work
+        self.done = set()  # names of questions that a node is through with, answered or not
         self.bodies = []  # (path, body) of everything
         self.got = []  # (key, name of the question, body) of contributions and steps of a sum
 
@@ -74,6 +75,7 @@ class Wire:
 
     async def _question(self, who, asked):
         self.asking.add(who)
+        self.done.update(asked["done"])
         for _ in range(500):
             question = self.questions.get(who)
             if question and question["id"] not in asked["done"]:
@@ -110,6 +112,7 @@ class Coordinator:
         self.server = uvicorn.Server(config)
         self.threads = [threading.Thread(target=work) for work in (self.server.run, self._follow)]
         self.honest, self.findings, self.folded = EMPTY, [], 0  # what the true rules say of this log
+        self.ordered = 0  # where the newest order stands
 
     def __enter__(self):
         for thread in self.threads:
@@ -165,11 +168,12 @@ class Coordinator:
 
     def order(self, logged=True, **changes):
         """Order a run; its name."""
+        self.ordered = self.state.size
         agreement, terms = self.terms()
         start = TASK.start(TASK.schema(), "gradients")
         with self.office.database.write() as session:
             documents.keep(session, "model", model("risk", start).to_bytes())
-        stamp = self.stamp()
+        stamp = self.stamp() | {name: at for name, at in changes.items() if name == "issued_at"}
         fields = {
             **stamp,
             "agreement": agreement,
@@ -235,8 +239,9 @@ class Coordinator:
             )
         )
 
-    def ask(self, member, run, open_index, step=TRAIN, *, parts=(), round=1, values=None, header=None):
-        """Put one question to a node and wait for what it does: (line, payload), or None if it refuses."""
+    def ask(self, member, run, open_index, step=TRAIN, *, parts=(), round=1, values=None, header=None, late=False):
+        """Put one question to a node and wait for what it does: (line, payload), or None if it refuses; where it is
+        only too `late`, the log says nothing of that."""
         values = TASK.start(TASK.schema(), "gradients") if values is None else values
         message = pack(
             invitation(RoundRequest(run, round, open_index, tuple(parts)), values if step == TRAIN else None)
@@ -248,7 +253,10 @@ class Coordinator:
         question |= {"size": self.state.size, "message": to_base64(message)}
         self.wire.questions[key] = question
         try:
-            until(lambda: self._reply(name) or self.refusals(member, run, mark), f"{step} is answered or refused")
+            until(
+                lambda: (late and name in self.wire.done) or self._reply(name) or self.refusals(member, run, mark),
+                f"{step} is answered or refused",
+            )
         finally:
             self.wire.questions.pop(key, None)
         reply = self._reply(name)
@@ -265,13 +273,24 @@ class Coordinator:
 
     def refusals(self, member, run, since):
         """Signed refusals of a run by a member in the log from `since` on that the true rules find nothing wrong with."""
-        entries = self.log_entries()
-        for entry in entries[self.folded :]:
+        said = [said for at, (said, found) in enumerate(self.judged()) if at >= since and not found]
+        return [s for s in said if isinstance(s, Refusal) and (s.member, s.order) == (member, run)]
+
+    def judged(self):
+        """[(statement, what an honest auditor finds in it)] of the whole log."""
+        for entry in self.log_entries()[self.folded :]:
             self.honest, found = apply(self.honest, entry, self.folded)
             self.folded += 1
-            self.findings.append(found)
-        said = [parse(open_entry(e).payload) for at, e in enumerate(entries) if at >= since and not self.findings[at]]
-        return [s for s in said if isinstance(s, Refusal) and (s.member, s.order) == (member, run)]
+            self.findings.append((parse(open_entry(entry).payload), [one.code for one in found]))
+        return self.findings
+
+    def blamed(self):
+        """Findings in what members have signed, or against their ledgers."""
+        return [
+            (said.kind, codes)
+            for said, codes in self.judged()
+            if (isinstance(said, MemberStatement) and codes) or "BUDGET_RESET" in codes
+        ]
 
 
 def until(holds, what, seconds=90):

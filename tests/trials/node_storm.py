@@ -36,6 +36,7 @@ from engine import rounds
 from tapped import TappedCluster
 
 MEMBERS, ROUNDS, PAUSE_S, COORDINATOR_EVERY = 6, 50, 4.0, 15
+DEADLINE_S = 8  # long enough for a machine that does other things too
 TIGHT = '"0.9"'  # epsilon a year that the last member allows: its ledger ends in the middle of the second run
 
 
@@ -103,6 +104,15 @@ class Trust:
             time.sleep(0.1)
             self.look()
 
+    def wait_for_a_sum(self):
+        """Until a round is recorded: a storm over nodes that computed nothing has tried nothing."""
+        end = time.monotonic() + 300
+        log = self.log()
+        while not any(is_recorded(record) for run in log.state().runs.values() for record in run.rounds):
+            assert time.monotonic() < end, "no round is recorded"
+            time.sleep(0.5)
+        log._database.close()
+
     def keep_ordering(self):
         """Order one run after the other, for as long as the storm goes on."""
         log = self.cluster.log()
@@ -112,9 +122,14 @@ class Trust:
             time.sleep(1)
 
 
+def is_recorded(record):
+    """True if a round ended with a sum."""
+    return record.closed is not None and record.closed.outcome == "recorded"
+
+
 def order(cluster, rounds=ROUNDS):
     """Order a run of the risk task, also while the coordinator is being killed."""
-    words = ("risk", "--rounds", rounds, "--epsilon", "0.5", "--deadline", "3", "--yes", "--spend-anyway")
+    words = ("risk", "--rounds", rounds, "--epsilon", "0.5", "--deadline", DEADLINE_S, "--yes", "--spend-anyway")
     try:
         cluster.command("coordinator", "order", *words, home="chamber")
     except StepFailed as error:
@@ -150,9 +165,10 @@ class Storm:
         except KeyboardInterrupt:
             print("  no more kills", file=sys.stderr)
         finally:
+            trust.start_missing()
+            trust.wait_for_a_sum()
             trust.storming.clear()
             orders.join()
-        trust.start_missing()
 
     def _kill_coordinator(self):
         self.trust.cluster.stop("coordinator", kill=True)
@@ -241,7 +257,7 @@ def judge(trust, counts):
         judge_spending(ledger, limits_of(trust.settings[home]), counts)
     opened = [record for run in trust.cluster.log().state().runs.values() for record in run.rounds]
     counts.rounds += len(opened)
-    counts.recorded += sum(record.closed is not None and record.closed.outcome == "recorded" for record in opened)
+    counts.recorded += sum(map(is_recorded, opened))
 
 
 def judge_spending(ledger, limits, counts):
