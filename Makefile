@@ -6,7 +6,7 @@ test:  ; python3 demo/environment.py -m pytest -n 2 --dist loadfile -m "not slow
 slow:  ; python3 demo/environment.py tests/suites/shards.py --long
 all:   ; python3 demo/environment.py tests/suites/shards.py --all
 faults: ; python3 demo/environment.py tests/support/faults.py
-flips: ; python3 demo/environment.py tests/support/flips.py
+flips: ; python3 demo/environment.py tests/trials/flips.py
 golden: ; python3 demo/environment.py tests/support/golden.py
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks

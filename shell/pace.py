@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-MOST_KNOWN = 4096  # callers remembered by a Pace; the one that came longest ago is forgotten
+MOST_KNOWN = 4096  # callers remembered by TokenBuckets; the one that came longest ago is forgotten
 
 
 class TokenBuckets:

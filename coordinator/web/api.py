@@ -32,7 +32,7 @@ from coordinator.web.lanes import busy
 from coordinator.web.pages import PEOPLE, problem
 from coordinator.web.reception import HEAD, JOIN, TASKS, Message, RequestSigner
 from coordinator.web.round_api import add_rounds
-from shell.pace import Pace
+from shell.pace import TokenBuckets
 
 Size = Annotated[int, Field(ge=0, lt=2**53)]
 STATEMENTS_PER_S, STATEMENT_BURST = 0.05, 500.0  # of one member: what stands in the log, everybody keeps for ever
@@ -155,7 +155,7 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
         office.log.cosign(asked.size, asked.line)
         return {"state": "kept"}
 
-    pace = Pace(STATEMENTS_PER_S, STATEMENT_BURST)
+    pace = TokenBuckets(STATEMENTS_PER_S, STATEMENT_BURST)
 
     @router.post("/v1/statements")
     def say(who: Caller = Depends(caller)) -> dict[str, Any]:
