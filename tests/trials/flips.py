@@ -4,7 +4,7 @@ The mirror holds 60 entries and every kind of file that a mirror may hold. Each 
 three pure functions (read an envelope, read a statement, check a signature) remember their answers for bytes they
 have seen, so that a sweep takes minutes and not hours.
 
-    python tests/support/flips.py [PART/PARTS]       PART of PARTS processes, for example 1/2
+    python tests/trials/flips.py [PART/PARTS]       PART of PARTS processes, for example 1/2
 """
 
 from __future__ import annotations
