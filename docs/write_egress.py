@@ -44,7 +44,8 @@ whose files cannot be read at all sends noise alone: a contribution leaves whate
 one of these reasons, none of which depends on the data: {reasons}.
 
 What a contribution adds to a sum is exact as to how much the member's units come to: noise hides one unit, and the totals of a member are
-hidden by groups or by a secret factor, whichever the agreement names (docs/explanation/privacy.md).
+hidden by groups or by a secret factor, whichever the agreement names; an agreement that names neither, which it may only without a
+secure sum, does not hide them from the coordinator (docs/explanation/privacy.md).
 
 Nothing is in the class *exact under the secure sum*: there is no kind of message for it, a test holds the list against
 that, and whoever adds one has to add the consent and the cohort rule with it.

@@ -108,7 +108,7 @@ def four_cheats_in_one_run(trust):
     cheats = dict(zip(("clock", "backup", "deleted", "flipped"), trust.homes, strict=False))
     backup = trust.cluster.folder / "backup.db"
     _copy(_ledger(trust, cheats["backup"]), backup)
-    _one_more_round(trust)
+    _one_more_round(trust, cheats["backup"])
     for home in cheats.values():
         trust.cluster.stop(home, kill=True)
     _restore(_ledger(trust, cheats["backup"]), backup)
@@ -194,15 +194,16 @@ def _kept(trust):
         return {name: (line, payload) for name, line, payload in rows}
 
 
-def _rounds(trust):
-    return sum(len(run.rounds) for run in trust.cluster.log().state().runs.values())
-
-
-def _one_more_round(trust):
-    """Two rounds more of a new run, so that the log has seen a later head of every ledger than a backup holds."""
-    before = _rounds(trust)
+def _one_more_round(trust, home):
+    """A round of a new run with this node in its sum, so that the log has seen a later head of its ledger than a backup holds."""
+    size, member = trust.cluster.log().state().size, trust.settings[home].member
     order(trust.cluster)
-    _wait(lambda: _rounds(trust) > before + 2, "the next rounds")
+
+    def is_summed():
+        records = [record for run in trust.cluster.log().state().runs.values() for record in run.rounds]
+        return any(r.open_index >= size and r.closed and member in r.closed.contributors for r in records)
+
+    _wait(is_summed, "the next sum")
 
 
 class Back(datetime):

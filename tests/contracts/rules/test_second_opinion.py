@@ -241,12 +241,19 @@ class History:
         if not self.trust.say(self.trust.key(self.pick(None, None, new_id()), "auditor", key), self.trust.office, key):
             self.auditors.append(key)
 
+    def text(self):
+        """A few characters, some of which are not seen or not seen alike."""
+        return "".join(
+            self.dice.choices("aé法 \u3000\u2800\u202e\u200d\n\u00a0\U00030001\ufe0f\u0301", k=self.pick(1, 2, 3))
+        )
+
     def publish(self):
         newest = self.trust.state.newest_agreement
         if newest is None:
             return
         version = self.trust.state.agreements[newest].terms.version + self.pick(1, 1, 1, 2)
         changes = {"version": version, "supersedes": self.pick(newest, newest, None)} | self.maybe(0.2, min_members=1)
+        changes |= self.maybe(0.3, law=self.text())
         terms = self.trust.make_terms(edition=self.pick(*[self.edition] * 4, 1), **self.hidden() | changes)
         if not self.trust.publish(terms, *self.pick((), (), (self.trust.office,))) and self.dice.random() < 0.8:
             self.trust.terms = terms
@@ -273,7 +280,8 @@ class History:
         self.trust.say(Erasure(**self.trust.stamp(), documents=named, ground=ground), self.trust.office)
 
     def report(self):
-        said = {"size": self.pick(3, 10**6), "root": WRONG, "verdict": self.pick("clean", "findings"), "codes": ()}
+        said = {"size": self.pick(3, 10**6), "root": WRONG, "verdict": self.pick("clean", "findings")}
+        said["codes"] = self.pick((), (self.text(),))
         signer = self.pick(*(self.auditors or [self.trust.office]))
         self.trust.say(AuditReport(**self.trust.stamp(), **said, report=WRONG), signer)
 
