@@ -107,11 +107,10 @@ class Trust:
     def wait_for_a_sum(self):
         """Until a round is recorded: a storm over nodes that computed nothing has tried nothing."""
         end = time.monotonic() + 300
-        log = self.log()
+        log = self.cluster.log()
         while not any(is_recorded(record) for run in log.state().runs.values() for record in run.rounds):
             assert time.monotonic() < end, "no round is recorded"
             time.sleep(0.5)
-        log._database.close()
 
     def keep_ordering(self):
         """Order one run after the other, for as long as the storm goes on."""
