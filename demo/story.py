@@ -24,10 +24,12 @@ TEXT = {
         "serve": "各会员在本机得到结果与收据",
         "audit": "审计方镜像并核验",
         "head": "会员           任务    仅自己   共享     采用     说明",
-        "gain": "共享更好",
-        "none": "共享没有帮助",
+        "better": "共享更好",
+        "tie": "与仅自己不相上下",
+        "worse": "共享没有帮助",
+        "start": "公共起点更好，尚无共享模型",
         "few": "数据太少，无法判断",
-        "spent": "每家隐私额度：ε {epsilon:.3f}（全年，δ 1e-6）；离开本机：{least} 至 {most} 字节",
+        "spent": "每家隐私额度：两项任务合计 ε {epsilon:.3f}（全年，每个单位，δ 1e-6）；离开本机：{least} 至 {most} 字节",
         "verdict": "审计结论：{word}，{size} 条，{n} 项未核验",
         "clean": "通过",
         "dirty": "不通过",
@@ -46,10 +48,12 @@ TEXT = {
         "serve": "members get results and receipts at home",
         "audit": "an auditor mirrors and verifies",
         "head": "member         task    alone    shared   used     in words",
-        "gain": "sharing helped",
-        "none": "sharing did not help",
+        "better": "sharing helped",
+        "tie": "as good as alone",
+        "worse": "sharing did not help",
+        "start": "the public start helped; no shared model yet",
         "few": "too little to tell",
-        "spent": "budget of each member: epsilon {epsilon:.3f} (this year, delta 1e-6); left its machine: {least} to {most} bytes",
+        "spent": "budget of each member: epsilon {epsilon:.3f} for both tasks (this year, each unit, delta 1e-6); left its machine: {least} to {most} bytes",
         "verdict": "auditor's verdict: {word}, {size} entries, {n} not checked",
         "clean": "clean",
         "dirty": "NOT clean",
@@ -118,12 +122,10 @@ class Story:
         print("\n" + text["head"])
         for (name, task), result in results.items():
             record = result["votes"]["record"]
-            known = record["alone"] is not None
-            word = "few" if not known else ("gain" if record["used"] < record["alone"] else "none")
             alone, shared, used = (
                 "-" if record[k] is None else f"{record[k]:.4f}" for k in ("alone", "shared", "used")
             )
-            print(f"{name:<8}\t{task:<7} {alone:<8} {shared:<8} {used:<8} {text[word]}")
+            print(f"{name:<8}\t{task:<7} {alone:<8} {shared:<8} {used:<8} {text[word_of(result)]}")
         left = [state["bytes_left"] for state in states]
         epsilon = max(account["epsilon"] for state in states for account in state["accounts"])
         skipped = sum(len(step["not_checked"]) for step in verdict["steps"])
@@ -137,6 +139,12 @@ class Story:
             text["took"].format(s=time.monotonic() - self.began),
             sep="\n",
         )
+
+
+def word_of(result: Any) -> str:
+    """What the node itself says of sharing; a public start is not sharing."""
+    found = result["verdict"] or "few"
+    return "start" if found == "better" and result["run"] is None else found
 
 
 def main(members: int, oneshot: bool, lang: str, folder: Path, preset: str) -> int:

@@ -251,8 +251,12 @@ def _tell(ready: Ready, result: Result, out: Path | None, as_json: bool) -> int:
 
         write_result(result, out)
     if as_json:
+        from client_node.membership import comparison
+
         terminal.json(
             {
+                "verdict": comparison.verdict(result.votes.record),
+                "run": ready.run and ready.run.run,
                 "votes": result.votes.model_dump(mode="json"),
                 "receipt": str(result.receipt),
                 "lines": [asdict(line) for line in result.lines],
