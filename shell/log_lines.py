@@ -16,7 +16,7 @@ from contracts.wording import visible, visible_lines
 _TRACE = "exception"
 
 
-class Lines(logging.Formatter):
+class LineFormatter(logging.Formatter):
     """The same of what libraries log."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -28,7 +28,7 @@ _LIBRARIES = {"handlers": ["stderr"], "level": "WARNING", "propagate": False}
 LIBRARIES: dict[str, Any] = {  # what uvicorn configures when a server starts
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"lines": {"()": Lines, "fmt": "%(asctime)s [%(levelname)s] %(message)s"}},
+    "formatters": {"lines": {"()": LineFormatter, "fmt": "%(asctime)s [%(levelname)s] %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "lines"}},
     "loggers": {"uvicorn": _LIBRARIES, "asyncio": _LIBRARIES, "apscheduler": _LIBRARIES},
 }
