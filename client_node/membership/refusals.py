@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from client_node.settings import Settings
 from contracts.errors import TrustError
 from contracts.fields import new_id, time_text
 from contracts.statements.statements import Refusal
+
+_under_way: set[Path] = set()  # of this process: the thread that works and the one that follows the log both send
+_lock = threading.Lock()
 
 
 class Unheard(BaseModel):
@@ -42,10 +47,10 @@ def send_kept(settings: Settings, mirror: Mirror, uplink: Uplink) -> None:
     for path, said in _kept(settings):
         run = mirror.state.runs.get(said.order)
         if said.open is None and run is not None and settings.member in run.refused:
-            path.unlink()  # it stands there: the answer was lost, not the refusal
+            path.unlink(missing_ok=True)  # it stands there: the answer was lost, not the refusal
             continue
         if said.reason == "not-started" and not _is_open(mirror, said):
-            path.unlink()  # the round went on without this node, and the log takes no such word any more
+            path.unlink(missing_ok=True)  # the round went on without this node, and the log takes no such word any more
             continue
         with suppress(TrustError):
             _send(settings, mirror, uplink, said, path)
@@ -63,6 +68,27 @@ def kept(settings: Settings) -> list[Unheard]:
 
 
 def _send(settings: Settings, mirror: Mirror, uplink: Uplink, said: Unheard, path: Path) -> None:
+    with _alone(path) as is_mine:
+        if is_mine:
+            _send_now(settings, mirror, uplink, said)
+            path.unlink()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Whether this thread is to send it: not while another does, nor once it was sent. One refusal is said once."""
+    with _lock:
+        is_mine = path not in _under_way and path.exists()
+        if is_mine:
+            _under_way.add(path)
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            _under_way.discard(path)
+
+
+def _send_now(settings: Settings, mirror: Mirror, uplink: Uplink, said: Unheard) -> None:
     refusal = Refusal(
         record_id=new_id(),
         issued_at=time_text(datetime.now(UTC)),
@@ -74,7 +100,6 @@ def _send(settings: Settings, mirror: Mirror, uplink: Uplink, said: Unheard, pat
         ledger=read_ledger(settings).head(),
     )
     consents.send(settings, mirror, uplink, refusal)
-    path.unlink()
 
 
 def _folder(settings: Settings) -> Path:

@@ -1,5 +1,7 @@
 """A coordinator may lose a refusal. The node says it again until the log shows it, and its member knows meanwhile."""
 
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -83,3 +85,34 @@ def test_a_refusal_of_one_round_is_said_again_too(node):
     office.listens = True
     refusals.send_kept(settings, mirror, office)
     assert refusals.kept(settings) == [] and len(office.heard) == 1
+
+
+def test_two_threads_of_a_node_say_one_refusal_once(node, monkeypatch):
+    """A node says no in the thread that works; the one that follows the log sends what is kept."""
+    trust, settings, mirror, office = node
+    office.listens, said = True, threading.Event()
+    ask = office.ask
+
+    def slowly(*words):
+        said.set()
+        time.sleep(0.2)
+        return ask(*words)
+
+    monkeypatch.setattr(office, "ask", slowly)
+    worker = threading.Thread(target=say, args=(node,))
+    worker.start()
+    assert said.wait(10)
+    refusals.send_kept(settings, mirror, office)
+    worker.join(10)
+    assert len(office.heard) == 1 and refusals.kept(settings) == []
+
+
+def test_a_refusal_that_was_sent_meanwhile_is_not_sent_again(node, monkeypatch):
+    trust, settings, mirror, office = node
+    with pytest.raises(Unavailable):
+        say(node)
+    before, office.listens = refusals._kept(settings), True
+    refusals.send_kept(settings, mirror, office)
+    monkeypatch.setattr(refusals, "_kept", lambda _: before)
+    refusals.send_kept(settings, mirror, office)
+    assert len(office.heard) == 1
