@@ -89,7 +89,7 @@ def test_a_refusal_of_one_round_is_said_again_too(node):
 
 def test_two_threads_of_a_node_say_one_refusal_once(node, monkeypatch):
     """A node says no in the thread that works; the one that follows the log sends what is kept."""
-    trust, settings, mirror, office = node
+    _, settings, mirror, office = node
     office.listens, said = True, threading.Event()
     ask = office.ask
 
@@ -108,7 +108,7 @@ def test_two_threads_of_a_node_say_one_refusal_once(node, monkeypatch):
 
 
 def test_a_refusal_that_was_sent_meanwhile_is_not_sent_again(node, monkeypatch):
-    trust, settings, mirror, office = node
+    _, settings, mirror, office = node
     with pytest.raises(Unavailable):
         say(node)
     before, office.listens = refusals._kept(settings), True
