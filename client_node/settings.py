@@ -56,7 +56,7 @@ def read_home(home: Path) -> Settings:
     """Settings of an existing node; refuses private keys that others can read."""
     keep_private(home)
     try:
-        config = tomllib.loads((home / "config.toml").read_text(encoding="utf-8"))
+        config = tomllib.loads((home / "config.toml").read_text(encoding="utf-8-sig"))
         data, limits = Path(config["data"]["folder"]), config["limits"]
         caps = [limits[f"epsilon_{name}"] for name in ("run_max", "year_max")] + [limits.get("epsilon_ceiling", "8")]
         run, year, ceiling = (str(decimal(str(text), "epsilon")) for text in caps)
@@ -107,7 +107,8 @@ def read_key(path: Path) -> Ed25519PrivateKey:
 
 
 def claim(home: Path) -> IO[str]:
-    """Hold the home for one long-lived process; Unavailable if another holds it. Released when closed."""
+    """Hold the home for one long-lived process; Unavailable if another holds it, or it is none. Released when closed."""
+    read_home(home)
     lock = (home / "run.lock").open("w", encoding="ascii")
     try:
         _lock(lock)

@@ -116,7 +116,7 @@ def read_home(home: Path) -> Settings:
     """The settings of an existing home; refuses private keys that others can read."""
     keep_private(home)
     try:
-        about = json.loads((home / "coordinator.json").read_text(encoding="utf-8"))
+        about = json.loads((home / "coordinator.json").read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise Unavailable(
             N_("{home} holds no coordinator"),

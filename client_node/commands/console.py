@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from shell.places import default_home
 from shell.terminal import Terminal
 
 terminal = Terminal("client_node")
@@ -17,7 +18,7 @@ _ = terminal.translate
 Home = Annotated[Path, typer.Option("--home", envvar="CLIENT_NODE_HOME", help=_("folder of this node"))]
 Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
 Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
-HOME = Path.home() / ".local" / "share" / "mengbang" / "client-node"
+HOME = default_home("client-node")
 
 
 @contextmanager

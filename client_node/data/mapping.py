@@ -86,7 +86,7 @@ def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
     """What the member decided in data.toml; Malformed if that says too little."""
     path = home / FILE
     try:
-        held = tomllib.loads(path.read_text(encoding="utf-8"))
+        held = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise Unavailable(
             N_("nobody has said yet which column is which field"),

@@ -39,7 +39,7 @@ _FIELDS = {
 def read_invite(path: Path) -> dict[str, Any]:
     """The invite at `path`; its CA certificate must match its fingerprint."""
     try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise Unavailable(N_("there is no file {path}"), do=N_("ask the chamber for the invite"), path=path) from error
     except (ValueError, RecursionError) as error:  # also what is no UTF-8

@@ -23,11 +23,12 @@ from client_node.serving.predict import Ready, Result
 from client_node.serving.prepared import PreparedModels, is_token
 from client_node.web.pages import pages, problem
 from client_node.web.uploads import MOST_BYTES, file_routes
+from contracts.envelope import digest
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.wording import N_
 from shell.door import BoundedServer, bounded
 
-COOKIE, MOST_ROWS = "mengbang-node", 20_000
+MOST_ROWS = 20_000
 _OPEN = ("/openapi.json", "/style.css")
 _STATUS = {Malformed: 422, Refused: 409, Unavailable: 503}
 Cell = str | float | int | None
@@ -105,15 +106,22 @@ def _told(result: Result, ready: Ready) -> dict[str, Any]:
     }
 
 
+def cookie_of(token: str) -> str:
+    """Browsers send a cookie to every port of a machine, so two nodes on one need a name each."""
+    return f"mengbang-node-{digest(token.encode())[7:15]}"
+
+
 def _by_token(token: str) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    cookie = cookie_of(token)
+
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         shown = request.query_params.get("token", "")
         if request.method == "GET" and shown and is_token(shown, token):
             rest = request.url.remove_query_params("token")
             opened = RedirectResponse(f"{rest.path}?{rest.query}" if rest.query else rest.path, 303)
-            opened.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+            opened.set_cookie(cookie, token, httponly=True, samesite="strict")
             return opened
-        said = request.headers.get("authorization", "").removeprefix("Bearer ") or request.cookies.get(COOKIE, "")
+        said = request.headers.get("authorization", "").removeprefix("Bearer ") or request.cookies.get(cookie, "")
         if request.url.path in _OPEN or is_token(said, token):
             return await answer(request)
         return JSONResponse({"error": "TOKEN", "do": "client-node serve prints the address with the token"}, 401)

@@ -180,7 +180,7 @@ def _two(state: TrustState, new: str, old: int) -> tuple[Terms, Terms]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise Malformed(
             N_("{path} is not a draft of an agreement"),

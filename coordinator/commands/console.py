@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shell.places import default_home
 from shell.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Home = Annotated[Path, typer.Option("--home", envvar="COORDINATOR_HOME", help=_(
 Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
 Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
 Yes = Annotated[bool, typer.Option("--yes", help=_("do not ask"))]
-HOME = Path.home() / ".local" / "share" / "mengbang" / "coordinator"
+HOME = default_home("coordinator")
 
 
 def office_of(home: Path) -> Office:

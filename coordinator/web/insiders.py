@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
+from contracts.envelope import key_id
 from coordinator.settings import Settings, write_private
 from shell.addresses import is_own
 
-COOKIE = "mengbang-office"
 FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
 
@@ -20,6 +20,11 @@ def code_of(settings: Settings) -> str:
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32).encode("ascii"))
     return path.read_text(encoding="ascii")
+
+
+def cookie_of(settings: Settings) -> str:
+    """Browsers send a cookie to every port of a machine, so two chambers on one need a name each."""
+    return f"mengbang-office-{key_id(settings.log_key.public_key())[7:15]}"
 
 
 def is_code(shown: str, settings: Settings) -> bool:
@@ -32,7 +37,7 @@ def is_code(shown: str, settings: Settings) -> bool:
 def is_insider(request: Request, settings: Settings, *, is_proxied: bool) -> bool:
     """Does this request come from the office's own machine, by one of its names and not through a proxy, or with the
     code? A page of another site can point a name of its own at this machine; it cannot make it one of ours."""
-    if is_code(request.cookies.get(COOKIE, ""), settings):
+    if is_code(request.cookies.get(cookie_of(settings), ""), settings):
         return True
     if is_proxied or any(name in request.headers for name in FORWARDING):
         return False

@@ -13,7 +13,7 @@ from contracts.errors import Refused, TrustError, Unavailable
 from contracts.terms.reading import page
 from contracts.wording import N_, Language, visible_lines
 from coordinator.learning import model_cards
-from coordinator.web.insiders import COOKIE, is_code, is_insider
+from coordinator.web.insiders import cookie_of, is_code, is_insider
 from coordinator.web.overview import overview, public_overview
 from shell.language import translator
 
@@ -37,7 +37,7 @@ def pages(office: Office, *, is_proxied: bool = False) -> APIRouter:
     def status(request: Request, lang: str = "", code: str = "") -> Response:
         if is_code(code, office.settings):
             opened = RedirectResponse(f"/?lang={_wanted(request, lang)}", 303)
-            opened.set_cookie(COOKIE, code, httponly=True, secure=True, samesite="strict")
+            opened.set_cookie(cookie_of(office.settings), code, httponly=True, secure=True, samesite="strict")
             return opened
         words = translator("coordinator", _wanted(request, lang))
         is_office = is_insider(request, office.settings, is_proxied=is_proxied)

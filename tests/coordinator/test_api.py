@@ -16,7 +16,7 @@ from contracts.errors import Malformed, Refused, Unavailable
 from contracts.fields import new_id, time_text
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key, LedgerHead, Refusal, Seen
-from coordinator.requests import Reply, read
+from coordinator.requests import SubmittedReply, read
 from coordinator.settings import read_home
 from coordinator.trust import members
 from coordinator.web.server import make_app
@@ -88,7 +88,7 @@ def test_a_body_of_many_parts_is_refused_before_they_are_made(body):
     """Parsed, each part costs fifty times its bytes."""
     tracemalloc.start()
     with pytest.raises(Malformed, match="fields"):
-        read(Reply, body)
+        read(SubmittedReply, body)
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
 

@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from coordinator.office import open_office
 from coordinator.settings import read_home
-from coordinator.web.insiders import COOKIE, code_of
+from coordinator.web.insiders import code_of, cookie_of
 from coordinator.web.server import make_app
 from firm import Firm
 
@@ -61,7 +61,10 @@ def test_the_code_opens_once_and_stays_in_a_cookie_not_in_the_address(office):
     opened = client.get(f"/?code={code}&lang=en", follow_redirects=False)
     assert opened.status_code == 303 and opened.headers["location"] == "/?lang=en"
     cookie = opened.headers["set-cookie"].lower()
-    assert all(word in cookie for word in ("httponly", "secure", "samesite=strict")) and COOKIE in cookie
+    assert (
+        all(word in cookie for word in ("httponly", "secure", "samesite=strict"))
+        and cookie_of(office.settings) in cookie
+    )
     shown = client.get("/")
     assert NAME in shown.text and code not in shown.text and shown.headers["cache-control"] == "no-store"
 
@@ -72,14 +75,14 @@ def test_another_code_opens_nothing(office, code):
     client = browser(office)
     answer = client.get("/", params={"code": code}, follow_redirects=False)
     assert "set-cookie" not in answer.headers and NAME not in answer.text
-    client.cookies.set(COOKIE, code.encode("ascii", "ignore").decode())
+    client.cookies.set(cookie_of(office.settings), code.encode("ascii", "ignore").decode())
     assert NAME not in client.get("/").text
 
 
 def test_a_home_without_a_code_takes_none(office):
     (office.settings.home / "office.code").unlink(missing_ok=True)
     client = browser(office)
-    client.cookies.set(COOKIE, "")
+    client.cookies.set(cookie_of(office.settings), "")
     assert NAME not in client.get("/?code=").text
 
 

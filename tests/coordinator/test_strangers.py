@@ -128,7 +128,7 @@ def test_who_goes_away_in_the_middle_of_a_body_is_refused_as_any_other():
     async def hangs_up():
         return {"type": "http.disconnect"}
 
-    request = Request({"type": "http", "headers": []}, hangs_up)
+    request = Request({"type": "http", "path": "/v1/join", "headers": []}, hangs_up)
     with pytest.raises(Unavailable) as refused:
         anyio.run(anext, Bodies().of(request))
     assert refused.value.code == "CUT_OFF"

@@ -1,0 +1,53 @@
+"""Machines and files as people have them: no home folder, an editor's mark at the beginning, two services on one machine."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from client_node.home import create_home
+from client_node.settings import claim, read_home
+from client_node.web.server import cookie_of as node_cookie
+from contracts.errors import Unavailable
+from coordinator.settings import read_home as read_office
+from coordinator.trust.founding import found
+from coordinator.web.insiders import cookie_of as office_cookie
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("party", ["coordinator", "client_node", "auditor"])
+def test_a_user_whom_the_machine_does_not_know_is_helped(party):
+    """As in a container that runs under a number."""
+    code = (
+        "import pwd\ndef nobody(number): raise KeyError(number)\npwd.getpwuid = nobody\n"
+        f"from {party}.cli import main; main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and done.stdout, done.stderr
+
+
+def test_files_of_a_home_may_begin_with_an_editors_mark(tmp_path):
+    (tmp_path / "data").mkdir()
+    create_home(tmp_path / "node", tmp_path / "data")
+    found(tmp_path / "office", name="商会", domain="hub.example")
+    for path in (tmp_path / "node" / "config.toml", tmp_path / "office" / "coordinator.json"):
+        path.write_bytes(MARK + path.read_bytes())
+    assert read_home(tmp_path / "node").data == tmp_path / "data"
+    assert read_office(tmp_path / "office").name == "商会"
+
+
+def test_an_empty_folder_is_no_home_to_run(tmp_path):
+    with pytest.raises(Unavailable, match="holds no node"):
+        claim(tmp_path)
+
+
+def test_two_services_on_one_machine_keep_their_cookies_apart(tmp_path):
+    for name in ("one", "two"):
+        found(tmp_path / name, name="商会", domain="hub.example")
+    assert office_cookie(read_office(tmp_path / "one")) != office_cookie(read_office(tmp_path / "two"))
+    assert node_cookie("one") != node_cookie("two")
