@@ -14,6 +14,9 @@ from typing import Any
 
 import httpx
 
+from contracts.errors import Unavailable
+from contracts.wording import N_
+
 ANSWER_S = 600.0  # of one answer in all: 64 MiB on a line of 1 Mbit/s
 MOST_PARTS = 2**20  # of a JSON answer: a list of all checkpoints of ten years
 _GZIP = 31  # zlib's word for a gzip header
@@ -23,6 +26,20 @@ _FRAMING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 class TooLarge(httpx.HTTPError):
     """An answer that unpacks to more than its reader takes, or that takes too long."""
+
+
+def make_client(**options: Any) -> httpx.Client:
+    """A client with httpx's `options`; Unavailable if this machine's settings name a proxy that it cannot use."""
+    try:
+        return httpx.Client(**options)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise Unavailable(
+            N_("the proxy of this machine cannot be used"),
+            why=N_("{error}"),
+            do=N_("correct HTTPS_PROXY and ALL_PROXY, or name the chamber's host in NO_PROXY"),
+            code="PROXY",
+            error=error,
+        ) from error
 
 
 def fetch(client: httpx.Client, request: httpx.Request, limit: int) -> httpx.Response:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 from client_node.home import create_home
@@ -13,6 +14,7 @@ from contracts.errors import Unavailable
 from coordinator.settings import read_home as read_office
 from coordinator.trust.founding import found
 from coordinator.web.insiders import cookie_of as office_cookie
+from shell.answers import fetch, make_client
 
 MARK = b"\xef\xbb\xbf"
 
@@ -51,3 +53,20 @@ def test_two_services_on_one_machine_keep_their_cookies_apart(tmp_path):
         found(tmp_path / name, name="商会", domain="hub.example")
     assert office_cookie(read_office(tmp_path / "one")) != office_cookie(read_office(tmp_path / "two"))
     assert node_cookie("one") != node_cookie("two")
+
+
+@pytest.mark.parametrize("proxy", ["socks4://x:1", "ftp://x", "http://[::1", "://"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_that_cannot_be_used_is_said_in_three_lines(monkeypatch, name, proxy):
+    monkeypatch.setenv(name, proxy)
+    with pytest.raises(Unavailable, match="proxy of this machine"):
+        make_client()
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:9", "socks5h://127.0.0.1:9", "http://127.0.0.1:9", "nonsense", "http://a b"]
+)
+def test_a_proxy_that_nobody_runs_is_a_failed_connection(monkeypatch, proxy):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with make_client(timeout=5) as client, pytest.raises(httpx.TransportError):
+        fetch(client, client.build_request("GET", "https://hub.example/"), 100)

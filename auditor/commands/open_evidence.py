@@ -50,14 +50,13 @@ def open_source(source: str, pins: Pins | None = None, identity: Path | None = N
         from auditor.evidence.pack import open_evidence
 
         return open_evidence(Path(source))
-    import httpx
-
     from auditor.evidence.identity import SignedBy
     from auditor.evidence.reader import ServedEvidence
+    from shell.answers import make_client
 
     try:
         trusted = ssl.create_default_context(cadata=(pins.ca_pem if pins else "") or None)
     except (ssl.SSLError, ValueError, TypeError) as error:
         raise TrustError(N_("the CA certificate in the pins cannot be read"), code="MALFORMED") from error
     signer = SignedBy.of_file(identity) if identity else None
-    return ServedEvidence(source, httpx.Client(verify=trusted, auth=signer, timeout=30))
+    return ServedEvidence(source, make_client(verify=trusted, auth=signer, timeout=30))

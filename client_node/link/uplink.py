@@ -20,7 +20,7 @@ from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.statements.requests import sign_request
 from contracts.wording import N_, visible
-from shell.answers import fetch, read_json
+from shell.answers import fetch, make_client, read_json
 
 WAIT_S = 25.0
 GRAIN = 4096
@@ -47,7 +47,7 @@ class Uplink:
     def __init__(self, settings: Settings, egress: Egress, invite: dict[str, Any]):
         self._settings, self._egress, self._url = settings, egress, str(invite["url"]).rstrip("/")
         loopback = httpx.URL(self._url).host in ("127.0.0.1", "localhost", "::1")
-        self._client = httpx.Client(
+        self._client = make_client(
             verify=pinned(invite), timeout=httpx.Timeout(10, read=WAIT_S + 15), trust_env=not loopback
         )
 
