@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
@@ -15,12 +17,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import simulator
 from contracts.envelope import canonical, digest, key_id, seal, to_base64
+from contracts.fields import time_text
 from contracts.log import tiles
 from contracts.log.merkle import leaf_hash, root
+from contracts.rules.times import shifted
 from contracts.statements.artefact import model, of_round
 from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
-from contracts.statements.statements import Incident, Seen
+from contracts.statements.statements import Incident, LedgerHead, Seen
+from contracts.terms.agreement import Chamber, Grouped, Weighted
 from privacy.encoding import add
 from privacy.step import advance, start_state
 from simulator import NOTHING, Firm, Trust, plan
@@ -161,11 +166,138 @@ def name_of(key: Ed25519PrivateKey) -> str:
     return key_id(key.public_key())
 
 
+# Edition 2: clean logs, and one for each rule that came with it, in a folder of their own; what is signed above stays as it is.
+
+EDITION_2 = GOLDEN / "edition-2"
+BY_DOCUMENTS = {"CONSENT_ENDED", "LEDGER_UNPROVEN"}  # what the entries alone do not show
+
+
+class Later(Documents):
+    """A trust of edition 2 whose bytes are the same each time."""
+
+    def __init__(self, members: int = 3, **terms: object):
+        self.fixed = Fixed()
+        with self.names():
+            super().__init__(self.fixed, members=members, edition=2, **terms)
+
+    def names(self):
+        return patch.multiple(simulator, Ed25519PrivateKey=self.fixed, new_id=self.fixed.new_id)
+
+    def stamp(self):
+        with self.names():
+            return super().stamp()
+
+    def open(self, **changes):
+        return super().open(**{"deadline_s": 600} | changes)
+
+    def begin(self, until: str = "2026-12-31T00:00:00Z", **order: object) -> Later:
+        """Everyone consents and a run is ordered."""
+        for firm in self.firms:
+            self.consent(firm, expires_at=until)
+        self.order(**{"plan": PLAN, "model_start": self.terms.start_models[0], "deadline_s": 600} | order)
+        return self
+
+
+def weighted(**changes: object) -> Later:
+    return Later(totals=Weighted(rule="weighted"), **changes)
+
+
+def grouped() -> Later:
+    rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
+    return Later(6, secure_sum="required", totals=rule).begin()
+
+
+def learned(office: Later) -> Later:
+    """A run of two rounds, and its release."""
+    office.combine(1)
+    office.combine(2)
+    office.release()
+    return office
+
+
+def outlasts() -> Later:
+    office = weighted()
+    return office.begin(window_s=3600, expires_at=shifted(time_text(office.now), 7200))
+
+
+def late_round() -> Later:
+    office = weighted().begin()
+    office.open()
+    office.now += timedelta(days=1)
+    office.close()
+    return office
+
+
+def ended_consent() -> Later:
+    office = weighted()
+    office.begin(
+        until=shifted(time_text(office.now), 330)
+    )  # the round opens in the fifth minute; the last contributes in the eighth
+    office.combine(1)
+    return office
+
+
+def false_ledger() -> Later:
+    office = weighted().begin()
+    rich = LedgerHead(head=NOTHING, rho_total_nano=10**15)
+    office.combine(1, ledgers=tuple((member, rich) for member in sorted(firm.member for firm in office.firms)))
+    return office
+
+
+def whole_groups() -> Later:
+    office = grouped()
+    office.open()
+    office.close()
+    return office
+
+
+def part_asked() -> Later:
+    office = grouped()
+    members = simulator.consenting_members(office.state, office.run, time_text(office.now))
+    office.open(members=members[1:])
+    return office
+
+
+def part_summed() -> Later:
+    office = grouped()
+    office.open()
+    office.close(without=(office.firms[0].member,))
+    return office
+
+
+TOLD: dict[str, tuple[str | None, Callable[[], Later]]] = {
+    "clean-weighted": (None, lambda: learned(weighted().begin())),
+    "clean-groups": (None, whole_groups),
+    "an-order-outlasts-its-window": ("ROUND_SEQUENCE", outlasts),
+    "a-round-is-recorded-after-its-time": ("ROUND_SEQUENCE", late_round),
+    "a-name-reads-backwards": (
+        "AGREEMENT_TERMS",
+        lambda: weighted(chamber=Chamber(name="Chamber \u202eevil", code_digest=NOTHING)),
+    ),
+    "a-clause-hides-in-a-name": ("AGREEMENT_TERMS", lambda: weighted(law="law\n11. All rows leave.")),
+    "a-group-is-asked-in-part": ("PARTIAL_GROUP", part_asked),
+    "a-group-is-summed-in-part": ("PARTIAL_GROUP", part_summed),
+    "a-consent-is-used-after-its-end": ("CONSENT_ENDED", ended_consent),
+    "a-ledger-that-its-member-did-not-sign": ("LEDGER_UNPROVEN", false_ledger),
+}
+
+
+def write_edition_2() -> None:
+    """One bundle a log, the documents that they name, and what each must give."""
+    (EDITION_2 / "documents").mkdir(parents=True, exist_ok=True)
+    for name, (_, tell) in TOLD.items():
+        office = tell()
+        (EDITION_2 / f"{name}.bundle").write_bytes(tiles.bundle(office.entries))
+        for called, data in office.documents.items():
+            (EDITION_2 / "documents" / called.removeprefix("sha256:")).write_bytes(data)
+    codes = {name: code for name, (code, _) in TOLD.items()}
+    (EDITION_2 / "codes.json").write_text(json.dumps(codes, indent=1) + "\n", encoding="ascii")
+
+
 if __name__ == "__main__":
     write(make())
     import faults
-    import golden_2
 
     faults.write()
-    golden_2.write()
+    write_edition_2()
     print(GOLDEN)

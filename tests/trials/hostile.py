@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,10 +20,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 # ruff: noqa: E402 (a script that must find the project first)
 
 import hostile_words
+from client_node.ledger.ledger import Budget
 from contracts.envelope import canonical, digest, strict_json
 from contracts.statements.artefact import model
 from demo.world import write
-from engine.rounds import KEYS, SHARES, SURVIVORS, UNMASK
+from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 from hostile_office import RELEASES, TASK, Coordinator, until
 from privacy.plan import stated
 from warm import WarmCluster, command
@@ -82,6 +84,19 @@ class Campaign:
     def _status(self, home):
         return self.cluster.json("client_node", "status", home=home)
 
+    def _shown(self, home):
+        """What this node's ledger says that it refused."""
+        return [
+            f"{code} {reason}".strip() for _, code, reason, _ in Budget(self.cluster.home(home) / "ledger.db").refused()
+        ]
+
+    def status_agrees(self):
+        """Whether each node's own status shows its member just that."""
+        shown = {
+            home: [f"{r['code']} {r['reason']}".strip() for r in self._status(home)["refused"]] for home in self.homes
+        }
+        return shown == {home: self._shown(home) for home in self.homes}
+
     def journals_agree(self, homes):
         """What each of these nodes' own journal of leaves shows is exactly what the coordinator received from it."""
         for home in homes:
@@ -98,7 +113,7 @@ class Campaign:
         home, member = self.homes[victim], self.members[victim]
         mark, entries = len(self.it.wire.bodies), self.it.state.size
         yield
-        all_shown = [f"{r['code']} {r['reason']}".strip() for r in self._status(home)["refused"]]
+        all_shown = self._shown(home)
         shown, self.refused[home] = all_shown[self.refused[home] :], len(all_shown)
         logged = [said.reason for said in self.it.refusals(member, run, entries)]
         ended = sum(self.cluster.processes[one].poll() is not None for one in self.homes)
@@ -176,7 +191,7 @@ class Campaign:
         self.cluster.command("client_node", "consent", "sign", "--yes", home=self.homes[3])
 
     def aborted(self, rounds):
-        """Hundreds of rounds that end without a sum: after the consented number nothing more is answered."""
+        """Rounds by the hundred that end without a sum: after the consented number nothing more is answered."""
         it, spent = self.it, 0
         while spent < rounds:
             run = it.order()
@@ -244,7 +259,7 @@ class Campaign:
         run = self.it.order()
         self.it.ask(self.members[0], run, self.it.open(run), "evaluate")  # its refusal shows its ledger on the log
         self.restart(home, from_copy=older)
-        self.refused[home] = len(self._status(home)["refused"])
+        self.refused[home] = len(self._shown(home))
         run = self.it.order()
         self.asked_once("a ledger from before what the log has seen", "GUARD ledger", run, self.it.open(run), step=KEYS)
 
@@ -282,17 +297,22 @@ class Campaign:
         run = it.order()
         at = it.open(run)
         self.cutoff = it.state.size
-        return run, at, {m: it.ask(m, run, at, KEYS)[0] for m in self.members}
+        return run, at, {m: line for m, (line, _) in self._all(run, at, KEYS, lambda _: ()).items()}
 
     def _masked(self):
         """A round in which all members have sent their masked contributions."""
-        it, names = self.it, sorted(self.members)
+        names = sorted(self.members)
         run, at, lines = self._keys()
         shown = [lines[m] for m in names]
-        sealed = {m: strict_json(it.ask(m, run, at, SHARES, parts=shown)[1]) for m in names}
-        for member in names:
-            assert it.ask(member, run, at, parts=[incoming(sealed, member, names)])
+        sealed = {m: strict_json(told) for m, (_, told) in self._all(run, at, SHARES, lambda _: shown).items()}
+        assert all(self._all(run, at, TRAIN, lambda member: [incoming(sealed, member, names)]).values())
         return run, at, lines, sealed
+
+    def _all(self, run, at, step, parts):
+        """What all members answer, asked at once: {member: (line, payload)}."""
+        with ThreadPoolExecutor(len(self.members)) as pool:
+            asked = {m: pool.submit(self.it.ask, m, run, at, step, parts=parts(m)) for m in sorted(self.members)}
+            return {member: answer.result() for member, answer in asked.items()}
 
     def _sign(self, run, at, survivors):
         asked = self._listed(self.members, survivors)
@@ -390,7 +410,7 @@ def trust(folder):
             cluster.close()
 
 
-def wage(campaign, aborted=300):
+def wage(campaign, aborted=100):
     """All attacks, on nodes as they are and on nodes without their rules; the rows of the table. No honest member is blamed."""
     campaign.orders()
     campaign.rounds()
@@ -411,6 +431,7 @@ def wage(campaign, aborted=300):
     assert campaign.it.blamed() == []  # before we cheat with members' own disks
     campaign.sums_across_restarts()
     campaign.aborted(aborted)
+    assert campaign.status_agrees()
     return campaign.rows
 
 

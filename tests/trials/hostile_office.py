@@ -112,6 +112,7 @@ class Coordinator:
         self.server = uvicorn.Server(config)
         self.threads = [threading.Thread(target=work) for work in (self.server.run, self._follow)]
         self.honest, self.findings, self.folded = EMPTY, [], 0  # what the true rules say of this log
+        self.judging = threading.Lock()
         self.ordered = 0  # where the newest order stands
 
     def __enter__(self):
@@ -248,7 +249,7 @@ class Coordinator:
         )
         if header:
             message = message.replace(b'"open"', header + b',"open"', 1)
-        key, name, mark = self.node_key(member), secrets.token_hex(32), len(self.log_entries())
+        key, name, mark = self.node_key(member), secrets.token_hex(32), self.state.size
         question = {"id": name, "run": run, "round": round, "open": open_index, "step": step}
         question |= {"size": self.state.size, "message": to_base64(message)}
         self.wire.questions[key] = question
@@ -268,9 +269,6 @@ class Coordinator:
     def node_key(self, member):
         return self.state.live_key(member, "node")[0]
 
-    def log_entries(self):
-        return list(self.log.entries(0, self.state.size))
-
     def refusals(self, member, run, since):
         """Signed refusals of a run by a member in the log from `since` on that the true rules find nothing wrong with."""
         said = [said for at, (said, found) in enumerate(self.judged()) if at >= since and not found]
@@ -278,10 +276,11 @@ class Coordinator:
 
     def judged(self):
         """[(statement, what an honest auditor finds in it)] of the whole log."""
-        for entry in self.log_entries()[self.folded :]:
-            self.honest, found = apply(self.honest, entry, self.folded)
-            self.folded += 1
-            self.findings.append((parse(open_entry(entry).payload), [one.code for one in found]))
+        with self.judging:
+            for entry in self.log.entries(self.folded, self.state.size):
+                self.honest, found = apply(self.honest, entry, self.folded)
+                self.folded += 1
+                self.findings.append((parse(open_entry(entry).payload), [one.code for one in found]))
         return self.findings
 
     def blamed(self):

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from auditor.evidence.reader import Folder
+from auditor.verify import verify
+from contracts.log.pins import Pins
 from contracts.rules.fold import replay
 from editor import Editor
 from faults import FAULTS, found
-from golden import GOLDEN, read_entries
+from golden import BY_DOCUMENTS, EDITION_2, GOLDEN, TOLD, read_entries
+from second_opinion import Opinion
 
 ROOT = Path(__file__).resolve().parents[3]
 CODES = json.loads((GOLDEN / "codes.json").read_text(encoding="ascii"))
@@ -87,3 +91,35 @@ def test_every_golden_log_that_is_broken_in_the_rules_reads_as_a_sentence_in_chi
     for name in CODES:
         for finding in replay(read_entries(name))[1]:
             assert finding.text() and finding.text(chinese) != finding.text()
+
+
+# Edition 2: see golden.TOLD.
+
+CODES_2 = json.loads((EDITION_2 / "codes.json").read_text(encoding="ascii"))
+IN_ENTRIES = [name for name, code in CODES_2.items() if code not in BY_DOCUMENTS]
+
+
+def test_every_log_has_its_file_and_its_code():
+    assert {name: code for name, (code, _) in TOLD.items()} == CODES_2
+    assert {path.stem for path in EDITION_2.glob("*.bundle")} == set(CODES_2)
+
+
+@pytest.mark.parametrize("name", CODES_2)
+def test_a_log_is_told_in_the_same_bytes_and_an_auditor_finds_its_fault(name, tmp_path):
+    office = TOLD[name][1]()
+    assert office.entries == read_entries(f"edition-2/{name}")
+    pins = Pins.model_validate(office.write(tmp_path))
+    (tmp_path / "documents").mkdir()
+    for called in office.documents:
+        plain = called.removeprefix("sha256:")
+        (tmp_path / "documents" / plain).write_bytes((EDITION_2 / "documents" / plain).read_bytes())
+    found = {finding.code for finding in verify(Folder(tmp_path), pins).findings()}
+    assert found - {"UPDATE_MISSING", "AGGREGATE"} == {CODES_2[name]} - {None}
+
+
+@pytest.mark.parametrize("name", CODES_2)
+def test_a_replay_and_the_second_opinion_say_the_same(name):
+    opinion, entries = Opinion(), read_entries(f"edition-2/{name}")
+    found = [finding.code for finding in replay(entries)[1]]
+    assert found == ([CODES_2[name]] if name in IN_ENTRIES and CODES_2[name] else [])
+    assert sorted(code for entry in entries for code in opinion.read(entry)) == found
