@@ -120,6 +120,7 @@ class WarmCluster(Cluster):
     def start_work(self, name, work, words):
         """Start a long-lived process that does `work(*words)`, under this name."""
         log = self.folder / f"{name}.log"
+        log.touch()  # whoever reads it may come before the process
         self.processes[name] = Forked(work, words, log, log)
 
     def _words(self, package, words, home):
