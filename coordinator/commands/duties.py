@@ -42,17 +42,30 @@ def add_commands(app: typer.Typer) -> None:
 def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """Refusals that lie with the office, compromised keys, audits with findings, open incidents."""
     from coordinator.trust.duties import open_matters
+    from coordinator.trust.reasons import matter_in_words
 
-    waiting = open_matters(office_of(home).log.state(), datetime.now(UTC))
+    office = office_of(home)
+    waiting = [
+        (*one, *matter_in_words(office, one[0], _)) for one in open_matters(office.log.state(), datetime.now(UTC))
+    ]
     if as_json:
-        terminal.json([{"index": m.index, "since": m.since, "late": late} for m, late in waiting])
-    for matter, late in () if as_json else waiting:
+        terminal.json(
+            [
+                {"index": m.index, "since": m.since, "late": late, "what": what, "do": do}
+                for m, late, what, do in waiting
+            ]
+        )
+    for matter, late, what, do in () if as_json else waiting:
         (terminal.bad if late else terminal.note)(
-            N_("entry {index}, since {since}"), index=matter.index, since=matter.since
+            N_("entry {index}, since {since}: {what}\n  -> {do}"),
+            index=matter.index,
+            since=matter.since,
+            what=what,
+            do=do,
         )
     if not as_json and not waiting:
         terminal.ok(N_("nothing waits for an answer"))
-    return FOUND if any(late for _matter, late in waiting) else OK
+    return FOUND if any(late for _matter, late, *_words in waiting) else OK
 
 
 def incident(

@@ -12,9 +12,10 @@ from contracts.errors import Refused
 from contracts.fields import moment, time_text
 from contracts.wording import N_
 from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
-from shell.terminal import FOUND, OK, epsilon
+from shell.terminal import FOUND, OK, epsilon, write_line
 
 SILENT_S = 10.0
+OUTCOMES = {"recorded": N_("recorded"), "aborted": N_("ended without a sum")}
 SpendAnyway = Annotated[
     bool, typer.Option("--spend-anyway", help=_("also where public or simulated data show that spending gains nothing"))
 ]
@@ -172,6 +173,9 @@ def _say_gate(gate: Any) -> None:
 
 def _follow(office: Any, run: str) -> int:
     """Print rounds as they close, until the model is released."""
+    from coordinator.trust.members import names
+    from coordinator.trust.reasons import left_out
+
     shown, began, waited = 0, time.monotonic(), False
     while True:
         record = office.log.state().runs[run]
@@ -186,8 +190,10 @@ def _follow(office: Any, run: str) -> int:
                 of=record.order.plan.releases,
                 got=len(one.contributors),
                 asked=asked,
-                outcome=one.outcome,
+                outcome=_(OUTCOMES[one.outcome]),
             )
+            for line in left_out(one, names(office.database), _):
+                write_line(f"    {line}")
         shown = len(ended)
         if record.gate and (record.release or record.gate.decision == "keep"):
             _say_gate(record.gate)
@@ -203,7 +209,8 @@ def _follow(office: Any, run: str) -> int:
         if over and not any(one.outcome == "recorded" for one, _asked in ended):
             raise Refused(
                 N_("no round of this run was recorded"),
-                do=N_("coordinator status shows who is missing"),
+                why=N_("above stands for each round who was missing and why"),
+                do=N_("mend that, and order again"),
                 code="NO_ROUND",
             )
         time.sleep(0.2)
