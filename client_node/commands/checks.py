@@ -11,7 +11,9 @@ from client_node.ledger.ledger import Budget
 from client_node.link.egress import Egress
 from client_node.link.mirror import Mirror, document
 from client_node.link.uplink import Uplink
+from client_node.rounds.guard import check_ledger
 from client_node.rounds.installed_code import accept, check_agreed, check_code
+from client_node.rounds.own_word import OwnWord
 from client_node.settings import Settings, read_home
 from contracts.envelope import key_id
 from contracts.errors import Malformed, TrustError
@@ -36,6 +38,7 @@ def run_checks(home: Path, release: Path | None = None) -> list[Outcome]:
         outcomes.append(_try(N_("code"), lambda: check_code(settings, EMPTY, "", _)))
         return [*outcomes, (N_("chamber"), "", error)]
     outcomes.append(_try(N_("connection, clock and log"), lambda: _log(mirror, uplink)))
+    outcomes.append(_try(N_("ledger and log"), lambda: _ledger_and_log(settings, mirror, uplink, budget)))
     outcomes.append(_try(N_("witness"), lambda: _witness(mirror)))
     outcomes.append(_try(N_("code"), lambda: _code(settings, mirror, release)))
     outcomes.append(_try(N_("code that was agreed"), lambda: check_agreed(mirror.state)))
@@ -54,6 +57,13 @@ def _try(name: str, look: Callable[[], str]) -> Outcome:
 
 def _ledger(budget: Budget) -> str:
     budget.verify()
+    return f"{budget.head().rho_total_nano} nano-rho"
+
+
+def _ledger_and_log(settings: Settings, mirror: Mirror, uplink: Uplink, budget: Budget) -> str:
+    """A ledger that is lost, or older than what this member has signed, must not look as if nothing had been spent."""
+    check_ledger(mirror.state, settings.member, budget)
+    OwnWord(settings, uplink, budget).check(mirror.state)
     return f"{budget.head().rho_total_nano} nano-rho"
 
 

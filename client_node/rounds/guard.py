@@ -83,7 +83,7 @@ def authorise(
     if known < limits.known_min:
         raise _strangers(known, limits.known_min, is_shown=agreement.terms.members_shown == "register")
     _check_plan(ordered, limits)
-    _check_ledger(state, member, budget)
+    check_ledger(state, member, budget)
     if open_index < since and not budget.has_begun(run, waiting.opened.round):
         raise burnt(waiting.opened.round)  # a restored backup cannot know whether it has sent in this round already
     return Permit(ordered, waiting, _caps(state, member, ordered, waiting, limits, now))
@@ -160,7 +160,7 @@ def _check_plan(ordered: RunRecord, limits: Limits) -> None:
         raise _no("budget", N_("the delta of this run is larger than this member allows"))
 
 
-def _check_ledger(state: TrustState, member: str, budget: Budget) -> None:
+def check_ledger(state: TrustState, member: str, budget: Budget) -> None:
     """A ledger without the head that this member has signed on the log is a restored backup, a copied machine or a new
     file: it would spend twice. What the office says of it stops nobody; see `own_word`."""
     shown = state.own_ledgers.get(member)

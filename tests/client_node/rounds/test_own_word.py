@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from client_node.commands.checks import _ledger_and_log
 from client_node.ledger.chain import Caps
 from client_node.ledger.ledger import Budget
 from client_node.rounds.own_word import OwnWord
@@ -69,6 +70,11 @@ class Chamber:
             raise Unavailable("absent")
         return SimpleNamespace(content=self.documents[name])
 
+    def checked(self):
+        """What `client-node check` says of the ledger beside the log."""
+        settings = SimpleNamespace(home=self.folder, member=self.me.member)
+        return _ledger_and_log(settings, SimpleNamespace(state=self.trust.state), self, self.budget)
+
     def told(self):
         return [row[1] for row in self.budget.refused()]
 
@@ -116,6 +122,13 @@ def test_a_ledger_that_does_not_know_what_its_member_signed_stops_the_node(chamb
         with pytest.raises(Refused) as caught:
             chamber.word.check(chamber.trust.state)
         assert (caught.value.code, caught.value.values["reason"]) == ("GUARD", "ledger")
+    with pytest.raises(Refused, match="not the one that the log has seen"):
+        chamber.checked()
+
+
+def test_client_node_check_compares_the_ledger_with_the_log(chamber):
+    chamber.close(chamber.contribute(chamber.budget), says=chamber.budget.head())
+    assert chamber.checked() == f"{COST} nano-rho"
 
 
 def test_a_copied_disk_is_stopped_though_it_has_contributed_to_the_same_round(chamber, tmp_path):
