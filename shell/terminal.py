@@ -79,6 +79,13 @@ class Terminal:
         """One JSON document on standard output."""
         print(json_text(value))
 
+    def confirm(self, question: str, yes: bool, **values: object) -> None:
+        """Ask, unless `yes` was said beforehand; Refused if the answer is no, so that nobody takes it for done."""
+        import typer
+
+        if not yes and not typer.confirm(filled(self.translate(question), values)):
+            raise Refused(N_("the answer was no, so it was not done"), code="DECLINED")
+
     def fail(self, error: TrustError) -> NoReturn:
         """What, why, do this; then leave with 1 if a rule said no, else 2."""
         what, why, do = error.lines(self.translate)

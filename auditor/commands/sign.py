@@ -35,8 +35,7 @@ def sign(
     key = read_key(identity)
     entry, said = to_cosign.read([read_file(sheet)])
     write_line(to_cosign.words(said, _))
-    if not yes and not typer.confirm(_(N_("Sign?"))):
-        return OK
+    terminal.confirm(N_("Sign?"), yes)
     sheet.write_text(to_cosign.write(cosign(entry, key)), encoding="ascii")
     terminal.ok(N_("signed; hand {path} to the office"), path=sheet)
     return OK

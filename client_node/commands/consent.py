@@ -34,8 +34,7 @@ def sign(yes: Yes = False, delegation: Delegation = None, home: Home = HOME, lan
     from client_node.membership import consents
 
     settings, mirror, uplink, terms = _shown(home)
-    if not yes and not typer.confirm(_(N_("Consent and sign?"))):
-        return OK
+    terminal.confirm(N_("Consent and sign?"), yes)
     given_by = consents.spoken_for(settings, delegation)
     made = consents.grant(settings, mirror, terms, terminal.lang, given_by=given_by)
     return _send(settings, mirror, uplink, made)
@@ -75,8 +74,7 @@ def narrow(
         until=until,
     )
     _say(made, N_("Allowed from now on: tasks {tasks}; epsilon at most {run} a run and {year} a year; until {until}"))
-    if not yes and not typer.confirm(_(N_("Consent and sign?"))):
-        return OK
+    terminal.confirm(N_("Consent and sign?"), yes)
     return _send(settings, mirror, uplink, made)
 
 
@@ -99,8 +97,7 @@ def renew(
     settings, mirror, uplink, terms = _shown(home)
     given_by = consents.spoken_for(settings, delegation)
     made = consents.renewed(settings, mirror, terminal.lang, given_by=given_by, until=until or terms.valid_to)
-    if not yes and not typer.confirm(_(N_("Consent and sign?"))):
-        return OK
+    terminal.confirm(N_("Consent and sign?"), yes)
     return _send(settings, mirror, uplink, made)
 
 
@@ -219,8 +216,7 @@ def withdraw(
         return FOUND if asks else OK
     for one in shown:
         terminal.note(one.sentence(_))
-    if asks and not typer.confirm(_(N_("Withdraw?"))):
-        return OK
+    terminal.confirm(N_("Withdraw?"), not asks)
     reached = consents.withdraw(settings, mirror, uplink)
     terminal.ok(N_("withdrawn: this node contributes nothing from now on"))
     if not reached:

@@ -65,8 +65,7 @@ def rotate(role: NodeKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang = 
     from client_node.settings import claim
 
     with claim(home):
-        if not yes and not typer.confirm(_(N_("Replace this node's {role} key?")).format(role=role.value)):
-            return OK
+        terminal.confirm(N_("Replace this node's {role} key?"), yes, role=role.value)
         settings, mirror, budget = local(home)
         _follow(settings, mirror, budget)
         own.rotate(settings, mirror, uplink_of(settings, budget), role.value, lambda: _follow(settings, mirror, budget))
@@ -132,8 +131,7 @@ def end(
 
     settings, mirror, _budget, uplink = connected(home)
     follow(mirror, uplink)
-    if not yes and not typer.confirm(_(N_("End this key for good?"))):
-        return OK
+    terminal.confirm(N_("End this key for good?"), yes)
     index = own.end(settings, mirror, uplink, role.value, compromised=compromised)
     terminal.ok(N_("in the log as entry {index}"), index=index)
     terminal.say(N_("Next: client-node key request {role}; auditors must sign for its successor"), role=role.value)
@@ -155,8 +153,7 @@ def sign_sheet(sheet: Path, yes: Yes = False, home: Home = HOME, lang: Lang = ""
     if not isinstance(said, Policy):
         raise Malformed(N_("members sign changes of the quorum only"), do=N_("hand the sheet to the office"))
     write_line(to_cosign.words(said, _))
-    if not yes and not typer.confirm(_(N_("Sign?"))):
-        return OK
+    terminal.confirm(N_("Sign?"), yes)
     sheet.write_text(to_cosign.write(cosign(entry, settings.node_key)), encoding="ascii")
     terminal.ok(N_("signed; hand {path} back to the office"), path=sheet)
     return OK

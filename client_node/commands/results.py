@@ -162,8 +162,8 @@ def compare(
     return OK
 
 
-def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int | None:
-    """Index of the word on the log; None if the person thinks better of it."""
+def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int:
+    """Index of the word on the log."""
     from client_node.home import connected, follow
     from client_node.membership import comparison, consents
 
@@ -178,8 +178,7 @@ def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int | None:
         ),
         word=_(comparison.WORDS[made.verdict]),
     )
-    if not yes and not typer.confirm(_(N_("Sign and send?"))):
-        return None
+    terminal.confirm(N_("Sign and send?"), yes)
     return consents.declare(settings, mirror, uplink, made)
 
 

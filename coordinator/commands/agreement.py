@@ -212,8 +212,7 @@ def publish(path: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") ->
     office = office_of(home)
     terms = agreements.complete(office.log.state(), _read(path))
     write_line(readable(terms, terminal.lang))
-    if not yes and not typer.confirm(_(N_("Sign and publish this agreement?"))):
-        return OK
+    terminal.confirm(N_("Sign and publish this agreement?"), yes)
     agreements.publish(office.database, office.log, office.settings, terms, datetime.now(UTC))
     terminal.ok(N_("agreement version {version} is in the log: {digest}"), version=terms.version, digest=terms.digest())
     return OK
@@ -239,11 +238,8 @@ def retire(
         raise typer.BadParameter(_(N_("suspend, resume, revoke, expire or close; office, authority or incident")))
     office = office_of(home)
     name, record = agreements.find(office.log.state(), version)
-    asked = _(N_("Version {version} is {state}. Sign this change?")).format(
-        version=record.terms.version, state=_(STATES[record.state])
-    )
-    if not yes and not typer.confirm(asked):
-        return OK
+    held = {"version": record.terms.version, "state": _(STATES[record.state])}
+    terminal.confirm(N_("Version {version} is {state}. Sign this change?"), yes, **held)
     state = agreements.move(office.log, office.settings, name, verb, reason=reason, now=datetime.now(UTC))
     terminal.ok(N_("version {version}: {state}"), version=record.terms.version, state=_(STATES[state]))
     return OK

@@ -131,8 +131,7 @@ def rotate(role: ChamberKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang
     office = office_of(home)
     if _take(office, role):
         return OK
-    if not yes and not typer.confirm(_(N_("Replace the {role} key of this chamber?")).format(role=role.value)):
-        return OK
+    terminal.confirm(N_("Replace the {role} key of this chamber?"), yes, role=role.value)
     entry, is_live = _successor(office, role)
     if not is_live:
         raise Refused(

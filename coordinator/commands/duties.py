@@ -100,8 +100,7 @@ def erase(
 
     if ground not in GROUNDS:
         raise typer.BadParameter(", ".join(GROUNDS))
-    if not yes and not typer.confirm(_(N_("Delete for good?"))):
-        return OK
+    terminal.confirm(N_("Delete for good?"), yes)
     gone = go(office_of(home), document, contributions=contributions, ground=ground, now=datetime.now(UTC))
     terminal.ok(N_("{n} documents deleted; the log says so"), n=gone)
     return OK
@@ -117,8 +116,7 @@ def end_key(
     """A lost key can be followed only with the auditors' signatures."""
     from coordinator.trust.duties import end_key as end
 
-    if not yes and not typer.confirm(_(N_("End this key for good?"))):
-        return OK
+    terminal.confirm(N_("End this key for good?"), yes)
     index = end(office_of(home), key, compromised=compromised, now=datetime.now(UTC))
     terminal.ok(N_("in the log as entry {index}"), index=index)
     return OK

@@ -69,8 +69,7 @@ def order(
     if not spend_anyway:
         must_pay(made)
     must_reach(office.log.state(), made, datetime.now(UTC))
-    if not yes and not typer.confirm(_(N_("Sign and log this order?"))):
-        return OK
+    terminal.confirm(N_("Sign and log this order?"), yes)
     run = sign(office, made, datetime.now(UTC))
     terminal.ok(N_("ordered: {run}"), run=run)
     return _follow(office, run) if wait else OK

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 from typing import get_args
 
 import pytest
+from typer.testing import CliRunner
 
 from contracts.envelope import key_id
 from contracts.errors import Refused
 from contracts.statements.statements import DropReason, Refusal
+from coordinator.cli import app
 from coordinator.store import documents
 from coordinator.trust.duties import end_key, erase, note_incident, open_matters
 from coordinator.trust.reasons import DROPPED, REFUSED, left_out, matter_in_words
@@ -70,3 +72,10 @@ def test_who_is_not_in_a_round_is_named_with_the_reason_and_the_remedy():
         first == "恒锐机械, 新桥精工: did not reply in time; ask the member whether its node runs: client-node status"
     )
     assert second.startswith("m2: has withdrawn")
+
+
+def test_no_is_no_success(office):
+    key = key_id(office.settings.agreement_key.public_key())
+    done = CliRunner().invoke(app, ["end-key", key, "--home", str(office.settings.home)], input="n\n")
+    assert isinstance(done.exception, Refused) and done.exception.code == "DECLINED"
+    assert office.log.state().keys[key].ended is None
