@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def main() -> int:
     os.umask(0o077)  # keys, ledgers and logs of the demo are as private as real ones
     environment.ensure()
     if Path(sys.prefix).resolve() != environment.HOME.resolve():
-        return subprocess.call([str(environment.PYTHON), "-m", "demo", *sys.argv[1:]], cwd=environment.ROOT)
+        return environment.become(["-m", "demo", *sys.argv[1:]])
     from demo.story import main as tell
 
     return tell(chosen.members, chosen.oneshot, chosen.lang, chosen.folder, chosen.preset)

@@ -39,7 +39,17 @@ def main(arguments: list[str]) -> int:
     ensure()
     if not arguments:
         return 0
-    return subprocess.call([str(PYTHON), *arguments], cwd=ROOT, env={**os.environ, **QUIET})
+    return become(arguments)
+
+
+def become(arguments: list[str]) -> int:
+    """Run `python *arguments` inside in place of this process, so that a signal meant for it arrives; where a system cannot
+    do that (Windows), beside it."""
+    command, environment = [str(PYTHON), *arguments], {**os.environ, **QUIET}
+    if os.name == "nt":
+        return subprocess.call(command, cwd=ROOT, env=environment)
+    os.chdir(ROOT)
+    os.execve(PYTHON, command, environment)
 
 
 def ensure() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from demo.cluster import Cluster, StepFailed
@@ -147,8 +149,20 @@ def word_of(result: Any) -> str:
     return "start" if found == "better" and result["run"] is None else found
 
 
+def leave_whole() -> None:
+    """Whoever ends this process by a signal ends all that it started."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):  # the second is unknown to Windows
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), leave)
+
+
 def main(members: int, oneshot: bool, lang: str, folder: Path, preset: str) -> int:
     """0 if every step held."""
+    leave_whole()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
