@@ -22,12 +22,7 @@ from engine.drift import Drift
 from engine.ensemble import ResultLine
 from shell.language import translator
 
-_CSP = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+_FRESH = {"Cache-Control": "no-store"}
 _LISTED, _HISTORY = 20, 36
 _TEMPLATES = Environment(
     loader=FunctionLoader(lambda name: files("client_node.web").joinpath("templates", name).read_text("utf-8")),
@@ -81,7 +76,7 @@ def problem(request: Request, error: TrustError, status: int) -> Response:
 def _page(name: str, request: Request, lang: str, status: int = 200, /, **values: Any) -> Response:
     language = _wanted(request, lang)
     words = {"_": translator("client_node", language), "lang": language, "path": request.url.path}
-    return HTMLResponse(_TEMPLATES.get_template(name).render(**words, **values), status, headers=_CSP)
+    return HTMLResponse(_TEMPLATES.get_template(name).render(**words, **values), status, headers=_FRESH)
 
 
 def _wanted(request: Request, lang: str) -> Language:

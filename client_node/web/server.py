@@ -27,6 +27,7 @@ from contracts.envelope import digest
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.wording import N_
 from shell.door import BoundedServer, bounded
+from shell.headers import SafeHeaders
 
 MOST_ROWS = 20_000
 _OPEN = ("/openapi.json", "/style.css")
@@ -55,6 +56,7 @@ def make_app(desk: PreparedModels, token: str) -> FastAPI:
     app.middleware("http")(_bounded)
     app.middleware("http")(_by_token(token))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.add_middleware(SafeHeaders)
     app.add_exception_handler(TrustError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_wrong_request)
     _programs(app, desk)

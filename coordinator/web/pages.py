@@ -20,7 +20,6 @@ from shell.language import translator
 if TYPE_CHECKING:
     from coordinator.office import Office
 
-_CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Content-Type-Options": "nosniff"}
 _TEMPLATES = Environment(
     loader=FunctionLoader(lambda name: files("coordinator.web").joinpath("templates", name).read_text("utf-8")),
     autoescape=select_autoescape(default=True),
@@ -55,7 +54,7 @@ def pages(office: Office, *, is_proxied: bool = False) -> APIRouter:
         wanted = _wanted(request, lang)
         words = translator("coordinator", wanted)
         html = page(terms, wanted, words, origin=log.key.name, fingerprint=log.fingerprint())
-        return HTMLResponse(html, headers=_CSP)
+        return HTMLResponse(html)
 
     @router.get("/models/{run}", response_class=HTMLResponse)
     def model_card(request: Request, run: str, lang: str = "") -> HTMLResponse:
@@ -85,7 +84,7 @@ def problem(request: Request, error: TrustError) -> HTMLResponse:
 def _page(name: str, request: Request, lang: str, status: int = 200, /, **values: Any) -> HTMLResponse:
     language = _wanted(request, lang)
     told = {"_": translator("coordinator", language), "lang": language, "path": request.url.path} | values
-    return HTMLResponse(_TEMPLATES.get_template(name).render(told), status, headers=_CSP)
+    return HTMLResponse(_TEMPLATES.get_template(name).render(told), status)
 
 
 def _wanted(request: Request, lang: str) -> Language:
