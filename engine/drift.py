@@ -10,6 +10,7 @@ import polars as pl
 from engine.scaling import columns, cut_points
 from engine.table import TableSchema
 
+AGES = frozenset({"months_known"})  # grow by themselves: that they did says only that time has passed
 LEAST, _LARGE = 20, 0.1  # rows of either side below which nothing is said; a shift that credit scoring calls moderate
 
 
@@ -30,7 +31,7 @@ class Drift:
 
 
 def drift(taught: pl.DataFrame, today: pl.DataFrame, schema: TableSchema) -> tuple[Drift, ...]:
-    """Every number column; empty where either side has too few rows to tell."""
+    """Every number column that does not grow by itself; empty where either side has too few rows to tell."""
     if min(len(taught), len(today)) < LEAST:
         return ()
     then, now, cuts = columns(taught, schema), columns(today, schema), cut_points(schema)
@@ -42,6 +43,7 @@ def drift(taught: pl.DataFrame, today: pl.DataFrame, schema: TableSchema) -> tup
             stability(then[:, i], now[:, i], cuts[i]),
         )
         for i, column in enumerate(schema.of_kind("number"))
+        if column.name not in AGES
     )
 
 

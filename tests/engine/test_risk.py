@@ -240,6 +240,8 @@ def test_drift_names_the_column_that_moved_and_is_silent_about_chance():
     assert set(found) == {"overdue_share", "delay_trend"}
     assert found["overdue_share"].now == 0.7 and found["delay_trend"].now is None
     assert drift(taught, moved.head(19), SCHEMA) == (), "too little to tell"
+    older = taught.with_columns(pl.col("months_known") + 13)
+    assert not any(one.has_moved for one in drift(taught, older, SCHEMA)), "that a year has passed is no news"
 
 
 def test_the_logistic_is_the_minimum_that_scikit_learn_finds_too(tmp_path):
