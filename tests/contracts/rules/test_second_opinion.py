@@ -2,7 +2,7 @@
 
 import json
 import random
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -356,10 +356,12 @@ def test_both_agree_on_random_histories_under_groups():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_both_agree_on_ten_thousand_random_histories():
-    for seed in range(10_000):
-        agree(1_000_000 + seed, steps=25, edition=1 + seed % 2)
+@pytest.mark.timeout(3600)
+def test_both_agree_on_other_histories_each_day():
+    """Some four minutes; ten thousand of one day agreed once."""
+    first = 10_000 * date.today().toordinal()
+    for seed in range(first, first + 1_500):
+        agree(seed, steps=25, edition=1 + seed % 2)
 
 
 def test_both_agree_on_the_clean_golden_log():
