@@ -173,7 +173,7 @@ def _say_gate(gate: Any) -> None:
 def _follow(office: Any, run: str) -> int:
     """Print rounds as they close, until the model is released."""
     from coordinator.trust.members import names
-    from coordinator.trust.reasons import left_out
+    from coordinator.trust.reasons import left_out, round_at
 
     shown, began, waited = 0, time.monotonic(), False
     while True:
@@ -181,8 +181,8 @@ def _follow(office: Any, run: str) -> int:
         if not record.rounds and not waited and time.monotonic() > began + SILENT_S:
             waited = True
             _say_waiting(office, record)
-        ended = [(r.closed, len(r.opened.members)) for r in record.rounds if r.closed]
-        for one, asked in ended[shown:]:
+        ended = [(r.closed, r.closed_at, len(r.opened.members)) for r in record.rounds if r.closed]
+        for one, at, asked in ended[shown:]:
             terminal.say(
                 N_("  round {n}/{of}: {got} of {asked} members, {outcome}"),
                 n=one.round,
@@ -191,7 +191,7 @@ def _follow(office: Any, run: str) -> int:
                 asked=asked,
                 outcome=_(OUTCOMES[one.outcome]),
             )
-            for line in left_out(one, names(office.database), _):
+            for line in left_out(round_at(office, at), names(office.database), _):
                 write_line(f"    {line}")
         shown = len(ended)
         if record.gate and (record.release or record.gate.decision == "keep"):
@@ -205,7 +205,7 @@ def _follow(office: Any, run: str) -> int:
         over = record.is_complete() or (
             not record.open_round() and datetime.now(UTC) >= moment(record.order.expires_at)
         )
-        if over and not any(one.outcome == "recorded" for one, _asked in ended):
+        if over and not any(one.outcome == "recorded" for one, *_rest in ended):
             raise Refused(
                 N_("no round of this run was recorded"),
                 why=N_("above stands for each round who was missing and why"),

@@ -49,6 +49,14 @@ REFUSED: dict[str, Words] = {
 }
 
 
+def round_at(office: Office, index: int) -> Round:
+    """What the log says of a round at the entry that ended it."""
+    [entry] = office.log.entries(index, index + 1)
+    said = parse(open_entry(entry).payload)
+    assert isinstance(said, Round)
+    return said
+
+
 def left_out(closed: Round, called: dict[str, str], translate: Translate) -> list[str]:
     """A line for each reason why members are not in a round: who, why, and what to do."""
     found: dict[str, list[str]] = {}
