@@ -2,7 +2,7 @@
 
     python -m benchmarks.privacy.utility --data ../shared/data
 
-LabelledRows: a member alone (logistic, boosted trees), the product at local epsilon 1 and 4 (delta 1e-6, every member adds
+Rows: a member alone (logistic, boosted trees), the product at local epsilon 1 and 4 (delta 1e-6, every member adds
 its own noise), the same with the noise of one member in all (research: what a trusted sum would allow, with the
 local epsilon that equal total noise would need), no noise, and all rows pooled. "The design's trees" are benchmarks/privacy/recipe.py
 with the same budget. Splits are those of the data sets' READMEs; columns and cut points are public (round numbers, or

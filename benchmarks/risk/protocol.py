@@ -44,7 +44,7 @@ class Member:
 
     @property
     def size(self) -> int:
-        """LabelledRows of all parts."""
+        """Rows of all parts."""
         return len(self.train.y) + len(self.validation.y) + len(self.test.y)
 
 
@@ -63,7 +63,7 @@ class Table:
 
 
 def join(parts: Sequence[LabelledRows]) -> LabelledRows:
-    """LabelledRows of one table put together."""
+    """Rows of one table put together."""
     columns, x, y = (np.concatenate([getattr(one, name) for one in parts]) for name in ("columns", "x", "y"))
     return LabelledRows(columns, x, y, tuple(unit for one in parts for unit in one.unit), parts[0].cuts)
 

@@ -42,13 +42,13 @@ OFFERS = {
     True: N_(
         "Promotions and prices to come are those of the table; where none is named, no promotion and the latest price."
     ),
-}  # as engine.ensemble.EnsembleMemberd says it
+}  # as engine.ensemble.EnsembleResult says it
 RISKIEST = 0.08  # of a member's own rows: those that a person can look after lie above the line
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is shown, and the receipt file that stands behind it; `ahead`, `note` and `offers` as in engine.ensemble.EnsembleMemberd."""
+    """What is shown, and the receipt file that stands behind it; `ahead`, `note` and `offers` as in engine.ensemble.EnsembleResult."""
 
     votes: Ensemble
     lines: Sequence[ResultLine]
