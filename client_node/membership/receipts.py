@@ -148,7 +148,7 @@ def keep_served(settings: Settings, said: Receipt, lines: list[str], salt: bytes
         "lines": lines,
         "salt": to_base64(salt),
     }
-    path = folder_of(settings) / f"{said.record_id[-12:]}.result.json"
+    path = folder_of(settings) / f"R{said.record_id[-12:]}.result.json"  # no spreadsheet takes it for a number
     path.touch(mode=0o600)
     text = json.dumps(
         held, ensure_ascii=False, sort_keys=True, separators=(",", ":")

@@ -227,6 +227,7 @@ def test_programs_get_forecasts_of_the_members_own_file_as_a_file_with_the_recei
     read = pl.read_csv(served.get("/v1/tasks/demand/file").content)
     told = served.get("/v1/tasks/demand").json()
     assert read.height == 25 and set(read["receipt"]) == {told["receipt"]}
+    assert told["receipt"].startswith("R"), "422994096162 or 12e345678901 would become a number in a spreadsheet"
     assert read["level"].to_list() == ["series"] * 24 + ["member"]
 
 
