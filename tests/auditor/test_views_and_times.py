@@ -102,6 +102,15 @@ def test_entries_that_were_signed_and_are_not_shown_were_cut_off(trust, tmp_path
     assert set(codes(tmp_path, pins)) == {"TRUNCATED"}
 
 
+def test_a_copy_of_a_log_that_was_cut_tells_so_too(trust, tmp_path):
+    trust.whole_run()
+    pins = Pins.model_validate(trust.pins())
+    waiting(trust, tmp_path / "log", 5, bundles=False)
+    mirror(Folder(tmp_path / "log"), tmp_path / "copy")
+    for folder in ("log", "copy"):
+        assert codes(tmp_path / folder, pins) == ["TRUNCATED"]
+
+
 def test_every_bundle_of_entries_that_wait_is_looked_at(trust, tmp_path):
     pins, size = waiting(trust, tmp_path, 5), len(trust.entries)
     older = tmp_path / f"tile/entries/000.p/{size - 2}"
