@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from auditor.evidence.reader import Evidence, document_path, kept_size, read_bundles, read_note, required
@@ -26,23 +27,20 @@ def mirror(
     for path in [*paths, "policy"]:
         _write(folder / path, required(evidence, path))
     _write(folder / "checkpoint", note.text().encode())
-    listed = {path: kept for path in evidence.paths() if (kept := kept_size(path)) is not None}
-    end = _waiting(evidence, folder, size, max(listed.values(), default=0))
-    for path, kept in listed.items():
-        if kept <= end and (data := evidence.read(path)) is not None:
-            _write(folder / path, data)
+    listed = [kept for path in evidence.paths() if (kept := kept_size(path)) is not None]
+    _waiting(evidence, folder, size, max(listed, default=0))
+    for kept in listed:
+        if (data := evidence.read(f"checkpoints/{kept}")) is not None:
+            _write(folder / f"checkpoints/{kept}", data)
     held = [data is not None for data in _documents(evidence, state, folder)]
     return size, len(held), held.count(False)
 
 
-def _waiting(evidence: Evidence, folder: Path, size: int, signed: int) -> int:
-    """Copy the bundles of entries that are signed and wait for cosignatures; up to where entries are copied now."""
-    try:
+def _waiting(evidence: Evidence, folder: Path, size: int, signed: int) -> None:
+    """Copy the bundles of entries that are signed and wait for cosignatures."""
+    with suppress(TrustError):  # they are not shown: what is signed is copied all the same, for `verify` to say so
         for name, entries in read_bundles(evidence, signed, start=size) if signed > size else ():
             _write(folder / name.path(), tiles.bundle(entries))
-    except TrustError:  # they are not shown: what was cosigned is a whole log without them
-        return size
-    return max(size, signed)
 
 
 def _documents(evidence: Evidence, state: TrustState, folder: Path) -> Iterator[bytes | None]:

@@ -49,14 +49,14 @@ class TileFiles:
         elif served != rebuilt:
             self._altered.append(name)
         for partial in self._partials.pop((name.level, name.n), ()):
-            self._is_start(partial, partial.width <= name.width and rebuilt[: 32 * partial.width])
+            self._is_start(partial, rebuilt[: 32 * partial.width] if partial.width <= name.width else None)
 
     def bundle(self, name: TileName, entries: list[bytes]) -> None:
         """Older partial bundles must be the start of this one."""
         for partial in self._partials.pop((None, name.n), ()):
             self._is_start(partial, tiles.bundle(entries[: partial.width]))
 
-    def _is_start(self, name: TileName, expected: bytes | bool) -> None:
+    def _is_start(self, name: TileName, expected: bytes | None) -> None:
         if self._read(name) != expected:
             self._step.add("TREE_MISMATCH", N_("{file} does not belong to this log"), name.path(), file=name.path())
 
@@ -68,7 +68,7 @@ class TileFiles:
 
     def conclude(self, rooted: bool, waiting: int) -> None:
         """Name what was altered: the tile if the entries lead to the signed root, else the bundle beside it. Bundles of the
-        first `waiting` entries led to a signed root."""
+        first `waiting` entries, as wide as there are any, led to a signed root."""
         for name in self._altered:
             if rooted or name.level == 0:
                 file = name.path() if rooted else TileName(None, name.n, name.width).path()
@@ -77,12 +77,18 @@ class TileFiles:
             for name in names:
                 self._step.skip(N_("{path} reaches beyond the checkpoint"), path=name.path())
         for name in self._beyond:
-            if tiles.reach(name) > waiting:
-                self._step.add("TREE_MISMATCH", N_("{file} does not belong to this log"), name.path(), file=name.path())
+            self._is_start(name, self._start(name, waiting))
         if self._missing:
             self._step.skip(
                 N_("{n} hash tiles are missing, the first is {path}"), n=len(self._missing), path=self._missing[0]
             )
+
+    def _start(self, name: TileName, waiting: int) -> bytes | None:
+        """What a bundle holds if it belongs to the first `waiting` entries, None if it reaches beyond them."""
+        if tiles.reach(name) > waiting:
+            return None
+        widest = TileName(None, name.n, min(tiles.WIDTH, waiting - name.n * tiles.WIDTH))
+        return tiles.bundle(tiles.parse_bundle(self._read(widest) or b"", widest.width)[: name.width])
 
 
 def other_files(evidence: Evidence, log: NoteKey, state: TrustState, step: AuditStep, *, size: int) -> None:

@@ -25,9 +25,10 @@ class Rebuild:
         self._bundles = Frontier()  # one leaf for each whole bundle: the same tree, eight levels higher
         self._open: list[list[bytes]] = [[]]
 
-    def take(self, entries: Sequence[bytes]) -> Iterator[tuple[TileName, bytes]]:
-        """Add the next bundle (only the last may be partial); the hash tiles that it completes."""
-        leaves = [leaf_hash(entry) for entry in entries]
+    def take(self, entries: Sequence[bytes], known: Sequence[bytes] = ()) -> Iterator[tuple[TileName, bytes]]:
+        """Add the next bundle (only the last may be partial), whose first leaves may be `known`; the hash tiles that it
+        completes."""
+        leaves = [*known, *(leaf_hash(entry) for entry in entries[len(known) :])]
         self._keep_roots(leaves)
         self.size += len(leaves)
         self._open[0] = leaves
@@ -65,14 +66,15 @@ class Rebuild:
         return root_of_peaks([*self._bundles.peaks, *edge.peaks])
 
     def further(self, bundles: Iterable[Sequence[bytes]], wanted: Collection[int]) -> dict[int, bytes]:
-        """Roots at larger sizes, from bundles of which the first holds what this tree has of its last one and more. This
-        tree stays as it is."""
-        more = copy.deepcopy(self)
+        """Roots at larger sizes, from bundles of which the first reaches beyond what this tree has of its last one: what it
+        has counts, whatever stands there. This tree stays as it is."""
+        more, known = copy.deepcopy(self), self._open[0]
         more.size, more._open[0] = self.size // WIDTH * WIDTH, []
         more.roots, more._wanted = {}, sorted((size for size in wanted if size > self.size), reverse=True)
         for entries in bundles:
-            for _ in more.take(entries):
+            for _ in more.take(entries, known):
                 pass
+            known = []
         return more.roots
 
     def root(self) -> bytes:

@@ -102,6 +102,35 @@ def test_entries_that_were_signed_and_are_not_shown_were_cut_off(trust, tmp_path
     assert set(codes(tmp_path, pins)) == {"TRUNCATED"}
 
 
+def test_a_copy_of_a_log_that_was_cut_tells_so_too(trust, tmp_path):
+    trust.whole_run()
+    pins = Pins.model_validate(trust.pins())
+    waiting(trust, tmp_path / "log", 5, bundles=False)
+    mirror(Folder(tmp_path / "log"), tmp_path / "copy")
+    for folder in ("log", "copy"):
+        assert codes(tmp_path / folder, pins) == ["TRUNCATED"]
+
+
+def test_every_bundle_of_entries_that_wait_is_looked_at(trust, tmp_path):
+    pins, size = waiting(trust, tmp_path, 5), len(trust.entries)
+    older = tmp_path / f"tile/entries/000.p/{size - 2}"
+    older.write_bytes(tiles.bundle(trust.entries[: size - 2]))
+    assert codes(tmp_path, pins) == []
+    older.write_bytes(tiles.bundle([*trust.entries[: size - 3], b"another entry"]))
+    assert codes(tmp_path, pins) == ["TREE_MISMATCH"]
+
+
+def test_entries_that_wait_go_on_from_the_very_log_that_was_cosigned(trust, tmp_path):
+    waiting(trust, tmp_path, 5, bundles=False)
+    others = [*trust.entries[:8], b"another entry", *trust.entries[9:]]
+    size, other = len(others), Checkpoint(ORIGIN, len(others), root([leaf_hash(e) for e in others]))
+    note = sign_checkpoint(other, trust.log_key)
+    pins = Pins.model_validate(trust.pins() | {"size": 0, "root": "sha256:" + root([]).hex()})
+    (tmp_path / "checkpoints" / str(size)).write_text(note.text(), encoding="utf-8")
+    (tmp_path / f"tile/entries/000.p/{size}").write_bytes(tiles.bundle(others))
+    assert set(codes(tmp_path, pins)) == {"EQUIVOCATION", "TREE_MISMATCH"}
+
+
 def test_pins_of_another_history_are_found_among_entries_that_wait_too(trust, tmp_path):
     pins = waiting(trust, tmp_path, 5)
     assert codes(tmp_path, pins.model_copy(update={"root": "sha256:" + "7" * 64})) == ["EQUIVOCATION"]

@@ -29,6 +29,8 @@ ANSWERS = {  # how it is packed, what is sent
     "/lists-packed": ("gzip", gzip.compress(b'{"checkpoint":[' + b"[]," * (10 * MIB) + b"[]]}")),
     "/checkpoints": ("gzip", gzip.compress(b"[" + b"1," * (30 * MIB) + b"1]")),
     "/torn": ("gzip", gzip.compress(bytes(1000))[:20]),
+    "/goes-on": ("gzip", gzip.compress(b'{"checkpoint":null}') + bytes(300 * MIB)),
+    "/two": ("gzip", gzip.compress(b'{"checkpoint":') + gzip.compress(b"null}")),
     "/good": ("gzip", gzip.compress(b'{"checkpoint":null}')),
 }
 
@@ -86,7 +88,7 @@ def peak():
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("path", ["/packed", "/packed-twice", "/torn"])
+@pytest.mark.parametrize("path", ["/packed", "/packed-twice", "/torn", "/goes-on", "/two"])
 def test_a_node_unpacks_no_more_than_it_takes(uplink, peak, path):
     with pytest.raises(Unavailable, match="cannot be reached"):
         uplink.ask("tile", "GET", path)
