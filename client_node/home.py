@@ -12,9 +12,10 @@ from client_node.link.egress import Egress
 from client_node.link.mirror import Mirror
 from client_node.link.uplink import Uplink
 from client_node.link.witness import begin_memory
-from client_node.settings import Settings, read_home, read_key, write_key
+from client_node.settings import CONFIG, Settings, read_home, read_key, write_key
 from contracts.errors import Unavailable
 from contracts.wording import N_
+from shell.places import check_empty, new_home
 
 _CONFIG = """# Limits of this member. The node refuses whatever goes beyond them, whoever asks.
 [data]
@@ -35,20 +36,23 @@ delta = "1e-6"
 
 
 def create_home(home: Path, data: Path) -> Settings:
-    """New keys and a configuration; Unavailable if there is a node already."""
-    if (home / "config.toml").exists():
+    """New keys and a configuration, all of them or nothing; Unavailable if there is a node already, or something else."""
+    if (home / CONFIG).exists():
         raise Unavailable(
             N_("{home} holds a node already"),
             why=N_("its keys are this member's voice"),
             do=N_("choose another folder with --home"),
             home=home,
         )
-    (home / "keys").mkdir(parents=True, exist_ok=True)
-    for name in ("node", "witness"):
-        write_key(home / "keys" / f"{name}.pem", Ed25519PrivateKey.generate())
-    begin_memory(home, read_key(home / "keys" / "witness.pem"))
-    text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
-    (home / "config.toml").write_text(text, encoding="utf-8")
+    check_empty(home)
+    with new_home(home, last=CONFIG) as made:
+        (made / "keys").mkdir(parents=True)
+        for name in ("node", "witness"):
+            write_key(made / "keys" / f"{name}.pem", Ed25519PrivateKey.generate())
+        begin_memory(made, read_key(made / "keys" / "witness.pem"))
+        text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
+        (made / CONFIG).write_text(text, encoding="utf-8")
+        read_home(made)
     return read_home(home)
 
 

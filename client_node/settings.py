@@ -21,6 +21,8 @@ from contracts.wording import N_
 from privacy.plan import PlanError, decimal
 from shell.unix import keep_private
 
+CONFIG = "config.toml"
+
 
 @dataclass(frozen=True)  # without slots: the invite is kept once it was read
 class Settings:
@@ -56,7 +58,7 @@ def read_home(home: Path) -> Settings:
     """Settings of an existing node; refuses private keys that others can read."""
     keep_private(home)
     try:
-        config = tomllib.loads((home / "config.toml").read_text(encoding="utf-8-sig"))
+        config = tomllib.loads((home / CONFIG).read_text(encoding="utf-8-sig"))
         data, limits = Path(config["data"]["folder"]), config["limits"]
         caps = [limits[f"epsilon_{name}"] for name in ("run_max", "year_max")] + [limits.get("epsilon_ceiling", "8")]
         run, year, ceiling = (str(decimal(str(text), "epsilon")) for text in caps)
@@ -68,7 +70,7 @@ def read_home(home: Path) -> Settings:
         raise Unavailable(N_("{home} holds no node"), do=N_("client-node init --data FOLDER"), home=home) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # no TOML, no UTF-8, or of another form
         raise Malformed(
-            N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / "config.toml", error=error
+            N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / CONFIG, error=error
         ) from error
     node, witness = (read_key(home / "keys" / f"{name}.pem") for name in ("node", "witness"))
     return Settings(home, data, run, year, ceiling, delta, node, witness, known, known_min)

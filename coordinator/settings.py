@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
+from shell.places import check_empty
 from shell.unix import keep_private
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 KEYS = ("log", "office", "agreement")
 DATABASE, OTHERS_DATABASE = "MENGBANG_DATABASE_URL", "DATABASE_URL"
-FILE = "coordinator.db"
+ABOUT, FILE = "coordinator.json", "coordinator.db"
 BACKENDS = ("sqlite", "postgresql")
 
 
@@ -85,20 +86,14 @@ def write_key(path: Path, key: Ed25519PrivateKey) -> None:
 
 def check_free(home: Path) -> None:
     """Unavailable if something lies where a new home shall be."""
-    if (home / "coordinator.json").exists():
+    if (home / ABOUT).exists():
         raise Unavailable(
             N_("{home} holds a coordinator already"),
             why=N_("its keys sign a log that members have pinned"),
             do=N_("choose another folder with --home"),
             home=home,
         )
-    if home.exists() and (not home.is_dir() or any(home.iterdir())):
-        raise Unavailable(
-            N_("{home} is not empty"),
-            why=N_("a coordinator's home holds nothing else"),
-            do=N_("choose another folder with --home"),
-            home=home,
-        )
+    check_empty(home)
 
 
 def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: str) -> Settings:
@@ -108,7 +103,7 @@ def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: st
     for role in KEYS:
         write_key(home / "keys" / f"{role}.pem", Ed25519PrivateKey.generate())
     about = {"name": name, "code_digest": code_digest, "domain": domain, "url": url, "database": _database_at({})}
-    write_private(home / "coordinator.json", json.dumps(about, ensure_ascii=False, indent=2).encode())
+    write_private(home / ABOUT, json.dumps(about, ensure_ascii=False, indent=2).encode())
     return read_home(home)
 
 
@@ -116,7 +111,7 @@ def read_home(home: Path) -> Settings:
     """The settings of an existing home; refuses private keys that others can read."""
     keep_private(home)
     try:
-        about = json.loads((home / "coordinator.json").read_text(encoding="utf-8-sig"))
+        about = json.loads((home / ABOUT).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise Unavailable(
             N_("{home} holds no coordinator"),

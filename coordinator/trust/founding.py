@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.envelope import digest, public_text, seal
-from contracts.errors import Unavailable
 from contracts.fields import check_text, new_id, time_text
 from contracts.log.checkpoint import LOG_KEY, NoteKey
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Genesis
-from contracts.wording import N_
 from coordinator.office import open_office
-from coordinator.settings import Settings, check_free, create_home
+from coordinator.settings import ABOUT, Settings, check_free, create_home
 from coordinator.trust.certificates import ca_digest, make_certificates
 from coordinator.trust.host import address, host_name, host_of
+from shell.places import new_home
 
 QUORUM = "members n//2+1, auditors 1"
 
 
 def found(home: Path, *, name: str, domain: str, url: str = "", code: str = "") -> None:
-    """Make the home of a new chamber beside its place and move it there when it is whole. Malformed if a name is none,
-    Unavailable if the place or the database is taken: then nothing was made."""
+    """Make the home of a new chamber. Malformed if a name is none, Unavailable if the place or the database is taken:
+    then nothing was made."""
     host = host_name(domain)
     at = address(url or f"https://{f'[{host}]' if ':' in host else host}")
     for text in (name, at):
         check_text(text)
     check_free(home)
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{home.name}-", dir=home.parent) as beside:
-        made = Path(beside) / home.name
+    with new_home(home, last=ABOUT) as made:
         salted = digest(secrets.token_bytes(16) + code.encode())
         settings = create_home(made, name=name, code_digest=salted, domain=host, url=at)
         make_certificates(made / "tls", name=name, hosts=(host, host_of(at)))
         _begin_log(settings)
-        _move(made, home)
 
 
 def _begin_log(settings: Settings) -> None:
@@ -60,13 +53,3 @@ def _begin_log(settings: Settings) -> None:
         office.log.publish()
     finally:
         office.database.close()
-
-
-def _move(made: Path, home: Path) -> None:
-    try:
-        if home.exists():
-            home.rmdir()  # it is empty
-        os.replace(made, home)
-    except OSError as error:
-        shutil.rmtree(made, ignore_errors=True)
-        raise Unavailable(N_("{home} cannot be written"), why=N_("{error}"), home=home, error=error) from error

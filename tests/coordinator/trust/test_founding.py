@@ -1,6 +1,7 @@
 """A chamber is made whole or not at all, under names that nodes can reach, on a database of its own."""
 
 import json
+import os
 import shutil
 import sqlite3
 import ssl
@@ -168,6 +169,38 @@ def test_an_empty_folder_may_become_a_home(tmp_path):
     (tmp_path / "office").mkdir()
     found(tmp_path / "office", name="商会", domain="hub.example")
     assert open_office(read_home(tmp_path / "office")).log.is_own()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open folder cannot be moved there")
+def test_a_folder_that_is_there_is_filled_and_not_replaced(tmp_path):
+    """It may be where a volume is mounted, which nobody can rename or remove."""
+    home = tmp_path / "office"
+    home.mkdir()
+    held = os.open(home, os.O_RDONLY)
+    try:
+        found(home, name="商会", domain="hub.example")
+        assert sorted(os.listdir(held)) == sorted(os.listdir(home)) and "coordinator.json" in os.listdir(held)
+    finally:
+        os.close(held)
+
+
+def test_a_folder_that_cannot_be_filled_is_empty_again(tmp_path, monkeypatch):
+    home = tmp_path / "office"
+    home.mkdir()
+    rename = os.rename
+
+    def fail_at_the_last(source, target):
+        if str(target) == str(home / "coordinator.json"):
+            raise OSError("no space left on device")
+        rename(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.rename", fail_at_the_last)
+        with pytest.raises(Unavailable, match="cannot be written"):
+            found(home, name="商会", domain="hub.example")
+    assert list(home.iterdir()) == []
+    found(home, name="商会", domain="hub.example")
+    assert open_office(read_home(home)).log.state().size == 1
 
 
 # Databases
