@@ -53,7 +53,7 @@ def pinned(names: set[str]) -> list[str]:
     """`name==version` from the tested set; KeyError if a package is not in it."""
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     lines = [line.partition(";")[0] for line in text.splitlines() if not line.startswith("#")]
-    versions = {canonicalize_name(line.partition("==")[0]): line for line in lines}
+    versions: dict[str, str] = {canonicalize_name(line.partition("==")[0]): line for line in lines}
     return [versions[name] for name in sorted(names - {"mengbang"})]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
+from flwr.supercore.run import Run
 
 from contracts.envelope import canonical, from_base64, strict_json, to_base64
 from contracts.errors import Malformed, TrustError
@@ -76,8 +77,10 @@ def client_app(side: Side) -> ClientApp:
 def invitation(asked: RoundRequest, model: array[float] | None = None) -> RecordDict:
     """Content of a message to a member: with a model it asks for a contribution, else for a step of the secure sum."""
     config = {"run": asked.run, "round": asked.round, "open": asked.open_index, "parts": list(asked.parts)}
-    records = {"config": ConfigRecord(config)}  # type: ignore[arg-type]
-    return RecordDict(records if model is None else {**records, "values": _record(model)})
+    records = RecordDict({"config": ConfigRecord(config)})  # type: ignore[arg-type]
+    if model is not None:
+        records["values"] = _record(model)
+    return records
 
 
 def asked(content: RecordDict) -> RoundRequest:
@@ -147,24 +150,28 @@ def metadata(node_id: int, *, group: str, ttl: float, message_type: str = "train
     )
 
 
+def message_of(content: RecordDict | Error, about: Metadata) -> Message:
+    """A message under metadata of our own, which Flower's constructor takes and its overloads do not name."""
+    made: Message = Message(content, metadata=about)  # type: ignore[call-overload]
+    return made
+
+
 class OrderedGrid(Grid):
     """A grid whose every message names its run by the order: Flower's own run is never set."""
 
-    def set_run(self, run: object) -> None:
+    def set_run(self, run: Run) -> None:
         """Nothing to set: the order names the run."""
 
     @property
-    def run(self) -> object:
+    def run(self) -> Run:
         """There is no Flower run here."""
-        return None
+        raise NotImplementedError
 
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
         """See Grid."""
-        return Message(
-            content, metadata=metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type)
-        )
+        return message_of(content, metadata(dst_node_id, group=group_id, ttl=ttl or 3600.0, message_type=message_type))
 
 
 class LocalGrid(OrderedGrid):

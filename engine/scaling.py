@@ -61,8 +61,9 @@ def way_down(value: float, column: Column, steps: int) -> tuple[np.ndarray, np.n
 def _scaled(values: np.ndarray, column: Column) -> np.ndarray:
     values = values.astype(np.float64)
     values = np.where(np.isfinite(values), values, np.nan)
-    low, high = float(column.low), float(column.high)
+    ends = np.array([float(column.low), float(column.high)])
     if column.transform == "signed_log":
-        values, low, high = (np.sign(v) * np.log1p(np.abs(v)) for v in (values, np.float64(low), np.float64(high)))
+        values, ends = (np.sign(v) * np.log1p(np.abs(v)) for v in (values, ends))
+    low, high = ends
     scaled: np.ndarray = np.clip(2 * (values - low) / (high - low) - 1, -1, 1)
     return scaled

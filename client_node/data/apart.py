@@ -34,9 +34,9 @@ class ReaderApart:
     """The process apart, started when it is needed. For all threads of this one, one after another."""
 
     def __init__(self) -> None:
-        self._lock, self._process, self._idle = threading.Lock(), None, None
-        self._process: subprocess.Popen[bytes] | None
-        self._idle: threading.Timer | None
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._idle: threading.Timer | None = None
 
     def call(self, reader: str, path: Path, *words: object) -> Any:
         """What a reader of `formats` makes of a file; Malformed (READER) if it does not come back with it."""

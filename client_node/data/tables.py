@@ -70,7 +70,7 @@ class Table:
         `tick` is told how many bytes of how many were decoded. Malformed if a heading is not there."""
         suffix = self.path.suffix.lower()
         if suffix in SHEETS:
-            body = _called("sheet", self.path, self.part, None)
+            body: pl.DataFrame = _called("sheet", self.path, self.part, None)
             names = self._known(columns, heading, _possible_headings(self.path, body.head(HEADING_ROWS).rows()))
             chosen = [pl.col(body.columns[names.index(name)]).alias(name) for name in columns]
             return body.slice(heading).select(chosen)
@@ -146,11 +146,11 @@ def _possible_headings(path: Path, top: Sequence[Sequence[str | None]]) -> list[
     width = max(map(len, top), default=0)
     if width > MOST_HEADINGS:
         raise _too_wide(path)
-    found, above = [], [""] * width
+    found, above = list[tuple[int, list[str]]](), [""] * width
     for number, row in enumerate(top, 1):
         cells = [(cell or "").strip() for cell in row] + [""] * (width - len(row))
         found.append((number, _names(cells, above)[: len(row)]))
-        above = list(accumulate(cells, lambda left, cell: cell or left))
+        above = list(accumulate(cells, _cell_or_left))
     return found
 
 
@@ -181,6 +181,10 @@ def check_length(path: Path, most: int, rows: int = 0) -> None:
     """Malformed if a table has more than so many rows: `rows` that were read, or what a Parquet file holds, known
     without reading them."""
     check_rows(path, _called("length", path) if path.suffix.lower() in COLUMNS else rows, most)
+
+
+def _cell_or_left(left: str, cell: str) -> str:
+    return cell or left
 
 
 def _called(reader: str, path: Path, *words: object) -> Any:

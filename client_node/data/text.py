@@ -181,7 +181,8 @@ def _copy(path: Path, target: Path, tick: Tick, how: tuple[str, str, str | None]
     size, lines, lost, end, open_line = path.stat().st_size, 0, 0, "\n", 0
     encoding, errors, newline = how
     with (
-        path.open(encoding=encoding, errors=errors, newline=newline) as source,
+        path.open("rb") as raw,
+        io.TextIOWrapper(raw, encoding=encoding, errors=errors, newline=newline) as source,
         target.open("w", encoding="utf-8", newline="") as copy,
     ):
         while text := source.read(_CHUNK):
@@ -194,7 +195,7 @@ def _copy(path: Path, target: Path, tick: Tick, how: tuple[str, str, str | None]
             lost += _lost(text) if errors == "replace" else 0
             if how != _PLAIN:
                 copy.write(text)
-            tick(source.buffer.tell(), size)
+            tick(raw.tell(), size)
     return lines + (end != "\n"), lost
 
 

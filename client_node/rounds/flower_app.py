@@ -6,7 +6,7 @@ from array import array
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, RecordDict
 
 from client_node.ledger.ledger import Budget
 from client_node.rounds.guard import Permit
@@ -23,7 +23,7 @@ from contracts.statements.off_log import Contribution
 from contracts.statements.statements import Seen
 from contracts.wording import N_
 from engine.bundle import bundle_digest
-from engine.rounds import TRAIN, RoundRequest, client_app, invitation, metadata, unpack
+from engine.rounds import TRAIN, RoundRequest, client_app, invitation, message_of, metadata, unpack
 from privacy.mechanisms import LatticeGaussian
 
 
@@ -72,7 +72,7 @@ class NodeSide:
         group = str(permit.record.opened.round)
         try:
             return self._app(
-                Message(content, metadata=metadata(1, group=group, ttl=3600.0, message_type=step)),
+                message_of(content, metadata(1, group=group, ttl=3600.0, message_type=step)),
                 Context(run_id=0, node_id=1, node_config={}, state=RecordDict(), run_config={}),
             ).content
         finally:

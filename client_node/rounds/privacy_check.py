@@ -47,7 +47,7 @@ def _statement(settings: Settings, found: Measurement) -> PrivacyCheck:
         delta=DELTA,
         canaries=found.canaries,
         releases=found.releases,
-        faults=tuple(dict.fromkeys(fault.code for fault in found.faults)),  # type: ignore[arg-type]
+        faults=tuple(dict.fromkeys(fault.code for fault in found.faults)),  # type: ignore[misc]
         ledger=read_ledger(settings).head(),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from contracts.errors import TrustError
 from contracts.wording import filled
@@ -17,7 +18,7 @@ class Finding:
     index: int
     rule: str
     what: str
-    values: dict[str, object] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     def text(self, translate: Callable[[str], str] = str) -> str:
         """The sentence in the reader's language."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -54,8 +55,8 @@ class Evaluation:
     def _is_over(self, evaluation: RunRecord) -> bool:
         return evaluation.is_complete() or time_text(datetime.now(UTC)) >= evaluation.order.expires_at
 
-    def _append(self, make: object) -> None:
-        self._log.append_made(lambda state: seal(payload(make(state)), [self._settings.office_key]))  # type: ignore[operator]
+    def _append(self, make: Callable[[TrustState], Predicate]) -> None:
+        self._log.append_made(lambda state: seal(payload(make(state)), [self._settings.office_key]))
         self._log.publish()
 
     def _order(self, state: TrustState, run: RunRecord) -> Predicate:

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from contracts.statements.artefact import read_artefact
 from coordinator.store.database import Database
 from coordinator.store.tables import TaskMessage
-from engine.rounds import TRAIN, OrderedGrid, asked, contribution, metadata, pack, step_reply
+from engine.rounds import TRAIN, OrderedGrid, asked, contribution, message_of, metadata, pack, step_reply
 
 _POLL_S = 0.02
 
@@ -117,8 +117,8 @@ def _reply(row: TaskMessage) -> Message:
     about = metadata(1, group=str(row.round), ttl=3600.0, source=node_id(row.member), message_type=row.step)
     line, payload = row.line or b"", row.payload
     if payload is None:
-        return Message(Error(code=0, reason="refused"), metadata=about)
+        return message_of(Error(code=0, reason="refused"), about)
     if row.step != TRAIN:
-        return Message(step_reply(line, payload), metadata=about)
+        return message_of(step_reply(line, payload), about)
     values = read_artefact(payload, "contribution", "q").values
-    return Message(contribution(array("q", values), line), metadata=about)
+    return message_of(contribution(array("q", values), line), about)

@@ -15,7 +15,8 @@ from contracts.rules.groups import rule_of, standing
 from contracts.rules.state import Asked, TrustState, is_live
 from contracts.statements.artefact import model
 from contracts.statements.closed_list import payload
-from contracts.statements.statements import GateTerms, RunOrder, Terms
+from contracts.statements.statements import GateTerms, RunOrder
+from contracts.terms.agreement import Terms
 from contracts.wording import N_
 from coordinator.office import Office
 from coordinator.store.documents import document_of

@@ -21,7 +21,7 @@ from contracts.statements.artefact import Artefact, model, of_round, read_artefa
 from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
 from contracts.statements.signed import read_statement
-from contracts.statements.statements import Predicate, Round, RoundOpen
+from contracts.statements.statements import DropReason, Predicate, Round, RoundOpen
 from coordinator.learning.grid import node_id
 from coordinator.learning.secure_sums import Contributed, RoundOpened
 from coordinator.learning.strategy import Summed
@@ -43,7 +43,7 @@ class RunJournal:
 
     def __init__(self, database: Database, log: Log, settings: Settings, run: str, stopped: Callable[[], bool]):
         self._database, self._log, self._settings, self._run, self._stopped = database, log, settings, run, stopped
-        self._dropped: dict[str, str] = {}
+        self._dropped: dict[str, DropReason] = {}
 
     def members(self) -> list[str]:
         """Who is asked in the open round, or may be asked in the next one."""
@@ -169,7 +169,7 @@ class RunJournal:
                 used.append(by_member[member])
         if waiting.groups:
             together = whole(waiting.groups, (reply.member for reply in used))
-            self._dropped |= {reply.member: "group" for reply in used if reply.member not in together}
+            self._dropped |= dict.fromkeys((reply.member for reply in used if reply.member not in together), "group")
             used = [reply for reply in used if reply.member in together]
         return used, cutoff
 
@@ -181,7 +181,7 @@ class RunJournal:
             for row in session.exec(select(TaskMessage).where(*asked, TaskMessage.step == step)):
                 row.malformed = True
 
-    def _why_dropped(self, run: RunRecord, round: int, member: str) -> str:
+    def _why_dropped(self, run: RunRecord, round: int, member: str) -> DropReason:
         """The reason that the round's record gives for a member that is not in its sum."""
         if member in self._dropped:
             return self._dropped[member]

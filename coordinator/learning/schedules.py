@@ -92,7 +92,7 @@ def put(office: Office, task: str, *, cron: str, epsilon: str, min_members: int,
     """Schedule a task, in place of what was scheduled for it; the first hour. An order like it is drafted now, so that
     what cannot be ordered is refused here and not at night."""
     now = datetime.now(UTC)
-    first = hours(cron).get_next_fire_time(None, now)
+    first: datetime | None = hours(cron).get_next_fire_time(None, now)
     if first is None:
         raise Refused(N_("{cron} never comes"), do=N_("name a day that there is"), cron=cron)
     made = orders.draft(office, task, epsilon=epsilon, min_members=min_members)

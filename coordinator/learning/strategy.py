@@ -58,7 +58,7 @@ class TrustStrategy(Strategy):
         grid: Grid,
         initial_arrays: ArrayRecord | None = None,
         num_rounds: int = 0,
-        timeout: float = 0.0,  # type: ignore[override]
+        timeout: float = 0.0,
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: object = None,

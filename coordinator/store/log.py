@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby, islice
+from typing import Any
 
 from sqlmodel import Session, col, func, insert, select
 
@@ -162,9 +163,10 @@ class Log:
 
     def _place(
         self, session: Session, batch: list[_Waiting]
-    ) -> tuple[TrustState, list[dict[str, object]], list[int | None]]:
+    ) -> tuple[TrustState, list[dict[str, Any]], list[int | None]]:
         """The state after the batch, its new rows, and the index of each entry (None for what was refused)."""
-        state, added, indices = self._state, [], []
+        state, added = self._state, list[dict[str, Any]]()
+        indices: list[int | None] = []
         named = [said.digest for said in batch if said.digest]
         held = session.exec(select(LogEntry.digest, LogEntry.index).where(col(LogEntry.digest).in_(named)))
         known: dict[str, int] = dict(held.all())

@@ -241,9 +241,9 @@ def move(log: Log, settings: Settings, name: str, verb: str, *, reason: str, now
         issued_at=time_text(now),
         agreement=name,
         prev_state=record.state,
-        state=state,
-        reason=reason or usual,
-    )  # type: ignore[arg-type]
+        state=state,  # type: ignore[arg-type]  # of MOVES
+        reason=reason or usual,  # type: ignore[arg-type]  # of the closed list, which pydantic checks
+    )
     log.append(seal(payload(statement), [settings.office_key]))
     return state
 

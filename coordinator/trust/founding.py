@@ -10,14 +10,14 @@ from contracts.envelope import digest, public_text, seal
 from contracts.fields import check_text, new_id, time_text
 from contracts.log.checkpoint import LOG_KEY, NoteKey
 from contracts.statements.closed_list import payload
-from contracts.statements.statements import Genesis
+from contracts.statements.statements import Genesis, QuorumRule
 from coordinator.office import open_office
 from coordinator.settings import ABOUT, Settings, check_free, create_home
 from coordinator.trust.certificates import ca_digest, make_certificates
 from coordinator.trust.host import address, host_name, host_of
 from shell.places import new_home
 
-QUORUM = "members n//2+1, auditors 1"
+QUORUM: QuorumRule = "members n//2+1, auditors 1"
 
 
 def found(home: Path, *, name: str, domain: str, url: str = "", code: str = "") -> None:

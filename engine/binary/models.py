@@ -70,10 +70,12 @@ def log_odds(model: BinaryModel, rows: LabelledRows) -> np.ndarray:
 
 def probability(model: BinaryModel, rows: LabelledRows) -> np.ndarray:
     """`(rows,)` chance of the outcome; least squares says it directly and is held within (0, 1)."""
-    said = log_odds(model, rows)
+    said: np.ndarray = log_odds(model, rows)
     if isinstance(model, Model) and isinstance(model.shape, Moments):
-        return np.clip(said, 0.001, 0.999)
-    return 1 / (1 + np.exp(-said))
+        said = np.clip(said, 0.001, 0.999)
+    else:
+        said = 1 / (1 + np.exp(-said))
+    return said
 
 
 def by_column(model: BinaryModel, rows: LabelledRows, schema: TableSchema) -> np.ndarray:

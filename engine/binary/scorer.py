@@ -85,7 +85,8 @@ class RowScorer:
 def logit(chance: np.ndarray) -> np.ndarray:
     """Log-odds, held within reach."""
     held = np.clip(chance, 1e-6, 1 - 1e-6)
-    return np.log(held / (1 - held))
+    odds: np.ndarray = np.log(held / (1 - held))
+    return odds
 
 
 def _unlabelled(frame: pl.DataFrame, schema: TableSchema) -> LabelledRows:

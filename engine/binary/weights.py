@@ -113,4 +113,5 @@ def _line(odds: np.ndarray, line: tuple[float, float]) -> np.ndarray:
 
 
 def _chance(odds: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+    chance: np.ndarray = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+    return chance

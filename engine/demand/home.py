@@ -46,10 +46,14 @@ def simple(
     for name in _FITTED:
         parts = []
         for past in pasts:
-            parts.append(_kept(cache, name, past, kind, lambda n, at=done: progress(at + n, every)))
+            parts.append(_kept(cache, name, past, kind, _from(done, every, progress)))
             done += len(past)
         found[name] = np.stack(parts, 1)
     return found
+
+
+def _from(done: int, every: int, progress: Progress) -> Callable[[int], None]:
+    return lambda n: progress(done + n, every)
 
 
 def moving_average(past: np.ndarray, kind: Frequency) -> np.ndarray:
@@ -84,7 +88,8 @@ def _by_ratio(past: np.ndarray, kind: Frequency, point: Callable[[np.ndarray, in
 def _ratio(came: np.ndarray, foreseen: np.ndarray) -> np.ndarray:
     """What came over what was foreseen, where the series was alive."""
     used = np.isfinite(came) & (foreseen > 0)
-    return came[used] / foreseen[used]
+    ratio: np.ndarray = came[used] / foreseen[used]
+    return ratio
 
 
 def _mean_of_last(past: np.ndarray, periods: int) -> np.ndarray:
@@ -93,7 +98,8 @@ def _mean_of_last(past: np.ndarray, periods: int) -> np.ndarray:
     filled = np.where(seen, past, 0.0)
     alive = seen & (np.cumsum(filled, 1) > 0)
     near = filled[:, -periods:].sum(1) / np.maximum(alive[:, -periods:].sum(1), 1)
-    return np.maximum(near, 0.1 * filled.sum(1) / np.maximum(alive.sum(1), 1))
+    mean: np.ndarray = np.maximum(near, 0.1 * filled.sum(1) / np.maximum(alive.sum(1), 1))
+    return mean
 
 
 def _kept(
@@ -169,4 +175,5 @@ def _without_gaps(values: np.ndarray) -> np.ndarray:
     if not len(seen):
         return values[:0]
     at = np.arange(seen[0], len(values))
-    return np.interp(at, seen, values[seen])
+    whole: np.ndarray = np.interp(at, seen, values[seen])
+    return whole

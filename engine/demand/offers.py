@@ -94,8 +94,9 @@ def _apart(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Values less their mean over the periods around; zero where nothing was seen."""
 
     def summed(each: np.ndarray) -> np.ndarray:
-        whole = np.cumsum(np.pad(each, ((0, 0), (_AROUND + 1, _AROUND))), 1)
-        return whole[:, 2 * _AROUND + 1 :] - whole[:, : -2 * _AROUND - 1]
+        whole: np.ndarray = np.cumsum(np.pad(each, ((0, 0), (_AROUND + 1, _AROUND))), 1)
+        sums: np.ndarray = whole[:, 2 * _AROUND + 1 :] - whole[:, : -2 * _AROUND - 1]
+        return sums
 
     mean = summed(np.where(seen, values, 0.0)) / np.maximum(summed(seen.astype(np.float64)), 1)
     return np.where(seen, values - mean, 0.0)

@@ -28,7 +28,8 @@ def wql(y: np.ndarray, forecast: np.ndarray) -> float:
 def widen(forecast: np.ndarray, factor: float) -> np.ndarray:
     """Every distance from the median times `factor`, never below zero."""
     middle = forecast[..., 2:3]
-    return np.maximum(middle + factor * (forecast - middle), 0.0)
+    wider: np.ndarray = np.maximum(middle + factor * (forecast - middle), 0.0)
+    return wider
 
 
 def spread_factor(y: np.ndarray, forecast: np.ndarray) -> float:
@@ -47,7 +48,8 @@ def spread_factor(y: np.ndarray, forecast: np.ndarray) -> float:
 
 def average(forecasts: list[np.ndarray], weights: list[float]) -> np.ndarray:
     """Quantile by quantile; quantiles that do not cross stay so."""
-    return np.einsum("v,v...->...", np.array(weights) / sum(weights), np.stack(forecasts))
+    mean: np.ndarray = np.einsum("v,v...->...", np.array(weights) / sum(weights), np.stack(forecasts))
+    return mean
 
 
 def band_factor(y: np.ndarray, forecast: np.ndarray) -> float:

@@ -42,7 +42,8 @@ def forecast(kind: Frequency, values: Sequence[float], rows: Windows) -> np.ndar
     """Quantiles `(windows, horizon, 5)` in the unit of the data, by a head with these `values`."""
     with torch.no_grad():
         made: np.ndarray = head_of(kind, values)(torch.from_numpy(read(kind, rows.x))).numpy()
-    return np.maximum(made, 0.0) * rows.scale[:, None, None]
+    quantiles: np.ndarray = np.maximum(made, 0.0) * rows.scale[:, None, None]
+    return quantiles
 
 
 def head_of(kind: Frequency, values: Sequence[float]) -> Head:

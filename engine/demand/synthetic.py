@@ -57,7 +57,8 @@ def weekly(random: np.random.Generator, series: int, periods: int = 104) -> tupl
 
 def _tail(random: np.random.Generator, shape: tuple[int, ...], freedom: float = 4.0) -> np.ndarray:
     """Student noise of variance one."""
-    return random.standard_t(freedom, shape) / np.sqrt(freedom / (freedom - 2))
+    noise: np.ndarray = random.standard_t(freedom, shape) / np.sqrt(freedom / (freedom - 2))
+    return noise
 
 
 def _scale(random: np.random.Generator, count: int, middle: float, spread: float) -> np.ndarray:
@@ -98,7 +99,8 @@ def _calendar_effects(random: np.random.Generator, first: np.ndarray, periods: i
         random.random(count) < 0.7, random.normal(0.018, 0.012, count), random.normal(-0.006, 0.012, count)
     )
     festival = np.where(random.random(count) < 0.4, random.normal(-0.1, 0.25, count), 0.0)
-    return grid[:, :, 0] * weekends[:, None] + grid[:, :, 1] * festival[:, None]
+    effect: np.ndarray = grid[:, :, 0] * weekends[:, None] + grid[:, :, 1] * festival[:, None]
+    return effect
 
 
 def _noise(random: np.random.Generator, series: int, periods: int) -> np.ndarray:
@@ -106,7 +108,10 @@ def _noise(random: np.random.Generator, series: int, periods: int) -> np.ndarray
     near = random.random((series, 1)) < 0.4
     memory = np.where(near, random.uniform(0.92, 0.995, (series, 1)), random.uniform(0.2, 0.85, (series, 1)))
     steps = _scale(random, series, 0.04, 0.85) * _tail(random, (series, periods))
-    return _scale(random, series, 0.045, 0.85) * _tail(random, (series, periods)) + _autoregression(steps, memory)
+    noise: np.ndarray = _scale(random, series, 0.045, 0.85) * _tail(random, (series, periods)) + _autoregression(
+        steps, memory
+    )
+    return noise
 
 
 def _autoregression(steps: np.ndarray, memory: np.ndarray) -> np.ndarray:
@@ -124,7 +129,8 @@ def _shifts(random: np.random.Generator, series: int, periods: int) -> np.ndarra
 
 def _events(random: np.random.Generator, series: int, periods: int) -> np.ndarray:
     """Single months that nobody could foresee."""
-    return (random.random((series, periods)) < 0.01) * 0.4 * _tail(random, (series, periods))
+    events: np.ndarray = (random.random((series, periods)) < 0.01) * 0.4 * _tail(random, (series, periods))
+    return events
 
 
 def _openings(random: np.random.Generator, series: int, periods: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,7 +172,10 @@ def _waves(random: np.random.Generator, families: int, periods: int) -> np.ndarr
     phase = random.uniform(0, 2 * np.pi, (families, 2))
     wave = np.sin(2 * np.pi * t / 52.18 + phase[:, :1]) + 0.4 * np.sin(4 * np.pi * t / 52.18 + phase[:, 1:])
     high = np.exp(4 * (np.cos(2 * np.pi * (t - random.uniform(0, 52, (families, 1))) / 52.18) - 1))
-    return size * wave + np.where(random.random((families, 1)) < 0.4, random.normal(0.3, 0.7, (families, 1)), 0) * high
+    waves: np.ndarray = (
+        size * wave + np.where(random.random((families, 1)) < 0.4, random.normal(0.3, 0.7, (families, 1)), 0) * high
+    )
+    return waves
 
 
 def _walk(random: np.random.Generator, series: int, periods: int) -> np.ndarray:
@@ -181,7 +190,8 @@ def _promotions(random: np.random.Generator, series: int, periods: int) -> np.nd
     lift = np.where(start, random.uniform(0.3, 1.6, (series, periods)), 0.0)
     long = random.random((series, 1)) < 0.5
     later = np.pad(lift, ((0, 0), (2, 0)))[:, :periods]
-    return lift + np.pad(lift, ((0, 0), (1, 0)))[:, :periods] * long - 0.3 * later
+    lifted: np.ndarray = lift + np.pad(lift, ((0, 0), (1, 0)))[:, :periods] * long - 0.3 * later
+    return lifted
 
 
 def _holidays(random: np.random.Generator, first: np.ndarray, periods: int) -> np.ndarray:
@@ -193,4 +203,5 @@ def _holidays(random: np.random.Generator, first: np.ndarray, periods: int) -> n
     effect = np.where(random.random(count) < 0.4, random.normal(-0.3, 0.6, count), 0.0)
     shut = np.where(random.random((count, 1)) < 0.2, random.integers(0, 52, (count, 1)), -1)
     closed = ((first[:, None] + np.arange(periods)) % 52 == shut) * -6.0
-    return grid * effect[:, None] + closed
+    effects: np.ndarray = grid * effect[:, None] + closed
+    return effects

@@ -28,4 +28,5 @@ def correlation(y: np.ndarray, forecast: np.ndarray) -> float:
         return _PRIOR
     seen = float(np.clip((together / alone - 1) / (count - 1), 0.0, 1.0))
     times = error.shape[1] * error.shape[2]
-    return (times * seen + _WEIGHT * _PRIOR) / (times + _WEIGHT)
+    share: float = (times * seen + _WEIGHT * _PRIOR) / (times + _WEIGHT)
+    return share

@@ -75,7 +75,8 @@ class Series:
 
     def observed(self) -> np.ndarray:
         """How many periods of each series were observed, `(series,)`."""
-        return np.isfinite(self.values).sum(1)
+        count: np.ndarray = np.isfinite(self.values).sum(1)
+        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,8 @@ def inputs(past: np.ndarray, at: np.ndarray, kind: Frequency) -> tuple[np.ndarra
 
 def to_log(ratio: np.ndarray) -> np.ndarray:
     """A value in units of the scale -> the space in which the network computes."""
-    return np.log(np.clip(ratio, 0.0, _MOST) + _SMALL)
+    logs: np.ndarray = np.log(np.clip(ratio, 0.0, _MOST) + _SMALL)
+    return logs
 
 
 def _statics(filled: np.ndarray, seen: np.ndarray, scale: np.ndarray, long: np.ndarray, kind: Frequency) -> np.ndarray:

@@ -61,8 +61,8 @@ def _without_reversed(invoices: pl.DataFrame) -> pl.DataFrame:
 
 
 def _on(day: date, invoices: pl.DataFrame, payments: pl.DataFrame, schema: TableSchema) -> pl.DataFrame:
-    got = payments.filter(pl.col("paid") <= day).group_by("invoice")
-    got = got.agg(got=pl.col("amount").sum(), last=pl.col("paid").max())
+    by_invoice = payments.filter(pl.col("paid") <= day).group_by("invoice")
+    got = by_invoice.agg(got=pl.col("amount").sum(), last=pl.col("paid").max())
     seen = invoices.filter(pl.col("issued") <= day).join(got, on="invoice", how="left")
     is_open = pl.col("got").fill_null(0.0) < _PAID * pl.col("amount")  # by what was known on that day
     until = pl.when(is_open).then(pl.lit(day)).otherwise(pl.min_horizontal("paid", "last"))

@@ -24,8 +24,8 @@ SEED, FIRMS, MONTHS, PLACES = 20260101, 4000, 72, 4
 
 def together(members: list[LabelledRows]) -> LabelledRows:
     """The rows of all of them."""
-    parts = (np.concatenate([getattr(one, part) for one in members]) for part in ("columns", "x", "y"))
-    return LabelledRows(*parts, tuple(name for one in members for name in one.unit), members[0].cuts)
+    columns, x, y = (np.concatenate([getattr(one, part) for one in members]) for part in ("columns", "x", "y"))
+    return LabelledRows(columns, x, y, tuple(name for one in members for name in one.unit), members[0].cuts)
 
 
 def fitted(rows: LabelledRows) -> array[float]:
