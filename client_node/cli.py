@@ -14,7 +14,7 @@ from client_node.commands.consent import consent, sign
 from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
 from client_node.commands.data import app as data_commands
 from client_node.commands.data import before_joining, write_map
-from client_node.commands.key import keys, sign_sheet
+from client_node.commands.key import keys, sign_statement
 from client_node.commands.receipts import proofs
 from client_node.commands.results import serving
 from contracts.errors import Refused, Unavailable
@@ -41,8 +41,8 @@ app.add_typer(data_commands, name="data")
 app.add_typer(keys, name="key")
 app.command(
     "sign",
-    help=_("Sign a sheet that changes the chamber's quorum.\n\nExample: client-node sign quorum.json"),
-)(sign_sheet)
+    help=_("Cosign a statement that changes the chamber's quorum.\n\nExample: client-node sign quorum.json"),
+)(sign_statement)
 app.add_typer(proofs)
 app.add_typer(serving)
 

@@ -120,6 +120,32 @@ def test_a_plain_string_in_an_error_would_be_seen(tmp_path):
     assert len(list(unmarked(wrong))) == 2
 
 
+def not_said():
+    """Words that the glossary rules out."""
+    rows = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8").splitlines()[7:]
+    cells = [row.strip("|").split("|") for row in rows]
+    return [word.strip() for *_, words in cells for word in words.split(",") if word.strip()]
+
+
+def against_the_glossary(texts):
+    """(text, word) of every text that uses a word ruled out; words in English as whole words."""
+    ruled_out = {word: re.compile(rf"\b{word}" if word.isascii() else word, re.IGNORECASE) for word in not_said()}
+    return [(text, word) for text in texts for word, found in ruled_out.items() if found.search(text)]
+
+
+@pytest.mark.parametrize("package", [*PARTIES, "contracts"])
+def test_one_thing_has_one_word(package):
+    known = catalogue(package)
+    assert against_the_glossary([*known, *(entry.string for entry in known.values())]) == []
+
+
+def test_a_word_that_the_glossary_rules_out_would_be_seen():
+    assert against_the_glossary(["每个成员的收据", "Countersign it", "会员的收据"]) == [
+        ("每个成员的收据", "成员"),
+        ("Countersign it", "countersign"),
+    ]
+
+
 def test_pages_hold_no_text_of_their_own():
     for page in (page for party in PARTIES for page in (ROOT / party).rglob("*.html")):
         bare = re.sub(

@@ -16,12 +16,12 @@ signing = typer.Typer(rich_markup_mode=None)
 
 @signing.command(
     help=_(
-        "Sign a sheet: a change of the quorum, or a key that follows one that has ended.\n\n"
+        "Cosign a statement: a change of the quorum, or a key that follows one that has ended.\n\n"
         "Example: auditor sign quorum.json --identity auditor/identity.key"
     )
 )
 def sign(
-    sheet: Path,
+    statement: Path,
     identity: Annotated[Path, typer.Option("--identity", help=_("key file of an admitted auditor"))],
     yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
     lang: Lang = "",
@@ -33,9 +33,9 @@ def sign(
     from contracts.statements import to_cosign
 
     key = read_key(identity)
-    entry, said = to_cosign.read([read_file(sheet)])
+    entry, said = to_cosign.read([read_file(statement)])
     write_line(to_cosign.words(said, _))
     terminal.confirm(N_("Sign?"), yes)
-    sheet.write_text(to_cosign.write(cosign(entry, key)), encoding="ascii")
-    terminal.ok(N_("signed; hand {path} to the office"), path=sheet)
+    statement.write_text(to_cosign.write(cosign(entry, key)), encoding="ascii")
+    terminal.ok(N_("signed; hand {path} to the office"), path=statement)
     return OK

@@ -91,7 +91,7 @@ def _follow(settings: Settings, mirror: Mirror, budget: Budget) -> None:
 @keys.command(
     "request",
     help=_(
-        "Write the sheet by which a new key follows one that has ended: a majority of the auditors signs it, then the office.\n\n"
+        "Write the statement by which a new key follows one that has ended: a majority of the auditors signs it, then the office.\n\n"
         "Example: client-node key request node --out node-key.json"
     ),
 )
@@ -110,7 +110,7 @@ def request(
     entry = own.successor(settings, mirror, role.value, has_ended=True)
     out.write_text(to_cosign.write(entry), encoding="ascii")
     write_line(to_cosign.words(to_cosign.read([out.read_bytes()])[1], _))
-    terminal.ok(N_("sheet in {path}"), path=out)
+    terminal.ok(N_("statement to cosign in {path}"), path=out)
     terminal.say(N_("Next: auditors run auditor sign {path}, the office runs coordinator record {path}"), path=out)
     return OK
 
@@ -138,7 +138,7 @@ def end(
     return OK
 
 
-def sign_sheet(sheet: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def sign_statement(statement: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
     """A member's word on the quorum. Keys are the office's and the auditors' matter."""
     from client_node.home import local
     from contracts.envelope import cosign
@@ -147,13 +147,13 @@ def sign_sheet(sheet: Path, yes: Yes = False, home: Home = HOME, lang: Lang = ""
 
     settings, _mirror, _budget = local(home)
     try:
-        entry, said = to_cosign.read([sheet.read_bytes()])
+        entry, said = to_cosign.read([statement.read_bytes()])
     except OSError as error:
-        raise Unavailable(N_("there is no file {path}"), path=sheet) from error
+        raise Unavailable(N_("there is no file {path}"), path=statement) from error
     if not isinstance(said, Policy):
-        raise Malformed(N_("members sign changes of the quorum only"), do=N_("hand the sheet to the office"))
+        raise Malformed(N_("members sign changes of the quorum only"), do=N_("hand the statement to the office"))
     write_line(to_cosign.words(said, _))
     terminal.confirm(N_("Sign?"), yes)
-    sheet.write_text(to_cosign.write(cosign(entry, settings.node_key)), encoding="ascii")
-    terminal.ok(N_("signed; hand {path} back to the office"), path=sheet)
+    statement.write_text(to_cosign.write(cosign(entry, settings.node_key)), encoding="ascii")
+    terminal.ok(N_("signed; hand {path} back to the office"), path=statement)
     return OK

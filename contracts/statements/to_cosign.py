@@ -1,4 +1,4 @@
-"""A sheet: one statement in a file that goes round until everyone whose word it needs has signed it."""
+"""A statement: one statement in a file that goes round until everyone whose word it needs has signed it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def write(entry: bytes) -> str:
 
 
 def read(texts: Sequence[bytes]) -> tuple[bytes, Said]:
-    """(entry with the signatures of all copies, what it says); Malformed unless they are copies of one sheet."""
+    """(entry with the signatures of all copies, what it says); Malformed unless they are copies of one statement."""
     try:
         entry = merge([from_base64(held) for text in texts for held in json.loads(text)["entries"]])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Malformed(N_("this is not a sheet to sign")) from error
+        raise Malformed(N_("this is no statement to cosign")) from error
     said = read_statement(entry).said
     if not isinstance(said, Said):
-        raise Malformed(N_("this is not a sheet to sign"))
+        raise Malformed(N_("this is no statement to cosign"))
     return entry, said
 
 
 def words(said: Said, translate: Callable[[str], str] = str) -> str:
-    """What whoever signs a sheet says with it."""
+    """What whoever signs a statement says with it."""
     if isinstance(said, Policy):
         text = N_("From its entry on the log's quorum is “{quorum}”, and no longer “{prev}”.")
         return translate(text).format(quorum=said.quorum, prev=said.prev)

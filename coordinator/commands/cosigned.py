@@ -41,7 +41,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command(
         "record",
         help=_(
-            "Put a sheet on the log once all have signed it; several copies of it are merged.\n\n"
+            "Put a statement on the log once all have cosigned it; several copies of it are merged.\n\n"
             "Example: coordinator record quorum.json quorum-from-member-2.json"
         ),
     )(record)
@@ -67,7 +67,7 @@ def show(home: Home = HOME, lang: Lang = "") -> int:
 @policy.command(
     "propose",
     help=_(
-        "Write the sheet that changes the quorum rule: members and auditors sign it, then record puts it on the log.\n\n"
+        "Write the statement that changes the quorum rule: members and auditors cosign it, then record puts it on the log.\n\n"
         'Example: coordinator policy propose "members 2n//3+1, auditors 1" --out quorum.json'
     ),
 )
@@ -96,7 +96,7 @@ def _hand_out(out: Path, entry: bytes) -> None:
 
     out.write_text(to_cosign.write(entry), encoding="ascii")
     write_line(to_cosign.words(to_cosign.read([out.read_bytes()])[1], _))
-    terminal.ok(N_("sheet in {path}"), path=out)
+    terminal.ok(N_("statement to cosign in {path}"), path=out)
 
 
 def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
@@ -148,7 +148,7 @@ def rotate(role: ChamberKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang
 @keys.command(
     "request",
     help=_(
-        "Write the sheet by which a new key follows one that has ended; a majority of the auditors signs it.\n\n"
+        "Write the statement by which a new key follows one that has ended; a majority of the auditors signs it.\n\n"
         "Example: coordinator key request office --out office-key.json"
     ),
 )
