@@ -15,6 +15,7 @@ from commandline import options
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISIONS = ROOT / "docs" / "decisions"
 PARTY = {"coordinator": "coordinator", "client-node": "client_node", "auditor": "auditor"}
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
 
@@ -36,6 +37,15 @@ def shell_lines(page):
 
 def names(page):
     return page.relative_to(ROOT).as_posix()
+
+
+def test_decisions_are_listed_in_order_with_date_and_status():
+    listed = re.findall(
+        r"^\| (\d+) \| \[(.+)\]\((.+)\) \| (\S+) \| (.+) \|$", text_of(DECISIONS / "README.md"), re.MULTILINE
+    )
+    for number, title, name, day, status in listed:
+        assert text_of(DECISIONS / name).startswith(f"# {number}. {title}\n\n*{day}. {status}.*\n"), name
+    assert [name for _, _, name, _, _ in listed] == sorted(page.name for page in DECISIONS.glob("0*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
@@ -135,10 +145,8 @@ def test_every_finding_code_is_in_the_reference_of_the_audit():
 
 def test_every_page_of_the_documentation_is_listed_in_its_contents():
     listed = re.findall(r"\]\(([^)]+\.md)\)", text_of(ROOT / "docs" / "README.md"))
-    assert {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")} == {
-        *listed,
-        "README.md",
-    }
+    pages = {path for path in (ROOT / "docs").rglob("*.md") if not re.match(r"0\d{3}-", path.name)}
+    assert {path.relative_to(ROOT / "docs").as_posix() for path in pages} == {*listed, "README.md"}
 
 
 def test_each_make_target_is_one_line_that_calls_python():
