@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from client_node.commands.consent import consent, sign
-from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
+from client_node.commands.console import HOME, Home, Json, _, terminal
 from client_node.commands.data import app as data_commands
 from client_node.commands.data import before_joining, write_map
 from client_node.commands.key import keys, sign_statement
@@ -19,6 +19,7 @@ from client_node.commands.receipts import proofs
 from client_node.commands.results import serving
 from contracts.errors import Refused, Unavailable
 from contracts.wording import N_, visible
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, write_line
 
 for _name, _value in (
@@ -29,13 +30,7 @@ for _name, _value in (
 ):
     os.environ.setdefault(_name, _value)
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help=_("A member's node: data stay here, limits are kept here, results are served here."),
-)
+app = Commands(is_root=True, help=_("A member's node: data stay here, limits are kept here, results are served here."))
 app.add_typer(consent, name="consent")
 app.add_typer(data_commands, name="data")
 app.add_typer(keys, name="key")
@@ -51,7 +46,6 @@ app.add_typer(serving)
 def init(
     data: Annotated[Path, typer.Option(help=_("folder with this member's files"))],
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Keys that never leave this machine."""
     from client_node.home import create_home
@@ -77,10 +71,9 @@ def init(
     help=_("Join with an invite file, read the agreement, consent.\n\nExample: client-node join 示例机械.invite")
 )
 def join(
-    invite: Path,
+    invite: Annotated[Path, typer.Argument(help=_("invite file of the chamber"))],
     yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Signed request; the office approves; the log is verified from its first entry."""
     import time
@@ -121,7 +114,6 @@ def check(
     privacy: Annotated[bool, typer.Option("--privacy", help=_("attack this node's own release path"))] = False,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Every line says what is wrong and what to do."""
     from client_node.commands.checks import run_checks
@@ -193,10 +185,12 @@ def _say_measured(made: Any) -> None:
 )
 def run(
     witness: Annotated[
-        str, typer.Option("--witness", help=_("HOST:PORT at which logs and monitors reach this node's witness"))
+        str,
+        typer.Option(
+            "--witness", help=_("HOST:PORT at which logs and monitors reach this node's witness"), show_default=False
+        ),
     ] = "",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """One long-lived process a home."""
     import signal
@@ -230,7 +224,7 @@ def _serve_witness(mirror: Any, address: str) -> Any:
 
 
 @app.command(help=_("What was agreed, spent and released.\n\nExample: client-node status --json"))
-def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def status(home: Home = HOME, as_json: Json = False) -> int:
     """From this node's own copy of the log and its own ledger."""
     from client_node.home import local
     from client_node.membership import others, refusals
@@ -317,7 +311,7 @@ def _say_status(seen: dict[str, Any], checked: Any) -> None:
 
 
 @app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))
-def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def leaves(home: Home = HOME, as_json: Json = False) -> int:
     """From the journal of the one gate."""
     from client_node.home import local
 
@@ -333,9 +327,7 @@ def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
 
 @app.command(help=_("Write this member's pins for an auditor.\n\nExample: client-node pins --out pins.json"))
-def pins(
-    out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME, lang: Lang = ""
-) -> int:
+def pins(out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME) -> int:
     """A member's view, never the coordinator's."""
     from client_node.home import local
 

@@ -14,8 +14,9 @@ from contracts.errors import Malformed, TrustError
 from contracts.wording import N_
 from coordinator.commands import cosigned, duties
 from coordinator.commands.agreement import agreement
-from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Json, _, office_of, terminal
 from coordinator.commands.models import learning
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, write_line
 
 for _name, _value in (
@@ -25,13 +26,7 @@ for _name, _value in (
 ):
     os.environ.setdefault(_name, _value)
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help=_("Run a chamber's data trust: admit members, publish agreements, order runs."),
-)
+app = Commands(is_root=True, help=_("Run a chamber's data trust: admit members, publish agreements, order runs."))
 app.add_typer(agreement, name="agreement")
 duties.add_commands(app)
 cosigned.add_commands(app)
@@ -47,10 +42,9 @@ app.add_typer(learning)
 def init(
     name: Annotated[str, typer.Option(help=_("the chamber's name"))],
     domain: Annotated[str, typer.Option(help=_("host name"))],
-    url: Annotated[str, typer.Option(help=_("address that members reach"))] = "",
-    code: Annotated[str, typer.Option(help=_("company code"))] = "",
+    url: Annotated[str, typer.Option(help=_("address that members reach"), show_default=False)] = "",
+    code: Annotated[str, typer.Option(help=_("company code"), show_default=False)] = "",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Everything that exists once."""
     from coordinator.trust.founding import found
@@ -67,12 +61,11 @@ def init(
     )
 )
 def invite(
-    name: str,
+    name: Annotated[str, typer.Argument(help=_("the company's name"))],
     code: Annotated[str, typer.Option(help=_("统一社会信用代码 of the member"))],
     out: Annotated[Path, typer.Option(help=_("file to hand over"))],
     approve: Annotated[bool, typer.Option("--approve", help=_("approve in advance"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """One file, handed to one member."""
     from contracts.envelope import digest
@@ -93,7 +86,6 @@ def approve(
     member: Annotated[str, typer.Argument(help=_("member id"))] = "",
     everyone: Annotated[bool, typer.Option("--all", help=_("all that wait"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Sign the keys of new members."""
     from coordinator.trust import members
@@ -116,7 +108,9 @@ def approve(
 
 
 @app.command("admit-auditor", help=_("Admit an auditor's key.\n\nExample: coordinator admit-auditor admission.json"))
-def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
+def admit_auditor(
+    request: Annotated[Path, typer.Argument(help=_("admission.json of auditor init"))], home: Home = HOME
+) -> int:
     """Let an auditor read documents."""
     from coordinator.trust import members
 
@@ -134,8 +128,8 @@ def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
 
 @app.command(help=_("Serve nodes, auditors and pages until Ctrl-C.\n\nExample: coordinator serve --port 443"))
 def serve(
-    host: str = "127.0.0.1",
-    port: int = 8443,
+    host: Annotated[str, typer.Option(help=_("address to listen at"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=_("port to listen at"))] = 8443,
     tls: Annotated[
         tuple[Path, Path] | None,
         typer.Option(help=_("certificate and key that browsers trust, for a port of their own")),
@@ -144,9 +138,10 @@ def serve(
     static: Annotated[
         Path | None, typer.Option("--static", help=_("folder in which to keep the log as plain files"))
     ] = None,
-    proxy: Annotated[str, typer.Option(help=_("address of a proxy in front, whose X-Forwarded-For is believed"))] = "",
+    proxy: Annotated[
+        str, typer.Option(help=_("address of a proxy in front, whose X-Forwarded-For is believed"), show_default=False)
+    ] = "",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Everything it knows is in the database, so that several processes may serve one."""
     from coordinator.settings import read_home
@@ -163,7 +158,7 @@ def serve(
 @app.command(
     help=_("Write the log as plain files that any web server can serve.\n\nExample: coordinator export /srv/log")
 )
-def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
+def export(folder: Annotated[Path, typer.Argument(help=_("where to write the log"))], home: Home = HOME) -> int:
     """A copy of the folder is a full mirror."""
     from coordinator.store.static_log import write_static
 
@@ -181,7 +176,7 @@ def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
         "Example: coordinator sign-code dist/mengbang-0.1.0.release"
     ),
 )
-def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
+def sign_code(file: Annotated[Path, typer.Argument(help=_("list of files of a release"))], home: Home = HOME) -> int:
     """Nodes compare what is installed with it: client-node check --release FILE."""
     from contracts.release_file import office_name, read_release_file, sign_release_file
 
@@ -201,7 +196,6 @@ def status(
     as_json: Json = False,
     link: Annotated[bool, typer.Option("--link", help=_("the page's address with the office's code"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """The status page in the terminal, or the address that shows it to the office from elsewhere."""
     if link:

@@ -15,7 +15,8 @@ HEAD = """# Commands
 
 Written by `make docs` from the commands' own help; a test compares the two.
 
-Every command takes `--lang zh` or `--lang en`. Without it `MENGBANG_LANG` decides, then the locale, then Chinese. Exit codes:
+Every command takes, before or after its name, `--lang zh|en` (without it `MENGBANG_LANG` decides, then the locale, then
+Chinese), `--quiet`, `--verbose` and `-h`; each party takes `--version` and `--install-completion`. Exit codes:
 0 done; 1 a rule said no, or findings; 2 it could not be done; 64 wrong use. Errors are three lines on standard error:
 what happened, why, what to do.
 """
@@ -45,9 +46,10 @@ def _commands(group: Any, words: list[str]) -> list[str]:
 def _command(command: Any, words: list[str]) -> str:
     arguments = [p.human_readable_name for p in command.params if p.param_type_name == "argument"]
     lines = [f"### {' '.join([*words, *arguments])}\n", f"{command.help}\n"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name not in ("home", "lang")]
-    lines += [f"- `{'`, `'.join(p.opts)}`{': ' + p.help if p.help else ''}" for p in options]
-    return "\n".join(lines) + ("\n" if options else "")
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "home"]
+    lines += [f"- {p.human_readable_name}: {p.help}" for p in command.params if p.param_type_name == "argument"]
+    lines += [f"- `{'`, `'.join(p.opts)}`: {p.help}" for p in options]
+    return "\n".join(lines) + ("\n" if command.params else "")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 from contracts.errors import Malformed, Refused, TrustError
 from contracts.wording import N_, Language, filled, visible, visible_lines
-from shell.language import chosen_language, symbols, translator
+from shell.language import chosen_language, speak, symbols, translator
 from shell.unix import PRIVATE
 
 OK, FOUND, COULD_NOT, WRONG_USE = 0, 1, 2, 64
@@ -56,6 +56,8 @@ class Terminal:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace", line_buffering=True)
         self.lang: Language = chosen_language(sys.argv, os.environ)
+        self.is_quiet, self._is_verbose = (flag in sys.argv for flag in ("--quiet", "--verbose"))
+        speak(self.lang)
         self.translate = translator(package, self.lang)
         self.marks = symbols(sys.stdout.encoding)
 
@@ -65,7 +67,8 @@ class Terminal:
 
     def ok(self, text: str, **values: object) -> None:
         """Something held."""
-        write_line(self.marks.ok, filled(self.translate(text), values))
+        if not self.is_quiet:
+            write_line(self.marks.ok, filled(self.translate(text), values))
 
     def bad(self, text: str, **values: object) -> None:
         """Something did not hold."""
@@ -95,6 +98,19 @@ class Terminal:
         )
         raise SystemExit(FOUND if isinstance(error, Refused) else COULD_NOT)
 
+    def _fail_use(self, error: Any) -> NoReturn:
+        """Three lines for what click refuses: what, how the command is used, where it is explained."""
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError" or context is None:
+            write_line(error.format_message(), file=sys.stderr)
+        else:
+            lines = (context.get_usage(), f"{context.command_path} --help")
+            mark = symbols(sys.stderr.encoding).bad
+            write_line(
+                f"{mark} {error.format_message()} [USAGE]", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr
+            )
+        raise SystemExit(WRONG_USE)
+
     def run(self, app: Callable[..., Any]) -> NoReturn:
         """Run a typer app; every failure becomes three lines, wrong use exits with 64, Ctrl-C leaves quietly."""
         os.umask(PRIVATE)  # whatever a command or a service writes is its owner's
@@ -121,9 +137,10 @@ class Terminal:
             if type(error).__name__ == "ValidationError":  # pydantic's, of something that was typed
                 self.fail(_malformed(error))
             if not hasattr(error, "format_message"):
+                if self._is_verbose:
+                    traceback.print_exception(error)
                 self.fail(_unforeseen(error))
-            write_line(error.format_message(), file=sys.stderr)  # click's own usage errors
-            raise SystemExit(WRONG_USE) from None
+            self._fail_use(error)
         raise SystemExit(code if isinstance(code, int) else OK)
 
 

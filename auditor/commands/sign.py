@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from auditor.commands.console import Lang, _, terminal
+from auditor.commands.console import _, terminal
 from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import OK, write_line
 
-signing = typer.Typer(rich_markup_mode=None)
+signing = Commands()
 
 
 @signing.command(
@@ -21,10 +22,9 @@ signing = typer.Typer(rich_markup_mode=None)
     )
 )
 def sign(
-    statement: Path,
+    statement: Annotated[Path, typer.Argument(help=_("statement to cosign"))],
     identity: Annotated[Path, typer.Option("--identity", help=_("key file of an admitted auditor"))],
     yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
-    lang: Lang = "",
 ) -> int:
     """Says in words what is signed, then adds the signature to the file."""
     from auditor.commands.open_evidence import read_file

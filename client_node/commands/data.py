@@ -9,14 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, progress, terminal
+from client_node.commands.console import HOME, Home, Json, _, progress, terminal
 from contracts.errors import Refused, TrustError
 from contracts.wording import N_, visible
+from shell.commandline import Commands
 from shell.terminal import COULD_NOT, FOUND, OK, write_line
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help=_("Say which column is which field; look at it; check every row.")
-)
+app = Commands(help=_("Say which column is which field; look at it; check every row."))
 _MANY, _FIRST = 50, 5
 _EARLY_DAYS = 31
 
@@ -30,7 +29,6 @@ _EARLY_DAYS = 31
 def map_columns(
     force: Annotated[bool, typer.Option("--force", help=_("replace the file that is there"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """The file is the member's to edit; nothing is guessed again once it is there."""
     from client_node.data.mapping import FILE
@@ -132,7 +130,6 @@ def preview(
     rows: Annotated[int, typer.Option(min=0, help=_("rows to show of each task"))] = 5,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """On this terminal only, under the member's own names."""
     from client_node.data.member_table import read_table
@@ -192,7 +189,7 @@ def _cannot(task: str, error: TrustError, as_json: bool) -> None:
         "Every fault of every file: place, row, column, rule and what to do.\n\nExample: client-node data check --json"
     )
 )
-def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def check(home: Home = HOME, as_json: Json = False) -> int:
     """Faulty rows are left out of everything; nothing about them leaves this machine."""
     from client_node.data.validation import RULES
 

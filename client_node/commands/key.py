@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
+from client_node.commands.console import HOME, Home, Json, _, terminal
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import OK, write_line
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from client_node.link.mirror import Mirror
     from client_node.settings import Settings
 
-keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Show, replace or end this node's keys."))
+keys = Commands(help=_("Show, replace or end this node's keys."))
 Yes = Annotated[bool, typer.Option("--yes", help=_("do not ask"))]
 
 
@@ -31,7 +32,7 @@ class NodeKeyRole(StrEnum):
 
 
 @keys.command("show", help=_("This member's keys on the log.\n\nExample: client-node key show"))
-def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def show(home: Home = HOME, as_json: Json = False) -> int:
     """From this node's own copy of the log."""
     from client_node.home import local
 
@@ -58,7 +59,9 @@ def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "Example: client-node key rotate witness"
     ),
 )
-def rotate(role: NodeKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def rotate(
+    role: Annotated[NodeKeyRole, typer.Argument(help=_("node or witness"))], yes: Yes = False, home: Home = HOME
+) -> int:
     """The running node must be stopped first; an interrupted rotation goes on with the same command."""
     from client_node.home import local, uplink_of
     from client_node.membership import keys as own
@@ -96,10 +99,9 @@ def _follow(settings: Settings, mirror: Mirror, budget: Budget) -> None:
     ),
 )
 def request(
-    role: NodeKeyRole,
+    role: Annotated[NodeKeyRole, typer.Argument(help=_("node or witness"))],
     out: Annotated[Path, typer.Option(help=_("file to hand round"))],
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Works without the coordinator, which would not listen to a key that has ended."""
     from client_node.home import local
@@ -119,11 +121,10 @@ def request(
     "end", help=_("End this node's key, by its own signature.\n\nExample: client-node key end witness --compromised")
 )
 def end(
-    role: NodeKeyRole,
+    role: Annotated[NodeKeyRole, typer.Argument(help=_("node or witness"))],
     compromised: Annotated[bool, typer.Option("--compromised", help=_("somebody else may hold it"))] = False,
     yes: Yes = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Counts from its entry on."""
     from client_node.home import connected, follow
@@ -138,7 +139,9 @@ def end(
     return OK
 
 
-def sign_statement(statement: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def sign_statement(
+    statement: Annotated[Path, typer.Argument(help=_("statement to cosign"))], yes: Yes = False, home: Home = HOME
+) -> int:
     """A member's word on the quorum. Keys are the office's and the auditors' matter."""
     from client_node.home import local
     from contracts.envelope import cosign

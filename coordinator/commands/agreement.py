@@ -11,16 +11,15 @@ import typer
 
 from contracts.errors import Malformed, Refused
 from contracts.wording import N_, filled
-from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Json, Yes, _, office_of, terminal
+from shell.commandline import Commands
 from shell.terminal import OK, epsilon, write_line
 
 if TYPE_CHECKING:
     from contracts.rules.state import TrustState
     from contracts.terms.agreement import Terms
 
-agreement = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help=_("Draft, publish, compare, end and export agreements.")
-)
+agreement = Commands(help=_("Draft, publish, compare, end and export agreements."))
 STATES = {
     "active": N_("active"),
     "suspended": N_("suspended"),
@@ -51,7 +50,6 @@ def draft(
     ] = (),  # type: ignore[assignment]
     days: Annotated[int, typer.Option(max=36_525, help=_("days that it holds"))] = 365,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Every term is a field of the file; what follows from others is filled in when it is published."""
     from coordinator.trust import agreements
@@ -94,7 +92,6 @@ def public_model(
     out: Annotated[Path, typer.Option(help=_("file to write"))],
     task: Annotated[str, typer.Option(help=_("task that it is for"))] = "risk",
     schema: Annotated[Path | None, typer.Option(help=_("table schema that replaces the shipped one"))] = None,
-    lang: Lang = "",
 ) -> int:
     """Nothing is published: the file is named in a draft."""
     from coordinator.trust import agreements
@@ -117,7 +114,6 @@ def show(
     html: Annotated[Path | None, typer.Option(help=_("write a page for the browser instead"))] = None,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """The text follows from the fields."""
     from contracts.terms.reading import FINGERPRINT, page, readable
@@ -151,7 +147,6 @@ def diff(
     old: Annotated[int, typer.Argument(help=_("version to compare with; the one before by default"))] = 0,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """One line a term that differs."""
     from contracts.terms.reading import differences
@@ -204,7 +199,9 @@ def _read(path: Path) -> dict[str, Any]:
         "Example: coordinator agreement publish agreement.json"
     )
 )
-def publish(path: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def publish(
+    path: Annotated[Path, typer.Argument(help=_("draft of an agreement"))], yes: Yes = False, home: Home = HOME
+) -> int:
     """Shows the text, asks, signs. Members consent to each version anew."""
     from contracts.terms.reading import readable
     from coordinator.trust import agreements
@@ -226,10 +223,9 @@ def publish(path: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") ->
 def retire(
     verb: Annotated[str, typer.Argument(help=_("suspend, resume, revoke, expire or close"))],
     version: Version = 0,
-    reason: Annotated[str, typer.Option(help=_("office, authority or incident"))] = "",
+    reason: Annotated[str, typer.Option(help=_("office, authority or incident"), show_default=False)] = "",
     yes: Yes = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Rounds that are open when an agreement ends are aborted; what was recorded stays valid."""
     from coordinator.trust import agreements
@@ -254,10 +250,9 @@ def retire(
 def export(
     out: Annotated[Path, typer.Option(help=_("file to write"))],
     dsp: Annotated[bool, typer.Option("--dsp", help=_("Dataspace Protocol 2025-1 (the only format)"))] = True,
-    member: Annotated[str, typer.Option(help=_("member id"))] = "",
+    member: Annotated[str, typer.Option(help=_("member id"), show_default=False)] = "",
     version: Version = 0,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Export only: no program of ours ever reads it back."""
     from contracts import dsp as words

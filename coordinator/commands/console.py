@@ -17,7 +17,6 @@ terminal = Terminal("coordinator")
 _ = terminal.translate
 
 Home = Annotated[Path, typer.Option("--home", envvar="COORDINATOR_HOME", help=_("folder of this coordinator"))]
-Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
 Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
 Yes = Annotated[bool, typer.Option("--yes", help=_("do not ask"))]
 HOME = default_home("coordinator")

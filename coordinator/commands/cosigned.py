@@ -13,16 +13,15 @@ import typer
 from contracts.errors import Refused, Unavailable
 from contracts.statements.statements import Policy, QuorumRule
 from contracts.wording import N_
-from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Yes, _, office_of, terminal
+from shell.commandline import Commands
 from shell.terminal import OK, write_line
 
 if TYPE_CHECKING:
     from coordinator.office import Office
 
-policy = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help=_("Who must cosign before anybody relies on a checkpoint.")
-)
-keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Replace the office's or the agreement key."))
+policy = Commands(help=_("Who must cosign before anybody relies on a checkpoint."))
+keys = Commands(help=_("Replace the office's or the agreement key."))
 RULES = get_args(QuorumRule)
 Out = Annotated[Path, typer.Option(help=_("file to hand round"))]
 
@@ -48,7 +47,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 @policy.command("show", help=_("The quorum rule in force.\n\nExample: coordinator policy show"))
-def show(home: Home = HOME, lang: Lang = "") -> int:
+def show(home: Home = HOME) -> int:
     """And what it may be changed to."""
     state = office_of(home).log.state()
     quorum = state.quorum_at(state.size)
@@ -71,7 +70,9 @@ def show(home: Home = HOME, lang: Lang = "") -> int:
         'Example: coordinator policy propose "members 2n//3+1, auditors 1" --out quorum.json'
     ),
 )
-def propose(rule: str, out: Out, home: Home = HOME, lang: Lang = "") -> int:
+def propose(
+    rule: Annotated[str, typer.Argument(help=_("the rule, as policy show lists them"))], out: Out, home: Home = HOME
+) -> int:
     """Signed by as many members' nodes as the rule in force wants, and by an auditor if there is one."""
     from contracts.envelope import seal
     from contracts.fields import new_id, time_text
@@ -99,7 +100,10 @@ def _hand_out(out: Path, entry: bytes) -> None:
     terminal.ok(N_("statement to cosign in {path}"), path=out)
 
 
-def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
+def record(
+    copies: Annotated[list[Path], typer.Argument(help=_("files that came back, each with signatures"))],
+    home: Home = HOME,
+) -> int:
     """The rules of the log decide whether enough have signed."""
     from contracts.envelope import cosign
     from contracts.statements import to_cosign
@@ -126,7 +130,9 @@ def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
         "Let a new key take the place of the one in use.\n\nExample: coordinator key rotate office",
     ),
 )
-def rotate(role: ChamberKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def rotate(
+    role: Annotated[ChamberKeyRole, typer.Argument(help=_("office or agreement"))], yes: Yes = False, home: Home = HOME
+) -> int:
     """Both keys sign; an interrupted rotation goes on with the same command."""
     office = office_of(home)
     if _take(office, role):
@@ -152,7 +158,9 @@ def rotate(role: ChamberKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang
         "Example: coordinator key request office --out office-key.json"
     ),
 )
-def request(role: ChamberKeyRole, out: Out, home: Home = HOME, lang: Lang = "") -> int:
+def request(
+    role: Annotated[ChamberKeyRole, typer.Argument(help=_("office or agreement"))], out: Out, home: Home = HOME
+) -> int:
     """For a key that was reported as compromised, or ended otherwise."""
     _hand_out(out, _successor(office_of(home), role)[0])
     terminal.say(N_("Next: auditors run auditor sign {path}, then coordinator record {path}"), path=out)

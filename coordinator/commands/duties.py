@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from contracts.wording import N_
-from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Json, Yes, _, office_of, terminal
 from shell.terminal import FOUND, OK
 
 CATEGORIES = ("refusal", "key", "audit", "availability", "data", "privacy", "other")
@@ -39,7 +39,7 @@ def add_commands(app: typer.Typer) -> None:
     )(end_key)
 
 
-def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def matters(home: Home = HOME, as_json: Json = False) -> int:
     """Refusals that lie with the office, compromised keys, audits with findings, open incidents."""
     from coordinator.trust.duties import open_matters
     from coordinator.trust.reasons import matter_in_words
@@ -69,12 +69,11 @@ def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
 
 def incident(
-    text: str,
-    about: Annotated[int, typer.Option(help=_("entry that this answers"))] = -1,
+    text: Annotated[str, typer.Argument(help=_("what happened, or the answer"))],
+    about: Annotated[int, typer.Option(help=_("entry that this answers"), show_default=False)] = -1,
     category: Annotated[str, typer.Option(help=", ".join(CATEGORIES))] = "other",
     state: Annotated[str, typer.Option(help=", ".join(PHASES))] = "open",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """The words stand in a salted document."""
     from coordinator.trust.duties import note_incident
@@ -88,12 +87,11 @@ def incident(
 
 
 def erase(
-    document: str,
+    document: Annotated[str, typer.Argument(help=_("digest of the document"))],
     contributions: Annotated[bool, typer.Option("--contributions", help=_("what a list names, not the list"))] = False,
     ground: Annotated[str, typer.Option(help=", ".join(GROUNDS))] = "retention-ended",
     yes: Yes = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """The rules refuse what must still be kept."""
     from coordinator.trust.duties import erase as go
@@ -107,11 +105,10 @@ def erase(
 
 
 def end_key(
-    key: str,
+    key: Annotated[str, typer.Argument(help=_("the key, as status and matters name it"))],
     compromised: Annotated[bool, typer.Option("--compromised", help=_("somebody else may hold it"))] = False,
     yes: Yes = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """A lost key can be followed only with the auditors' signatures."""
     from coordinator.trust.duties import end_key as end

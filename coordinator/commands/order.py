@@ -11,7 +11,8 @@ import typer
 from contracts.errors import Refused
 from contracts.fields import moment, time_text
 from contracts.wording import N_
-from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Yes, _, office_of, terminal
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, epsilon, write_line
 
 SILENT_S = 10.0
@@ -21,23 +22,28 @@ SpendAnyway = Annotated[
 ]
 Epsilon = Annotated[str, typer.Option(parser=epsilon, help=_("privacy loss of the whole run"))]
 MinMembers = Annotated[int, typer.Option(min=3, help=_("members without whom no round is combined"))]
-orders = typer.Typer(rich_markup_mode=None)
+orders = Commands()
 
 
 @orders.command(
     help=_("Order a run under the active agreement.\n\nExample: coordinator order risk --epsilon 1 --dry-run")
 )
 def order(
-    task: str,
-    family: Annotated[str, typer.Option(help=_("trees, gradients or moments; the task's own by default"))] = "",
-    rounds: Annotated[int, typer.Option(min=0, max=1000, help=_("rounds; the task's own number by default"))] = 0,
+    task: Annotated[str, typer.Argument(help=_("task of the agreement"))],
+    family: Annotated[
+        str, typer.Option(help=_("trees, gradients or moments; the task's own by default"), show_default=False)
+    ] = "",
+    rounds: Annotated[
+        int, typer.Option(min=0, max=1000, help=_("rounds; the task's own number by default"), show_default=False)
+    ] = 0,
     epsilon: Epsilon = "1",
     untold: Annotated[
         str,
         typer.Option(
             help=_(
                 "release or keep: what happens if the members are too few to judge the model; the task's own by default"
-            )
+            ),
+            show_default=False,
         ),
     ] = "",
     min_members: MinMembers = 3,
@@ -47,7 +53,6 @@ def order(
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("say what it costs and gives, order nothing"))] = False,
     wait: Annotated[bool, typer.Option("--wait", help=_("stay until the model is released"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Shows the order in words, asks, logs it. Where spending is known to gain nothing --yes is not enough."""
     from coordinator.learning.orders import draft, must_pay, must_reach, sign
