@@ -10,13 +10,14 @@ import typer
 
 from auditor.commands.console import Identity, Json, Lang, PinsFile, _, terminal
 from auditor.commands.inspect import look
-from auditor.commands.open_evidence import open_source, read_file, read_pins
+from auditor.commands.open_evidence import open_source, read_pins
 from auditor.commands.report import load_reports, write_report
 from auditor.commands.sign import signing
 from auditor.commands.watch import watching
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.wording import N_
 from shell.terminal import COULD_NOT, FOUND, OK, write_line
+from shell.text_files import read_bytes, read_text
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,7 +77,7 @@ def verify(
 def check_report(file: Path, as_json: Json = False, lang: Lang = "") -> int:
     """Needs the file alone; with --json it gives the attached findings."""
     reports = load_reports()
-    signed = reports.read_report(read_file(file))
+    signed = reports.read_report(read_bytes(file))
     findings = reports.read_findings(signed)
     if as_json:
         terminal.json(findings)
@@ -201,7 +202,7 @@ def sign_code(file: Path, identity: Identity = None, pins: PinsFile = None, lang
         )
     key = read_key(identity)
     name = auditor_name(read_pins(pins).origin, key_id(key.public_key()))
-    signed = sign_release_file(read_release_file(read_file(file).decode("utf-8", "replace")), key, name)
+    signed = sign_release_file(read_release_file(read_text(file)), key, name)
     file.write_text(signed.text(), encoding="utf-8", newline="\n")
     terminal.ok(N_("release {version} signed by {name}"), version=signed.version, name=name)
     return OK

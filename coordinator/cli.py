@@ -119,15 +119,15 @@ def approve(
 def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
     """Let an auditor read documents."""
     from coordinator.trust import members
+    from shell.text_files import read_table
 
     office = office_of(home)
+    words = N_("{path} is not an auditor's request"), N_("it is written by: auditor init DIR")
+    asked = read_table(request, *words)
     try:
-        asked = json.loads(request.read_text(encoding="ascii"))
         index = members.admit_auditor(office.log, office.settings, asked)
-    except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError) as error:
-        raise Malformed(
-            N_("{path} is not an auditor's request"), do=N_("it is written by: auditor init DIR"), path=request
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Malformed(words[0], do=words[1], path=request) from error
     terminal.ok(N_("auditor admitted, entry {index}"), index=index)
     return OK
 
@@ -184,12 +184,10 @@ def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
 def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
     """Nodes compare what is installed with it: client-node check --release FILE."""
     from contracts.release_file import office_name, read_release_file, sign_release_file
+    from shell.text_files import read_text
 
     settings = office_of(home).settings
-    try:
-        release = read_release_file(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Malformed(N_("{path} cannot be read"), why=N_("{error}"), path=file, error=error) from error
+    release = read_release_file(read_text(file))
     name = office_name(settings.origin)
     file.write_text(sign_release_file(release, settings.office_key, name).text(), encoding="utf-8", newline="\n")
     terminal.ok(N_("release {version} signed by {name}"), version=release.version, name=name)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
-from contracts.errors import Malformed, Refused, Unavailable
+from contracts.errors import Malformed, Refused
 from contracts.wording import N_
 from shell.terminal import OK, write_line
+from shell.text_files import read_text
 
 if TYPE_CHECKING:
     from client_node.ledger.ledger import Budget
@@ -146,10 +147,7 @@ def sign_sheet(sheet: Path, yes: Yes = False, home: Home = HOME, lang: Lang = ""
     from contracts.statements.statements import Policy
 
     settings, _mirror, _budget = local(home)
-    try:
-        entry, said = to_cosign.read([sheet.read_bytes()])
-    except OSError as error:
-        raise Unavailable(N_("there is no file {path}"), path=sheet) from error
+    entry, said = to_cosign.read([read_text(sheet).encode()])
     if not isinstance(said, Policy):
         raise Malformed(N_("members sign changes of the quorum only"), do=N_("hand the sheet to the office"))
     write_line(to_cosign.words(said, _))

@@ -18,6 +18,7 @@ from contracts.envelope import canonical, digest
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from engine.table import Source, TableSchema
+from shell.text_files import read_text
 
 FILE = "data.toml"
 UNITS = {
@@ -85,16 +86,16 @@ def is_given(folder: Path, schema: TableSchema) -> bool:
 def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
     """What the member decided in data.toml; Malformed if that says too little."""
     path = home / FILE
-    try:
-        held = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise Unavailable(
             N_("nobody has said yet which column is which field"),
             why=N_("{file} is not there"),
             do=N_("client-node data map, then client-node data preview"),
             file=path,
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        )
+    try:
+        held = tomllib.loads(read_text(path, do=N_("mend it, or: client-node data map --force")))
+    except tomllib.TOMLDecodeError as error:
         raise Malformed(
             N_("{file} is not TOML: {error}"),
             do=N_("mend it, or: client-node data map --force"),

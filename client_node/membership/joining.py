@@ -11,42 +11,22 @@ from typing import Any
 from client_node.ledger.ledger import Budget
 from client_node.link.egress import Egress
 from client_node.link.uplink import Uplink, answered, pinned
-from client_node.settings import Settings
+from client_node.settings import Settings, is_invite
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
-from contracts.errors import Malformed, Unavailable
+from contracts.errors import Malformed
 from contracts.fields import check_text, new_id, time_text
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key
 from contracts.wording import N_
-
-_FIELDS = {
-    "schema",
-    "chamber",
-    "origin",
-    "url",
-    "ca_pem",
-    "ca_fingerprint",
-    "member",
-    "name",
-    "code",
-    "secret",
-    "expires_at",
-    "genesis",
-    "log_vkey",
-}
+from shell.text_files import read_table
 
 
 def read_invite(path: Path) -> dict[str, Any]:
     """The invite at `path`; its CA certificate must match its fingerprint."""
-    try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise Unavailable(N_("there is no file {path}"), do=N_("ask the chamber for the invite"), path=path) from error
-    except (ValueError, RecursionError) as error:  # also what is no UTF-8
-        raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path) from error
-    texts = isinstance(held, dict) and all(isinstance(text, str) for text in held.values())
-    if not texts or set(held) != _FIELDS or held["schema"] != "mengbang-invite/1":
-        raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path)
+    words = N_("{path} is not an invite"), N_("ask the chamber for a new one")
+    held = read_table(path, *words)
+    if not is_invite(held):
+        raise Malformed(words[0], do=words[1], path=path)
     for field in ("chamber", "origin", "url", "name", "code"):
         check_text(held[field])
     pinned(held)

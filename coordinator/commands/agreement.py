@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contracts.errors import Malformed, Refused
+from contracts.errors import Refused
 from contracts.wording import N_, filled
 from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
 from shell.terminal import OK, epsilon, write_line
+from shell.text_files import read_table, read_text
 
 if TYPE_CHECKING:
     from contracts.rules.state import TrustState
@@ -60,7 +61,7 @@ def draft(
     from engine.task import load, usual
 
     office = office_of(home)
-    own = {given.task: given for given in (read_schema(path.read_bytes()) for path in schema)}
+    own = {given.task: given for given in (read_schema(read_text(path).encode()) for path in schema)}
     tasks = [(load(name), own.get(name) or load(name).schema()) for name in (task or usual())]
     made = agreements.draft(
         office.database,
@@ -102,7 +103,7 @@ def public_model(
     from engine.task import load
 
     loaded = load(task)
-    table = read_schema(schema.read_bytes()) if schema else loaded.schema()
+    table = read_schema(read_text(schema).encode()) if schema else loaded.schema()
     out.write_bytes(agreements.fit_public(loaded, table, rows, source))
     terminal.ok(N_("public model in {path}"), path=out)
     terminal.say(N_("Next: coordinator agreement draft --public-model {path} --out agreement.json"), path=out)
@@ -179,23 +180,8 @@ def _two(state: TrustState, new: str, old: int) -> tuple[Terms, Terms]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        held = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise Malformed(
-            N_("{path} is not a draft of an agreement"),
-            why=N_("{error}"),
-            do=N_("make one with: coordinator agreement draft --out FILE"),
-            path=path,
-            error=error,
-        ) from error
-    if not isinstance(held, dict):
-        raise Malformed(
-            N_("{path} is not a draft of an agreement"),
-            do=N_("make one with: coordinator agreement draft --out FILE"),
-            path=path,
-        )
-    return held
+    do = N_("make one with: coordinator agreement draft --out FILE")
+    return read_table(path, N_("{path} is not a draft of an agreement"), do)
 
 
 @agreement.command(

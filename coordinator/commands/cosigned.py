@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from contracts.errors import Refused, Unavailable
+from contracts.errors import Refused
 from contracts.statements.statements import Policy, QuorumRule
 from contracts.wording import N_
 from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
 from shell.terminal import OK, write_line
+from shell.text_files import read_text
 
 if TYPE_CHECKING:
     from coordinator.office import Office
@@ -106,10 +107,7 @@ def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
     from contracts.statements.statements import Key
 
     office = office_of(home)
-    try:
-        entry, said = to_cosign.read([path.read_bytes() for path in copies])
-    except OSError as error:
-        raise Unavailable(N_("there is no file {path}"), path=error.filename) from error
+    entry, said = to_cosign.read([read_text(path).encode() for path in copies])
     if isinstance(said, Key) and said.role != "office":
         entry = cosign(entry, office.settings.office_key)
     index = office.log.append(entry)

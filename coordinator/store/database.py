@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event, inspect
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session, create_engine
 
@@ -99,7 +99,8 @@ def _told() -> Iterator[None]:
     except TrustError:
         raise
     except DBAPIError as error:
-        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+        is_usual = isinstance(error, OperationalError) or type(error) is DatabaseError  # a file that is no database
+        if not is_usual and not error.connection_invalidated:
             raise
         raise Unavailable(
             N_("the coordinator's database cannot be used"),

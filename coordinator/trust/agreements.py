@@ -30,6 +30,7 @@ from coordinator.store.log import Log
 from coordinator.trust.public_rows import read_rows
 from engine.table import TableSchema
 from engine.task import FromPublic
+from shell.text_files import read_text
 
 _NONE = "sha256:" + "0" * 64
 DELTA = "1e-6"
@@ -131,7 +132,7 @@ def public_by_task(paths: Sequence[Path], tasks: Sequence[str]) -> dict[str, byt
     """The documents of these files by the task that each is for; Malformed if one is for none of `tasks`."""
     found = {}
     for path in paths:
-        data = path.read_bytes()
+        data = read_text(path).encode()
         try:
             found[json.loads(data)["task"]] = data
         except (ValueError, KeyError, TypeError, RecursionError):

@@ -24,6 +24,7 @@ from coordinator.store.log import Log
 from coordinator.store.tables import Invite, JoinRequest
 from coordinator.trust.certificates import ca_digest, covers
 from coordinator.trust.host import host_of
+from shell.text_files import read_text
 
 INVITE_DAYS = 14
 
@@ -54,7 +55,7 @@ def invite(
         "chamber": settings.name,
         "origin": settings.origin,
         "url": settings.url,
-        "ca_pem": (settings.home / "tls" / "ca.pem").read_text(encoding="ascii"),
+        "ca_pem": read_text(settings.home / "tls" / "ca.pem"),
         "ca_fingerprint": ca_digest(settings.home / "tls"),
         "member": member,
         "name": name,

@@ -208,7 +208,8 @@ def serve(
 ) -> None:
     """Serve until interrupted, under the chamber's certificate, and to browsers under another at a second port. `proxy` is
     the address of a proxy in front: what it says of its callers is believed. Unavailable if a port is in use."""
-    others = {_bound(host, people.port): people.context()} if people else {}
+    shown = people.context() if people else None
+    others = {_bound(host, people.port): shown} if people and shown else {}
     listener = _bound(host, port)
     office = open_office(settings)
     serving = Serving(office, static)
