@@ -175,9 +175,13 @@ def init(
 ) -> int:
     """Write `identity.key` (keep it) and `admission.json` (hand it to the office)."""
     from auditor.evidence.identity import make_identity, read_key
+    from contracts.envelope import public_text
+    from contracts.fingerprints import of_key
 
     request = make_identity(folder, datetime.now(UTC), read_key(replaces) if replaces else None)
     terminal.ok(N_("key in {folder}; hand {request} to the office"), folder=folder, request=request)
+    print_ = of_key(public_text(read_key(folder / "identity.key").public_key()))
+    terminal.say(N_("Fingerprint of this key, which the office shows when it admits it: {print}"), print=print_)
     return OK
 
 
@@ -253,7 +257,7 @@ app.add_typer(signing)
 
 def _without_pins(source: str) -> int:
     from auditor.evidence.reader import read_bundles, read_note
-    from contracts.log.pins import fingerprint
+    from contracts.fingerprints import of_log
     from contracts.statements.signed import read_statement
     from contracts.statements.statements import Genesis
 
@@ -266,7 +270,7 @@ def _without_pins(source: str) -> int:
     terminal.say(
         N_("  This log names itself {origin}, fingerprint {print}."),
         origin=genesis.origin,
-        print=fingerprint(genesis.origin, genesis.log_vkey, first.digest),
+        print=of_log(genesis.origin, genesis.log_vkey, first.digest),
     )
     terminal.say(
         N_("  Compare it with two members (client-node pins), then: auditor verify {source} --pins pins.json"),

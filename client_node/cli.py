@@ -56,6 +56,7 @@ def init(
     """Keys that never leave this machine."""
     from client_node.home import create_home
     from contracts.envelope import key_id
+    from contracts.fingerprints import grouped
     from engine.table import shipped
     from engine.task import names
 
@@ -65,7 +66,8 @@ def init(
         )
     settings = create_home(home, data)
     terminal.ok(
-        N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23]
+        N_("keys made, readable by you only; fingerprint {print}"),
+        print=grouped(key_id(settings.node_key.public_key())),
     )
     terminal.ok(N_("configuration {path}: limits of this member"), path=home / "config.toml")
     write_map(settings, [shipped(f"engine.{name}") for name in names()])
@@ -78,11 +80,14 @@ def init(
 )
 def join(
     invite: Path,
-    yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=_("join and consent without being asked"))] = False,
+    fingerprint: Annotated[
+        str, typer.Option("--fingerprint", help=_("the chamber's, as it told you: anything else is refused"))
+    ] = "",
     home: Home = HOME,
     lang: Lang = "",
 ) -> int:
-    """Signed request; the office approves; the log is verified from its first entry."""
+    """Nothing leaves before the fingerprint was compared. Signed request; the office approves; the log is verified from its first entry."""
     import time
 
     from client_node.membership.joining import ask_admission, read_invite
@@ -90,12 +95,8 @@ def join(
 
     settings = read_home(home)
     held = read_invite(invite)
-    terminal.ok(
-        N_("invite of {chamber}; its CA matches the fingerprint {print}"),
-        chamber=held["chamber"],
-        print=held["ca_fingerprint"][7:23],
-    )
     before_joining(home)
+    _compare_fingerprints(settings, held, fingerprint, yes)
     state = ask_admission(settings, held)
     while state == "pending":
         terminal.note(N_("waiting for the chamber's approval (Ctrl-C and join again later is fine)"))
@@ -109,6 +110,24 @@ def join(
             raise
         terminal.note(N_("no agreement yet; when there is one: client-node consent sign"))
         return OK
+
+
+def _compare_fingerprints(settings: Any, invite: dict[str, Any], typed: str, yes: bool) -> None:
+    """Once, before the first request: whoever made this invite learns the member's name, code and keys from it."""
+    from client_node.membership.joining import check_fingerprint, fingerprint_of, has_used
+    from contracts.envelope import key_id
+    from contracts.fingerprints import grouped
+
+    terminal.say(N_("Invite of {chamber} at {url}"), **invite)
+    terminal.say(N_("  fingerprint of the chamber: {print}"), print=fingerprint_of(invite))
+    own = grouped(key_id(settings.node_key.public_key()))
+    terminal.say(N_("  fingerprint of this node's key, which the chamber sees when it approves: {print}"), print=own)
+    if typed:
+        check_fingerprint(invite, typed)
+    elif not has_used(settings, invite):
+        terminal.confirm(
+            N_("Ask the chamber by telephone, at a number that you know. Does it read out the same fingerprint?"), yes
+        )
 
 
 @app.command(

@@ -57,6 +57,7 @@ def init(
 
     found(home, name=name, domain=domain, url=url, code=code)
     terminal.ok(N_("keys, CA and log in {home}"), home=home)
+    _say_fingerprint(office_of(home))
     terminal.say(N_("Next: coordinator agreement draft, coordinator invite, coordinator serve"))
     return OK
 
@@ -85,7 +86,15 @@ def invite(
     )
     out.write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
     terminal.ok(N_("invite for {name} in {out}, good until {at}"), name=name, out=out, at=made["expires_at"])
+    _say_fingerprint(office)
     return OK
+
+
+def _say_fingerprint(office: Any) -> None:
+    from coordinator.trust.members import chamber_fingerprint
+
+    shown = chamber_fingerprint(office.log, office.settings)
+    terminal.say(N_("Fingerprint of this chamber, which client-node join shows before it sends: {print}"), print=shown)
 
 
 @app.command(help=_("Approve members that wait.\n\nExample: coordinator approve --all"))
@@ -103,8 +112,8 @@ def approve(
     refused = 0
     for one in chosen:
         try:
-            members.admit(office.database, office.log, office.settings, one)
-            terminal.ok(N_("{member} is admitted"), member=one)
+            shown = members.admit(office.database, office.log, office.settings, one)
+            terminal.ok(N_("{member} is admitted; its node's key has the fingerprint {print}"), member=one, print=shown)
         except TrustError as error:  # the others need not wait for it
             if not everyone:
                 raise
@@ -125,10 +134,10 @@ def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
     words = N_("{path} is not an auditor's request"), N_("it is written by: auditor init DIR")
     asked = read_table(request, *words)
     try:
-        index = members.admit_auditor(office.log, office.settings, asked)
+        index, shown = members.admit_auditor(office.log, office.settings, asked)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Malformed(words[0], do=words[1], path=request) from error
-    terminal.ok(N_("auditor admitted, entry {index}"), index=index)
+    terminal.ok(N_("auditor admitted, entry {index}; its key has the fingerprint {print}"), index=index, print=shown)
     return OK
 
 
@@ -213,6 +222,9 @@ def status(
         terminal.json(seen)
         return OK
     terminal.say(N_("log: {size} entries, cosigned up to {cosigned}; waiting for approval: {waiting}"), **seen)
+    terminal.say(N_("fingerprint of the chamber: {chamber}; of its log: {log}"), **seen["fingerprints"])
+    for one in seen["awaited"]:
+        terminal.note(N_("waits for approval: {name}  {member}  fingerprint of its key: {fingerprint}"), **one)
     for member in seen["members"]:
         consent = member["consent"]
         said = member | {"consent": _(consent)}

@@ -13,8 +13,9 @@ from client_node.link.egress import Egress
 from client_node.link.uplink import Uplink, answered, pinned
 from client_node.settings import Settings, is_invite
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
-from contracts.errors import Malformed
+from contracts.errors import Invalid, Malformed
 from contracts.fields import check_text, new_id, time_text
+from contracts.fingerprints import is_same, of_chamber
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key
 from contracts.wording import N_
@@ -33,14 +34,39 @@ def read_invite(path: Path) -> dict[str, Any]:
     return held
 
 
+def fingerprint_of(invite: dict[str, Any]) -> str:
+    """What the chamber shows for its own invites."""
+    return of_chamber(invite["origin"], invite["log_vkey"], invite["genesis"], ca=invite["ca_fingerprint"])
+
+
+def check_fingerprint(invite: dict[str, Any], typed: str) -> None:
+    """Invalid unless the invite leads to the chamber whose fingerprint was typed."""
+    if not is_same(typed, fingerprint_of(invite)):
+        raise Invalid(
+            N_("the invite is not of the chamber with this fingerprint"),
+            why=N_("expected {expected}, found {found}"),
+            do=N_("do not join; ask the chamber over another channel"),
+            code="CA_FINGERPRINT",
+            expected=typed,
+            found=fingerprint_of(invite),
+        )
+
+
+def has_used(settings: Settings, invite: dict[str, Any]) -> bool:
+    """Whether this node asked with this very invite before, and so compared it."""
+    return (settings.home / "invite.json").exists() and settings.invite == _kept(invite)
+
+
+def _kept(invite: dict[str, Any]) -> dict[str, Any]:
+    return {name: text for name, text in invite.items() if name != "secret"}
+
+
 def ask_admission(settings: Settings, invite: dict[str, Any]) -> str:
     """ "pending" or "admitted". The same request again changes nothing; the invite is kept once it was accepted."""
     request = _request(settings, invite)
     uplink = Uplink(settings, Egress(Budget(settings.home / "ledger.db")), invite)
     state = str(answered(uplink.ask("join", "POST", "/v1/join", request), "state"))
-    (settings.home / "invite.json").write_text(
-        json.dumps({k: v for k, v in invite.items() if k != "secret"}, ensure_ascii=False), encoding="utf-8"
-    )
+    (settings.home / "invite.json").write_text(json.dumps(_kept(invite), ensure_ascii=False), encoding="utf-8")
     return state
 
 

@@ -184,6 +184,7 @@ def _successor(office: Office, role: ChamberKeyRole) -> tuple[bytes, bool]:
 def _take(office: Office, role: ChamberKeyRole) -> bool:
     """Put the next key into use if the log says that it counts."""
     from contracts.envelope import key_id
+    from contracts.fingerprints import grouped
     from coordinator.settings import read_key
 
     path = _next(office, role)
@@ -192,4 +193,5 @@ def _take(office: Office, role: ChamberKeyRole) -> bool:
         return False
     os.replace(path, path.with_name(f"{role.value}.pem"))
     terminal.ok(N_("the new {role} key counts; restart coordinator serve to use it"), role=role.value)
+    terminal.say(N_("Fingerprint of the new key: {print}"), print=grouped(held[0]))
     return True

@@ -27,7 +27,7 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
     """Everything that the status page and `coordinator status` show."""
     state, names = office.log.state(), members.names(office.database)
     agreement, cosigned = state.active_agreement(), office.log.witnessed(0)
-    listed = _members(office, state, names)
+    listed, awaited = _members(office, state, names), members.awaited(office.database)
     return {
         "chamber": office.settings.name,
         "secure_sum": agreement is None or state.agreements[agreement].terms.secure_sum == "required",
@@ -39,7 +39,12 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "missing": [member["name"] for member in listed if not member["online"]],
         "cosigned": cosigned.checkpoint.size if cosigned else None,
         "schedules": listed_runs(office, translate),
-        "waiting": len(members.waiting(office.database)),
+        "waiting": len(awaited),
+        "awaited": awaited,
+        "fingerprints": {
+            "chamber": members.chamber_fingerprint(office.log, office.settings),
+            "log": office.log.fingerprint(),
+        },
     }
 
 
@@ -105,4 +110,4 @@ def public_overview(office: Office, translate: Callable[[str], str] = str) -> di
     seen: dict[str, Any] = overview(office, translate)
     listed = [{**one, "name": one["member"]} for one in seen["members"]]
     ordered = [{**one, "malformed": []} for one in seen["runs"]]
-    return {**seen, "members": listed, "runs": ordered, "schedules": [], "missing": [], "waiting": None}
+    return {**seen, "members": listed, "runs": ordered, "schedules": [], "missing": [], "waiting": None, "awaited": []}
