@@ -176,7 +176,7 @@ def init(
     """Write `identity.key` (keep it) and `admission.json` (hand it to the office)."""
     from auditor.evidence.identity import make_identity, read_key
     from contracts.envelope import public_text
-    from contracts.fingerprints import of_key
+    from contracts.log.fingerprints import of_key
 
     request = make_identity(folder, datetime.now(UTC), read_key(replaces) if replaces else None)
     terminal.ok(N_("key in {folder}; hand {request} to the office"), folder=folder, request=request)
@@ -257,7 +257,7 @@ app.add_typer(signing)
 
 def _without_pins(source: str) -> int:
     from auditor.evidence.reader import read_bundles, read_note
-    from contracts.fingerprints import of_log
+    from contracts.log.fingerprints import of_log
     from contracts.statements.signed import read_statement
     from contracts.statements.statements import Genesis
 

@@ -56,7 +56,7 @@ def init(
     """Keys that never leave this machine."""
     from client_node.home import create_home
     from contracts.envelope import key_id
-    from contracts.fingerprints import grouped
+    from contracts.log.fingerprints import grouped
     from engine.table import shipped
     from engine.task import names
 
@@ -116,7 +116,7 @@ def _compare_fingerprints(settings: Any, invite: dict[str, Any], typed: str, yes
     """Once, before the first request: whoever made this invite learns the member's name, code and keys from it."""
     from client_node.membership.joining import check_fingerprint, fingerprint_of, has_used
     from contracts.envelope import key_id
-    from contracts.fingerprints import grouped
+    from contracts.log.fingerprints import grouped
 
     terminal.say(N_("Invite of {chamber} at {url}"), **invite)
     terminal.say(N_("  fingerprint of the chamber: {print}"), print=fingerprint_of(invite))
@@ -253,11 +253,12 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From this node's own copy of the log and its own ledger."""
     from client_node.home import local
     from client_node.membership import others, refusals
+    from client_node.membership.waiting import waits_of
     from contracts.promise import promises as promised
     from privacy.accounting import epsilon
 
     settings, mirror, budget = local(home)
-    companions = others.shown(settings, None, mirror.state)
+    companions, waits = others.shown(settings, None, mirror.state), waits_of(mirror.state, settings.member)
     year = str(datetime.now(UTC).year)
     promises = promised(mirror.state, year, epsilon, settings.member)
     checked = mirror.state.privacy_checks.get(settings.member)
@@ -267,6 +268,7 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "log_size": mirror.state.size,
         "accounts": _accounts(mirror.state, settings.member, year),
         "promises": [promise.sentences(_) for promise in promises],
+        "waits": [said.translated(_) for said in waits],
         "in_rounds_with": [asdict(one) for one in companions],
         "ledger_rho_nano": budget.head().rho_total_nano,
         "released": [
@@ -322,6 +324,8 @@ def _say_status(seen: dict[str, Any], checked: Any) -> None:
         terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=seen["privacy_check"]["index"])
     elif checked:
         _say_measured(checked)
+    for sentence in seen["waits"]:
+        terminal.note("{sentence}", sentence=sentence)
     for one in seen["refused"][-5:]:
         terminal.say(N_("refused {at}: {what} ({code} {reason})"), **one)
     for one in seen["refusals_not_on_the_log"]:

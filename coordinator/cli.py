@@ -235,6 +235,8 @@ def status(
         terminal.say(N_("run {task}: round {rounds}/{of}, aborted {aborted}, gate: {gate}, {standing}"), **said)
         for one in run["malformed"]:
             terminal.note(N_("round {round}: a reply of {name} was malformed and left out (step {step})"), **one)
+    for one in seen["waits"]:
+        terminal.note("{sentence}", **one)
     for one in seen["schedules"]:
         said = {**one, "outcome": one["outcome"] or "-"}
         terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **said)

@@ -35,7 +35,7 @@ class NodeKeyRole(StrEnum):
 def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """From this node's own copy of the log."""
     from client_node.home import local
-    from contracts.fingerprints import grouped
+    from contracts.log.fingerprints import grouped
 
     settings, mirror, _budget = local(home)
     state = mirror.state
@@ -73,7 +73,7 @@ def rotate(role: NodeKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang = 
     from client_node.home import local, uplink_of
     from client_node.membership import keys as own
     from client_node.settings import claim
-    from contracts.fingerprints import grouped
+    from contracts.log.fingerprints import grouped
 
     with claim(home):
         terminal.confirm(N_("Replace this node's {role} key?"), yes, role=role.value)

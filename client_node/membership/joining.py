@@ -15,7 +15,7 @@ from client_node.settings import Settings, is_invite
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Invalid, Malformed
 from contracts.fields import check_text, new_id, time_text
-from contracts.fingerprints import is_same, of_chamber
+from contracts.log.fingerprints import is_same, of_chamber
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key
 from contracts.wording import N_

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.fields import Digest, Index, MemberId, Strict
-from contracts.fingerprints import of_log
 from contracts.log.checkpoint import NoteKey, parse_vkey
+from contracts.log.fingerprints import of_log
 
 
 class Pins(Strict):

@@ -184,7 +184,7 @@ def _successor(office: Office, role: ChamberKeyRole) -> tuple[bytes, bool]:
 def _take(office: Office, role: ChamberKeyRole) -> bool:
     """Put the next key into use if the log says that it counts."""
     from contracts.envelope import key_id
-    from contracts.fingerprints import grouped
+    from contracts.log.fingerprints import grouped
     from coordinator.settings import read_key
 
     path = _next(office, role)

@@ -40,11 +40,14 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
-    """Refusals that lie with the office, compromised keys, audits with findings, open incidents."""
+    """Refusals that lie with the office, compromised keys, audits with findings, open incidents; and why runs wait."""
+    from coordinator.learning.waiting import waits
     from coordinator.trust.duties import open_matters
+    from coordinator.trust.members import names
     from coordinator.trust.reasons import matter_in_words
 
     office = office_of(home)
+    runs = waits(office, names(office.database))
     waiting = [
         (*one, *matter_in_words(office, one[0], _)) for one in open_matters(office.log.state(), datetime.now(UTC))
     ]
@@ -54,6 +57,7 @@ def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
                 {"index": m.index, "since": m.since, "late": late, "what": what, "do": do}
                 for m, late, what, do in waiting
             ]
+            + [one.as_dict(_) | {"late": False} for one in runs]
         )
     for matter, late, what, do in () if as_json else waiting:
         (terminal.bad if late else terminal.note)(
@@ -63,6 +67,8 @@ def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
             what=what,
             do=do,
         )
+    for one in () if as_json else runs:
+        terminal.note(one.sentence(_))
     if not as_json and not waiting:
         terminal.ok(N_("nothing waits for an answer"))
     return FOUND if any(late for _matter, late, *_words in waiting) else OK

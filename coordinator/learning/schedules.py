@@ -130,6 +130,7 @@ def listed(office: Office, translate: Callable[[str], str] = str) -> list[dict[s
             "cron": row.cron,
             "epsilon": row.epsilon,
             "next": str(hours(row.cron).get_next_fire_time(None, max(datetime.now(UTC), moment(row.taken_at)))),
+            "since": row.taken_at,
             "outcome": _said(row.outcome, translate),
             "run": row.run,
         }

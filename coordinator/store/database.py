@@ -77,6 +77,20 @@ class Database:
             connection.close()
         return self._leading is not None
 
+    def is_led(self) -> bool:
+        """Whether a process drives the runs, this one or another."""
+        if self._leading is not None:
+            return True
+        with _told():
+            probe = self._leaders.connect()
+        try:
+            return not probe.exec_driver_sql(self._take_lead).scalar()
+        except DBAPIError:
+            return True
+        finally:
+            probe.invalidate()  # what it may have taken goes with it
+            probe.close()
+
     def close(self) -> None:
         """Give files and connections back."""
         for connection in (self._watching, self._leading):

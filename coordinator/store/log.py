@@ -20,7 +20,6 @@ from sqlmodel import Session, col, func, insert, select
 from contracts.envelope import digest, open_entry
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.fields import time_text
-from contracts.fingerprints import of_log
 from contracts.log import tiles
 from contracts.log.checkpoint import (
     LOG_KEY,
@@ -33,6 +32,7 @@ from contracts.log.checkpoint import (
     sign_checkpoint,
     verify_cosignature,
 )
+from contracts.log.fingerprints import of_log
 from contracts.log.merkle import Tree, leaf_hash
 from contracts.log.quorum import LATEST
 from contracts.rules.findings import Finding

@@ -12,8 +12,8 @@ from sqlmodel import select
 from contracts.envelope import canonical, cosign, digest, from_base64
 from contracts.errors import Invalid, Malformed, Refused
 from contracts.fields import check_text, moment, new_id, time_text
-from contracts.fingerprints import of_chamber, of_key
 from contracts.log.checkpoint import LOG_KEY, NoteKey
+from contracts.log.fingerprints import of_chamber, of_key
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key
 from contracts.wording import N_

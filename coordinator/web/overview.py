@@ -15,6 +15,7 @@ from contracts.statements.statements import PrivacyCheck
 from coordinator.learning.evaluation import Evaluation
 from coordinator.learning.runs import ONLINE_S, malformed_replies
 from coordinator.learning.schedules import listed as listed_runs
+from coordinator.learning.waiting import waits
 from coordinator.store.tables import LastSeen
 from coordinator.trust import members
 from privacy.accounting import epsilon
@@ -39,6 +40,7 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "missing": [member["name"] for member in listed if not member["online"]],
         "cosigned": cosigned.checkpoint.size if cosigned else None,
         "schedules": listed_runs(office, translate),
+        "waits": [one.as_dict(translate) for one in waits(office, names)],
         "waiting": len(awaited),
         "awaited": awaited,
         "fingerprints": {
@@ -110,4 +112,13 @@ def public_overview(office: Office, translate: Callable[[str], str] = str) -> di
     seen: dict[str, Any] = overview(office, translate)
     listed = [{**one, "name": one["member"]} for one in seen["members"]]
     ordered = [{**one, "malformed": []} for one in seen["runs"]]
-    return {**seen, "members": listed, "runs": ordered, "schedules": [], "missing": [], "waiting": None, "awaited": []}
+    return {
+        **seen,
+        "members": listed,
+        "runs": ordered,
+        "schedules": [],
+        "waits": [],
+        "missing": [],
+        "waiting": None,
+        "awaited": [],
+    }

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
 from ssl import SSLContext
@@ -27,10 +28,12 @@ from coordinator.learning.grid import Stopped, TrustGrid
 from coordinator.learning.runs import RunJournal
 from coordinator.learning.schedules import Calendar
 from coordinator.learning.strategy import TrustStrategy
+from coordinator.learning.waiting import waits
 from coordinator.office import Office, open_office
 from coordinator.settings import Settings
 from coordinator.store.static_log import keep_static
 from coordinator.store.tables import TaskMessage
+from coordinator.trust.members import names
 from coordinator.web.api import answer_error, routes
 from coordinator.web.pages import pages
 from coordinator.web.reception import Reception
@@ -63,6 +66,7 @@ class Serving:
         self._evaluation = Evaluation(office.database, office.log, office.settings)
         self._runs: dict[str, threading.Thread] = {}
         self._leads, self._asked = False, float("-inf")
+        self._waits: dict[tuple[object, ...], str] = {}
         self._watch = threading.Thread(target=self._follow, name="publisher")
         self._calendar = Calendar(office)
         kept = (office.log, static, office.settings.url, self._stop)
@@ -87,7 +91,9 @@ class Serving:
         seen = rung = None
         while not self._stop.wait(WATCH_S):
             try:
-                found = self._office.database.data_version(), self._is_leader()
+                asked, found = self._asked, (self._office.database.data_version(), self._is_leader())
+                if self._leads and self._asked != asked:
+                    self._tell_waits()
                 if found == seen:
                     continue
                 self._office.log.publish()
@@ -122,6 +128,16 @@ class Serving:
             if self._leads and not before:
                 log_event.info("this process drives the runs")
         return self._leads
+
+    def _tell_waits(self) -> None:
+        """What runs wait for, once for each thing; looked at once a second."""
+        now = datetime.now(UTC)
+        found = waits(self._office, names(self._office.database), now)
+        told = {one.change(): one.sentence() for one in found if one.run and one.is_long(now)}
+        for change, sentence in told.items():
+            if change not in self._waits:
+                log_event.warning("a run waits", run=change[0], what=sentence)
+        self._waits = told
 
     def _start_runs(self) -> None:
         for name, run in self._office.log.state().runs.items():
