@@ -35,9 +35,10 @@ from coordinator.store.static_log import keep_static
 from coordinator.store.tables import TaskMessage
 from coordinator.trust.members import names
 from coordinator.web.api import answer_error, routes
-from coordinator.web.pages import pages
+from coordinator.web.pages import error_page, pages
 from coordinator.web.reception import Reception
 from shell.door import BoundedServer, bounded
+from shell.error_pages import ErrorPages
 from shell.headers import SafeHeaders
 from shell.log_lines import log_event
 from shell.unix import raise_file_limit
@@ -54,6 +55,7 @@ def make_app(office: Office, *, proxy: str = "") -> FastAPI:
     app.include_router(pages(office, is_proxied=bool(proxy)))
     app.add_exception_handler(TrustError, answer_error)
     app.add_middleware(Reception, office=office, answer=answer_error)
+    app.add_middleware(ErrorPages, page=error_page)
     app.add_middleware(SafeHeaders)
     return app
 
