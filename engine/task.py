@@ -164,6 +164,7 @@ def load(name: str) -> Task:
         raise Malformed(
             N_("there is no task {name} here"),
             why=N_("installed: {installed}"),
+            do=N_("name one of these"),
             name=name,
             installed=", ".join(names()),
         )

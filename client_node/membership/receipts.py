@@ -21,7 +21,7 @@ from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Receipt
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Comparison, Consent, Predicate, Refusal, Release, Round, RoundOpen
-from contracts.wording import N_
+from contracts.wording import N_, some_of
 from shell.log_lines import log_event
 from shell.text_files import read_text
 
@@ -175,7 +175,14 @@ def show(
         raise Malformed(words[0], do=words[1], path=result) from error
     at = [n for n in named if level in ("", told[n].get("level"))]
     if not at or not isinstance(said, Receipt):
-        raise Refused(N_("the result has no line {id}"), code="NO_LINE", id=line_id)
+        raise Refused(
+            N_("the result has no line {id}"),
+            why=N_("there are: {known}"),
+            do=N_("name one of these, and its level if it has several: --level"),
+            code="NO_LINE",
+            id=line_id,
+            known=some_of(dict.fromkeys(line["id"] for line in told)),
+        )
     if len(at) > 1:
         raise Refused(
             N_("the result has several lines {id}"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contracts.errors import Refused
-from contracts.wording import N_, filled
+from contracts.wording import N_, filled, some_of
 from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
 from shell.terminal import OK, epsilon, write_line
 from shell.text_files import read_table, read_text
@@ -29,6 +29,18 @@ STATES = {
     "revoked": N_("revoked"),
     "expired": N_("expired"),
     "closed": N_("closed"),
+}
+VERBS = {
+    "suspend": N_("no rounds until it is resumed"),
+    "resume": N_("rounds go on"),
+    "revoke": N_("ended for good, by the office"),
+    "expire": N_("ended, its time is over"),
+    "close": N_("ended, nothing is left to do"),
+}
+REASONS = {
+    "office": N_("the office decided"),
+    "authority": N_("an authority demands it"),
+    "incident": N_("an incident"),
 }
 Version = Annotated[int, typer.Argument(help=_("version; the newest by default"))]
 
@@ -62,6 +74,14 @@ def draft(
 
     office = office_of(home)
     own = {given.task: given for given in (read_schema(read_text(path).encode()) for path in schema)}
+    for name in own.keys() - {*(task or usual())}:
+        raise Refused(
+            N_("the draft does not cover task {name}, for which a table was given"),
+            why=N_("it covers: {known}"),
+            do=N_("name the task too: --task {name}"),
+            name=name,
+            known=some_of(task or usual()),
+        )
     tasks = [(load(name), own.get(name) or load(name).schema()) for name in (task or usual())]
     made = agreements.draft(
         office.database,
@@ -174,6 +194,12 @@ def _two(state: TrustState, new: str, old: int) -> tuple[Terms, Terms]:
 
     if new.isdecimal():
         later = agreements.find(state, int(new))[1].terms
+        if not old and later.version == 1:
+            raise Refused(
+                N_("version 1 is the first: there is none before it"),
+                do=N_("name a later one, or a draft file: coordinator agreement diff 2"),
+                code="AGREEMENT_INACTIVE",
+            )
         return agreements.find(state, old or later.version - 1)[1].terms, later
     later = agreements.complete(state, _read(Path(new)))
     return agreements.find(state, old)[1].terms, later
@@ -220,8 +246,9 @@ def retire(
     """Rounds that are open when an agreement ends are aborted; what was recorded stays valid."""
     from coordinator.trust import agreements
 
-    if verb not in agreements.MOVES or reason not in ("", "office", "authority", "incident"):
-        raise typer.BadParameter(_(N_("suspend, resume, revoke, expire or close; office, authority or incident")))
+    terminal.choose("VERB", verb, VERBS)
+    if reason:
+        terminal.choose("--reason", reason, REASONS)
     office = office_of(home)
     name, record = agreements.find(office.log.state(), version)
     held = {"version": record.terms.version, "state": _(STATES[record.state])}
@@ -248,6 +275,7 @@ def export(
     """Export only: no program of ours ever reads it back."""
     from contracts import dsp as words
     from coordinator.trust import agreements
+    from coordinator.trust.members import names
 
     office = office_of(home)
     state = office.log.state()
@@ -256,9 +284,7 @@ def export(
     if member:
         event = state.consent(member, name)
         if event is None or event.is_end():
-            raise Refused(
-                N_("{member} has no consent to this version"), do=N_("coordinator status lists members"), member=member
-            )
+            raise agreements.without_consent(state, member, name, names(office.database))
         made = words.agreements(record.terms, event.consent, chamber=office.settings.origin)
     out.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     terminal.ok(N_("exported to {path}"), path=out)

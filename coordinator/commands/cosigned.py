@@ -79,7 +79,14 @@ def propose(rule: str, out: Out, home: Home = HOME, lang: Lang = "") -> int:
     from contracts.statements.closed_list import payload
 
     if rule not in RULES:
-        raise Refused(N_("there is no quorum rule “{rule}”"), do=N_("coordinator policy show lists them"), rule=rule)
+        known = "; ".join(RULES)
+        raise Refused(
+            N_("there is no quorum rule “{rule}”"),
+            why=N_("there are: {known}"),
+            do=N_("coordinator policy show lists them"),
+            rule=rule,
+            known=known,
+        )
     office = office_of(home)
     said = Policy(
         record_id=new_id(),

@@ -11,9 +11,25 @@ from contracts.wording import N_
 from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
 from shell.terminal import FOUND, OK
 
-CATEGORIES = ("refusal", "key", "audit", "availability", "data", "privacy", "other")
-PHASES = ("open", "answered", "closed")
-GROUNDS = ("retention-ended", "member-left", "authority")
+CATEGORIES = {
+    "refusal": N_("a node refused a run"),
+    "key": N_("a key was lost or stolen"),
+    "audit": N_("an auditor found something"),
+    "availability": N_("something could not be reached"),
+    "data": N_("a member's data were wrong"),
+    "privacy": N_("somebody learned what they should not"),
+    "other": N_("anything else"),
+}
+PHASES = {
+    "open": N_("waits for an answer"),
+    "answered": N_("this is the answer"),
+    "closed": N_("nothing is left to do"),
+}
+GROUNDS = {
+    "retention-ended": N_("its time is over"),
+    "member-left": N_("its member has left"),
+    "authority": N_("an authority demands it"),
+}
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -85,8 +101,8 @@ def incident(
     """The words stand in a salted document."""
     from coordinator.trust.duties import note_incident
 
-    if category not in CATEGORIES or state not in PHASES:
-        raise typer.BadParameter(", ".join((*CATEGORIES, *PHASES)))
+    terminal.choose("--category", category, CATEGORIES)
+    terminal.choose("--state", state, PHASES)
     named = None if about < 0 else about
     index = note_incident(office_of(home), text, about=named, category=category, phase=state, now=datetime.now(UTC))
     terminal.ok(N_("in the log as entry {index}"), index=index)
@@ -104,8 +120,7 @@ def erase(
     """The rules refuse what must still be kept."""
     from coordinator.trust.duties import erase as go
 
-    if ground not in GROUNDS:
-        raise typer.BadParameter(", ".join(GROUNDS))
+    terminal.choose("--ground", ground, GROUNDS)
     terminal.confirm(N_("Delete for good?"), yes)
     gone = go(office_of(home), document, contributions=contributions, ground=ground, now=datetime.now(UTC))
     terminal.ok(N_("{n} documents deleted; the log says so"), n=gone)

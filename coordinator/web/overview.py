@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlmodel import select
 
 from contracts.promise import MOST, promises
-from contracts.rules.state import ConsentEvent, RunRecord, TrustState
+from contracts.rules.state import RunRecord, TrustState
 from contracts.statements.statements import PrivacyCheck
 from coordinator.learning.evaluation import Evaluation
 from coordinator.learning.runs import ONLINE_S, malformed_replies
@@ -60,7 +60,7 @@ def _members(office: Office, state: TrustState, names: Mapping[str, str]) -> lis
             "member": member,
             "online": now - heard.get(member, 0) < ONLINE_S,
             "check": _check(state.privacy_checks.get(member)),
-            "consent": _consent(state.consent(member, agreement) if agreement else None),
+            "consent": _consent(state, member, agreement),
         }
         for member in state.members()
     ]
@@ -71,8 +71,11 @@ def _check(known: tuple[int, PrivacyCheck] | None) -> dict[str, object] | None:
     return known and {"index": known[0], "passed": not known[1].faults, "at_least": known[1].epsilon_at_least}
 
 
-def _consent(event: ConsentEvent | None) -> str:
-    return "none" if event is None else "withdrawn" if event.is_end() else "live"
+def _consent(state: TrustState, member: str, agreement: str | None) -> str:
+    event = state.consent(member, agreement) if agreement else None
+    if event is None:
+        return "replaced" if agreement and state.replaced_consent(member, agreement) else "none"
+    return "withdrawn" if event.is_end() else "live"
 
 
 def _runs(office: Office, state: TrustState, names: Mapping[str, str]) -> list[dict[str, object]]:
