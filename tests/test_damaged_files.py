@@ -52,6 +52,8 @@ READ = [
     ("coordinator", "sign-code {file}", "code.release"),
     ("coordinator", "record {file}", "sheet.json"),
     ("coordinator", "serve --port 0 --tls {file} {file}", "tls.pem"),
+    ("coordinator", "serve --port 0", "tls/server.pem"),
+    ("coordinator", "serve --port 0", "tls/server.key"),
     ("client_node", "status", "config.toml"),
     ("client_node", "status", "invite.json"),
     ("client_node", "status", "keys/node.pem"),

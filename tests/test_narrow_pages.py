@@ -9,9 +9,11 @@ from markupsafe import Markup
 
 from chromium import BROKEN, WIDER, Chromium
 from client_node.web import pages as node
+from contracts.terms.reading import page
 from coordinator.web import pages as office
 from shell.headers import SAFE
 from shell.language import translator
+from simulator import Trust
 
 ID = "urn:uuid:6f1d7c2e-98ab-4c2d-8f11-0a1b2c3d4e5f"
 
@@ -120,6 +122,13 @@ def test_a_forecast_fits(browser, served, lang):
     values = {"task": "demand", "tasks": ["risk", "demand", "warning"], "moved": [], "offers": "x", "label": str}
     html = rendered(node, "series.html", lang, series=series, ready=ready, result=result, **values)
     assert measured(browser, served, node, html) == (0, [])
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_an_agreement_fits(browser, served, lang):
+    terms, words = Trust(3, edition=2).terms, translator("coordinator", lang)
+    html = page(terms, lang, words, origin="chamber.hub.example/consent-log", fingerprint=" ".join(["A1B2"] * 8))
+    assert measured(browser, served, office, html) == (0, [])
 
 
 @pytest.mark.parametrize(("party", "name"), [(office, "sections.html"), (node, "problem.html")])

@@ -201,18 +201,18 @@ class PeoplesDoor:
 
     def context(self) -> SSLContext:
         """What is shown at this port; Unavailable if the files are no certificate and its key."""
-        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            made.load_cert_chain(self.certificate, self.key)
-        except (OSError, ssl.SSLError) as error:
-            raise Unavailable(
-                N_("{path} cannot be shown to browsers"),
-                why=N_("{error}"),
-                do=N_("name a certificate chain and its key, both PEM: --tls CERTIFICATE KEY"),
-                path=self.certificate,
-                error=error,
-            ) from error
-        return made
+        what = N_("{path} cannot be shown to browsers")
+        do = N_("name a certificate chain and its key, both PEM: --tls CERTIFICATE KEY")
+        return _context(self.certificate, self.key, what, do)
+
+
+def _context(certificate: Path, key: Path, what: str, do: str) -> SSLContext:
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        made.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Unavailable(what, why=N_("{error}"), do=do, path=certificate, error=error) from error
+    return made
 
 
 def serve(
@@ -226,6 +226,9 @@ def serve(
 ) -> None:
     """Serve until interrupted, under the chamber's certificate, and to browsers under another at a second port. `proxy` is
     the address of a proxy in front: what it says of its callers is believed. Unavailable if a port is in use."""
+    tls = settings.home / "tls"
+    what, do = N_("{path} cannot be shown to nodes"), N_("restore it and its key from a copy of this home")
+    _context(tls / "server.pem", tls / "server.key", what, do)  # uvicorn would read them after everything has begun
     shown = people.context() if people else None
     others = {_bound(host, people.port): shown} if people and shown else {}
     listener = _bound(host, port)

@@ -75,7 +75,7 @@ WIDER = "document.documentElement.scrollWidth - document.documentElement.clientW
 # numbers, with their separators, that begin on one line and end on another
 BROKEN = r"""(() => { const found = [], range = document.createRange()
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
-while (walker.nextNode()) for (const match of walker.currentNode.data.matchAll(/\d[\d,.]*\d/g)) {
+while (walker.nextNode()) for (const match of walker.currentNode.data.matchAll(/(?<![\w:])\d[\d,.]*\d(?!\w)/g)) {
   range.setStart(walker.currentNode, match.index); range.setEnd(walker.currentNode, match.index + match[0].length)
   if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) found.push(match[0]) }
 return found })()"""
