@@ -87,7 +87,7 @@ def join(
     home: Home = HOME,
     lang: Lang = "",
 ) -> int:
-    """Nothing leaves before the fingerprint was compared. Signed request; the office approves; the log is verified from its first entry."""
+    """Compared, then asked: the office approves a signed request, and the log is verified from its first entry."""
     import time
 
     from client_node.membership.joining import ask_admission, read_invite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,14 +75,7 @@ def draft(
 
     office = office_of(home)
     own = {given.task: given for given in (read_schema(read_text(path).encode()) for path in schema)}
-    for name in own.keys() - {*(task or usual())}:
-        raise Refused(
-            N_("the draft does not cover task {name}, for which a table was given"),
-            why=N_("it covers: {known}"),
-            do=N_("name the task too: --task {name}"),
-            name=name,
-            known=some_of(task or usual()),
-        )
+    _check_tables(own, task or usual())
     tasks = [(load(name), own.get(name) or load(name).schema()) for name in (task or usual())]
     made = agreements.draft(
         office.database,
@@ -99,6 +93,18 @@ def draft(
     terminal.ok(N_("draft in {path}"), path=out)
     terminal.say(N_("Next: coordinator agreement publish {path}"), path=out)
     return OK
+
+
+def _check_tables(own: Iterable[str], covered: Sequence[str]) -> None:
+    for name in own:
+        if name not in covered:
+            raise Refused(
+                N_("the draft does not cover task {name}, for which a table was given"),
+                why=N_("it covers: {known}"),
+                do=N_("name the task too: --task {name}"),
+                name=name,
+                known=some_of(covered),
+            )
 
 
 @agreement.command(
