@@ -11,7 +11,7 @@ import typer
 
 from client_node.commands.console import HOME, Home, Json, Lang, _, progress, terminal
 from contracts.errors import Refused, TrustError
-from contracts.wording import N_, visible
+from contracts.wording import N_, filled, visible
 from shell.terminal import COULD_NOT, FOUND, OK, write_line
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 _MANY, _FIRST = 50, 5
 _EARLY_DAYS = 31
+_LEFT = {True: N_("the customer is left out"), False: N_("this older invoice alone is left out")}
 
 
 @app.command(
@@ -157,8 +158,9 @@ def preview(
                 m=len(table.present),
             )
             _show(named)
-            if table.findings:
-                terminal.note(N_("{n} faults: client-node data check"), n=len(table.findings))
+            if table.findings or table.doubts:
+                n = len(table.findings) + len(table.doubts)
+                terminal.note(N_("{n} faults: client-node data check"), n=n)
     if as_json:
         terminal.json(shown)
     return code
@@ -193,7 +195,9 @@ def _cannot(task: str, error: TrustError, as_json: bool) -> None:
     )
 )
 def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
-    """Faulty rows are left out of everything; nothing about them leaves this machine."""
+    """Faulty rows and doubtful customers are left out of everything; nothing about them leaves this machine."""
+    from client_node.data.doubts import DOUBTS
+    from client_node.data.outcome import outcome_of
     from client_node.data.validation import RULES
 
     settings, schemas = _schemas(home)
@@ -201,24 +205,33 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     code = OK
     for schema in schemas:
         findings: list[dict[str, Any]] = []
+        doubts: list[dict[str, Any]] = []
         try:
             table = _read(settings, schema)
             findings = [
                 asdict(f) | {"what": terminal.translate(RULES[f.rule][0]), "do": terminal.translate(RULES[f.rule][1])}
                 for f in table.findings
             ]
+            doubts = [
+                asdict(d) | {"what": terminal.translate(DOUBTS[d.rule][0]), "do": terminal.translate(DOUBTS[d.rule][1])}
+                for d in table.doubts
+            ]
             if not as_json:
                 _print(findings)
+                _print_doubts(doubts)
             table.with_rows()
         except TrustError as error:
             code = COULD_NOT
-            told.append({"task": schema.task, "rows": 0, "findings": findings, "error": str(error)})
+            told.append({"task": schema.task, "rows": 0, "findings": findings, "doubts": doubts, "error": str(error)})
             _cannot(schema.task, error, as_json)
             continue
-        told.append({"task": schema.task, "rows": len(table.training), "findings": findings})
-        code = max(code, FOUND if findings else OK)
+        said = outcome_of(table, schema) or {}
+        told.append(
+            {"task": schema.task, "rows": len(table.training), "findings": findings, "doubts": doubts} | _shown(said)
+        )
+        code = max(code, FOUND if findings or doubts or said.get("warnings") else OK)
         if not as_json:
-            _sum_up(schema.task, table)
+            _sum_up(schema, table)
     if as_json:
         terminal.json(told)
     return code
@@ -229,7 +242,7 @@ def before_joining(home: Path) -> None:
     settings, schemas = _schemas(home)
     for schema in schemas:
         try:
-            _sum_up(schema.task, _read(settings, schema).with_rows())
+            _sum_up(schema, _read(settings, schema).with_rows())
         except TrustError as error:
             _cannot(schema.task, error, False)
 
@@ -241,16 +254,52 @@ def _read(settings: Any, schema: Any) -> Any:
         return read_table(settings.data, schema, key=_key(settings.home), home=settings.home, tick=tick)
 
 
-def _sum_up(task: str, table: Any) -> None:
+def _sum_up(schema: Any, table: Any) -> None:
+    """What can be used, and what of it does not look right."""
+    from client_node.data.outcome import outcome_of
+
     if table.findings:
         terminal.bad(
             N_("{task}: {n} faults; these rows are left out, {rows} rows can be used"),
-            task=task,
+            task=schema.task,
             n=len(table.findings),
             rows=len(table.training),
         )
+    elif table.doubts:
+        terminal.bad(
+            N_("{task}: doubtful invoices, {rows} rows can be used"), task=schema.task, rows=len(table.training)
+        )
     else:
-        terminal.ok(N_("{task}: no faults, {rows} rows can be used"), task=task, rows=len(table.training))
+        terminal.ok(N_("{task}: no faults, {rows} rows can be used"), task=schema.task, rows=len(table.training))
+    if (said := outcome_of(table, schema)) is None:
+        return
+    terminal.say(
+        N_("  {customers} customers; {share} % of their rows defaulted; {served} are served; {left_out} left out"),
+        **said,
+    )
+    for warning in said["warnings"]:
+        terminal.note(warning, **said)
+
+
+def _shown(said: dict[str, Any]) -> dict[str, Any]:
+    return said | {"warnings": [filled(terminal.translate(one), said) for one in said["warnings"]]} if said else {}
+
+
+def _print_doubts(doubts: list[dict[str, Any]]) -> None:
+    """All of them, unless one kind is that of many: then its first ones, and how many more there are."""
+    told: Counter[tuple[Any, ...]] = Counter()
+    kinds = Counter((one["rule"], one["whole"]) for one in doubts)
+    for one in doubts:
+        kind = one["rule"], one["whole"]
+        told[kind] += 1
+        if kinds[kind] <= _MANY or told[kind] <= _FIRST:
+            terminal.say(
+                N_("  {place}  {row}  customer {customer}, invoice {document}: {left}  [{rule}]  {what} -> {do}"),
+                **one,
+                left=terminal.translate(_LEFT[one["whole"]]),
+            )
+        if kinds[kind] > _MANY and told[kind] == _FIRST:
+            terminal.say(N_("  [{rule}]  and {n} more invoices; all of them: --json"), **one, n=kinds[kind] - _FIRST)
 
 
 def _print(findings: list[dict[str, Any]]) -> None:
