@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +10,13 @@ import typer
 
 from client_node.commands.console import HOME, Home, Json, Lang, _, progress, terminal
 from contracts.errors import Refused, TrustError
-from contracts.wording import N_, filled, visible
+from contracts.wording import N_
 from shell.terminal import COULD_NOT, FOUND, OK, write_line
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help=_("Say which column is which field; look at it; check every row.")
 )
-_MANY, _FIRST = 50, 5
 _EARLY_DAYS = 31
-_LEFT = {True: N_("the customer is left out"), False: N_("this older invoice alone is left out")}
 
 
 @app.command(
@@ -196,8 +193,8 @@ def _cannot(task: str, error: TrustError, as_json: bool) -> None:
 )
 def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     """Faulty rows and doubtful customers are left out of everything; nothing about them leaves this machine."""
+    from client_node.commands.data_report import outcome_of, print_doubts, print_findings, shown, sum_up
     from client_node.data.doubts import DOUBTS
-    from client_node.data.outcome import outcome_of
     from client_node.data.validation import RULES
 
     settings, schemas = _schemas(home)
@@ -217,8 +214,8 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
                 for d in table.doubts
             ]
             if not as_json:
-                _print(findings)
-                _print_doubts(doubts)
+                print_findings(findings)
+                print_doubts(doubts)
             table.with_rows()
         except TrustError as error:
             code = COULD_NOT
@@ -227,11 +224,11 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
             continue
         said = outcome_of(table, schema) or {}
         told.append(
-            {"task": schema.task, "rows": len(table.training), "findings": findings, "doubts": doubts} | _shown(said)
+            {"task": schema.task, "rows": len(table.training), "findings": findings, "doubts": doubts} | shown(said)
         )
         code = max(code, FOUND if findings or doubts or said.get("warnings") else OK)
         if not as_json:
-            _sum_up(schema, table)
+            sum_up(schema, table)
     if as_json:
         terminal.json(told)
     return code
@@ -239,10 +236,12 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
 def before_joining(home: Path) -> None:
     """What this member would join with: sound rows alone. Said before anybody is asked for anything."""
+    from client_node.commands.data_report import sum_up
+
     settings, schemas = _schemas(home)
     for schema in schemas:
         try:
-            _sum_up(schema, _read(settings, schema).with_rows())
+            sum_up(schema, _read(settings, schema).with_rows())
         except TrustError as error:
             _cannot(schema.task, error, False)
 
@@ -252,78 +251,6 @@ def _read(settings: Any, schema: Any) -> Any:
 
     with progress(_(N_("reading and checking"))) as tick:
         return read_table(settings.data, schema, key=_key(settings.home), home=settings.home, tick=tick)
-
-
-def _sum_up(schema: Any, table: Any) -> None:
-    """What can be used, and what of it does not look right."""
-    from client_node.data.outcome import outcome_of
-
-    if table.findings:
-        terminal.bad(
-            N_("{task}: {n} faults; these rows are left out, {rows} rows can be used"),
-            task=schema.task,
-            n=len(table.findings),
-            rows=len(table.training),
-        )
-    elif table.doubts:
-        terminal.bad(
-            N_("{task}: doubtful invoices, {rows} rows can be used"), task=schema.task, rows=len(table.training)
-        )
-    else:
-        terminal.ok(N_("{task}: no faults, {rows} rows can be used"), task=schema.task, rows=len(table.training))
-    if (said := outcome_of(table, schema)) is None:
-        return
-    terminal.say(
-        N_("  {customers} customers; {share} % of their rows defaulted; {served} are served; {left_out} left out"),
-        **said,
-    )
-    for warning in said["warnings"]:
-        terminal.note(warning, **said)
-
-
-def _shown(said: dict[str, Any]) -> dict[str, Any]:
-    return said | {"warnings": [filled(terminal.translate(one), said) for one in said["warnings"]]} if said else {}
-
-
-def _print_doubts(doubts: list[dict[str, Any]]) -> None:
-    """All of them, unless one kind is that of many: then its first ones, and how many more there are."""
-    told: Counter[tuple[Any, ...]] = Counter()
-    kinds = Counter((one["rule"], one["whole"]) for one in doubts)
-    for one in doubts:
-        kind = one["rule"], one["whole"]
-        told[kind] += 1
-        if kinds[kind] <= _MANY or told[kind] <= _FIRST:
-            terminal.say(
-                N_("  {place}  {row}  customer {customer}, invoice {document}: {left}  [{rule}]  {what} -> {do}"),
-                **one,
-                left=terminal.translate(_LEFT[one["whole"]]),
-            )
-        if kinds[kind] > _MANY and told[kind] == _FIRST:
-            terminal.say(N_("  [{rule}]  and {n} more invoices; all of them: --json"), **one, n=kinds[kind] - _FIRST)
-
-
-def _print(findings: list[dict[str, Any]]) -> None:
-    """All of them, unless one kind of fault fills a column: then its first rows, and how many more there are."""
-    kinds = Counter(_kind(f) for f in findings)
-    told: Counter[tuple[Any, ...]] = Counter()
-    for f in findings:
-        told[_kind(f)] += 1
-        if kinds[_kind(f)] <= _MANY or told[_kind(f)] <= _FIRST:
-            write_line(
-                visible(
-                    f"  {f['place']}  {f['row']}  {f['column']}  [{f['rule']}, {f['value']}]  {f['what']} -> {f['do']}"
-                )
-            )
-        if kinds[_kind(f)] > _MANY and told[_kind(f)] == _FIRST:
-            terminal.say(
-                N_("  {place}  {column}  [{rule}]  and {n} more rows; all of them: --json"),
-                **f,
-                n=kinds[_kind(f)] - _FIRST,
-            )
-
-
-def _kind(finding: dict[str, Any]) -> tuple[Any, ...]:
-    return finding["place"], finding["column"], finding["rule"], finding["value"]
 
 
 def _schemas(home: Path) -> tuple[Any, list[Any]]:

@@ -13,8 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from client_node.data.headings import is_abroad, is_called
-from client_node.data.reading import UNITS, identifiers
+from client_node.data.reading import UNITS, identifiers, is_called, is_heading_abroad
 from client_node.data.side_columns import chosen
 from client_node.data.tables import Table, tables_of
 from client_node.data.text import absent
@@ -142,7 +141,7 @@ def _check_headings(path: Path, source: str, origin: Origin, schema: TableSchema
                 heading=heading,
                 code="IDENTIFIER",
             )
-        if is_abroad(heading) and origin.currency is None:
+        if is_heading_abroad(heading) and origin.currency is None:
             raise Malformed(
                 N_("{file} names amounts that are not in yuan at {place}: {heading}"),
                 why=N_("they would be counted as yuan"),

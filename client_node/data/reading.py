@@ -1,4 +1,4 @@
-"""The one reading of days, money and identifiers: what a cell's text means, whichever reader it came from.
+"""The one reading of days, money, identifiers and headings: what a cell's text means, whichever reader it came from.
 
 Pure functions from text to value, null where a text is none: whatever is read is what was meant, and what could mean two
 things is not read. A cell is read by itself alone: what becomes of a customer's rows may not depend on another's.
@@ -22,6 +22,7 @@ UNITS = {
     "元": Decimal(1),
 }
 _CHINA = timedelta(hours=8)
+_SIGNS = re.compile(r"[\s_\-()（）\[\]【】:：/、.]")
 _SERIAL, _FIRST, _LAST = re.compile(r"\d{5}(\.\d+)?"), date(1990, 1, 1), date(2100, 1, 1)
 _ZONE = r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
 _CLOCK = (
@@ -197,6 +198,22 @@ def identifiers(texts: pl.Series) -> pl.Series:
 def is_shortened(text: pl.Expr) -> pl.Expr:
     """Has a code lost digits on its way through a spreadsheet or a float?"""
     return text.str.contains(_SHORTENED)
+
+
+def is_called(text: str, *names: str) -> bool:
+    """Is it one of these names, but for signs, units and case?"""
+    return bool(text) and plain(text) in {plain(name) for name in names}
+
+
+def plain(text: str) -> str:
+    """A heading without signs, units and case."""
+    bare = re.sub(rf"[(（]({'|'.join(UNITS)}|含税|不含税)[)）]", "", text)
+    return _SIGNS.sub("", bare or text).lower()
+
+
+def is_heading_abroad(heading: str) -> bool:
+    """Does a heading name a currency that is not the yuan?"""
+    return bool(pl.select(is_abroad(pl.lit(heading))).item())
 
 
 def _others(texts: pl.Series, plain: pl.Series, read: Callable[[str], object]) -> pl.Series:

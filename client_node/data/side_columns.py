@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from client_node.data.headings import is_called
-from client_node.data.reading import is_yuan
+from client_node.data.reading import is_called, is_yuan
 from client_node.data.validation import RowRule
 
 _CURRENCY: tuple[str, ...] = (

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from client_node.data.headings import is_abroad, is_called, plain
 from client_node.data.mapping import DataMap, Field, Origin, is_identifier
-from client_node.data.reading import UNITS
+from client_node.data.reading import UNITS, is_called, is_heading_abroad, plain
 from client_node.data.tables import Table, tables_in
 from client_node.data.validation import EARLIEST, clean, day
 from contracts.errors import Malformed
@@ -121,7 +120,7 @@ def _last_days(origins: Mapping[str, Origin], schema: TableSchema, unread: list[
 
 
 def _fields(source: Source, names: list[str], schema: TableSchema, unit: str) -> dict[str, Field]:
-    allowed = [name for name in names if not is_identifier(name, schema) and not is_abroad(name)]
+    allowed = [name for name in names if not is_identifier(name, schema) and not is_heading_abroad(name)]
     found: dict[str, Field] = {}
     for column in source.columns:
         heading = _heading(column, [n for n in allowed if n not in {f.heading for f in found.values()}])

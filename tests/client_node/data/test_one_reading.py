@@ -59,7 +59,9 @@ def write_xlsx(path, raws, what, is_1904=False):
 
 def write_parquet(path, raws, what):
     kinds = {"decimal": pl.Decimal(18, 2)}
-    pl.DataFrame({HEAD: [typed(raw, what) if what else raw for raw in raws]}, schema={HEAD: kinds.get(what)}).write_parquet(path)
+    pl.DataFrame(
+        {HEAD: [typed(raw, what) if what else raw for raw in raws]}, schema={HEAD: kinds.get(what)}
+    ).write_parquet(path)
 
 
 def write_sqlite(path, raws, what):

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks.risk.receipts import measured
 from client_node.commands.data import app
@@ -18,7 +19,6 @@ from demo.world import build
 from engine.table import shipped
 from engine.task import Settling, load
 from shell.language import translator
-from typer.testing import CliRunner
 
 RISK = shipped("engine.risk")
 CLOSED = date(2025, 12, 31)
@@ -113,7 +113,9 @@ def test_a_receipt_without_a_number_that_says_whose_it_is_is_not_asked_for_its_a
     assert left_out(table) == {"K1"} and {d.rule for d in table.doubts} == {"receipt-unmatched"}
 
 
-@pytest.mark.parametrize("number", ["FP0107、FP0108", "FP0107,FP0108", "FP0107 FP0108", "FP0107;FP0108", "ＦＰ０１０７／FP0108"])
+@pytest.mark.parametrize(
+    "number", ["FP0107、FP0108", "FP0107,FP0108", "FP0107 FP0108", "FP0107;FP0108", "ＦＰ０１０７／FP0108"]
+)
 def test_one_receipt_of_two_invoices_pays_both(books, number):
     books.unpaid("FP0108")
     books.receipt()[:] = [number, books.receipt()[1], "2000.00"]
@@ -157,8 +159,13 @@ def test_an_old_doubtful_invoice_is_set_aside_alone(books):
     assert not left_out(table) and [(d.document, d.whole) for d in table.doubts] == [("FP0103", False)]
 
 
-@pytest.mark.parametrize(("got", "tolerance", "is_out"), [("980.00", "1", True), ("980.00", "2", False), ("985", "2", False), ("600", "2", True)])
-def test_a_discount_or_a_bank_fee_is_paid_within_the_members_tolerance_and_doubtful_beyond(books, got, tolerance, is_out):
+@pytest.mark.parametrize(
+    ("got", "tolerance", "is_out"),
+    [("980.00", "1", True), ("980.00", "2", False), ("985", "2", False), ("600", "2", True)],
+)
+def test_a_discount_or_a_bank_fee_is_paid_within_the_members_tolerance_and_doubtful_beyond(
+    books, got, tolerance, is_out
+):
     books.receipt()[2] = got
     table = books.read(tolerance_percent=f'"{tolerance}"')
     assert left_out(table) == ({"K1"} if is_out else set())
@@ -206,7 +213,9 @@ def test_an_invoice_that_was_exported_again_with_another_amount_is_named_and_the
     assert not left_out(table) and [(f.row, f.rule) for f in table.findings] == [(50, "conflicting")]
 
 
-@pytest.mark.parametrize(("head", "void", "sound"), [("发票状态", "作废", "正常"), ("状态", "已作废", "开具"), ("是否作废", "是", "否")])
+@pytest.mark.parametrize(
+    ("head", "void", "sound"), [("发票状态", "作废", "正常"), ("状态", "已作废", "开具"), ("是否作废", "是", "否")]
+)
 def test_a_voided_invoice_with_an_amount_is_owed_by_nobody(books, head, void, sound):
     books.heads[0].append(head)
     books.invoices = [[*row, sound] for row in books.invoices]
@@ -221,7 +230,13 @@ def test_data_toml_chooses_rows_and_every_other_row_is_counted(books):
     books.invoices.append(["FP0190", "K1", str(books.day(9)), str(books.day(10)), "1000.00", "草稿"])
     table = books.read(("invoices", 'only = { "状态" = "正常" }'))
     assert not left_out(table) and [(f.row, f.rule) for f in table.findings] == [(50, "not-chosen")]
-    for wrong in ('only = { "没有" = "正常" }', 'only = { "状态" = 1 }', 'only = "正常"', "currency = 1", 'only = { "联系人" = "x" }'):
+    for wrong in (
+        'only = { "没有" = "正常" }',
+        'only = { "状态" = 1 }',
+        'only = "正常"',
+        "currency = 1",
+        'only = { "联系人" = "x" }',
+    ):
         with pytest.raises(Malformed) as caught:
             books.read(("invoices", wrong))
         assert all(caught.value.lines())
@@ -235,7 +250,9 @@ def test_rows_of_another_currency_are_named_and_never_counted_as_yuan(books, hea
         heads.append(head)
     books.invoices.append(["FP0190", "K1", str(books.day(9)), str(books.day(10)), "9999", "USD"])
     table = books.read()
-    assert not left_out(table) and [(f.row, f.column, f.rule) for f in table.findings] == [(50, head, "foreign-currency")]
+    assert not left_out(table) and [(f.row, f.column, f.rule) for f in table.findings] == [
+        (50, head, "foreign-currency")
+    ]
     books.receipt()[3] = "美元"
     assert left_out(books.read()) == {"K1"}, "a receipt in dollars did not pay in yuan, nor did it not pay"
     table = books.read(("invoices", 'currency = ""'), ("payments", 'currency = ""'))
@@ -246,14 +263,27 @@ def test_a_heading_in_another_currency_is_not_proposed_and_refused(books):
     books.heads[0][4] = "价税合计(USD)"
     books.write()
     assert "USD" not in (books.home / FILE).read_text(encoding="utf-8")
-    text = (books.home / FILE).read_text(encoding="utf-8").replace("[invoices.columns]", '[invoices.columns]\namount = "价税合计(USD)"')
+    text = (
+        (books.home / FILE)
+        .read_text(encoding="utf-8")
+        .replace("[invoices.columns]", '[invoices.columns]\namount = "价税合计(USD)"')
+    )
     (books.home / FILE).write_text(text, encoding="utf-8")
     with pytest.raises(Malformed) as caught:
         data_map(books.data, books.home, RISK)
     assert caught.value.code == "CURRENCY" and all(caught.value.lines())
 
 
-@pytest.mark.parametrize("said", ['tolerance_percent = "21"', 'tolerance_percent = "-1"', 'tolerance_percent = "x"', 'really_unpaid = "FP1"', "other = 1"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        'tolerance_percent = "21"',
+        'tolerance_percent = "-1"',
+        'tolerance_percent = "x"',
+        'really_unpaid = "FP1"',
+        "other = 1",
+    ],
+)
 def test_a_slip_in_what_is_said_of_receipts_is_refused_in_words(books, said):
     books.write()
     text = (books.home / FILE).read_text(encoding="utf-8").partition("[receipts]")[0]
@@ -269,7 +299,11 @@ def test_what_one_customer_teaches_does_not_depend_on_the_receipts_of_another(bo
     books.unpaid("FP0209")
     table, sound = books.read(), ["K0", "K3"]
     theirs = [row for row in table.training.rows() if table.names[row[0]] in sound]
-    assert theirs and theirs == [row for row in alone.rows() if row[0] in {name for name, _ in zip(table.names, table.names) if table.names[name] in sound}]
+    assert theirs and theirs == [
+        row
+        for row in alone.rows()
+        if row[0] in {name for name, _ in zip(table.names, table.names) if table.names[name] in sound}
+    ]
 
 
 def run(home, *words):
