@@ -15,6 +15,7 @@ from client_node.data.member_table import read_table
 from client_node.data.suggestions import suggest, to_toml
 from client_node.home import create_home
 from contracts.errors import Malformed
+from demo import world
 from demo.world import build
 from engine.table import shipped
 from engine.task import Settling, load
@@ -297,25 +298,22 @@ def test_what_one_customer_teaches_does_not_depend_on_the_receipts_of_another(bo
     alone = books.read().training
     books.receipt()[1] = "never"
     books.unpaid("FP0209")
-    table, sound = books.read(), ["K0", "K3"]
-    theirs = [row for row in table.training.rows() if table.names[row[0]] in sound]
-    assert theirs and theirs == [
-        row
-        for row in alone.rows()
-        if row[0] in {name for name, _ in zip(table.names, table.names) if table.names[name] in sound}
-    ]
+    table = books.read()
+    sound = {pseudonym for pseudonym, name in table.names.items() if name in ("K0", "K3")}
+    theirs, before = ([row for row in rows.rows() if row[0] in sound] for rows in (table.training, alone))
+    assert len(sound) == 2 and theirs == before
 
 
 def run(home, *words):
     return CliRunner().invoke(app, [*words, "--home", str(home)], standalone_mode=False)
 
 
-def checked(tmp_path, data, said=()):
+def checked(tmp_path, data, closed_on=CLOSED):
     """What `data check` prints and answers for these files, and sound ones of sales."""
     (data / "sales.csv").write_text("产品编码,月份,销售额\nP1,2025-01,5\nP1,2025-02,6\n", encoding="utf-8")
     settings = create_home(tmp_path / "node", data)
     text = to_toml([suggest(data, RISK)], [RISK])
-    lines = [f"closed_on = {CLOSED}" if line.startswith("closed_on") else line for line in text.splitlines()]
+    lines = [f"closed_on = {closed_on}" if line.startswith("closed_on") else line for line in text.splitlines()]
     (settings.home / FILE).write_text("\n".join(lines), encoding="utf-8")
     return run(settings.home, "check"), json.loads(run(settings.home, "check", "--json").stdout)[-1]
 
@@ -333,7 +331,7 @@ def test_where_half_of_the_receipts_are_missing_data_check_does_not_say_no_fault
     member, random = build(1, "tiny", 7)[1][0], np.random.default_rng(0)
     member.invoices.write_csv(data / "invoices.csv")
     member.payments.filter(pl.Series(random.random(len(member.payments)) < 0.5)).write_csv(data / "payments.csv")
-    shown, told = checked(tmp_path, data)
+    shown, told = checked(tmp_path, data, world.CLOSED)
     assert shown.return_value == 1 and "没有问题，" not in shown.stdout.partition("risk")[2]
     assert told["left_out"] > 100 and len(told["warnings"]) >= 2
 
