@@ -14,7 +14,7 @@ from engine.table import TableSchema
 from shell.terminal import write_line
 
 _MANY, _FIRST = 50, 5
-_LEFT = {True: N_("the customer is left out"), False: N_("this older invoice alone is left out")}
+_LEFT = {True: N_("the customer is left out"), False: N_("older, and left out alone")}
 LEAST, DEFAULTED, LEFT_OUT, RECEIVED = 10, 15.0, 20.0, 80.0  # customers; per cent beyond which books are asked about
 
 
@@ -76,20 +76,20 @@ def shown(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_doubts(doubts: list[dict[str, Any]]) -> None:
-    """All of them, unless one kind is that of many: then its first ones, and how many more there are."""
-    told: Counter[tuple[Any, ...]] = Counter()
-    kinds = Counter((one["rule"], one["whole"]) for one in doubts)
-    for one in doubts:
-        kind = one["rule"], one["whole"]
-        told[kind] += 1
-        if kinds[kind] <= _MANY or told[kind] <= _FIRST:
-            terminal.say(
-                N_("  {place}  {row}  customer {customer}, invoice {document}: {left}  [{rule}]  {what} -> {do}"),
-                **one,
-                left=terminal.translate(_LEFT[one["whole"]]),
-            )
-        if kinds[kind] > _MANY and told[kind] == _FIRST:
-            terminal.say(N_("  [{rule}]  and {n} more invoices; all of them: --json"), **one, n=kinds[kind] - _FIRST)
+    """A line a customer and rule, those first that are left out; of many, the first ones and how many more there are."""
+    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in sorted(doubts, key=lambda one: not one["whole"]):
+        alike.setdefault((one["whole"], one["customer"], one["rule"]), []).append(one)
+    for among in list(alike.values())[:_MANY]:
+        more = "" if len(among) <= _FIRST else f" … +{len(among) - _FIRST}"
+        terminal.say(
+            N_("  {place}  {row}  customer {customer}, invoice {documents}: {left}  [{rule}]  {what} -> {do}"),
+            **among[0],
+            documents=", ".join(one["document"] for one in among[:_FIRST]) + more,
+            left=terminal.translate(_LEFT[among[0]["whole"]]),
+        )
+    if len(alike) > _MANY:
+        terminal.say(N_("  and doubts about {n} more customers; all of them: --json"), n=len(alike) - _MANY)
 
 
 def print_findings(findings: list[dict[str, Any]]) -> None:

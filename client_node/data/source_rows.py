@@ -18,12 +18,11 @@ from client_node.data.reading import UNITS
 from client_node.data.side_columns import is_side, row_rules
 from client_node.data.tables import Table
 from client_node.data.text import BEYOND, Tick
-from client_node.data.validation import Checked, Checker, Columns, TableFault
+from client_node.data.validation import AMOUNTS, Checked, Checker, Columns, TableFault
 from engine.table import Column, TableSchema
 
 NEXT = 1 << 32
 _ROWS = 1 << 17  # checked at once
-AMOUNTS = ("amount", "net", "price")  # kinds that are sums of money
 _PERIODS = {12: "month", 52: "week"}  # by the season of a schema
 
 

@@ -16,12 +16,13 @@ import polars as pl
 from client_node.data.mapping import DataMap, Field, Origin, is_identifier
 from client_node.data.reading import UNITS, is_called, is_heading_abroad, plain
 from client_node.data.tables import Table, tables_in
-from client_node.data.validation import EARLIEST, clean, day
+from client_node.data.validation import AMOUNTS, EARLIEST, clean, day
 from contracts.errors import Malformed
 from engine.table import Source, SourceColumn, TableSchema
 from engine.task import Settling, load
 
 _UNIT_OF_ALL = re.compile(rf"单位.{{0,6}}?({'|'.join(UNITS)})")  # in a title above the headings
+_CURRENCY_OF_ALL = re.compile(r"(单位|币种|币别|货币|currency).{0,9}", re.IGNORECASE)
 _NOTHING = {"refuse": "?", "absent": "没有也可以 / none is needed"}
 
 
@@ -87,14 +88,17 @@ def _by_date(one: Table, other: Table) -> bool:
 
 
 def _headings(table: Table, unread: list[Malformed]) -> list[tuple[tuple[int, list[str]], str]]:
-    """Possible headings, each with the unit of amounts that a title above them names."""
+    """Possible headings, each with the unit of amounts that a title above them names: "" if that is no yuan."""
     try:
         found = table.headings()
     except Malformed as error:
         unread.append(error)
         return []
-    said = [_UNIT_OF_ALL.search(" ".join(names)) for _row, names in found]
-    return [(one, next((s[1] for s in said[:at] if s), "元")) for at, one in enumerate(found)]
+    titles = [" ".join(names) for _row, names in found]
+    units = [said and said[1] for said in map(_UNIT_OF_ALL.search, titles)]
+    abroad = [any(is_heading_abroad(said[0]) for said in _CURRENCY_OF_ALL.finditer(title)) for title in titles]
+    units = ["" if is_abroad else unit for unit, is_abroad in zip(units, abroad, strict=True)]
+    return [(one, next((unit for unit in units[:at] if unit is not None), "元")) for at, one in enumerate(found)]
 
 
 def _last_days(origins: Mapping[str, Origin], schema: TableSchema, unread: list[Malformed]) -> dict[str, date]:
@@ -122,7 +126,7 @@ def _last_days(origins: Mapping[str, Origin], schema: TableSchema, unread: list[
 def _fields(source: Source, names: list[str], schema: TableSchema, unit: str) -> dict[str, Field]:
     allowed = [name for name in names if not is_identifier(name, schema) and not is_heading_abroad(name)]
     found: dict[str, Field] = {}
-    for column in source.columns:
+    for column in (one for one in source.columns if unit or one.kind not in AMOUNTS):
         heading = _heading(column, [n for n in allowed if n not in {f.heading for f in found.values()}])
         if heading:
             found[column.name] = _guess(column, heading, unit)

@@ -20,8 +20,9 @@ from contracts.wording import N_, filled
 LARGEST = 1e12
 EARLIEST, FAR_OFF = date(1990, 1, 1), timedelta(days=3653)
 WHOLE_ROW = "*"
+AMOUNTS = ("amount", "net", "price")  # kinds that are sums of money
 PERIODS = {"period": (7, 10), "month": (7,), "week": (10,)}  # how many characters each is written with
-_NUMBERS = ("amount", "net", "number", "optional", "label", "promotion", "price")
+_NUMBERS = (*AMOUNTS, "number", "optional", "label", "promotion")
 _IN_VAIN = ("not-a-row", "voided", "not-chosen", "repeated")  # rules of rows that nobody misses
 _TOTALS = r"(?i)^(本页|本日|本月|本年|本期)?\s*[合小总累]\s*计\s*[:：]?$|^(sub|grand )?total$"
 _NOTHING = ("null", "none", "nan", "n/a", "#n/a", "-", "--", "—", "/", "无", "空", "(空)", "未知", "不详")

@@ -183,7 +183,7 @@ def _short(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
 
 def _missing(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
     """Unpaid, though the customer paid a later invoice after this one was due (where a part of this one came in: one of the
-    half year after it); or though it was supplied on after the 90 days and no receipt was ever booked."""
+    half year after it); or, where nothing of it came in, though it was supplied on after the 90 days."""
     failed = _failed(state, closed_on)
     later = state.filter(~pl.col("is_open")).select("counterparty", then="issued", paid_then="last")
     between = failed.join(later, on="counterparty").filter(
@@ -191,8 +191,8 @@ def _missing(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
         pl.col("paid_then") > pl.col("due"),
         (pl.col("got") <= 0) | (pl.col("then") <= pl.col("issued") + timedelta(days=HORIZON_DAYS)),
     )
-    never = state.group_by("counterparty").agg(none=pl.col("got").max() <= 0, newest=pl.col("issued").max())
-    supplied = failed.join(never.filter("none"), on="counterparty").filter(pl.col("newest") > _limit())
+    newest = state.group_by("counterparty").agg(newest=pl.col("issued").max())
+    supplied = failed.join(newest, on="counterparty").filter(pl.col("got") <= 0, pl.col("newest") > _limit())
     found = pl.concat([between.select("row"), supplied.select("row")]).unique()
     return _told(failed.join(found, on="row", how="semi"), "receipt-missing")
 

@@ -150,6 +150,12 @@ def test_a_customer_without_any_receipt_that_is_supplied_on_is_doubtful(books):
     assert left_out(books.read()) == {"K1"}
 
 
+def test_where_receipts_end_before_the_invoices_who_is_supplied_on_is_doubtful(books):
+    books.payments = [row for row in books.payments if row[1] < str(books.day(6))]
+    table = books.read()
+    assert left_out(table) == {"K0", "K1", "K2", "K3"} and {d.rule for d in table.doubts} == {"receipt-missing"}
+
+
 def test_an_old_doubtful_invoice_is_set_aside_alone(books):
     for n in range(13, 18):
         due = str(books.day(n) + timedelta(days=30))
