@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 import polars as pl
 
@@ -50,6 +51,14 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _MONTH_NAME = re.compile(
     r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)"
 )
+# most cells are one of these, and are read all at once; what `day_of` and `amount_of` make of them is the same
+_USUAL_DAYS, _USUAL_DAY = (
+    ("%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y.%m.%d"),
+    r"^\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?$",
+)
+_USUAL_TIME = r"[ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?$"
+_GROUPED = r"^[-+]?\d{1,3}(,\d{3})+(\.\d*)?$"
+_KEPT = 1 << 17  # texts whose reading is remembered: a column is read once for each of its rules
 _ONES = {
     numeral: value
     for value, pair in enumerate(("〇零○", "一", "二", "三", "四", "五", "六", "七", "八", "九"))
@@ -80,9 +89,15 @@ _SHORTENED = (
 def days(texts: pl.Series, start: date = FROM_1900) -> pl.Series:
     """The day of each text; `start` is day 0 of serial numbers."""
     plain = texts.str.to_date("%Y-%m-%d", strict=False)
+    if plain.null_count() == texts.null_count():
+        return plain
+    alone = texts.str.replace(_USUAL_TIME, "")
+    usual = (alone.str.to_date(spelling, strict=False) for spelling in _USUAL_DAYS)
+    plain = pl.select(pl.when(alone.str.contains(_USUAL_DAY)).then(pl.coalesce(plain, *usual))).to_series()
     return _others(texts, plain, lambda text: day_of(text, start))
 
 
+@lru_cache(maxsize=_KEPT)
 def day_of(text: str, start: date = FROM_1900) -> date | None:
     """A day in one of the known spellings, as it is in China: a time with a zone is converted, one without is the day that is
     written. 24:00 is the end of that day, not the next one."""
@@ -148,10 +163,13 @@ def _counted(numerals: str) -> int:
 def amounts(texts: pl.Series) -> pl.Series:
     """The number of each text, in yuan where the cell names a unit of its own."""
     plain = texts.cast(pl.Float64, strict=False)
-    plain = plain.set(~plain.is_finite(), None)
-    return _others(texts, plain, amount_of)
+    if plain.null_count() > texts.null_count():
+        grouped = pl.select(pl.when(texts.str.contains(_GROUPED)).then(texts.str.replace_all(",", ""))).to_series()
+        plain = plain.fill_null(grouped.cast(pl.Float64, strict=False))
+    return _others(texts, plain.set(~plain.is_finite(), None), amount_of)
 
 
+@lru_cache(maxsize=_KEPT)
 def amount_of(text: str) -> float | None:
     """Digits with separators between thousands, marks and units of yuan, and one sign: before, behind (1,000.00-), or
     parentheses. A comma elsewhere is no separator: 12,50 would become a hundredfold."""

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 import xlsxwriter
 
+from client_node.data.reading import amount_of, amounts, day_of, days
 from client_node.data.tables import Table
-from client_node.data.validation import Checker, Columns
+from client_node.data.validation import Checker, Columns, clean
 
 HEAD = "值"
 WHERE = Path(__file__).with_name("reading_cases.csv")
@@ -97,6 +98,27 @@ def test_a_cell_means_the_same_in_every_reader(tmp_path, kind, reader, held):
     found = [(raw, faults.get(row) or _said(kind, values[row])) for row, (raw, _read) in enumerate(held, 2)]
     assert found == [(raw, read if read.startswith("[") else _said(kind, read)) for raw, read in held]
     assert len(values) + len(faults) == len(held), "each cell is read, or named once"
+
+
+def test_what_is_read_all_at_once_is_what_is_read_one_by_one():
+    with WHERE.open(encoding="utf-8", newline="") as file:
+        raws = [row["raw"] for row in csv.DictReader(line for line in file if not line.startswith("# "))]
+    raws += [
+        "2025-02-30 10:00",
+        "2025/13/01",
+        "2025-03-05 24:00",
+        "2025-03-05 10:60",
+        "2025-3/5",
+        "1,000",
+        "-1,000.5",
+        "1,00",
+    ]
+    texts = clean(pl.DataFrame({"cell": raws}))["cell"]
+    assert days(texts).to_list() == [day_of(text) for text in texts]
+    one_by_one = [amount_of(text) for text in texts]
+    assert [a for a, text in zip(amounts(texts), texts, strict=True) if "e" not in text.lower()] == [
+        a for a, text in zip(one_by_one, texts, strict=True) if "e" not in text.lower()
+    ], "but for exponents, which the quick way reads alone"
 
 
 def _said(kind, value):
