@@ -10,7 +10,7 @@ import typer
 
 from auditor.commands.console import Identity, Json, PinsFile, _, terminal
 from auditor.commands.inspect import look
-from auditor.commands.open_evidence import open_source, read_file, read_pins
+from auditor.commands.open_evidence import open_source, read_pins
 from auditor.commands.report import load_reports, write_report
 from auditor.commands.sign import signing
 from auditor.commands.watch import watching
@@ -18,6 +18,7 @@ from contracts.errors import Malformed, Refused, Unavailable
 from contracts.wording import N_
 from shell.commandline import Commands
 from shell.terminal import COULD_NOT, FOUND, OK, write_line
+from shell.text_files import read_bytes, read_text
 
 app = Commands(is_root=True, help=_("Check a chamber's data trust without believing its coordinator."))
 pins_app = Commands(help=_("Compare what members have pinned."))
@@ -70,7 +71,7 @@ def verify(
 def check_report(file: Annotated[Path, typer.Argument(help=_("signed PDF report"))], as_json: Json = False) -> int:
     """Needs the file alone; with --json it gives the attached findings."""
     reports = load_reports()
-    signed = reports.read_report(read_file(file))
+    signed = reports.read_report(read_bytes(file))
     findings = reports.read_findings(signed)
     if as_json:
         terminal.json(findings)
@@ -173,9 +174,13 @@ def init(
 ) -> int:
     """Write `identity.key` (keep it) and `admission.json` (hand it to the office)."""
     from auditor.evidence.identity import make_identity, read_key
+    from contracts.envelope import public_text
+    from contracts.log.fingerprints import of_key
 
     request = make_identity(folder, datetime.now(UTC), read_key(replaces) if replaces else None)
     terminal.ok(N_("key in {folder}; hand {request} to the office"), folder=folder, request=request)
+    print_ = of_key(public_text(read_key(folder / "identity.key").public_key()))
+    terminal.say(N_("Fingerprint of this key, which the office shows when it admits it: {print}"), print=print_)
     return OK
 
 
@@ -204,7 +209,7 @@ def sign_code(
         )
     key = read_key(identity)
     name = auditor_name(read_pins(pins).origin, key_id(key.public_key()))
-    signed = sign_release_file(read_release_file(read_file(file).decode("utf-8", "replace")), key, name)
+    signed = sign_release_file(read_release_file(read_text(file)), key, name)
     file.write_text(signed.text(), encoding="utf-8", newline="\n")
     terminal.ok(N_("release {version} signed by {name}"), version=signed.version, name=name)
     return OK
@@ -255,7 +260,7 @@ app.add_typer(signing)
 
 def _without_pins(source: str) -> int:
     from auditor.evidence.reader import read_bundles, read_note
-    from contracts.log.pins import fingerprint
+    from contracts.log.fingerprints import of_log
     from contracts.statements.signed import read_statement
     from contracts.statements.statements import Genesis
 
@@ -268,7 +273,7 @@ def _without_pins(source: str) -> int:
     terminal.say(
         N_("  This log names itself {origin}, fingerprint {print}."),
         origin=genesis.origin,
-        print=fingerprint(genesis.origin, genesis.log_vkey, first.digest),
+        print=of_log(genesis.origin, genesis.log_vkey, first.digest),
     )
     terminal.say(
         N_("  Compare it with two members (client-node pins), then: auditor verify {source} --pins pins.json"),

@@ -50,6 +50,7 @@ def init(
     """Keys that never leave this machine."""
     from client_node.home import create_home
     from contracts.envelope import key_id
+    from contracts.log.fingerprints import grouped
     from engine.table import shipped
     from engine.task import names
 
@@ -59,7 +60,8 @@ def init(
         )
     settings = create_home(home, data)
     terminal.ok(
-        N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23]
+        N_("keys made, readable by you only; fingerprint {print}"),
+        print=grouped(key_id(settings.node_key.public_key())),
     )
     terminal.ok(N_("configuration {path}: limits of this member"), path=home / "config.toml")
     write_map(settings, [shipped(f"engine.{name}") for name in names()])
@@ -72,10 +74,13 @@ def init(
 )
 def join(
     invite: Annotated[Path, typer.Argument(help=_("invite file of the chamber"))],
-    yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False,
+    yes: Annotated[bool, typer.Option("--yes", help=_("join and consent without being asked"))] = False,
+    fingerprint: Annotated[
+        str, typer.Option("--fingerprint", help=_("the chamber's, as it told you: anything else is refused"))
+    ] = "",
     home: Home = HOME,
 ) -> int:
-    """Signed request; the office approves; the log is verified from its first entry."""
+    """Compared, then asked: the office approves a signed request, and the log is verified from its first entry."""
     import time
 
     from client_node.membership.joining import ask_admission, read_invite
@@ -83,12 +88,8 @@ def join(
 
     settings = read_home(home)
     held = read_invite(invite)
-    terminal.ok(
-        N_("invite of {chamber}; its CA matches the fingerprint {print}"),
-        chamber=held["chamber"],
-        print=held["ca_fingerprint"][7:23],
-    )
     before_joining(home)
+    _compare_fingerprints(settings, held, fingerprint, yes)
     state = ask_admission(settings, held)
     while state == "pending":
         terminal.note(N_("waiting for the chamber's approval (Ctrl-C and join again later is fine)"))
@@ -102,6 +103,24 @@ def join(
             raise
         terminal.note(N_("no agreement yet; when there is one: client-node consent sign"))
         return OK
+
+
+def _compare_fingerprints(settings: Any, invite: dict[str, Any], typed: str, yes: bool) -> None:
+    """Once, before the first request: whoever made this invite learns the member's name, code and keys from it."""
+    from client_node.membership.joining import check_fingerprint, fingerprint_of, has_used
+    from contracts.envelope import key_id
+    from contracts.log.fingerprints import grouped
+
+    terminal.say(N_("Invite of {chamber} at {url}"), **invite)
+    terminal.say(N_("  fingerprint of the chamber: {print}"), print=fingerprint_of(invite))
+    own = grouped(key_id(settings.node_key.public_key()))
+    terminal.say(N_("  fingerprint of this node's key, which the chamber sees when it approves: {print}"), print=own)
+    if typed:
+        check_fingerprint(invite, typed)
+    elif not has_used(settings, invite):
+        terminal.confirm(
+            N_("Ask the chamber by telephone, at a number that you know. Does it read out the same fingerprint?"), yes
+        )
 
 
 @app.command(
@@ -228,11 +247,12 @@ def status(home: Home = HOME, as_json: Json = False) -> int:
     """From this node's own copy of the log and its own ledger."""
     from client_node.home import local
     from client_node.membership import others, refusals
+    from client_node.membership.waiting import waits_of
     from contracts.promise import promises as promised
     from privacy.accounting import epsilon
 
     settings, mirror, budget = local(home)
-    companions = others.shown(settings, None, mirror.state)
+    companions, waits = others.shown(settings, None, mirror.state), waits_of(mirror.state, settings.member)
     year = str(datetime.now(UTC).year)
     promises = promised(mirror.state, year, epsilon, settings.member)
     checked = mirror.state.privacy_checks.get(settings.member)
@@ -242,6 +262,7 @@ def status(home: Home = HOME, as_json: Json = False) -> int:
         "log_size": mirror.state.size,
         "accounts": _accounts(mirror.state, settings.member, year),
         "promises": [promise.sentences(_) for promise in promises],
+        "waits": [said.translated(_) for said in waits],
         "in_rounds_with": [asdict(one) for one in companions],
         "ledger_rho_nano": budget.head().rho_total_nano,
         "released": [
@@ -297,6 +318,8 @@ def _say_status(seen: dict[str, Any], checked: Any) -> None:
         terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=seen["privacy_check"]["index"])
     elif checked:
         _say_measured(checked)
+    for sentence in seen["waits"]:
+        terminal.note("{sentence}", sentence=sentence)
     for one in seen["refused"][-5:]:
         terminal.say(N_("refused {at}: {what} ({code} {reason})"), **one)
     for one in seen["refusals_not_on_the_log"]:
@@ -316,13 +339,13 @@ def leaves(home: Home = HOME, as_json: Json = False) -> int:
     from client_node.home import local
 
     _settings, _mirror, budget = local(home)
-    gone = budget.gone()
+    rows = [{"at": at, "kind": kind, "bytes": size, "digest": name} for at, kind, size, name in budget.gone()]
     if as_json:
-        terminal.json([{"at": at, "kind": kind, "bytes": size, "digest": name} for at, kind, size, name in gone])
+        terminal.json(rows)
     else:
-        for at, kind, size, name in gone:
-            write_line(f"{at}  {kind:<13} {size:>8}  {name[:23]}")
-        terminal.say(N_("{n} messages, {total} bytes"), n=len(gone), total=sum(size for _, _, size, _ in gone))
+        for row in rows:
+            write_line(f"{row['at']}  {row['kind']:<13} {row['bytes']:>8}  {row['digest'][:23]}")
+        terminal.say(N_("{n} messages, {total} bytes"), n=len(rows), total=sum(int(row["bytes"]) for row in rows))
     return OK
 
 

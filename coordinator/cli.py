@@ -51,6 +51,7 @@ def init(
 
     found(home, name=name, domain=domain, url=url, code=code)
     terminal.ok(N_("keys, CA and log in {home}"), home=home)
+    _say_fingerprint(office_of(home))
     terminal.say(N_("Next: coordinator agreement draft, coordinator invite, coordinator serve"))
     return OK
 
@@ -78,7 +79,15 @@ def invite(
     )
     out.write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
     terminal.ok(N_("invite for {name} in {out}, good until {at}"), name=name, out=out, at=made["expires_at"])
+    _say_fingerprint(office)
     return OK
+
+
+def _say_fingerprint(office: Any) -> None:
+    from coordinator.trust.members import chamber_fingerprint
+
+    shown = chamber_fingerprint(office.log, office.settings)
+    terminal.say(N_("Fingerprint of this chamber, which client-node join shows before it sends: {print}"), print=shown)
 
 
 @app.command(help=_("Approve members that wait.\n\nExample: coordinator approve --all"))
@@ -95,8 +104,8 @@ def approve(
     refused = 0
     for one in chosen:
         try:
-            members.admit(office.database, office.log, office.settings, one)
-            terminal.ok(N_("{member} is admitted"), member=one)
+            shown = members.admit(office.database, office.log, office.settings, one)
+            terminal.ok(N_("{member} is admitted; its node's key has the fingerprint {print}"), member=one, print=shown)
         except TrustError as error:  # the others need not wait for it
             if not everyone:
                 raise
@@ -113,16 +122,16 @@ def admit_auditor(
 ) -> int:
     """Let an auditor read documents."""
     from coordinator.trust import members
+    from shell.text_files import read_table
 
     office = office_of(home)
+    words = N_("{path} is not an auditor's request"), N_("it is written by: auditor init DIR")
+    asked = read_table(request, *words)
     try:
-        asked = json.loads(request.read_text(encoding="ascii"))
-        index = members.admit_auditor(office.log, office.settings, asked)
-    except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError) as error:
-        raise Malformed(
-            N_("{path} is not an auditor's request"), do=N_("it is written by: auditor init DIR"), path=request
-        ) from error
-    terminal.ok(N_("auditor admitted, entry {index}"), index=index)
+        index, shown = members.admit_auditor(office.log, office.settings, asked)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Malformed(words[0], do=words[1], path=request) from error
+    terminal.ok(N_("auditor admitted, entry {index}; its key has the fingerprint {print}"), index=index, print=shown)
     return OK
 
 
@@ -179,12 +188,10 @@ def export(folder: Annotated[Path, typer.Argument(help=_("where to write the log
 def sign_code(file: Annotated[Path, typer.Argument(help=_("list of files of a release"))], home: Home = HOME) -> int:
     """Nodes compare what is installed with it: client-node check --release FILE."""
     from contracts.release_file import office_name, read_release_file, sign_release_file
+    from shell.text_files import read_text
 
     settings = office_of(home).settings
-    try:
-        release = read_release_file(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Malformed(N_("{path} cannot be read"), why=N_("{error}"), path=file, error=error) from error
+    release = read_release_file(read_text(file))
     name = office_name(settings.origin)
     file.write_text(sign_release_file(release, settings.office_key, name).text(), encoding="utf-8", newline="\n")
     terminal.ok(N_("release {version} signed by {name}"), version=release.version, name=name)
@@ -209,6 +216,9 @@ def status(
         terminal.json(seen)
         return OK
     terminal.say(N_("log: {size} entries, cosigned up to {cosigned}; waiting for approval: {waiting}"), **seen)
+    terminal.say(N_("fingerprint of the chamber: {chamber}; of its log: {log}"), **seen["fingerprints"])
+    for one in seen["awaited"]:
+        terminal.note(N_("waits for approval: {name}  {member}  fingerprint of its key: {fingerprint}"), **one)
     for member in seen["members"]:
         consent = member["consent"]
         said = member | {"consent": _(consent)}
@@ -219,6 +229,8 @@ def status(
         terminal.say(N_("run {task}: round {rounds}/{of}, aborted {aborted}, gate: {gate}, {standing}"), **said)
         for one in run["malformed"]:
             terminal.note(N_("round {round}: a reply of {name} was malformed and left out (step {step})"), **one)
+    for one in seen["waits"]:
+        terminal.note("{sentence}", **one)
     for one in seen["schedules"]:
         said = {**one, "outcome": one["outcome"] or "-"}
         terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **said)

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -88,6 +88,18 @@ class Terminal:
 
         if not yes and not typer.confirm(filled(self.translate(question), values)):
             raise Refused(N_("the answer was no, so it was not done"), code="DECLINED")
+
+    def choose(self, option: str, given: str, known: Mapping[str, str]) -> str:
+        """What was given for an option, one of `known` with their meanings; wrong use, which names them all, otherwise."""
+        import typer
+
+        if given in known:
+            return given
+        meant = ", ".join(f"{name} ({self.translate(meaning)})" for name, meaning in known.items())
+        told = {"option": option, "given": given, "known": meant}
+        raise typer.BadParameter(
+            filled(self.translate(N_("{option} cannot be “{given}”; it is one of: {known}")), told)
+        )
 
     def fail(self, error: TrustError) -> NoReturn:
         """What, why, do this; then leave with 1 if a rule said no, else 2."""

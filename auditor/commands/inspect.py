@@ -79,8 +79,10 @@ def _check_index(index: int, size: int) -> None:
         raise Unavailable(
             N_("there is no entry {index}"),
             why=N_("the log has {size} entries, counted from 0"),
+            do=N_("name one from 0 to {last}"),
             index=index,
             size=size,
+            last=size - 1,
         )
 
 

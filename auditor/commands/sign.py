@@ -27,13 +27,13 @@ def sign(
     yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
 ) -> int:
     """Says in words what is signed, then adds the signature to the file."""
-    from auditor.commands.open_evidence import read_file
     from auditor.evidence.identity import read_key
     from contracts.envelope import cosign
     from contracts.statements import to_cosign
+    from shell.text_files import read_text
 
     key = read_key(identity)
-    entry, said = to_cosign.read([read_file(statement)])
+    entry, said = to_cosign.read([read_text(statement).encode()])
     write_line(to_cosign.words(said, _))
     terminal.confirm(N_("Sign?"), yes)
     statement.write_text(to_cosign.write(cosign(entry, key)), encoding="ascii")

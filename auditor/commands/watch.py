@@ -14,6 +14,7 @@ from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from shell.commandline import Commands
 from shell.terminal import COULD_NOT, FOUND, OK
+from shell.text_files import read_text
 
 if TYPE_CHECKING:
     from auditor.evidence.reader import Evidence, ServedEvidence
@@ -108,11 +109,10 @@ def verify_proof(
     """Exit 0 if the proof holds."""
     from contracts.log.contradiction import judge
 
+    text, log = read_text(proof, N_("{path} is not a proof of a contradiction")).encode(), read_pins(pins).log()
     try:
-        held = judge(proof.read_bytes(), read_pins(pins).log())
-    except FileNotFoundError as error:
-        raise Unavailable(N_("there is no file {path}"), path=proof) from error
-    except (Malformed, UnicodeDecodeError) as error:
+        held = judge(text, log)
+    except Malformed as error:
         raise Malformed(N_("{path} is not a proof of a contradiction"), path=proof) from error
     small, large = held.smaller.checkpoint.size, held.larger.checkpoint.size
     if as_json:

@@ -140,6 +140,18 @@ class ServedEvidence:
             raise Unavailable(N_("{url} lists its checkpoints in an unknown form"), url=self._url) from error
 
     def _unreachable(self, error: Exception) -> Unavailable:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return Unavailable(
+                N_("{url} shows a certificate that is not trusted here"),
+                why=N_("a chamber has a CA of its own, which stands in the pins of its members: {error}"),
+                do=N_(
+                    "give a member's pins: auditor verify {url} --pins pins.json; to read entries first: "
+                    "auditor mirror {url} DIR --pins pins.json. If you gave them, stop and ask that member"
+                ),
+                code="CA",
+                url=self._url,
+                error=error,
+            )
         return Unavailable(
             N_("{url} cannot be reached"),
             why=N_("{error}"),

@@ -178,7 +178,10 @@ def show(
         write_line(readable(terms, terminal.lang))
         terminal.say(FINGERPRINT, origin=mirror.log.name, print=mirror.pins().fingerprint())
     if not live or event is None or event.consent.scope is None:
-        terminal.note(N_("this member has not consented, or has withdrawn"))
+        why, values = consents.without_consent(settings, mirror, terms)
+        terminal.note(N_("this member has no consent to the active agreement"))
+        terminal.note(why, **values)
+        terminal.say(N_("read it and consent: client-node consent sign"))
         return OK
     terminal.ok(
         N_("consented, entry {index}, until {until}; epsilon at most {run} a run and {year} a year"),

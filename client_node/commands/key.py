@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from client_node.commands.console import HOME, Home, Json, _, terminal
-from contracts.errors import Malformed, Refused, Unavailable
+from contracts.errors import Malformed, Refused
 from contracts.wording import N_
 from shell.commandline import Commands
 from shell.terminal import OK, write_line
+from shell.text_files import read_text
 
 if TYPE_CHECKING:
     from client_node.ledger.ledger import Budget
@@ -35,6 +36,7 @@ class NodeKeyRole(StrEnum):
 def show(home: Home = HOME, as_json: Json = False) -> int:
     """From this node's own copy of the log."""
     from client_node.home import local
+    from contracts.log.fingerprints import grouped
 
     settings, mirror, _budget = local(home)
     state = mirror.state
@@ -42,11 +44,19 @@ def show(home: Home = HOME, as_json: Json = False) -> int:
         ((k, r) for k, r in state.keys.items() if r.member == settings.member), key=lambda pair: pair[1].index
     )
     if as_json:
-        terminal.json([{"key": k, "role": r.role, "index": r.index, "ended": r.ended} for k, r in held])
+        terminal.json(
+            [{"key": k, "fingerprint": grouped(k), "role": r.role, "index": r.index, "ended": r.ended} for k, r in held]
+        )
         return OK
     for name, key in held:
         if key.ended is None:
-            terminal.ok(N_("{role} key {key}, entry {index}"), role=key.role, key=name, index=key.index)
+            terminal.ok(
+                N_("{role} key {key}, entry {index}; fingerprint {print}"),
+                role=key.role,
+                key=name,
+                index=key.index,
+                print=grouped(name),
+            )
         else:
             terminal.note(N_("{role} key {key} ended with entry {ended}"), role=key.role, key=name, ended=key.ended)
     return OK
@@ -66,13 +76,16 @@ def rotate(
     from client_node.home import local, uplink_of
     from client_node.membership import keys as own
     from client_node.settings import claim
+    from contracts.log.fingerprints import grouped
 
     with claim(home):
         terminal.confirm(N_("Replace this node's {role} key?"), yes, role=role.value)
         settings, mirror, budget = local(home)
         _follow(settings, mirror, budget)
         own.rotate(settings, mirror, uplink_of(settings, budget), role.value, lambda: _follow(settings, mirror, budget))
-    terminal.ok(N_("the new {role} key counts and is in use"), role=role.value)
+    held = mirror.state.live_key(settings.member, role.value)
+    shown = grouped(held[0]) if held else "-"
+    terminal.ok(N_("the new {role} key counts and is in use; fingerprint {print}"), role=role.value, print=shown)
     terminal.say(N_("Hand new pins to auditors: client-node pins"))
     return OK
 
@@ -149,10 +162,7 @@ def sign_statement(
     from contracts.statements.statements import Policy
 
     settings, _mirror, _budget = local(home)
-    try:
-        entry, said = to_cosign.read([statement.read_bytes()])
-    except OSError as error:
-        raise Unavailable(N_("there is no file {path}"), path=statement) from error
+    entry, said = to_cosign.read([read_text(statement).encode()])
     if not isinstance(said, Policy):
         raise Malformed(N_("members sign changes of the quorum only"), do=N_("hand the statement to the office"))
     write_line(to_cosign.words(said, _))

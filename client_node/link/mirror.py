@@ -15,7 +15,7 @@ from client_node.link.uplink import Uplink, answered
 from client_node.link.witness import Witness
 from client_node.settings import Settings
 from contracts.envelope import digest
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Unavailable
 from contracts.log import tiles
 from contracts.log.checkpoint import (
     Note,
@@ -50,9 +50,23 @@ class Mirror:
         self._witness_key, self._is_compared = settings.witness_key, False
         self._owes = True  # the newest cosignature may not have reached the office
         self.note: Note | None = None
+        try:
+            self._resume()
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(
+                N_("this node's copy of the log cannot be used: {path}"),
+                why=N_("{error}"),
+                do=N_(
+                    "check free space and the disk; a copy that is damaged is made anew: move the file away, start again"
+                ),
+                path=self._path,
+                error=error,
+            ) from error
+
+    def _resume(self) -> None:
         with self._open() as connection:
             connection.executescript(_TABLES)
-            snapshot = Snapshot(settings.home / "mirror.snapshot", settings.node_key)
+            snapshot = Snapshot(self._settings.home / "mirror.snapshot", self._settings.node_key)
             self.state, self.tree = snapshot.resume(partial(_stream, connection))
             row = connection.execute("SELECT note FROM seen ORDER BY size DESC LIMIT 1").fetchone()
             self.note = parse_note(row[0]) if row else None

@@ -266,6 +266,18 @@ class TrustState:
             if member in (None, who):
                 yield from reversed(events)
 
+    def replaced_consent(self, member: str, agreement: str) -> int | None:
+        """The newest version before `agreement` that a member consented to and did not withdraw from, if it has none to
+        this one."""
+        if self.consent(member, agreement) is not None:
+            return None
+        newest, before = self.agreements[agreement].terms.version, 0
+        for name, record in self.agreements.items():
+            event = self.consent(member, name)
+            if event is not None and not event.is_end() and record.terms.version < newest:
+                before = max(before, record.terms.version)
+        return before or None
+
     def active_agreement(self) -> str | None:
         """Digest of the newest agreement, if that is active."""
         newest = self.newest_agreement

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from contracts.errors import Refused, Unavailable
+from contracts.errors import Refused
 from contracts.statements.statements import Policy, QuorumRule
 from contracts.wording import N_
 from coordinator.commands.console import HOME, Home, Yes, _, office_of, terminal
 from shell.commandline import Commands
 from shell.terminal import OK, write_line
+from shell.text_files import read_text
 
 if TYPE_CHECKING:
     from coordinator.office import Office
@@ -79,7 +80,14 @@ def propose(
     from contracts.statements.closed_list import payload
 
     if rule not in RULES:
-        raise Refused(N_("there is no quorum rule “{rule}”"), do=N_("coordinator policy show lists them"), rule=rule)
+        known = "; ".join(RULES)
+        raise Refused(
+            N_("there is no quorum rule “{rule}”"),
+            why=N_("there are: {known}"),
+            do=N_("coordinator policy show lists them"),
+            rule=rule,
+            known=known,
+        )
     office = office_of(home)
     said = Policy(
         record_id=new_id(),
@@ -110,10 +118,7 @@ def record(
     from contracts.statements.statements import Key
 
     office = office_of(home)
-    try:
-        entry, said = to_cosign.read([path.read_bytes() for path in copies])
-    except OSError as error:
-        raise Unavailable(N_("there is no file {path}"), path=error.filename) from error
+    entry, said = to_cosign.read([read_text(path).encode() for path in copies])
     if isinstance(said, Key) and said.role != "office":
         entry = cosign(entry, office.settings.office_key)
     index = office.log.append(entry)
@@ -194,6 +199,7 @@ def _successor(office: Office, role: ChamberKeyRole) -> tuple[bytes, bool]:
 def _take(office: Office, role: ChamberKeyRole) -> bool:
     """Put the next key into use if the log says that it counts."""
     from contracts.envelope import key_id
+    from contracts.log.fingerprints import grouped
     from coordinator.settings import read_key
 
     path = _next(office, role)
@@ -202,4 +208,5 @@ def _take(office: Office, role: ChamberKeyRole) -> bool:
         return False
     os.replace(path, path.with_name(f"{role.value}.pem"))
     terminal.ok(N_("the new {role} key counts; restart coordinator serve to use it"), role=role.value)
+    terminal.say(N_("Fingerprint of the new key: {print}"), print=grouped(held[0]))
     return True

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from contracts.errors import Refused
-from contracts.wording import N_
+from contracts.wording import N_, some_of
 from coordinator.commands.console import HOME, Home, Json, _, office_of, terminal
 from coordinator.commands.order import Epsilon, MinMembers, SpendAnyway, orders
 from shell.commandline import Commands
@@ -36,7 +36,11 @@ def rollback(
         raise Refused(N_("--reason is harm, incident or office"), do=N_("coordinator rollback --help"))
     if office.log.state().released(task) is None:
         raise Refused(
-            N_("no model for {task} serves now"), do=N_("coordinator status shows what was released"), task=task
+            N_("no model for {task} serves now"),
+            why=N_("models serve for: {known}"),
+            do=N_("name one of these; coordinator models shows all"),
+            task=task,
+            known=some_of(sorted(office.log.state().released_runs)),
         )
     back = Evaluation(office.database, office.log, office.settings).roll_back(task, reason)
     if back is None:

@@ -33,8 +33,8 @@ from contracts.log.checkpoint import (
     sign_checkpoint,
     verify_cosignature,
 )
+from contracts.log.fingerprints import of_log
 from contracts.log.merkle import Tree, leaf_hash
-from contracts.log.pins import fingerprint
 from contracts.log.quorum import LATEST
 from contracts.rules.findings import Finding
 from contracts.rules.fold import apply
@@ -217,7 +217,7 @@ class Log:
     def fingerprint(self) -> str:
         """Which log this is, as two people compare it aloud."""
         [first] = self.entries(0, 1)
-        return fingerprint(self.key.name, self.key.vkey(), digest(first))
+        return of_log(self.key.name, self.key.vkey(), digest(first))
 
     def publish(self, index: int | None = None) -> Note:
         """A signed checkpoint that holds entry `index`; by default the newest, which holds all. Its entries are

@@ -14,7 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from contracts.envelope import digest
+from contracts.errors import Malformed
+from contracts.wording import N_
 from coordinator.settings import write_private
+from shell.text_files import read_text
 
 ALWAYS = ("localhost", "127.0.0.1", "::1")  # names of the machine itself
 MOST_COMMON_NAME = 64  # characters, by X.520
@@ -63,7 +66,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 def covers(certificate: Path, host: str) -> bool:
     """Whether the certificate is made out to this host."""
-    names = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions
+    names = _read(certificate).extensions
     return _general_name(host) in names.get_extension_for_class(x509.SubjectAlternativeName).value
 
 
@@ -98,5 +101,13 @@ def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
 
 def ca_digest(folder: Path) -> str:
     """Digest of the CA certificate's DER bytes: what invites and genesis name."""
-    certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-    return digest(certificate.public_bytes(Encoding.DER))
+    return digest(_read(folder / "ca.pem").public_bytes(Encoding.DER))
+
+
+def _read(path: Path) -> x509.Certificate:
+    words = N_("{path} is not a certificate of this coordinator"), N_("restore it from a copy of this home")
+    text = read_text(path, *words)
+    try:
+        return x509.load_pem_x509_certificate(text.encode())
+    except ValueError as error:
+        raise Malformed(words[0], do=words[1], path=path) from error

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sqlmodel import select
 
 from contracts.promise import MOST, promises
-from contracts.rules.state import ConsentEvent, RunRecord, TrustState
+from contracts.rules.state import RunRecord, TrustState
 from contracts.statements.statements import PrivacyCheck
 from coordinator.learning.evaluation import Evaluation
 from coordinator.learning.runs import ONLINE_S, malformed_replies
 from coordinator.learning.schedules import listed as listed_runs
+from coordinator.learning.waiting import waits
 from coordinator.store.tables import LastSeen
 from coordinator.trust import members
 from privacy.accounting import epsilon
@@ -27,7 +28,7 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
     """Everything that the status page and `coordinator status` show."""
     state, names = office.log.state(), members.names(office.database)
     agreement, cosigned = state.active_agreement(), office.log.witnessed(0)
-    listed = _members(office, state, names)
+    listed, awaited = _members(office, state, names), members.awaited(office.database)
     return {
         "chamber": office.settings.name,
         "secure_sum": agreement is None or state.agreements[agreement].terms.secure_sum == "required",
@@ -39,7 +40,13 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "missing": [member["name"] for member in listed if not member["online"]],
         "cosigned": cosigned.checkpoint.size if cosigned else None,
         "schedules": listed_runs(office, translate),
-        "waiting": len(members.waiting(office.database)),
+        "waits": [one.as_dict(translate) for one in waits(office, names)],
+        "waiting": len(awaited),
+        "awaited": awaited,
+        "fingerprints": {
+            "chamber": members.chamber_fingerprint(office.log, office.settings),
+            "log": office.log.fingerprint(),
+        },
     }
 
 
@@ -53,7 +60,7 @@ def _members(office: Office, state: TrustState, names: Mapping[str, str]) -> lis
             "member": member,
             "online": now - heard.get(member, 0) < ONLINE_S,
             "check": _check(state.privacy_checks.get(member)),
-            "consent": _consent(state.consent(member, agreement) if agreement else None),
+            "consent": _consent(state, member, agreement),
         }
         for member in state.members()
     ]
@@ -64,8 +71,11 @@ def _check(known: tuple[int, PrivacyCheck] | None) -> dict[str, object] | None:
     return known and {"index": known[0], "passed": not known[1].faults, "at_least": known[1].epsilon_at_least}
 
 
-def _consent(event: ConsentEvent | None) -> str:
-    return "none" if event is None else "withdrawn" if event.is_end() else "live"
+def _consent(state: TrustState, member: str, agreement: str | None) -> str:
+    event = state.consent(member, agreement) if agreement else None
+    if event is None:
+        return "replaced" if agreement and state.replaced_consent(member, agreement) else "none"
+    return "withdrawn" if event.is_end() else "live"
 
 
 def _runs(office: Office, state: TrustState, names: Mapping[str, str]) -> list[dict[str, object]]:
@@ -105,4 +115,13 @@ def public_overview(office: Office, translate: Callable[[str], str] = str) -> di
     seen: dict[str, Any] = overview(office, translate)
     listed = [{**one, "name": one["member"]} for one in seen["members"]]
     ordered = [{**one, "malformed": []} for one in seen["runs"]]
-    return {**seen, "members": listed, "runs": ordered, "schedules": [], "missing": [], "waiting": None}
+    return {
+        **seen,
+        "members": listed,
+        "runs": ordered,
+        "schedules": [],
+        "waits": [],
+        "missing": [],
+        "waiting": None,
+        "awaited": [],
+    }

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
 from ssl import SSLContext
@@ -27,14 +28,17 @@ from coordinator.learning.grid import Stopped, TrustGrid
 from coordinator.learning.runs import RunJournal
 from coordinator.learning.schedules import Calendar
 from coordinator.learning.strategy import TrustStrategy
+from coordinator.learning.waiting import waits
 from coordinator.office import Office, open_office
 from coordinator.settings import Settings
 from coordinator.store.static_log import keep_static
 from coordinator.store.tables import TaskMessage
+from coordinator.trust.members import names
 from coordinator.web.api import answer_error, routes
-from coordinator.web.pages import pages
+from coordinator.web.pages import error_page, pages
 from coordinator.web.reception import Reception
 from shell.door import BoundedServer, bounded
+from shell.error_pages import ErrorPages
 from shell.headers import SafeHeaders
 from shell.log_lines import log_event
 from shell.unix import raise_file_limit
@@ -51,6 +55,7 @@ def make_app(office: Office, *, proxy: str = "") -> FastAPI:
     app.include_router(pages(office, is_proxied=bool(proxy)))
     app.add_exception_handler(TrustError, answer_error)
     app.add_middleware(Reception, office=office, answer=answer_error)
+    app.add_middleware(ErrorPages, page=error_page)
     app.add_middleware(SafeHeaders)
     return app
 
@@ -63,6 +68,7 @@ class Serving:
         self._evaluation = Evaluation(office.database, office.log, office.settings)
         self._runs: dict[str, threading.Thread] = {}
         self._leads, self._asked = False, float("-inf")
+        self._waits: dict[tuple[object, ...], str] = {}
         self._watch = threading.Thread(target=self._follow, name="publisher")
         self._calendar = Calendar(office)
         kept = (office.log, static, office.settings.url, self._stop)
@@ -87,7 +93,9 @@ class Serving:
         seen = rung = None
         while not self._stop.wait(WATCH_S):
             try:
-                found = self._office.database.data_version(), self._is_leader()
+                asked, found = self._asked, (self._office.database.data_version(), self._is_leader())
+                if self._leads and self._asked != asked:
+                    self._tell_waits()
                 if found == seen:
                     continue
                 self._office.log.publish()
@@ -122,6 +130,16 @@ class Serving:
             if self._leads and not before:
                 log_event.info("this process drives the runs")
         return self._leads
+
+    def _tell_waits(self) -> None:
+        """What runs wait for, once for each thing; looked at once a second."""
+        now = datetime.now(UTC)
+        found = waits(self._office, names(self._office.database), now)
+        told = {one.change(): one.sentence() for one in found if one.run and one.is_long(now)}
+        for change, sentence in told.items():
+            if change not in self._waits:
+                log_event.warning("a run waits", run=change[0], what=sentence)
+        self._waits = told
 
     def _start_runs(self) -> None:
         for name, run in self._office.log.state().runs.items():
@@ -183,18 +201,18 @@ class PeoplesDoor:
 
     def context(self) -> SSLContext:
         """What is shown at this port; Unavailable if the files are no certificate and its key."""
-        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            made.load_cert_chain(self.certificate, self.key)
-        except (OSError, ssl.SSLError) as error:
-            raise Unavailable(
-                N_("{path} cannot be shown to browsers"),
-                why=N_("{error}"),
-                do=N_("name a certificate chain and its key, both PEM: --tls CERTIFICATE KEY"),
-                path=self.certificate,
-                error=error,
-            ) from error
-        return made
+        what = N_("{path} cannot be shown to browsers")
+        do = N_("name a certificate chain and its key, both PEM: --tls CERTIFICATE KEY")
+        return _context(self.certificate, self.key, what, do)
+
+
+def _context(certificate: Path, key: Path, what: str, do: str) -> SSLContext:
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        made.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Unavailable(what, why=N_("{error}"), do=do, path=certificate, error=error) from error
+    return made
 
 
 def serve(
@@ -208,7 +226,11 @@ def serve(
 ) -> None:
     """Serve until interrupted, under the chamber's certificate, and to browsers under another at a second port. `proxy` is
     the address of a proxy in front: what it says of its callers is believed. Unavailable if a port is in use."""
-    others = {_bound(host, people.port): people.context()} if people else {}
+    tls = settings.home / "tls"
+    what, do = N_("{path} cannot be shown to nodes"), N_("restore it and its key from a copy of this home")
+    _context(tls / "server.pem", tls / "server.key", what, do)  # uvicorn would read them after everything has begun
+    shown = people.context() if people else None
+    others = {_bound(host, people.port): shown} if people and shown else {}
     listener = _bound(host, port)
     office = open_office(settings)
     serving = Serving(office, static)
