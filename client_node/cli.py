@@ -339,13 +339,13 @@ def leaves(home: Home = HOME, as_json: Json = False) -> int:
     from client_node.home import local
 
     _settings, _mirror, budget = local(home)
-    rows = [{"at": at, "kind": kind, "bytes": size, "digest": name} for at, kind, size, name in budget.gone()]
+    gone = budget.gone()
     if as_json:
-        terminal.json(rows)
+        terminal.json([{"at": at, "kind": kind, "bytes": size, "digest": name} for at, kind, size, name in gone])
     else:
-        for row in rows:
-            write_line(f"{row['at']}  {row['kind']:<13} {row['bytes']:>8}  {row['digest'][:23]}")
-        terminal.say(N_("{n} messages, {total} bytes"), n=len(rows), total=sum(int(row["bytes"]) for row in rows))
+        for at, kind, size, name in gone:
+            write_line(f"{at}  {kind:<13} {size:>8}  {name[:23]}")
+        terminal.say(N_("{n} messages, {total} bytes"), n=len(gone), total=sum(size for _, _, size, _ in gone))
     return OK
 
 

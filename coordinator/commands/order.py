@@ -222,7 +222,8 @@ class _Waits:
     """Says what a run waits for, once for each thing; Ctrl-C leaves the order as it is."""
 
     def __init__(self, office: Any):
-        self._office, self._said, self._looked = office, None, time.monotonic()
+        self._office, self._looked = office, time.monotonic()
+        self._said: tuple[object, ...] | None = None
 
     def say(self, record: Any) -> None:
         """Looked up every two seconds: of the run, or of the evaluation that judges its model."""

@@ -116,7 +116,7 @@ def drop(office: Office, task: str) -> None:
     with office.database.write() as session:
         row = session.get(ScheduledRun, task)
         if row is None:
-            known = some_of(session.exec(select(ScheduledRun.name).order_by(col(ScheduledRun.name))))
+            known = some_of(session.exec(select(ScheduledRun.name).order_by(col(ScheduledRun.name))).all())
             raise Refused(
                 N_("no run of {task} is scheduled"),
                 why=N_("scheduled are: {known}"),

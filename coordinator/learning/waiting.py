@@ -68,7 +68,7 @@ class Waiting:
         """Longer than rounds take to go on by themselves."""
         return (now - moment(self.since)).total_seconds() > SILENT_S
 
-    def as_dict(self, translate: Translate = str) -> dict[str, object]:
+    def as_dict(self, translate: Translate = str) -> dict[str, Any]:
         """For programs and pages."""
         what, do = self.parts(translate)
         told = {"task": self.task, "run": self.run, "index": self.index, "reason": self.reason, "since": self.since}
@@ -106,7 +106,7 @@ def _before_round(office: Office, state: TrustState, run: RunRecord, called: Nam
     """No round is open: who may be asked, and who of them is here."""
     may = [member for member, _ in consenting_members(state, run, time_text(now))]
     here, least = online(office.database), run.order.min_members
-    values = {
+    values: dict[str, Any] = {
         "may": len(may),
         "here": len(here.intersection(may)),
         "least": least,

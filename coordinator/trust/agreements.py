@@ -272,7 +272,7 @@ def find(state: TrustState, version: int) -> tuple[str, AgreementRecord]:
 
 def without_consent(state: TrustState, member: str, name: str, called: Mapping[str, str]) -> Refused:
     """Why a member has no consent to an agreement: it is none, it never had, it has withdrawn, or a new version came."""
-    words = {"member": called.get(member, member), "version": state.agreements[name].terms.version}
+    words: dict[str, Any] = {"member": called.get(member, member), "version": state.agreements[name].terms.version}
     if member not in state.members():
         known = some_of(f"{called.get(one, one)} {one}" for one in state.members())
         what = N_("there is no member {member}")

@@ -118,7 +118,7 @@ def _credited(invoices: pl.DataFrame, payments: pl.DataFrame) -> tuple[pl.DataFr
 def _may_be_of(letter: Mapping[str, Any], invoice: Mapping[str, Any]) -> bool:
     """Is it of the same customer, not older, and not larger than what is open?"""
     is_later = letter["counterparty"] == invoice["counterparty"] and letter["issued"] >= invoice["issued"]
-    return is_later and -PAID * letter["amount"] <= invoice["short"]
+    return bool(is_later and -PAID * letter["amount"] <= invoice["short"])
 
 
 def _forgiven(invoices: pl.DataFrame, payments: pl.DataFrame, tolerance: float) -> pl.DataFrame:
