@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import select
 
+from contracts.fields import time_text
 from contracts.promise import MOST, promises
 from contracts.rules.state import ConsentEvent, RunRecord, TrustState
 from contracts.statements.statements import PrivacyCheck
+from contracts.wording import filled
 from coordinator.learning.evaluation import Evaluation
 from coordinator.learning.runs import ONLINE_S, malformed_replies
 from coordinator.learning.schedules import listed as listed_runs
 from coordinator.store.tables import LastSeen
-from coordinator.trust import members
+from coordinator.trust import members, renewal
 from privacy.accounting import epsilon
+from shell.certificates import warning
 
 if TYPE_CHECKING:
     from coordinator.office import Office
@@ -35,12 +38,20 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "runs": _runs(office, state, names),
         "promises": [promise.sentences(translate) for promise in promises(state, str(datetime.now(UTC).year), epsilon)],
         "most": translate(MOST),
+        "certificate": _certificate(office, translate),
         "size": state.size,
         "missing": [member["name"] for member in listed if not member["online"]],
         "cosigned": cosigned.checkpoint.size if cosigned else None,
         "schedules": listed_runs(office, translate),
         "waiting": len(members.waiting(office.database)),
     }
+
+
+def _certificate(office: Office, translate: Callable[[str], str]) -> dict[str, object]:
+    """When the newest certificate for nodes ends, and what to say of it from 60 days before on."""
+    until = renewal.ends(office.settings)
+    told = warning(until, datetime.now(UTC))
+    return {"ends": time_text(until), "warning": filled(translate(told[0]), told[1]) if told else ""}
 
 
 def _members(office: Office, state: TrustState, names: Mapping[str, str]) -> list[dict[str, object]]:
