@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from client_node.ledger.ledger import Budget
+from client_node.link.authorities import check_pinned
 from client_node.link.egress import Egress
-from client_node.link.uplink import Uplink, answered, pinned
+from client_node.link.uplink import Uplink, answered
 from client_node.settings import Settings
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Malformed, Unavailable
@@ -49,7 +50,7 @@ def read_invite(path: Path) -> dict[str, Any]:
         raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path)
     for field in ("chamber", "origin", "url", "name", "code"):
         check_text(held[field])
-    pinned(held)
+    check_pinned(held)
     return held
 
 

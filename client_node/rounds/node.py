@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from client_node.ledger.ledger import Budget
-from client_node.link.mirror import Mirror, fetch_needed
-from client_node.link.uplink import WAIT_S, CoordinatorRefused, Uplink
+from client_node.link.mirror import Mirror, Shortened, fetch_needed
+from client_node.link.uplink import WAIT_S, CoordinatorRefused, Untrusted, Uplink
 from client_node.membership import consents, keys, others, receipts, refusals
 from client_node.rounds import privacy_check
 from client_node.rounds.flower_app import NodeSide
@@ -51,13 +51,17 @@ class Node:
         self._own_word = OwnWord(settings, uplink, budget)
         self._since: int | None = None
         self._stop, self._cosigned = threading.Event(), 0
+        self._stands_still = (
+            threading.Event()
+        )  # the log shows less than it did: nothing is contributed until it is back
         self._done = deque[str](maxlen=DONE_KEPT)
         self._check: PrivacyCheck | None = None
         self._receipted, self._receipts_due = 0, 0.0
         self._fault: TrustError | None = None  # what ended this node, in whichever thread
 
     def run(self) -> None:
-        """Work until `stop`; a lost connection is tried again, an altered log ends everything, and so does what nobody has
+        """Work until `stop`. A lost connection is tried again, and so is one to whoever does not show to be the chamber; a
+        log that became shorter is waited out without contributing. An altered log ends everything, and so does what nobody has
         foreseen, if it does not pass: a node that neither follows nor contributes must not look as if it did."""
         _test_noise()
         self._check = privacy_check.check(self._settings)
@@ -67,7 +71,7 @@ class Node:
         self._loop(self._catch_up, until=lambda: self._since is not None)
         head = threading.Thread(target=self._loop, args=(self._follow_log,), name="witness", daemon=True)
         head.start()
-        self._loop(self._take_task)
+        self._loop(self._take_part)
         head.join(timeout=1)
         if self._fault is not None:
             raise self._fault
@@ -82,8 +86,12 @@ class Node:
             try:
                 work()
                 away = failed = 0
-            except Unavailable as error:
-                log_event.warning("coordinator away", what=str(error))
+            except Shortened as error:
+                self._stands_still.set()
+                log_event.error("waits", code=error.code, what=str(error))
+                self._stop.wait(RETRY_S[-1])
+            except (Unavailable, Untrusted) as error:
+                log_event.warning("coordinator away", code=error.code, what=str(error))
                 self._stop.wait(RETRY_S[min(away, len(RETRY_S) - 1)])
                 away += 1
             except Refused as error:
@@ -117,6 +125,7 @@ class Node:
 
     def _follow_log(self) -> None:
         self._mirror.follow(self._uplink, WAIT_S)
+        self._stands_still.clear()
         if consents.is_withdrawn(self._settings):
             consents.send_withdrawals(self._settings, self._mirror, self._uplink)
         self._draw_ahead()
@@ -155,6 +164,12 @@ class Node:
         if self._check and privacy_check.is_news(self._mirror.state, self._check):
             consents.send(self._settings, self._mirror, self._uplink, self._check)
         self._check = None
+
+    def _take_part(self) -> None:
+        if self._stands_still.is_set():
+            self._stop.wait(1.0)
+        else:
+            self._take_task()
 
     def _take_task(self) -> None:
         answer = self._uplink.ask("task", "POST", "/v1/task", {"wait": WAIT_S, "done": list(self._done)})
