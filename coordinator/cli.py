@@ -12,7 +12,7 @@ import typer
 
 from contracts.errors import Malformed, TrustError
 from contracts.wording import N_
-from coordinator.commands import cosigned, duties
+from coordinator.commands import cosigned, duties, recover
 from coordinator.commands.agreement import agreement
 from coordinator.commands.certificate import certificate
 from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal, warn_of_certificate
@@ -37,6 +37,7 @@ app.add_typer(agreement, name="agreement")
 app.add_typer(certificate, name="certificate")
 duties.add_commands(app)
 cosigned.add_commands(app)
+recover.add_commands(app)
 app.add_typer(learning)
 
 
@@ -220,6 +221,13 @@ def status(
         return OK
     warn_of_certificate(read_home(home))
     terminal.say(N_("log: {size} entries, cosigned up to {cosigned}; waiting for approval: {waiting}"), **seen)
+    for one in seen["ahead"]:
+        terminal.bad(
+            N_(
+                "{name} holds {held} entries, more than this log: was an older database restored? coordinator recover --from MIRROR"
+            ),
+            **one,
+        )
     for member in seen["members"]:
         consent = member["consent"]
         said = member | {"consent": _(consent)}

@@ -88,6 +88,8 @@ def _unpacked(answer: httpx.Response, limit: int) -> Iterator[bytes]:
             yield unpack.decompress(part, limit + 1)
         except zlib.error as error:
             raise httpx.DecodingError("the answer cannot be unpacked") from error
+        if unpack.unused_data:
+            raise httpx.DecodingError("the answer goes on after its end")
     if not unpack.eof:
         raise httpx.DecodingError("the answer breaks off")
 

@@ -45,10 +45,6 @@ CREATE TABLE IF NOT EXISTS seen (size INTEGER PRIMARY KEY, note TEXT NOT NULL);
 """
 
 
-class Shortened(Invalid):
-    """The log shows less than it has signed, and nothing that contradicts it: entries may be hidden, or lost and brought back."""
-
-
 class Mirror:
     """Entries, state and newest checkpoint as this node has verified them."""
 
@@ -100,8 +96,8 @@ class Mirror:
         names counts from here on if a quorum has cosigned it.
 
         A cosignature that may not have arrived is sent again first: without it a quorum could be missing for ever.
-        Invalid if it shows another history (EQUIVOCATION), Shortened if less than was seen before (TRUNCATED); what
-        proves it is then in the folder `evidence`.
+        Invalid if it shows another history (EQUIVOCATION), or less than was seen before (TRUNCATED); what proves it
+        is then in the folder `evidence`.
         """
         if self._owes:
             self._send_again(uplink)
@@ -223,17 +219,15 @@ class Mirror:
         self.note = fresh.note
         raise self._forked(source, note, fresh.tree.root())
 
-    def _truncated(self, note: Note) -> Shortened:
+    def _truncated(self, note: Note) -> Invalid:
         if self.note is not None:
             self._keep(truncation(note, self.note))
-        return Shortened(
+        return Invalid(
             N_("the log has become shorter: it shows {size} entries, this node holds {held}"),
-            why=N_(
-                "the chamber has restored an older database, which it says aloud and mends, or it hides what it signed"
-            ),
+            why=N_("the chamber has restored an older database, and says so, or it hides what it signed"),
             do=N_(
-                "this node contributes nothing and tries again. Ask the chamber: after a restore it needs what client-node "
-                "export writes; if it goes on without these entries, hand the folder {evidence} to other members and an auditor"
+                "do not contribute; ask the chamber. After a restore, hand it what client-node export writes, and start again when "
+                "it has recovered; if it goes on without these entries, hand {evidence} to other members and an auditor"
             ),
             code="TRUNCATED",
             size=note.checkpoint.size,

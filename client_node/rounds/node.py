@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from client_node.ledger.ledger import Budget
-from client_node.link.mirror import Mirror, Shortened, fetch_needed
+from client_node.link.mirror import Mirror, fetch_needed
 from client_node.link.uplink import WAIT_S, CoordinatorRefused, Untrusted, Uplink
 from client_node.membership import consents, keys, others, receipts, refusals
 from client_node.rounds import privacy_check
@@ -60,9 +60,9 @@ class Node:
         self._fault: TrustError | None = None  # what ended this node, in whichever thread
 
     def run(self) -> None:
-        """Work until `stop`. A lost connection is tried again, and so is one to whoever does not show to be the chamber; a
-        log that became shorter is waited out without contributing. An altered log ends everything, and so does what nobody has
-        foreseen, if it does not pass: a node that neither follows nor contributes must not look as if it did."""
+        """Work until `stop`; a lost connection is tried again, and so is one to whoever does not show to be the chamber. An
+        altered log ends everything, and so does what nobody has foreseen, if it does not pass: a node that neither follows
+        nor contributes must not look as if it did."""
         _test_noise()
         self._check = privacy_check.check(self._settings)
         if self._check.faults:
@@ -71,7 +71,7 @@ class Node:
         self._loop(self._catch_up, until=lambda: self._since is not None)
         head = threading.Thread(target=self._loop, args=(self._follow_log,), name="witness", daemon=True)
         head.start()
-        self._loop(self._take_part)
+        self._loop(self._take_task)
         head.join(timeout=1)
         if self._fault is not None:
             raise self._fault
@@ -86,10 +86,6 @@ class Node:
             try:
                 work()
                 away = failed = 0
-            except Shortened as error:
-                self._stands_still.set()
-                log_event.error("waits", code=error.code, what=str(error))
-                self._stop.wait(RETRY_S[-1])
             except (Unavailable, Untrusted) as error:
                 log_event.warning("coordinator away", code=error.code, what=str(error))
                 self._stop.wait(RETRY_S[min(away, len(RETRY_S) - 1)])
@@ -125,7 +121,6 @@ class Node:
 
     def _follow_log(self) -> None:
         self._mirror.follow(self._uplink, WAIT_S)
-        self._stands_still.clear()
         if consents.is_withdrawn(self._settings):
             consents.send_withdrawals(self._settings, self._mirror, self._uplink)
         self._draw_ahead()
@@ -164,12 +159,6 @@ class Node:
         if self._check and privacy_check.is_news(self._mirror.state, self._check):
             consents.send(self._settings, self._mirror, self._uplink, self._check)
         self._check = None
-
-    def _take_part(self) -> None:
-        if self._stands_still.is_set():
-            self._stop.wait(1.0)
-        else:
-            self._take_task()
 
     def _take_task(self) -> None:
         answer = self._uplink.ask("task", "POST", "/v1/task", {"wait": WAIT_S, "done": list(self._done)})

@@ -17,6 +17,7 @@ from contracts.wording import filled
 from coordinator.learning.evaluation import Evaluation
 from coordinator.learning.runs import ONLINE_S, malformed_replies
 from coordinator.learning.schedules import listed as listed_runs
+from coordinator.store.ahead import ahead
 from coordinator.store.tables import LastSeen
 from coordinator.trust import members, renewal
 from privacy.accounting import epsilon
@@ -38,6 +39,7 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "runs": _runs(office, state, names),
         "promises": [promise.sentences(translate) for promise in promises(state, str(datetime.now(UTC).year), epsilon)],
         "most": translate(MOST),
+        "ahead": _ahead(office, state, names),
         "certificate": _certificate(office, translate),
         "size": state.size,
         "missing": [member["name"] for member in listed if not member["online"]],
@@ -45,6 +47,13 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "schedules": listed_runs(office, translate),
         "waiting": len(members.waiting(office.database)),
     }
+
+
+def _ahead(office: Office, state: TrustState, names: Mapping[str, str]) -> list[dict[str, object]]:
+    """Whose nodes say that they hold more entries than this log."""
+    with office.database.read() as session:
+        held = ahead(session, state.size)
+    return [{"name": names.get(member, member), "held": size} for member, size in sorted(held.items())]
 
 
 def _certificate(office: Office, translate: Callable[[str], str]) -> dict[str, object]:
@@ -116,4 +125,4 @@ def public_overview(office: Office, translate: Callable[[str], str] = str) -> di
     seen: dict[str, Any] = overview(office, translate)
     listed = [{**one, "name": one["member"]} for one in seen["members"]]
     ordered = [{**one, "malformed": []} for one in seen["runs"]]
-    return {**seen, "members": listed, "runs": ordered, "schedules": [], "missing": [], "waiting": None}
+    return {**seen, "members": listed, "runs": ordered, "schedules": [], "missing": [], "waiting": None, "ahead": []}
