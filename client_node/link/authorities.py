@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from contracts.envelope import digest, from_base64
 from contracts.errors import Invalid, Malformed, TrustError
 from contracts.fields import time_text
-from contracts.rules.authorities import overlap_ends
+from contracts.rules.members import overlap_ends
 from contracts.rules.state import NamedAuthority
 from contracts.wording import N_
 

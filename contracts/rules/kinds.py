@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from contracts.rules import authorities, consents, gates, incidents, members, releases, rounds, signers
+from contracts.rules import consents, gates, incidents, members, releases, rounds, signers
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.state import TrustState
@@ -97,9 +97,9 @@ _ROWS = (  # without a type of its own: so mypy holds each row against the class
         N_("nodes connect under the certificate authority {ca}; {replaces} ends on {until}"),
         signed=signers.by_office,
         at_once=True,
-        check=authorities.check_authority,
-        permit=authorities.name_authority,
-        values=lambda said: {"ca": said.subject()[1], "until": authorities.overlap_ends(said.issued_at)},
+        check=members.check_authority,
+        permit=members.name_authority,
+        values=lambda said: {"ca": said.subject()[1], "until": members.overlap_ends(said.issued_at)},
     ),
     Kind(
         statements.AgreementPublished,

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from contracts.envelope import seal, to_base64
 from contracts.errors import Refused
 from contracts.fields import moment, new_id, time_text
-from contracts.rules.authorities import OVERLAP_DAYS, overlap_ends
+from contracts.rules.members import OVERLAP_DAYS, overlap_ends
 from contracts.rules.state import TrustState
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Authority

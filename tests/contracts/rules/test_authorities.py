@@ -8,9 +8,9 @@ from auditor.evidence.reader import Folder
 from auditor.verify import verify
 from contracts.errors import Malformed
 from contracts.log.pins import Pins
-from contracts.rules.authorities import overlap_ends
 from contracts.rules.fold import replay
 from contracts.rules.kinds import KINDS
+from contracts.rules.members import overlap_ends
 from contracts.statements.closed_list import parse, payload
 from contracts.statements.statements import Authority
 from golden import AUTHORITIES, AUTHORITY, ca_of, certificate, followed, read_entries

@@ -53,7 +53,9 @@ def node(tmp_path, trust):
 
 
 def named(trust, certificate, *signers):
-    return trust.say(Authority(**trust.stamp(), certificate=certificate, replaces=NOTHING), *(signers or (trust.office,)))
+    return trust.say(
+        Authority(**trust.stamp(), certificate=certificate, replaces=NOTHING), *(signers or (trust.office,))
+    )
 
 
 def follow(trust, node, folder, cosigned_by=3):
