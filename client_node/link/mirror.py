@@ -13,7 +13,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_node.link import authorities
-from client_node.link.uplink import Uplink, answered
+from client_node.link.uplink import CoordinatorRefused, Uplink, answered
 from client_node.link.witness import Witness
 from client_node.settings import Settings
 from contracts.envelope import digest
@@ -111,8 +111,7 @@ class Mirror:
     def _follow_to(self, uplink: Uplink, note: Note) -> None:
         began = time.monotonic()
         verify_log_signature(note, self.log)
-        if note.checkpoint.size < self.tree.size:
-            raise self._truncated(note)
+        self._check_not_shorter(note)
         self._extend(partial(fetch_entries, uplink), note)
         if time.monotonic() - began < FRESH_S or self._head(uplink, 0) is None:
             self._cosign(uplink, note)
@@ -182,7 +181,11 @@ class Mirror:
         latest = self.witness.latest() if self._is_witness() and self.witness.has_memory() else None
         mine = [one for one in latest.signatures if one.name == self.witness.name] if latest else []
         if latest and mine:
-            self._hand_over(uplink, latest.checkpoint.size, mine[0].line())
+            try:
+                self._hand_over(uplink, latest.checkpoint.size, mine[0].line())
+            except CoordinatorRefused:
+                self._check_not_shorter(self._head(uplink, 0))  # it may not know the checkpoint any more
+                raise
         self._owes = False
 
     def _hand_over(self, uplink: Uplink, size: int, line: str) -> None:
@@ -218,6 +221,11 @@ class Mirror:
         fresh = Mirror(self._settings, self._invite)
         self.note = fresh.note
         raise self._forked(source, note, fresh.tree.root())
+
+    def _check_not_shorter(self, note: Note | None) -> None:
+        if note is not None and note.checkpoint.size < self.tree.size:
+            verify_log_signature(note, self.log)
+            raise self._truncated(note)
 
     def _truncated(self, note: Note) -> Invalid:
         if self.note is not None:
