@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from client_node.ledger.ledger import Budget
+from client_node.link.authorities import certificate_ends
 from client_node.link.mirror import Mirror, fetch_needed
 from client_node.link.uplink import WAIT_S, CoordinatorRefused, Untrusted, Uplink
 from client_node.membership import consents, keys, others, receipts, refusals
@@ -31,6 +32,7 @@ from engine.bundle import bundle_digest
 from engine.rounds import TRAIN
 from privacy.accounting import rho_cap
 from privacy.mechanisms import self_test
+from shell.certificates import Warned
 from shell.log_lines import log_event
 
 _REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own
@@ -57,6 +59,7 @@ class Node:
         self._done = deque[str](maxlen=DONE_KEPT)
         self._check: PrivacyCheck | None = None
         self._receipted, self._receipts_due = 0, 0.0
+        self._warned = Warned("ask the chamber to run: coordinator certificate renew")
         self._fault: TrustError | None = None  # what ended this node, in whichever thread
 
     def run(self) -> None:
@@ -130,6 +133,7 @@ class Node:
         self._tell_check()
         refusals.send_kept(self._settings, self._mirror, self._uplink)
         self._keep_receipts()
+        self._warned.look(certificate_ends(self._settings.home), datetime.now(UTC))
 
     def _keep_receipts(self) -> None:
         """What this member consented to, contributed and was promised, as files of its own, a few seconds behind."""

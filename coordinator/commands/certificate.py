@@ -31,7 +31,7 @@ def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "ends": time_text(ends),
         "ca": ca_digest(office.settings.home / "tls"),
         "shown_from": turns_at and time_text(turns_at),
-        "needs_new_ca": renewal.needs_new_authority(office.settings, now),
+        "needs_new_ca": renewal.needs_new_authority(office.settings, office.log.state(), now),
     }
     if as_json:
         terminal.json(seen)
@@ -56,7 +56,7 @@ def renew(yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
     from coordinator.trust import renewal
 
     office, now = office_of(home), datetime.now(UTC)
-    if renewal.needs_new_authority(office.settings, now):
+    if renewal.needs_new_authority(office.settings, office.log.state(), now):
         terminal.confirm(N_("Begin a new CA of this chamber?"), yes)
     made = renewal.renew(office, now)
     if made.entry is not None:

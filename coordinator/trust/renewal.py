@@ -55,10 +55,12 @@ class Renewed:
     entry: int | None
 
 
-def needs_new_authority(settings: Settings, now: datetime) -> bool:
-    """The key of the CA is not at hand, as in homes of before, or it ends too soon."""
+def needs_new_authority(settings: Settings, state: TrustState, now: datetime) -> bool:
+    """The key of the CA is not at hand, as in homes of before, or it ends too soon; or the log names a newer CA than this
+    home holds, which is an older one that was restored."""
     issuer = opened(settings.home / "tls", settings.office_key)
-    return issuer is None or issuer.certificate.not_valid_after_utc - now < LEAST
+    is_newest = ca_digest(settings.home / "tls") == state.authority()
+    return issuer is None or not is_newest or issuer.certificate.not_valid_after_utc - now < LEAST
 
 
 def renew(office: Office, now: datetime) -> Renewed:
@@ -67,7 +69,7 @@ def renew(office: Office, now: datetime) -> Renewed:
     before = office.log.state().authority()
     if not settle(settings, office.log.state()):
         _check_waits_for_nothing(settings, office.log.state())
-        _stage(settings, now)
+        _stage(settings, office.log.state(), now)
         if (folder / STAGED / "ca.pem").exists():
             _name(office, folder / STAGED, now)
         _put_in_place(folder)
@@ -127,26 +129,26 @@ def _check_waits_for_nothing(settings: Settings, state: TrustState) -> None:
         )
 
 
-def _stage(settings: Settings, now: datetime) -> None:
+def _stage(settings: Settings, state: TrustState, now: datetime) -> None:
     """Make everything in a folder of its own, which is there as a whole or not at all."""
     folder = settings.home / "tls"
     part = folder / f"{STAGED}.part"
     for old in (part, folder / STAGED):
         shutil.rmtree(old, ignore_errors=True)
     part.mkdir()
-    for name, data in _made(settings, now).items():
+    for name, data in _made(settings, state, now).items():
         write_private(part / name, data)
     part.rename(folder / STAGED)
 
 
-def _made(settings: Settings, now: datetime) -> dict[str, bytes]:
+def _made(settings: Settings, state: TrustState, now: datetime) -> dict[str, bytes]:
     """The files of a renewal. The key of the server stays: its certificate alone is replaced, by one file at once."""
     folder, hosts = settings.home / "tls", (settings.domain, host_of(settings.url))
     shown = read_certificate(folder / "server.pem")
     public = shown.public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)
     issuer = opened(folder, settings.office_key)
-    if issuer is not None and not needs_new_authority(settings, now):
+    if issuer is not None and not needs_new_authority(settings, state, now):
         return {"server.pem": pem(server_certificate(issuer, public, hosts, now))}
     issuer = new_issuer(settings.name, hosts[0], now)
     fresh = pem(server_certificate(issuer, public, hosts, now))

@@ -9,10 +9,10 @@ from pathlib import Path
 from ssl import SSLContext
 
 from contracts.errors import Unavailable
-from contracts.wording import N_, filled
+from contracts.wording import N_
 from coordinator.office import Office
 from coordinator.trust import renewal
-from shell.certificates import stage, warning
+from shell.certificates import Warned
 from shell.log_lines import log_event
 
 
@@ -68,14 +68,10 @@ class Turns:
     """Whose turn it is among the chamber's own certificates, and when to warn of the end of the newest."""
 
     def __init__(self, office: Office):
-        self._office, self._warned = office, stage(renewal.ends(office.settings), datetime.now(UTC))
+        self._office, self._warned = office, Warned("coordinator certificate renew")
 
     def look(self) -> None:
-        """Put what is renewed into place, and warn once at each of 60, 30 and 7 days."""
+        """Put what is renewed into place, and warn of the end."""
         now, settings = datetime.now(UTC), self._office.settings
         renewal.turn(settings, self._office.log.state(), now)
-        reached = stage(until := renewal.ends(settings), now)
-        told = warning(until, now)
-        if told and reached != self._warned:
-            log_event.warning(filled(*told), do="coordinator certificate renew")
-        self._warned = reached
+        self._warned.look(renewal.ends(settings), now)

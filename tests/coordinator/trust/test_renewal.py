@@ -125,8 +125,21 @@ def test_a_certificate_that_has_ended_gives_way_at_once(office):
 
 
 def test_a_ca_that_ends_within_a_year_signs_no_more(office):
-    assert not renewal.needs_new_authority(office.settings, NOW + timedelta(days=365 * 9 - 2))
-    assert renewal.needs_new_authority(office.settings, NOW + timedelta(days=365 * 9 + 1))
+    state = office.log.state()
+    assert not renewal.needs_new_authority(office.settings, state, NOW + timedelta(days=365 * 9 - 2))
+    assert renewal.needs_new_authority(office.settings, state, NOW + timedelta(days=365 * 9 + 1))
+
+
+def test_a_home_restored_from_before_a_new_ca_begins_another(office, tmp_path):
+    """The log names a CA whose key is gone with the newer home: nodes will not go back to the one before."""
+    shutil.copytree(tls(office), tmp_path / "backup")
+    renew(without_ca_key(office), NOW)
+    lost = office.log.state().authority()
+    shutil.rmtree(tls(office))
+    shutil.copytree(tmp_path / "backup", tls(office))
+    assert opened(tls(office), office.settings.office_key) is not None
+    assert renew(office, NOW).entry is not None
+    assert office.log.state().authorities[-1].replaces == lost
 
 
 def test_a_second_renewal_waits_for_the_first(office):
