@@ -141,6 +141,13 @@ def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Malformed(words[0], do=words[1], path=request) from error
     terminal.ok(N_("auditor admitted, entry {index}; its key has the fingerprint {print}"), index=index, print=shown)
+    terminal.note(
+        N_(
+            "from now on no round begins without the cosignature of an auditor, who runs: "
+            "auditor watch {url} --pins PINS --identity KEY --every 60"
+        ),
+        url=office.settings.url,
+    )
     return OK
 
 
