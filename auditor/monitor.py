@@ -143,7 +143,10 @@ class Watch:
 
     def _shortened(self, size: int, shown: Note) -> Invalid:
         return Invalid(
-            N_("the log signed {size} entries and now shows {shown}"),
+            N_(
+                "the log signed {size} entries and now shows {shown}: an older database was restored and is not recovered, or "
+                "entries are hidden"
+            ),
             code="TRUNCATED",
             size=size,
             shown=shown.checkpoint.size,

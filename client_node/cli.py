@@ -12,6 +12,7 @@ import typer
 
 from client_node.commands.consent import consent, sign
 from client_node.commands.console import HOME, Home, Json, _, terminal
+from client_node.commands.copies import app as copies
 from client_node.commands.data import app as data_commands
 from client_node.commands.data import before_joining, write_map
 from client_node.commands.key import keys, sign_statement
@@ -39,6 +40,7 @@ app.command(
     help=_("Cosign a statement that changes the chamber's quorum.\n\nExample: client-node sign quorum.json"),
 )(sign_statement)
 app.add_typer(proofs)
+app.add_typer(copies)
 app.add_typer(serving)
 
 
@@ -76,7 +78,10 @@ def join(
     invite: Annotated[Path, typer.Argument(help=_("invite file of the chamber"))],
     yes: Annotated[bool, typer.Option("--yes", help=_("join and consent without being asked"))] = False,
     fingerprint: Annotated[
-        str, typer.Option("--fingerprint", help=_("the chamber's, as it told you: anything else is refused"))
+        str,
+        typer.Option(
+            "--fingerprint", help=_("the chamber's, as it told you: anything else is refused"), show_default=False
+        ),
     ] = "",
     home: Home = HOME,
 ) -> int:
@@ -215,6 +220,7 @@ def run(
     import signal
 
     from client_node.home import connected
+    from client_node.link.authorities import certificate_ends
     from client_node.settings import claim
 
     with claim(home):
@@ -225,6 +231,7 @@ def run(
         signal.signal(signal.SIGTERM, lambda *_arguments: node.stop())
         end_witness = _serve_witness(mirror, witness) if witness else lambda: None
         terminal.ok(N_("running for {member}; Ctrl-C ends"), member=settings.member)
+        _warn_of_certificate(certificate_ends(home))
         try:
             node.run()
         except KeyboardInterrupt:
@@ -246,8 +253,10 @@ def _serve_witness(mirror: Any, address: str) -> Any:
 def status(home: Home = HOME, as_json: Json = False) -> int:
     """From this node's own copy of the log and its own ledger."""
     from client_node.home import local
+    from client_node.link.authorities import certificate_ends
     from client_node.membership import others, refusals
     from client_node.membership.waiting import waits_of
+    from contracts.fields import time_text
     from contracts.promise import promises as promised
     from privacy.accounting import epsilon
 
@@ -256,8 +265,10 @@ def status(home: Home = HOME, as_json: Json = False) -> int:
     year = str(datetime.now(UTC).year)
     promises = promised(mirror.state, year, epsilon, settings.member)
     checked = mirror.state.privacy_checks.get(settings.member)
+    ends = certificate_ends(settings.home)
     seen = {
         "member": settings.member,
+        "certificate_ends": ends and time_text(ends),
         "privacy_check": checked and {"index": checked[0], **checked[1].model_dump(mode="json")},
         "log_size": mirror.state.size,
         "accounts": _accounts(mirror.state, settings.member, year),
@@ -278,8 +289,19 @@ def status(home: Home = HOME, as_json: Json = False) -> int:
         terminal.json(seen)
     else:
         _say_status(seen, checked and checked[1])
+        _warn_of_certificate(ends)
         _say_others(mirror.state, companions)
     return OK
+
+
+def _warn_of_certificate(ends: datetime | None) -> None:
+    """From 60 days before the end on of the certificate that the chamber showed last."""
+    from shell.certificates import warning
+
+    told = warning(ends, datetime.now(UTC)) if ends else None
+    if told:
+        terminal.bad(told[0], **told[1])
+        terminal.say(N_("  -> ask the chamber to run: coordinator certificate renew"))
 
 
 def _accounts(state: Any, member: str, year: str) -> list[dict[str, Any]]:

@@ -12,9 +12,10 @@ import typer
 
 from contracts.errors import Malformed, TrustError
 from contracts.wording import N_
-from coordinator.commands import cosigned, duties
+from coordinator.commands import cosigned, duties, recover
 from coordinator.commands.agreement import agreement
-from coordinator.commands.console import HOME, Home, Json, _, office_of, terminal
+from coordinator.commands.certificate import certificate
+from coordinator.commands.console import HOME, Home, Json, _, office_of, terminal, warn_of_certificate
 from coordinator.commands.models import learning
 from shell.commandline import Commands
 from shell.terminal import FOUND, OK, write_line
@@ -28,8 +29,10 @@ for _name, _value in (
 
 app = Commands(is_root=True, help=_("Run a chamber's data trust: admit members, publish agreements, order runs."))
 app.add_typer(agreement, name="agreement")
+app.add_typer(certificate, name="certificate")
 duties.add_commands(app)
 cosigned.add_commands(app)
+recover.add_commands(app)
 app.add_typer(learning)
 
 
@@ -132,6 +135,13 @@ def admit_auditor(
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Malformed(words[0], do=words[1], path=request) from error
     terminal.ok(N_("auditor admitted, entry {index}; its key has the fingerprint {print}"), index=index, print=shown)
+    terminal.note(
+        N_(
+            "from now on no round begins without the cosignature of an auditor, who runs: "
+            "auditor watch {url} --pins PINS --identity KEY --every 60"
+        ),
+        url=office.settings.url,
+    )
     return OK
 
 
@@ -154,11 +164,12 @@ def serve(
 ) -> int:
     """Everything it knows is in the database, so that several processes may serve one."""
     from coordinator.settings import read_home
-    from coordinator.web.server import PeoplesDoor
     from coordinator.web.server import serve as run
+    from coordinator.web.shown import PeoplesDoor
 
     settings = read_home(home)
     people = PeoplesDoor(tls_port, *tls) if tls else None
+    warn_of_certificate(settings)
     terminal.say(N_("serving https://{host}:{port} (Ctrl-C ends)"), host=host, port=port)
     run(settings, host, port, people=people, static=static, proxy=proxy)
     return OK
@@ -209,16 +220,25 @@ def status(
         write_line(_address_of(home))
         return OK
     from coordinator.learning.model_cards import WORDS
+    from coordinator.settings import read_home
     from coordinator.web.overview import overview
 
     seen: dict[str, Any] = overview(office_of(home), _)
     if as_json:
         terminal.json(seen)
         return OK
+    warn_of_certificate(read_home(home))
     terminal.say(N_("log: {size} entries, cosigned up to {cosigned}; waiting for approval: {waiting}"), **seen)
     terminal.say(N_("fingerprint of the chamber: {chamber}; of its log: {log}"), **seen["fingerprints"])
     for one in seen["awaited"]:
         terminal.note(N_("waits for approval: {name}  {member}  fingerprint of its key: {fingerprint}"), **one)
+    for one in seen["ahead"]:
+        terminal.bad(
+            N_(
+                "{name} holds {held} entries, more than this log: was an older database restored? coordinator recover --from MIRROR"
+            ),
+            **one,
+        )
     for member in seen["members"]:
         consent = member["consent"]
         said = member | {"consent": _(consent)}

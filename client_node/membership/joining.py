@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from client_node.ledger.ledger import Budget
+from client_node.link.authorities import check_pinned
 from client_node.link.egress import Egress
-from client_node.link.uplink import Uplink, answered, pinned
+from client_node.link.uplink import Uplink, answered
 from client_node.settings import Settings, is_invite
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
 from contracts.errors import Invalid, Malformed
@@ -30,7 +31,7 @@ def read_invite(path: Path) -> dict[str, Any]:
         raise Malformed(words[0], do=words[1], path=path)
     for field in ("chamber", "origin", "url", "name", "code"):
         check_text(held[field])
-    pinned(held)
+    check_pinned(held)
     return held
 
 

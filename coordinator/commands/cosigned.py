@@ -201,11 +201,14 @@ def _take(office: Office, role: ChamberKeyRole) -> bool:
     from contracts.envelope import key_id
     from contracts.log.fingerprints import grouped
     from coordinator.settings import read_key
+    from coordinator.trust.certificates import seal_again
 
     path = _next(office, role)
     held = office.log.state().live_key(None, role.value)
     if not path.exists() or held is None or held[0] != key_id(read_key(path).public_key()):
         return False
+    if role == ChamberKeyRole.office:
+        seal_again(office.settings.home / "tls", office.settings.office_key, read_key(path))
     os.replace(path, path.with_name(f"{role.value}.pem"))
     terminal.ok(N_("the new {role} key counts; restart coordinator serve to use it"), role=role.value)
     terminal.say(N_("Fingerprint of the new key: {print}"), print=grouped(held[0]))

@@ -44,6 +44,7 @@ from contracts.statements.requests import MAX_SKEW_S
 from contracts.statements.statements import Genesis
 from contracts.wording import N_
 from coordinator.settings import Settings
+from coordinator.store.ahead import check_none_is_lost
 from coordinator.store.database import Database
 from coordinator.store.tables import Cosignature, LogEntry, PublishedCheckpoint
 from shell.snapshot import Snapshot
@@ -146,6 +147,7 @@ class Log:
         try:
             with self._database.write() as session:
                 self._catch_up(session)
+                check_none_is_lost(session, self._state)
                 state, added, indices = self._place(session, batch)
                 if added:
                     session.execute(insert(LogEntry), added)

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import select
 
+from contracts.fields import time_text
 from contracts.promise import MOST, promises
 from contracts.rules.state import RunRecord, TrustState
 from contracts.statements.statements import PrivacyCheck
+from contracts.wording import filled
 from coordinator.learning.evaluation import Evaluation
 from coordinator.learning.runs import ONLINE_S, malformed_replies
 from coordinator.learning.schedules import listed as listed_runs
 from coordinator.learning.waiting import waits
+from coordinator.store.ahead import ahead
 from coordinator.store.tables import LastSeen
-from coordinator.trust import members
+from coordinator.trust import members, renewal
 from privacy.accounting import epsilon
+from shell.certificates import warning
 
 if TYPE_CHECKING:
     from coordinator.office import Office
@@ -36,6 +40,8 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "runs": _runs(office, state, names),
         "promises": [promise.sentences(translate) for promise in promises(state, str(datetime.now(UTC).year), epsilon)],
         "most": translate(MOST),
+        "ahead": _ahead(office, state, names),
+        "certificate": _certificate(office, translate),
         "size": state.size,
         "missing": [member["name"] for member in listed if not member["online"]],
         "cosigned": cosigned.checkpoint.size if cosigned else None,
@@ -48,6 +54,20 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
             "log": office.log.fingerprint(),
         },
     }
+
+
+def _ahead(office: Office, state: TrustState, names: Mapping[str, str]) -> list[dict[str, object]]:
+    """Whose nodes say that they hold more entries than this log."""
+    with office.database.read() as session:
+        held = ahead(session, state.size)
+    return [{"name": names.get(member, member), "held": size} for member, size in sorted(held.items())]
+
+
+def _certificate(office: Office, translate: Callable[[str], str]) -> dict[str, object]:
+    """When the newest certificate for nodes ends, and what to say of it from 60 days before on."""
+    until = renewal.ends(office.settings)
+    told = warning(until, datetime.now(UTC))
+    return {"ends": time_text(until), "warning": filled(translate(told[0]), told[1]) if told else ""}
 
 
 def _members(office: Office, state: TrustState, names: Mapping[str, str]) -> list[dict[str, object]]:
@@ -124,4 +144,5 @@ def public_overview(office: Office, translate: Callable[[str], str] = str) -> di
         "missing": [],
         "waiting": None,
         "awaited": [],
+        "ahead": [],
     }

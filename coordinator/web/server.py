@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import gc
 import socket
-import ssl
 import threading
 import time
-from dataclasses import dataclass
+from asyncio import to_thread
 from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
@@ -37,6 +36,7 @@ from coordinator.trust.members import names
 from coordinator.web.api import answer_error, routes
 from coordinator.web.pages import error_page, pages
 from coordinator.web.reception import Reception
+from coordinator.web.shown import PeoplesDoor, Shown, Turns, context_of
 from shell.door import BoundedServer, bounded
 from shell.error_pages import ErrorPages
 from shell.headers import SafeHeaders
@@ -44,6 +44,7 @@ from shell.log_lines import log_event
 from shell.unix import raise_file_limit
 
 WATCH_S, LEAD_S = 0.02, 1.0
+LOOK_TICKS = 50  # of a tenth of a second, between two looks at the files of certificates
 AGAIN_S = (2.0, 10.0, 60.0, 600.0)
 
 
@@ -178,41 +179,36 @@ class Serving:
 
 
 class _Server(BoundedServer):
-    """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute."""
+    """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute. Certificates are shown
+    as they are renewed."""
 
-    def __init__(self, config: uvicorn.Config, office: Office, proxy: str, others: dict[socket.socket, SSLContext]):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        office: Office,
+        proxy: str,
+        others: dict[socket.socket, SSLContext],
+        shown: list[Shown],
+    ):
         super().__init__(config, proxy, others)
-        self._office = office
+        self._office, self._turns, self._shown = office, Turns(office), shown
+
+    async def on_tick(self, counter: int) -> bool:
+        """See uvicorn.Server."""
+        if counter % LOOK_TICKS == 0:
+            try:
+                await to_thread(self._turns.look)
+            except (TrustError, OSError, ValueError) as error:
+                log_event.error("certificate", what=str(error))
+            for one in self._shown:
+                one.look()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See uvicorn.Server."""
         self._office.closing.set()
         self._office.bell.ring()
         super().handle_exit(sig, frame)
-
-
-@dataclass(frozen=True, slots=True)
-class PeoplesDoor:
-    """A second port, with a certificate that browsers trust. Nodes trust the chamber's own and no other, so they cannot share one."""
-
-    port: int
-    certificate: Path
-    key: Path
-
-    def context(self) -> SSLContext:
-        """What is shown at this port; Unavailable if the files are no certificate and its key."""
-        what = N_("{path} cannot be shown to browsers")
-        do = N_("name a certificate chain and its key, both PEM: --tls CERTIFICATE KEY")
-        return _context(self.certificate, self.key, what, do)
-
-
-def _context(certificate: Path, key: Path, what: str, do: str) -> SSLContext:
-    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        made.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise Unavailable(what, why=N_("{error}"), do=do, path=certificate, error=error) from error
-    return made
 
 
 def serve(
@@ -226,28 +222,31 @@ def serve(
 ) -> None:
     """Serve until interrupted, under the chamber's certificate, and to browsers under another at a second port. `proxy` is
     the address of a proxy in front: what it says of its callers is believed. Unavailable if a port is in use."""
-    tls = settings.home / "tls"
+    own = settings.home / "tls" / "server.pem", settings.home / "tls" / "server.key"
     what, do = N_("{path} cannot be shown to nodes"), N_("restore it and its key from a copy of this home")
-    _context(tls / "server.pem", tls / "server.key", what, do)  # uvicorn would read them after everything has begun
-    shown = people.context() if people else None
-    others = {_bound(host, people.port): shown} if people and shown else {}
+    context_of(*own, what, do)  # uvicorn would read them after everything has begun
+    others = {_bound(host, people.port): people.context()} if people else {}
+    shown = [Shown(tls, people.certificate, people.key) for tls in others.values() if people]
     listener = _bound(host, port)
     office = open_office(settings)
     serving = Serving(office, static)
     config = bounded(
         make_app(office, proxy=proxy),
-        ssl_certfile=str(settings.home / "tls" / "server.pem"),
-        ssl_keyfile=str(settings.home / "tls" / "server.key"),
+        ssl_certfile=str(own[0]),
+        ssl_keyfile=str(own[1]),
         timeout_graceful_shutdown=3,
         proxy_headers=bool(proxy),
         forwarded_allow_ips=[proxy],
     )
+    config.load()
+    if config.ssl is not None:
+        shown.append(Shown(config.ssl, *own))
     office.log.state()  # read before anybody asks
     gc.freeze()  # libraries and the log's state live as long as the process: going through them stalled appends for 60 ms
     raise_file_limit()
     serving.start()
     try:
-        _Server(config, office, proxy, others).run(sockets=[listener])
+        _Server(config, office, proxy, others, shown).run(sockets=[listener])
     finally:
         serving.stop()
         office.database.close()

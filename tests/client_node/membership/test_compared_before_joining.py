@@ -121,4 +121,7 @@ def test_the_office_shows_the_key_of_whoever_it_approves(place, monkeypatch, sen
 
 def test_an_auditor_and_the_office_show_the_same_key(place):
     [own] = shown(auditor_app, "init", place / "me")[0]
-    assert shown(office_app, "admit-auditor", place / "me" / "admission.json", "--home", place / "office")[0] == [own]
+    printed, done = shown(office_app, "admit-auditor", place / "me" / "admission.json", "--home", place / "office")
+    assert printed == [own] and "auditor watch https://testserver" in done.output, (
+        "what runs wait for is said beforehand"
+    )
