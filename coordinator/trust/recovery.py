@@ -224,13 +224,13 @@ def _told(office: Office, taken: int) -> Recovered:
     state, settings = office.log.state(), office.settings
     named = {name: held.kind for name, held in state.documents.items() if (name, "document") not in state.erased}
     with office.database.read() as session:
-        missing = Counter(kind for name, kind in named.items() if session.get(Document, name) is None)
+        missing: Counter[str] = Counter(kind for name, kind in named.items() if session.get(Document, name) is None)
         nameless = [member for member in state.members() if session.get(Invite, member) is None]
         more = ahead(session, state.size)
     live = state.live_key(None, "office")
     return Recovered(
         documents=taken,
-        missing=dict[str, int](missing),
+        missing=dict(missing),
         nameless=nameless,
         ahead=more,
         has_office_key=live is not None and live[0] == key_id(settings.office_key.public_key()),
