@@ -12,7 +12,6 @@ from contracts.wording import N_
 from shell.terminal import OK
 
 app = typer.Typer(rich_markup_mode=None)
-FINGERPRINT = 16  # hex digits, as join shows them
 
 
 @app.command(
@@ -63,13 +62,14 @@ def follow(
     fingerprint, as with an invite."""
     from client_node.home import local
     from contracts.errors import Refused
+    from contracts.log.fingerprints import grouped, is_same
     from shell.log_folder import LogFolder
 
     _settings, mirror, _budget = local(home)
     mirror.take(LogFolder(folder))
     terminal.ok(N_("log copy of {size} entries"), size=mirror.state.size)
     if waiting := mirror.unheeded():
-        if len(ca) < FINGERPRINT or not waiting[-1].digest.removeprefix("sha256:").startswith(ca):
+        if not is_same(ca, grouped(waiting[-1].digest)):
             raise Refused(
                 N_("too few members have cosigned the entry that names a new CA"),
                 why=N_("whoever holds the office key could name another one to this node alone"),
@@ -79,5 +79,5 @@ def follow(
                 code="QUORUM",
             )
         mirror.heed(mirror.state.size)
-    terminal.ok(N_("this node trusts the CA {print}"), print=list(mirror.trusted())[-1][7:][:FINGERPRINT])
+    terminal.ok(N_("this node trusts the CA {print}"), print=grouped(list(mirror.trusted())[-1]))
     return OK
