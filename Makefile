@@ -17,6 +17,6 @@ vulnerabilities: ; python3 demo/environment.py -m demo.vulnerabilities
 judges: ; python3 demo/environment.py -m pytest tests/judges
 browser: ; python3 demo/environment.py tests/trials/browser.py
 storm: ; python3 demo/environment.py tests/trials/storm.py 300
-hostile: ; python3 demo/environment.py tests/trials/hostile.py
+hostile: ; python3 demo/environment.py tests/trials/hostile/hostile.py
 node-storm: ; python3 demo/environment.py tests/trials/node_storm.py 200
 crowd: ; python3 demo/environment.py tests/trials/crowd.py

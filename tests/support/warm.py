@@ -48,7 +48,7 @@ def command(package, *words):
 def environment():
     """The environment of a process that starts from nothing and is to find the project and these files."""
     root = Path(__file__).resolve().parents[2]
-    found = (root, root / "tests" / "support", root / "tests" / "trials")
+    found = (root, *(root / "tests" / name for name in ("support", "trials", "trials/hostile")))
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, found)), "OMP_NUM_THREADS": "1"}
 
 

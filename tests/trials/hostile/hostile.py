@@ -1,6 +1,6 @@
 """A hostile coordinator over real HTTPS: the office's own keys and log, real node processes, every attack we know.
 
-`make hostile` (python tests/trials/hostile.py) runs all and prints, for each attack: bytes of data that left a node from then
+`make hostile` (python tests/trials/hostile/hostile.py) runs all and prints, for each attack: bytes of data that left a node from then
 on (as the coordinator received them), the typed refusal, whether the node's signed refusal stands in the log, and
 whether its own status shows it. Then it repeats a few against nodes whose rules are patched out: those must leak,
 or this script could not tell. Ends with 1 if any cell is wrong.
@@ -15,7 +15,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 # ruff: noqa: E402 (a script that must find the project first)
 

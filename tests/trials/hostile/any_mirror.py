@@ -2,7 +2,7 @@
 
 A CI run reads two thousand of them (tests/auditor/test_any_document.py); this reads a hundred thousand, once.
 
-    python tests/trials/any_mirror.py [CASES] [SEED]
+    python tests/trials/hostile/any_mirror.py [CASES] [SEED]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 import flips
 import hostile_mirror
 from auditor.evidence.member_register import read_register
