@@ -1,0 +1,13 @@
+"""A node killed at every step of what it does for ever. The long one is `python tests/trials/node_crashes.py`."""
+
+import pytest
+
+from node_crashes import STEPS, matrix
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_node_that_is_killed_anywhere_follows_again(tmp_path):
+    rows, twice = matrix(tmp_path, 1)
+    assert [row for row in rows if row.stalled] == [] == twice
+    assert sum(row.reached > 0 for row in rows) > len(STEPS) / 2
