@@ -1,0 +1,116 @@
+"""Write the documentation as a site with search, in both languages, below build/site: `make site`.
+
+Each language is a site of its own with all pages under the same paths; a page that has no Chinese stands in English in both.
+Nothing is fetched, neither here nor by the browser of a reader. Any web server serves it: python3 -m http.server -d build/site
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+SITE = ROOT / "build" / "site"
+LANGUAGES = {"en": ("English", "Mengbang documentation"), "zh": ("中文", "盟邦文档")}
+SWITCH = re.compile(r"^\[(?:English|中文)\]\(.*\)\n+", re.MULTILINE)  # the site has a switch of its own
+LINK = re.compile(r"(\]\()([^)#:]+)([^)]*\))")
+HOME = """<!doctype html><html lang="zh"><meta charset="utf-8"><title>盟邦 Mengbang</title>
+<p><a href="zh/">中文文档</a></p><p><a href="en/">English documentation</a></p></html>
+"""
+
+
+def pages(language: str) -> dict[str, Path]:
+    """Path in the site -> file of the tree, for one language."""
+    found = {page.relative_to(DOCS).as_posix(): page for page in DOCS.rglob("*.md")}
+    chinese = {path.removeprefix("zh/"): page for path, page in found.items() if path.startswith("zh/")}
+    english = {path: page for path, page in found.items() if not path.startswith("zh/")}
+    measured = {page.relative_to(ROOT).as_posix(): page for page in (ROOT / "benchmarks").rglob("*.md")}
+    return {**measured, **english, **(chinese if language == "zh" else {})}
+
+
+def contents(language: str) -> list[dict[str, object]]:
+    """The navigation: each line of the contents page is a section, each of its links a page."""
+    text = pages(language)["README.md"].read_text(encoding="utf-8")
+    lines = re.findall(r"^- \*\*(.+?)\*\*(.*?)(?=^- |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    sections = [{title: [{name: _place(path)} for name, path in _links(rest)]} for title, rest in lines]
+    return [{"首页" if language == "zh" else "Home": "index.md"}, *sections]
+
+
+def _links(text: str) -> list[tuple[str, str]]:
+    return [(" ".join(name.split()), path) for name, path in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", text)]
+
+
+def _place(path: str) -> str:
+    return path.removesuffix("README.md") + "index.md" if path.endswith("README.md") else path
+
+
+def _copy(language: str, folder: Path) -> None:
+    """Lay the pages of one language out as the site has them, with links that lead there."""
+    known = pages(language)
+    for path, page in known.items():
+        place = folder / _place(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(_led(page, path, known), encoding="utf-8")
+
+
+def _led(page: Path, path: str, known: dict[str, Path]) -> str:
+    """The text of a page; a link to a file that is no page of the site becomes its plain name."""
+
+    def led(link: re.Match[str]) -> str:
+        target = (page.parent / link[2]).resolve()
+        top = DOCS if target.is_relative_to(DOCS) else ROOT
+        to = target.relative_to(top).as_posix().removeprefix("zh/")
+        if to not in known:
+            raise SystemExit(f"{page}: {link[2]} is no page of the site")
+        return link[1] + os.path.relpath(_place(to), Path(path).parent) + link[3]
+
+    return LINK.sub(led, SWITCH.sub("", page.read_text(encoding="utf-8")))
+
+
+def _settings(language: str) -> dict[str, object]:
+    return {
+        "site_name": LANGUAGES[language][1],
+        "docs_dir": "pages",
+        "site_dir": "site",
+        "nav": contents(language),
+        "theme": {"language": language, "font": False, "features": ["search.highlight", "navigation.top"]},
+        "extra": {
+            "generator": False,
+            "alternate": [{"name": name, "lang": code, "link": f"../{code}/"} for code, (name, _) in LANGUAGES.items()],
+        },
+        "markdown_extensions": [
+            "tables",
+            "pymdownx.superfences",  # a block may stand inside a list
+            {"toc": {"slugify": {"object": "pymdownx.slugs.slugify", "kwds": {"case": "lower"}}}},  # as GitHub does
+        ],
+    }
+
+
+def build(language: str, out: Path) -> None:
+    """Build the site of one language into `out`; a link that leads nowhere stops it."""
+    with tempfile.TemporaryDirectory() as made:
+        place = Path(made)
+        _copy(language, place / "pages")
+        (place / "mkdocs.yml").write_text(json.dumps(_settings(language)), encoding="utf-8")  # JSON is YAML
+        subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=place, check=True)
+        shutil.copytree(place / "site", out)
+
+
+def main(out: Path = SITE) -> None:
+    """Build both languages and the page that lets a reader choose."""
+    shutil.rmtree(out, ignore_errors=True)
+    for language in LANGUAGES:
+        build(language, out / language)
+    (out / "index.html").write_text(HOME, encoding="utf-8")
+    print(f"python3 -m http.server -d {os.path.relpath(out)}")
+
+
+if __name__ == "__main__":
+    main()
