@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import re
 import shutil
 import subprocess
@@ -37,14 +38,19 @@ def pages(language: str) -> dict[str, Path]:
 
 def contents(language: str) -> list[dict[str, object]]:
     """The navigation: each line of the contents page is a section, each of its links a page."""
-    text = pages(language)["README.md"].read_text(encoding="utf-8")
-    lines = re.findall(r"^- \*\*(.+?)\*\*(.*?)(?=^- |\Z)", text, flags=re.MULTILINE | re.DOTALL)
-    sections = [{title: [{name: _place(path)} for name, path in _links(rest)]} for title, rest in lines]
+    page = pages(language)["README.md"]
+    lines = re.findall(r"^- \*\*(.+?)\*\*(.*?)(?=^- |\Z)", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    sections = [
+        {title: [{name: _place(_meant(page, link))} for name, link in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", rest)]}
+        for title, rest in lines
+    ]
     return [{"首页" if language == "zh" else "Home": "index.md"}, *sections]
 
 
-def _links(text: str) -> list[tuple[str, str]]:
-    return [(" ".join(name.split()), path) for name, path in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", text)]
+def _meant(page: Path, link: str) -> str:
+    """The path in the site of what a link of a page leads to."""
+    to = (page.parent / link).resolve()
+    return to.relative_to(DOCS if to.is_relative_to(DOCS) else ROOT).as_posix().removeprefix("zh/")
 
 
 def _place(path: str) -> str:
@@ -57,19 +63,17 @@ def _copy(language: str, folder: Path) -> None:
     for path, page in known.items():
         place = folder / _place(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(_led(page, path, known), encoding="utf-8")
+        place.write_text(_relinked(page, path, known), encoding="utf-8")
 
 
-def _led(page: Path, path: str, known: dict[str, Path]) -> str:
-    """The text of a page; a link to a file that is no page of the site becomes its plain name."""
+def _relinked(page: Path, path: str, known: dict[str, Path]) -> str:
+    """The text of a page, its links led to where the site has their pages."""
 
     def led(link: re.Match[str]) -> str:
-        target = (page.parent / link[2]).resolve()
-        top = DOCS if target.is_relative_to(DOCS) else ROOT
-        to = target.relative_to(top).as_posix().removeprefix("zh/")
+        to = _meant(page, link[2])
         if to not in known:
             raise SystemExit(f"{page}: {link[2]} is no page of the site")
-        return link[1] + os.path.relpath(_place(to), Path(path).parent) + link[3]
+        return link[1] + posixpath.relpath(_place(to), posixpath.dirname(path) or ".") + link[3]
 
     return LINK.sub(led, SWITCH.sub("", page.read_text(encoding="utf-8")))
 
