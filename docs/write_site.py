@@ -21,6 +21,11 @@ DOCS = ROOT / "docs"
 SITE = ROOT / "build" / "site"
 LANGUAGES = {"en": ("English", "Mengbang documentation"), "zh": ("中文", "盟邦文档")}
 SWITCH = re.compile(r"^\[(?:English|中文)\]\(.*\)\n+", re.MULTILINE)  # the site has a switch of its own
+BLOCK = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+INSIDE_ITEM = re.compile(r"^ {3}", re.MULTILINE)  # Python-Markdown wants four
+BETWEEN_HAN = re.compile(
+    r"(?<=[、-】一-鿿！-～”])\n *(?=[、-】一-鿿！-～“])"
+)  # a browser shows a line break as a blank
 LINK = re.compile(r"(\]\()([^)#:]+)([^)]*\))")
 HOME = """<!doctype html><html lang="zh"><meta charset="utf-8"><title>盟邦 Mengbang</title>
 <p><a href="zh/">中文文档</a></p><p><a href="en/">English documentation</a></p></html>
@@ -63,11 +68,11 @@ def _copy(language: str, folder: Path) -> None:
     for path, page in known.items():
         place = folder / _place(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(_relinked(page, path, known), encoding="utf-8")
+        place.write_text(_laid_out(page, path, known), encoding="utf-8")
 
 
-def _relinked(page: Path, path: str, known: dict[str, Path]) -> str:
-    """The text of a page, its links led to where the site has their pages."""
+def _laid_out(page: Path, path: str, known: dict[str, Path]) -> str:
+    """The text of a page, its links led to where the site has their pages, its paragraphs as Python-Markdown reads them."""
 
     def led(link: re.Match[str]) -> str:
         to = _meant(page, link[2])
@@ -75,7 +80,9 @@ def _relinked(page: Path, path: str, known: dict[str, Path]) -> str:
             raise SystemExit(f"{page}: {link[2]} is no page of the site")
         return link[1] + posixpath.relpath(_place(to), posixpath.dirname(path) or ".") + link[3]
 
-    return LINK.sub(led, SWITCH.sub("", page.read_text(encoding="utf-8")))
+    parts = BLOCK.split(SWITCH.sub("", page.read_text(encoding="utf-8")))
+    parts[::2] = [LINK.sub(led, INSIDE_ITEM.sub("    ", BETWEEN_HAN.sub("", text))) for text in parts[::2]]
+    return "".join(parts)
 
 
 def _settings(language: str) -> dict[str, object]:

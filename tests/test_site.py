@@ -96,6 +96,12 @@ def test_the_navigation_is_the_contents_page_and_leads_to_the_other_language(sit
     assert f'lang="{language}"' in home
 
 
+def test_steps_are_counted_and_lines_of_chinese_join_without_a_blank(site):
+    page = (site / "zh" / "how-to" / "join-as-a-member" / "index.html").read_text(encoding="utf-8")
+    assert page.count("<ol>") == 1
+    assert re.findall(r"[，。；：、]\s+[一-鿿]", re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)) == []
+
+
 def test_nothing_comes_from_elsewhere(site):
     for page in site.rglob("*.html"):
         assert [one for one in Fetched(page.read_text(encoding="utf-8")).addresses if "//" in one] == [], page
