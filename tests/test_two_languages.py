@@ -10,11 +10,12 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 CHINESE = DOCS / "zh"
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-BOTH = sorted(
+WANTED = sorted(
     page.relative_to(DOCS).as_posix()
     for page in DOCS.rglob("*.md")
     if page.relative_to(DOCS).parts[0] in ("how-to", "tutorial", "explanation")
 )
+BOTH = sorted({*WANTED, *(page.relative_to(CHINESE).as_posix() for page in CHINESE.rglob("*/*.md"))})
 
 
 def text_of(page):
@@ -24,7 +25,7 @@ def text_of(page):
 def blocks(page):
     """(kind, content) of each block of code: of shell its commands without comments and language, of text nothing."""
     for kind, inside in BLOCK.findall(text_of(page)):
-        lines = [re.sub(r"(--lang |MENGBANG_LANG=)\w+", r"\1", line) for line in inside.splitlines()]
+        lines = [re.sub(r"(--lang |MENGBANG_LANG=)\w+|\s+# .*", r"\1", line) for line in inside.splitlines()]
         shell = kind in ("sh", "")
         yield kind, [shlex.split(line, comments=True) for line in lines] if shell else lines if kind != "text" else []
 
@@ -32,6 +33,12 @@ def blocks(page):
 def headings(page):
     """The levels of a page's headings, in order."""
     return [len(marks) for marks in re.findall(r"^(#+) ", BLOCK.sub("", text_of(page)), re.MULTILINE)]
+
+
+def paragraphs(page):
+    """How many paragraphs, list items and rows of tables a page has."""
+    text = BLOCK.sub("", text_of(page))
+    return sum(bool(part.strip()) for part in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.) )", text))
 
 
 def links(page):
@@ -42,21 +49,22 @@ def links(page):
 
 def test_every_page_that_a_reader_works_with_is_there_in_both_languages():
     chinese = {page.relative_to(CHINESE).as_posix() for page in CHINESE.rglob("*.md")}
-    assert set(BOTH) - chinese == set()
+    assert set(WANTED) - chinese == set()
     assert {path for path in chinese if not (DOCS / path).is_file()} == set()
 
 
 @pytest.mark.parametrize("path", BOTH)
-def test_a_page_shows_the_same_commands_under_as_many_headings_in_both_languages(path):
+def test_a_page_has_the_same_commands_and_as_many_headings_and_paragraphs_in_both_languages(path):
     assert list(blocks(CHINESE / path)) == list(blocks(DOCS / path))
     assert headings(CHINESE / path) == headings(DOCS / path)
+    assert paragraphs(CHINESE / path) == paragraphs(DOCS / path)
 
 
 def test_commands_of_two_languages_are_compared_without_comments_and_language(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# a\n\n1. b\n\n   ```sh\n   auditor --lang zh  # 注\n   ```\n", encoding="utf-8")
     assert list(blocks(page)) == [("sh", [["auditor", "--lang"]])]
-    assert headings(page) == [1]
+    assert (headings(page), paragraphs(page)) == ([1], 2)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.zh.md", *sorted(CHINESE.rglob("*.md"))], ids=lambda page: page.name)
