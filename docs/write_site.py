@@ -111,7 +111,18 @@ def build(language: str, out: Path) -> None:
         _copy(language, place / "pages")
         (place / "mkdocs.yml").write_text(json.dumps(_settings(language)), encoding="utf-8")  # JSON is YAML
         subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=place, check=True)
+        _lead_to_the_same_page(place / "site")
         shutil.copytree(place / "site", out)
+
+
+def _lead_to_the_same_page(site: Path) -> None:
+    """The switch of language leads to the page that the reader is on, which is there in both."""
+    for page in site.rglob("index.html"):
+        here = page.parent.relative_to(site).as_posix()
+        text = page.read_text(encoding="utf-8")
+        page.write_text(
+            re.sub(r'(?<=/(?:en|zh)/)(?=" hreflang)', f"{here}/".removeprefix("./"), text), encoding="utf-8"
+        )
 
 
 def main(out: Path = SITE) -> None:

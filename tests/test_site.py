@@ -96,6 +96,14 @@ def test_the_navigation_is_the_contents_page_and_leads_to_the_other_language(sit
     assert f'lang="{language}"' in home
 
 
+@pytest.mark.parametrize(("language", "other"), [("en", "zh"), ("zh", "en")])
+def test_the_switch_leads_to_the_same_page_in_the_other_language(site, language, other):
+    for page in (site / language).rglob("index.html"):
+        [to] = set(re.findall(rf'href="([^"]+)" hreflang="{other}"', page.read_text(encoding="utf-8")))
+        assert (page.parent / to / "index.html").resolve() == site / other / page.relative_to(site / language)
+        assert (page.parent / to / "index.html").is_file()
+
+
 def test_steps_are_counted_and_lines_of_chinese_join_without_a_blank(site):
     page = (site / "zh" / "how-to" / "join-as-a-member" / "index.html").read_text(encoding="utf-8")
     assert page.count("<ol>") == 1
