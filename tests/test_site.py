@@ -110,6 +110,13 @@ def test_steps_are_counted_and_lines_of_chinese_join_without_a_blank(site):
     assert re.findall(r"[，。；：、]\s+[一-鿿]", re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)) == []
 
 
+def test_no_item_of_a_list_is_read_as_text(site):
+    for page in site.rglob("index.html"):
+        text = re.sub(r"<(pre|code).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        shown = "".join(re.findall(r"<p>.*?</p>", text, flags=re.DOTALL))
+        assert re.findall(r"^ *(?:\d+\.|-) .*|```|\*\*", shown, flags=re.MULTILINE) == [], page
+
+
 def test_nothing_comes_from_elsewhere(site):
     for page in site.rglob("*.html"):
         assert [one for one in Fetched(page.read_text(encoding="utf-8")).addresses if "//" in one] == [], page
