@@ -10,7 +10,7 @@ flips: ; python3 demo/environment.py tests/trials/flips.py
 golden: ; python3 demo/environment.py tests/support/golden.py
 check: ; python3 demo/environment.py -m demo.check
 bench: ; python3 demo/environment.py -m benchmarks
-docs:  ; python3 demo/environment.py docs/write_commands.py && python3 demo/environment.py docs/write_egress.py
+docs:  ; python3 demo/environment.py docs/write_catalogues.py && python3 demo/environment.py docs/write_commands.py && python3 demo/environment.py docs/write_egress.py
 site:  ; python3 demo/environment.py docs/write_site.py
 start: ; python3 demo/environment.py -m engine.demand.pretrain && python3 demo/environment.py -m engine.warning.pretrain
 release: ; python3 demo/environment.py -m demo.release dist

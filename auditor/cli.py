@@ -8,24 +8,20 @@ from typing import Annotated
 
 import typer
 
-from auditor.commands.console import Identity, Json, Lang, PinsFile, _, terminal
+from auditor.commands.console import Identity, Json, PinsFile, _, terminal
 from auditor.commands.inspect import look
-from auditor.commands.open_evidence import open_source, read_file, read_pins
+from auditor.commands.open_evidence import open_source, read_pins
 from auditor.commands.report import load_reports, write_report
 from auditor.commands.sign import signing
 from auditor.commands.watch import watching
 from contracts.errors import Malformed, Refused, Unavailable
 from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import COULD_NOT, FOUND, OK, write_line
+from shell.text_files import read_bytes, read_text
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help=_("Check a chamber's data trust without believing its coordinator."),
-)
-pins_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Compare what members have pinned."))
+app = Commands(is_root=True, help=_("Check a chamber's data trust without believing its coordinator."))
+pins_app = Commands(help=_("Compare what members have pinned."))
 
 
 @app.command(
@@ -34,7 +30,7 @@ pins_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Comp
     )
 )
 def verify(
-    source: str,
+    source: Annotated[str, typer.Argument(help=_("URL, mirror folder or pack"))],
     pins: PinsFile = None,
     identity: Identity = None,
     structure: Annotated[
@@ -42,7 +38,6 @@ def verify(
     ] = False,
     report: Annotated[Path | None, typer.Option(help=_("also write a PDF, signed with the key of --identity"))] = None,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Run the eight steps and print the verdict."""
     from auditor.reading.verdict import as_dict, print_progress, print_verdict
@@ -73,10 +68,10 @@ def verify(
     "check-report",
     help=_("Whether a PDF report is whole, and whose key signed it.\n\nExample: auditor check-report audit.pdf"),
 )
-def check_report(file: Path, as_json: Json = False, lang: Lang = "") -> int:
+def check_report(file: Annotated[Path, typer.Argument(help=_("signed PDF report"))], as_json: Json = False) -> int:
     """Needs the file alone; with --json it gives the attached findings."""
     reports = load_reports()
-    signed = reports.read_report(read_file(file))
+    signed = reports.read_report(read_bytes(file))
     findings = reports.read_findings(signed)
     if as_json:
         terminal.json(findings)
@@ -92,7 +87,12 @@ def check_report(file: Path, as_json: Json = False, lang: Lang = "") -> int:
         "Copy a log and its documents to a folder.\n\nExample: auditor mirror https://hub.example ./mirror --pins pins.json"
     )
 )
-def mirror(url: str, folder: Path, pins: PinsFile = None, identity: Identity = None, lang: Lang = "") -> int:
+def mirror(
+    url: Annotated[str, typer.Argument(help=_("the coordinator's address"))],
+    folder: Annotated[Path, typer.Argument(help=_("folder of the copy"))],
+    pins: PinsFile = None,
+    identity: Identity = None,
+) -> int:
     """Fetch everything that a later check needs."""
     from auditor.evidence.mirror import mirror as copy
     from auditor.reading.verdict import print_progress
@@ -115,10 +115,9 @@ def mirror(url: str, folder: Path, pins: PinsFile = None, identity: Identity = N
     )
 )
 def pack(
-    folder: Path,
-    out: Path,
+    folder: Annotated[Path, typer.Argument(help=_("mirror folder"))],
+    out: Annotated[Path, typer.Argument(help=_("file to write"))],
     receipts: Annotated[list[Path], typer.Option("--receipts", help=_("folder of receipts (repeat)"))] = (),  # type: ignore[assignment]
-    lang: Lang = "",
 ) -> int:
     """One file that can be checked years later without the coordinator."""
     from auditor.evidence.pack import pack_digest, write_pack
@@ -140,7 +139,9 @@ def pack(
         "Example: auditor verify-receipt consent-7.tlog-proof --pins pins.json"
     ),
 )
-def verify_receipt(file: Path, pins: PinsFile = None, as_json: Json = False, lang: Lang = "") -> int:
+def verify_receipt(
+    file: Annotated[Path, typer.Argument(help=_("receipt"))], pins: PinsFile = None, as_json: Json = False
+) -> int:
     """Needs the file and the pins, nothing else."""
     from auditor.steps.step4_receipts import judge
 
@@ -168,15 +169,18 @@ def verify_receipt(file: Path, pins: PinsFile = None, as_json: Json = False, lan
 
 @app.command(help=_("Make an auditor's key and the request that the office admits.\n\nExample: auditor init ./auditor"))
 def init(
-    folder: Path,
+    folder: Annotated[Path, typer.Argument(help=_("folder for the key"))],
     replaces: Annotated[Path | None, typer.Option(help=_("key file of this auditor that the new key replaces"))] = None,
-    lang: Lang = "",
 ) -> int:
     """Write `identity.key` (keep it) and `admission.json` (hand it to the office)."""
     from auditor.evidence.identity import make_identity, read_key
+    from contracts.envelope import public_text
+    from contracts.log.fingerprints import of_key
 
     request = make_identity(folder, datetime.now(UTC), read_key(replaces) if replaces else None)
     terminal.ok(N_("key in {folder}; hand {request} to the office"), folder=folder, request=request)
+    print_ = of_key(public_text(read_key(folder / "identity.key").public_key()))
+    terminal.say(N_("Fingerprint of this key, which the office shows when it admits it: {print}"), print=print_)
     return OK
 
 
@@ -187,7 +191,11 @@ def init(
         "Example: auditor sign-code dist/mengbang-0.1.0.release --identity ./me/identity.key --pins pins.json"
     ),
 )
-def sign_code(file: Path, identity: Identity = None, pins: PinsFile = None, lang: Lang = "") -> int:
+def sign_code(
+    file: Annotated[Path, typer.Argument(help=_("list of files of a release"))],
+    identity: Identity = None,
+    pins: PinsFile = None,
+) -> int:
     """Members' nodes know the key from the log: client-node check --release FILE."""
     from auditor.evidence.identity import read_key
     from contracts.envelope import key_id
@@ -201,7 +209,7 @@ def sign_code(file: Path, identity: Identity = None, pins: PinsFile = None, lang
         )
     key = read_key(identity)
     name = auditor_name(read_pins(pins).origin, key_id(key.public_key()))
-    signed = sign_release_file(read_release_file(read_file(file).decode("utf-8", "replace")), key, name)
+    signed = sign_release_file(read_release_file(read_text(file)), key, name)
     file.write_text(signed.text(), encoding="utf-8", newline="\n")
     terminal.ok(N_("release {version} signed by {name}"), version=signed.version, name=name)
     return OK
@@ -211,7 +219,7 @@ def sign_code(file: Path, identity: Identity = None, pins: PinsFile = None, lang
     "compare",
     help=_("Whether at least two members have pinned the same log.\n\nExample: auditor pins compare a.json b.json"),
 )
-def pins_compare(files: list[Path], lang: Lang = "") -> int:
+def pins_compare(files: Annotated[list[Path], typer.Argument(help=_("pins files of members"))]) -> int:
     """Two members that agree: the office cannot have shown each its own log."""
     pinned = [read_pins(path) for path in files]
     for path, one in zip(files, pinned, strict=True):
@@ -252,7 +260,7 @@ app.add_typer(signing)
 
 def _without_pins(source: str) -> int:
     from auditor.evidence.reader import read_bundles, read_note
-    from contracts.log.pins import fingerprint
+    from contracts.log.fingerprints import of_log
     from contracts.statements.signed import read_statement
     from contracts.statements.statements import Genesis
 
@@ -265,7 +273,7 @@ def _without_pins(source: str) -> int:
     terminal.say(
         N_("  This log names itself {origin}, fingerprint {print}."),
         origin=genesis.origin,
-        print=fingerprint(genesis.origin, genesis.log_vkey, first.digest),
+        print=of_log(genesis.origin, genesis.log_vkey, first.digest),
     )
     terminal.say(
         N_("  Compare it with two members (client-node pins), then: auditor verify {source} --pins pins.json"),

@@ -21,6 +21,7 @@ from contracts.log.contradiction import Contradiction, fork, truncation
 from contracts.log.merkle import HASH, Tree, leaf_hash
 from contracts.log.pins import Pins
 from contracts.wording import N_
+from shell.text_files import read_text
 
 
 @dataclass(slots=True)
@@ -40,7 +41,9 @@ class Watch:
         folder.mkdir(parents=True, exist_ok=True)
         self._tree, self._note = Tree(), None
         if (folder / "checkpoint").exists():
-            self._note = parse_note((folder / "checkpoint").read_text(encoding="utf-8"))
+            self._note = parse_note(
+                read_text(folder / "checkpoint", do=N_("choose another folder with --state, and keep this one"))
+            )
             kept = (folder / "leaves").read_bytes()[: self._note.checkpoint.size * HASH]
             self._tree.extend(kept[at : at + HASH] for at in range(0, len(kept), HASH))
 
@@ -140,7 +143,10 @@ class Watch:
 
     def _shortened(self, size: int, shown: Note) -> Invalid:
         return Invalid(
-            N_("the log signed {size} entries and now shows {shown}"),
+            N_(
+                "the log signed {size} entries and now shows {shown}: an older database was restored and is not recovered, or "
+                "entries are hidden"
+            ),
             code="TRUNCATED",
             size=size,
             shown=shown.checkpoint.size,

@@ -45,6 +45,7 @@ FORMS: dict[str, Form] = {
     "risk": on_data("TABLES", words=(*ONE_SEED, "--only", "Polish")),
     "risk.region": Form(("--worlds", "1"), {"MEMBERS": 8}),
     "risk.region_firms": Form(("--worlds", "1"), {"SIZES": {60: 1}}),
+    "risk.receipts": Form((*ONE_SEED, "--members", "1", "--preset", "tiny"), {"RATES": (0.05,)}),
     "risk.weights": on_data("TABLES", words=ONE_SEED),
     "demand": on_data("texas", "retail", words=(*ONE_SEED, "--only", "Retail, normal")),
     "demand.bands": on_data("texas", "retail", DRAWS=20),

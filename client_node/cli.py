@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from client_node.commands.consent import consent, sign
-from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
+from client_node.commands.console import HOME, Home, Json, _, terminal
+from client_node.commands.copies import app as copies
 from client_node.commands.data import app as data_commands
 from client_node.commands.data import before_joining, write_map
 from client_node.commands.key import keys, sign_statement
@@ -19,6 +20,7 @@ from client_node.commands.receipts import proofs
 from client_node.commands.results import serving
 from contracts.errors import Refused, Unavailable
 from contracts.wording import N_, visible
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, write_line
 
 for _name, _value in (
@@ -29,13 +31,7 @@ for _name, _value in (
 ):
     os.environ.setdefault(_name, _value)
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help=_("A member's node: data stay here, limits are kept here, results are served here."),
-)
+app = Commands(is_root=True, help=_("A member's node: data stay here, limits are kept here, results are served here."))
 app.add_typer(consent, name="consent")
 app.add_typer(data_commands, name="data")
 app.add_typer(keys, name="key")
@@ -44,6 +40,7 @@ app.command(
     help=_("Cosign a statement that changes the chamber's quorum.\n\nExample: client-node sign quorum.json"),
 )(sign_statement)
 app.add_typer(proofs)
+app.add_typer(copies)
 app.add_typer(serving)
 
 
@@ -51,11 +48,11 @@ app.add_typer(serving)
 def init(
     data: Annotated[Path, typer.Option(help=_("folder with this member's files"))],
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Keys that never leave this machine."""
     from client_node.home import create_home
     from contracts.envelope import key_id
+    from contracts.log.fingerprints import grouped
     from engine.table import shipped
     from engine.task import names
 
@@ -65,7 +62,8 @@ def init(
         )
     settings = create_home(home, data)
     terminal.ok(
-        N_("keys made, readable by you only; fingerprint {print}"), print=key_id(settings.node_key.public_key())[7:23]
+        N_("keys made, readable by you only; fingerprint {print}"),
+        print=grouped(key_id(settings.node_key.public_key())),
     )
     terminal.ok(N_("configuration {path}: limits of this member"), path=home / "config.toml")
     write_map(settings, [shipped(f"engine.{name}") for name in names()])
@@ -77,12 +75,17 @@ def init(
     help=_("Join with an invite file, read the agreement, consent.\n\nExample: client-node join 示例机械.invite")
 )
 def join(
-    invite: Path,
-    yes: Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))] = False,
+    invite: Annotated[Path, typer.Argument(help=_("invite file of the chamber"))],
+    yes: Annotated[bool, typer.Option("--yes", help=_("join and consent without being asked"))] = False,
+    fingerprint: Annotated[
+        str,
+        typer.Option(
+            "--fingerprint", help=_("the chamber's, as it told you: anything else is refused"), show_default=False
+        ),
+    ] = "",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
-    """Signed request; the office approves; the log is verified from its first entry."""
+    """Compared, then asked: the office approves a signed request, and the log is verified from its first entry."""
     import time
 
     from client_node.membership.joining import ask_admission, read_invite
@@ -90,12 +93,8 @@ def join(
 
     settings = read_home(home)
     held = read_invite(invite)
-    terminal.ok(
-        N_("invite of {chamber}; its CA matches the fingerprint {print}"),
-        chamber=held["chamber"],
-        print=held["ca_fingerprint"][7:23],
-    )
     before_joining(home)
+    _compare_fingerprints(settings, held, fingerprint, yes)
     state = ask_admission(settings, held)
     while state == "pending":
         terminal.note(N_("waiting for the chamber's approval (Ctrl-C and join again later is fine)"))
@@ -111,6 +110,24 @@ def join(
         return OK
 
 
+def _compare_fingerprints(settings: Any, invite: dict[str, Any], typed: str, yes: bool) -> None:
+    """Once, before the first request: whoever made this invite learns the member's name, code and keys from it."""
+    from client_node.membership.joining import check_fingerprint, fingerprint_of, has_used
+    from contracts.envelope import key_id
+    from contracts.log.fingerprints import grouped
+
+    terminal.say(N_("Invite of {chamber} at {url}"), **invite)
+    terminal.say(N_("  fingerprint of the chamber: {print}"), print=fingerprint_of(invite))
+    own = grouped(key_id(settings.node_key.public_key()))
+    terminal.say(N_("  fingerprint of this node's key, which the chamber sees when it approves: {print}"), print=own)
+    if typed:
+        check_fingerprint(invite, typed)
+    elif not has_used(settings, invite):
+        terminal.confirm(
+            N_("Ask the chamber by telephone, at a number that you know. Does it read out the same fingerprint?"), yes
+        )
+
+
 @app.command(
     help=_("Check keys, clock, connection, log, code, data and budget.\n\nExample: client-node check --privacy")
 )
@@ -121,7 +138,6 @@ def check(
     privacy: Annotated[bool, typer.Option("--privacy", help=_("attack this node's own release path"))] = False,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Every line says what is wrong and what to do."""
     from client_node.commands.checks import run_checks
@@ -193,15 +209,18 @@ def _say_measured(made: Any) -> None:
 )
 def run(
     witness: Annotated[
-        str, typer.Option("--witness", help=_("HOST:PORT at which logs and monitors reach this node's witness"))
+        str,
+        typer.Option(
+            "--witness", help=_("HOST:PORT at which logs and monitors reach this node's witness"), show_default=False
+        ),
     ] = "",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """One long-lived process a home."""
     import signal
 
     from client_node.home import connected
+    from client_node.link.authorities import certificate_ends
     from client_node.settings import claim
 
     with claim(home):
@@ -212,6 +231,7 @@ def run(
         signal.signal(signal.SIGTERM, lambda *_arguments: node.stop())
         end_witness = _serve_witness(mirror, witness) if witness else lambda: None
         terminal.ok(N_("running for {member}; Ctrl-C ends"), member=settings.member)
+        _warn_of_certificate(certificate_ends(home))
         try:
             node.run()
         except KeyboardInterrupt:
@@ -230,24 +250,30 @@ def _serve_witness(mirror: Any, address: str) -> Any:
 
 
 @app.command(help=_("What was agreed, spent and released.\n\nExample: client-node status --json"))
-def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def status(home: Home = HOME, as_json: Json = False) -> int:
     """From this node's own copy of the log and its own ledger."""
     from client_node.home import local
+    from client_node.link.authorities import certificate_ends
     from client_node.membership import others, refusals
+    from client_node.membership.waiting import waits_of
+    from contracts.fields import time_text
     from contracts.promise import promises as promised
     from privacy.accounting import epsilon
 
     settings, mirror, budget = local(home)
-    companions = others.shown(settings, None, mirror.state)
+    companions, waits = others.shown(settings, None, mirror.state), waits_of(mirror.state, settings.member)
     year = str(datetime.now(UTC).year)
     promises = promised(mirror.state, year, epsilon, settings.member)
     checked = mirror.state.privacy_checks.get(settings.member)
+    ends = certificate_ends(settings.home)
     seen = {
         "member": settings.member,
+        "certificate_ends": ends and time_text(ends),
         "privacy_check": checked and {"index": checked[0], **checked[1].model_dump(mode="json")},
         "log_size": mirror.state.size,
         "accounts": _accounts(mirror.state, settings.member, year),
         "promises": [promise.sentences(_) for promise in promises],
+        "waits": [said.translated(_) for said in waits],
         "in_rounds_with": [asdict(one) for one in companions],
         "ledger_rho_nano": budget.head().rho_total_nano,
         "released": [
@@ -263,8 +289,19 @@ def status(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         terminal.json(seen)
     else:
         _say_status(seen, checked and checked[1])
+        _warn_of_certificate(ends)
         _say_others(mirror.state, companions)
     return OK
+
+
+def _warn_of_certificate(ends: datetime | None) -> None:
+    """From 60 days before the end on of the certificate that the chamber showed last."""
+    from shell.certificates import warning
+
+    told = warning(ends, datetime.now(UTC)) if ends else None
+    if told:
+        terminal.bad(told[0], **told[1])
+        terminal.say(N_("  -> ask the chamber to run: coordinator certificate renew"))
 
 
 def _accounts(state: Any, member: str, year: str) -> list[dict[str, Any]]:
@@ -303,6 +340,8 @@ def _say_status(seen: dict[str, Any], checked: Any) -> None:
         terminal.bad(N_("this node's newest privacy check failed, entry {index}"), index=seen["privacy_check"]["index"])
     elif checked:
         _say_measured(checked)
+    for sentence in seen["waits"]:
+        terminal.note("{sentence}", sentence=sentence)
     for one in seen["refused"][-5:]:
         terminal.say(N_("refused {at}: {what} ({code} {reason})"), **one)
     for one in seen["refusals_not_on_the_log"]:
@@ -317,7 +356,7 @@ def _say_status(seen: dict[str, Any], checked: Any) -> None:
 
 
 @app.command(help=_("Everything that ever left this machine.\n\nExample: client-node leaves"))
-def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def leaves(home: Home = HOME, as_json: Json = False) -> int:
     """From the journal of the one gate."""
     from client_node.home import local
 
@@ -333,9 +372,7 @@ def leaves(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
 
 @app.command(help=_("Write this member's pins for an auditor.\n\nExample: client-node pins --out pins.json"))
-def pins(
-    out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME, lang: Lang = ""
-) -> int:
+def pins(out: Annotated[Path, typer.Option(help=_("file to write"))] = Path("pins.json"), home: Home = HOME) -> int:
     """A member's view, never the coordinator's."""
     from client_node.home import local
 

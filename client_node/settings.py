@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -19,9 +18,25 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from privacy.plan import PlanError, decimal
+from shell.text_files import read_table, read_text
 from shell.unix import keep_private
 
 CONFIG = "config.toml"
+INVITE = {
+    "schema",
+    "chamber",
+    "origin",
+    "url",
+    "ca_pem",
+    "ca_fingerprint",
+    "member",
+    "name",
+    "code",
+    "secret",
+    "expires_at",
+    "genesis",
+    "log_vkey",
+}
 
 
 @dataclass(frozen=True)  # without slots: the invite is kept once it was read
@@ -42,10 +57,13 @@ class Settings:
     @cached_property
     def invite(self) -> dict[str, Any]:
         """The invite this node joined with; Unavailable before `join`."""
-        try:
-            held: dict[str, Any] = json.loads((self.home / "invite.json").read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise Unavailable(N_("this node has not joined a chamber"), do=N_("client-node join INVITE")) from error
+        path = self.home / "invite.json"
+        if not path.exists():
+            raise Unavailable(N_("this node has not joined a chamber"), do=N_("client-node join INVITE"))
+        words = N_("{path} is not the invite that this node joined with"), N_("restore it from a copy of this home")
+        held = read_table(path, *words)
+        if not is_invite(held | {"secret": ""}):
+            raise Malformed(words[0], do=words[1], path=path)
         return held
 
     @property
@@ -57,8 +75,10 @@ class Settings:
 def read_home(home: Path) -> Settings:
     """Settings of an existing node; refuses private keys that others can read."""
     keep_private(home)
+    if not (home / CONFIG).exists():
+        raise Unavailable(N_("{home} holds no node"), do=N_("client-node init --data FOLDER"), home=home)
     try:
-        config = tomllib.loads((home / CONFIG).read_text(encoding="utf-8-sig"))
+        config = tomllib.loads(read_text(home / CONFIG, do=N_("mend the file by hand")))
         data, limits = Path(config["data"]["folder"]), config["limits"]
         caps = [limits[f"epsilon_{name}"] for name in ("run_max", "year_max")] + [limits.get("epsilon_ceiling", "8")]
         run, year, ceiling = (str(decimal(str(text), "epsilon")) for text in caps)
@@ -66,14 +86,21 @@ def read_home(home: Path) -> Settings:
         if not re.fullmatch(r"1e-([5-9]|1[0-2])", delta):
             raise PlanError(f"delta must be 1e-5 ... 1e-12, got {delta!r}")
         known, known_min = _trusted(config.get("trust", {}))
-    except FileNotFoundError as error:
-        raise Unavailable(N_("{home} holds no node"), do=N_("client-node init --data FOLDER"), home=home) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # no TOML, no UTF-8, or of another form
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # no TOML, or of another form
         raise Malformed(
             N_("{path} cannot be read: {error}"), do=N_("mend the file by hand"), path=home / CONFIG, error=error
         ) from error
     node, witness = (read_key(home / "keys" / f"{name}.pem") for name in ("node", "witness"))
     return Settings(home, data, run, year, ceiling, delta, node, witness, known, known_min)
+
+
+def is_invite(held: dict[str, Any]) -> bool:
+    """Are these the fields of an invite, each a text?"""
+    return (
+        held.keys() == INVITE
+        and all(isinstance(text, str) for text in held.values())
+        and held["schema"] == "mengbang-invite/1"
+    )
 
 
 def _trusted(held: dict[str, Any]) -> tuple[frozenset[str], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
@@ -19,10 +20,18 @@ def _is_instant(text: str) -> str:
     return text
 
 
+def _is_base64(text: str) -> str:
+    if b64encode(b64decode(text, validate=True)).decode("ascii") != text:
+        raise ValueError("not in its canonical spelling")
+    return text
+
+
 RecordId = Annotated[str, StringConstraints(pattern=_UUID)]
 MemberId = Annotated[str, StringConstraints(pattern=_UUID)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 KeyText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+# The DER bytes of a certificate in base64; what its bytes say is for whoever connects under it.
+CertificateText = Annotated[str, StringConstraints(min_length=4, max_length=8192), AfterValidator(_is_base64)]
 Time = Annotated[
     str,
     StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stringprep
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -74,6 +74,12 @@ def visible_lines(text: str) -> str:
 def _is_seen(character: str) -> bool:
     printable = character.isprintable() or unicodedata.category(character) == "Zs"
     return printable and character not in FILLERS and not stringprep.in_table_b1(character)
+
+
+def some_of(names: Iterable[object], most: int = 12) -> str:
+    """What there is instead of what was asked for, in its order; no more than people read, "-" for nothing."""
+    known = [str(name) for name in names]
+    return ", ".join([*known[:most], *(["..."] if len(known) > most else [])]) or "-"
 
 
 def filled(sentence: str, values: Mapping[str, object]) -> str:

@@ -12,10 +12,12 @@ import typer
 
 from contracts.errors import Malformed, TrustError
 from contracts.wording import N_
-from coordinator.commands import cosigned, duties
+from coordinator.commands import cosigned, duties, recover
 from coordinator.commands.agreement import agreement
-from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal
+from coordinator.commands.certificate import certificate
+from coordinator.commands.console import HOME, Home, Json, _, office_of, terminal, warn_of_certificate
 from coordinator.commands.models import learning
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, write_line
 
 for _name, _value in (
@@ -25,16 +27,12 @@ for _name, _value in (
 ):
     os.environ.setdefault(_name, _value)
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help=_("Run a chamber's data trust: admit members, publish agreements, order runs."),
-)
+app = Commands(is_root=True, help=_("Run a chamber's data trust: admit members, publish agreements, order runs."))
 app.add_typer(agreement, name="agreement")
+app.add_typer(certificate, name="certificate")
 duties.add_commands(app)
 cosigned.add_commands(app)
+recover.add_commands(app)
 app.add_typer(learning)
 
 
@@ -47,16 +45,16 @@ app.add_typer(learning)
 def init(
     name: Annotated[str, typer.Option(help=_("the chamber's name"))],
     domain: Annotated[str, typer.Option(help=_("host name"))],
-    url: Annotated[str, typer.Option(help=_("address that members reach"))] = "",
-    code: Annotated[str, typer.Option(help=_("company code"))] = "",
+    url: Annotated[str, typer.Option(help=_("address that members reach"), show_default=False)] = "",
+    code: Annotated[str, typer.Option(help=_("company code"), show_default=False)] = "",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Everything that exists once."""
     from coordinator.trust.founding import found
 
     found(home, name=name, domain=domain, url=url, code=code)
     terminal.ok(N_("keys, CA and log in {home}"), home=home)
+    _say_fingerprint(office_of(home))
     terminal.say(N_("Next: coordinator agreement draft, coordinator invite, coordinator serve"))
     return OK
 
@@ -67,12 +65,11 @@ def init(
     )
 )
 def invite(
-    name: str,
+    name: Annotated[str, typer.Argument(help=_("the company's name"))],
     code: Annotated[str, typer.Option(help=_("统一社会信用代码 of the member"))],
     out: Annotated[Path, typer.Option(help=_("file to hand over"))],
     approve: Annotated[bool, typer.Option("--approve", help=_("approve in advance"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """One file, handed to one member."""
     from contracts.envelope import digest
@@ -85,7 +82,15 @@ def invite(
     )
     out.write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
     terminal.ok(N_("invite for {name} in {out}, good until {at}"), name=name, out=out, at=made["expires_at"])
+    _say_fingerprint(office)
     return OK
+
+
+def _say_fingerprint(office: Any) -> None:
+    from coordinator.trust.members import chamber_fingerprint
+
+    shown = chamber_fingerprint(office.log, office.settings)
+    terminal.say(N_("Fingerprint of this chamber, which client-node join shows before it sends: {print}"), print=shown)
 
 
 @app.command(help=_("Approve members that wait.\n\nExample: coordinator approve --all"))
@@ -93,7 +98,6 @@ def approve(
     member: Annotated[str, typer.Argument(help=_("member id"))] = "",
     everyone: Annotated[bool, typer.Option("--all", help=_("all that wait"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Sign the keys of new members."""
     from coordinator.trust import members
@@ -103,8 +107,8 @@ def approve(
     refused = 0
     for one in chosen:
         try:
-            members.admit(office.database, office.log, office.settings, one)
-            terminal.ok(N_("{member} is admitted"), member=one)
+            shown = members.admit(office.database, office.log, office.settings, one)
+            terminal.ok(N_("{member} is admitted; its node's key has the fingerprint {print}"), member=one, print=shown)
         except TrustError as error:  # the others need not wait for it
             if not everyone:
                 raise
@@ -116,26 +120,35 @@ def approve(
 
 
 @app.command("admit-auditor", help=_("Admit an auditor's key.\n\nExample: coordinator admit-auditor admission.json"))
-def admit_auditor(request: Path, home: Home = HOME, lang: Lang = "") -> int:
+def admit_auditor(
+    request: Annotated[Path, typer.Argument(help=_("admission.json of auditor init"))], home: Home = HOME
+) -> int:
     """Let an auditor read documents."""
     from coordinator.trust import members
+    from shell.text_files import read_table
 
     office = office_of(home)
+    words = N_("{path} is not an auditor's request"), N_("it is written by: auditor init DIR")
+    asked = read_table(request, *words)
     try:
-        asked = json.loads(request.read_text(encoding="ascii"))
-        index = members.admit_auditor(office.log, office.settings, asked)
-    except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError) as error:
-        raise Malformed(
-            N_("{path} is not an auditor's request"), do=N_("it is written by: auditor init DIR"), path=request
-        ) from error
-    terminal.ok(N_("auditor admitted, entry {index}"), index=index)
+        index, shown = members.admit_auditor(office.log, office.settings, asked)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Malformed(words[0], do=words[1], path=request) from error
+    terminal.ok(N_("auditor admitted, entry {index}; its key has the fingerprint {print}"), index=index, print=shown)
+    terminal.note(
+        N_(
+            "from now on no round begins without the cosignature of an auditor, who runs: "
+            "auditor watch {url} --pins PINS --identity KEY --every 60"
+        ),
+        url=office.settings.url,
+    )
     return OK
 
 
 @app.command(help=_("Serve nodes, auditors and pages until Ctrl-C.\n\nExample: coordinator serve --port 443"))
 def serve(
-    host: str = "127.0.0.1",
-    port: int = 8443,
+    host: Annotated[str, typer.Option(help=_("address to listen at"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=_("port to listen at"))] = 8443,
     tls: Annotated[
         tuple[Path, Path] | None,
         typer.Option(help=_("certificate and key that browsers trust, for a port of their own")),
@@ -144,17 +157,19 @@ def serve(
     static: Annotated[
         Path | None, typer.Option("--static", help=_("folder in which to keep the log as plain files"))
     ] = None,
-    proxy: Annotated[str, typer.Option(help=_("address of a proxy in front, whose X-Forwarded-For is believed"))] = "",
+    proxy: Annotated[
+        str, typer.Option(help=_("address of a proxy in front, whose X-Forwarded-For is believed"), show_default=False)
+    ] = "",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Everything it knows is in the database, so that several processes may serve one."""
     from coordinator.settings import read_home
-    from coordinator.web.server import PeoplesDoor
     from coordinator.web.server import serve as run
+    from coordinator.web.shown import PeoplesDoor
 
     settings = read_home(home)
     people = PeoplesDoor(tls_port, *tls) if tls else None
+    warn_of_certificate(settings)
     terminal.say(N_("serving https://{host}:{port} (Ctrl-C ends)"), host=host, port=port)
     run(settings, host, port, people=people, static=static, proxy=proxy)
     return OK
@@ -163,7 +178,7 @@ def serve(
 @app.command(
     help=_("Write the log as plain files that any web server can serve.\n\nExample: coordinator export /srv/log")
 )
-def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
+def export(folder: Annotated[Path, typer.Argument(help=_("where to write the log"))], home: Home = HOME) -> int:
     """A copy of the folder is a full mirror."""
     from coordinator.store.static_log import write_static
 
@@ -181,15 +196,13 @@ def export(folder: Path, home: Home = HOME, lang: Lang = "") -> int:
         "Example: coordinator sign-code dist/mengbang-0.1.0.release"
     ),
 )
-def sign_code(file: Path, home: Home = HOME, lang: Lang = "") -> int:
+def sign_code(file: Annotated[Path, typer.Argument(help=_("list of files of a release"))], home: Home = HOME) -> int:
     """Nodes compare what is installed with it: client-node check --release FILE."""
     from contracts.release_file import office_name, read_release_file, sign_release_file
+    from shell.text_files import read_text
 
     settings = office_of(home).settings
-    try:
-        release = read_release_file(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Malformed(N_("{path} cannot be read"), why=N_("{error}"), path=file, error=error) from error
+    release = read_release_file(read_text(file))
     name = office_name(settings.origin)
     file.write_text(sign_release_file(release, settings.office_key, name).text(), encoding="utf-8", newline="\n")
     terminal.ok(N_("release {version} signed by {name}"), version=release.version, name=name)
@@ -201,20 +214,31 @@ def status(
     as_json: Json = False,
     link: Annotated[bool, typer.Option("--link", help=_("the page's address with the office's code"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """The status page in the terminal, or the address that shows it to the office from elsewhere."""
     if link:
         write_line(_address_of(home))
         return OK
     from coordinator.learning.model_cards import WORDS
+    from coordinator.settings import read_home
     from coordinator.web.overview import overview
 
     seen: dict[str, Any] = overview(office_of(home), _)
     if as_json:
         terminal.json(seen)
         return OK
+    warn_of_certificate(read_home(home))
     terminal.say(N_("log: {size} entries, cosigned up to {cosigned}; waiting for approval: {waiting}"), **seen)
+    terminal.say(N_("fingerprint of the chamber: {chamber}; of its log: {log}"), **seen["fingerprints"])
+    for one in seen["awaited"]:
+        terminal.note(N_("waits for approval: {name}  {member}  fingerprint of its key: {fingerprint}"), **one)
+    for one in seen["ahead"]:
+        terminal.bad(
+            N_(
+                "{name} holds {held} entries, more than this log: was an older database restored? coordinator recover --from MIRROR"
+            ),
+            **one,
+        )
     for member in seen["members"]:
         consent = member["consent"]
         said = member | {"consent": _(consent)}
@@ -225,6 +249,8 @@ def status(
         terminal.say(N_("run {task}: round {rounds}/{of}, aborted {aborted}, gate: {gate}, {standing}"), **said)
         for one in run["malformed"]:
             terminal.note(N_("round {round}: a reply of {name} was malformed and left out (step {step})"), **one)
+    for one in seen["waits"]:
+        terminal.note("{sentence}", **one)
     for one in seen["schedules"]:
         said = {**one, "outcome": one["outcome"] or "-"}
         terminal.say(N_("scheduled {task}: next {next}, epsilon {epsilon}; last time: {outcome}"), **said)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from shell.places import check_empty
+from shell.text_files import UNREADABLE, read_table
 from shell.unix import keep_private
 
 if TYPE_CHECKING:
@@ -110,15 +111,14 @@ def create_home(home: Path, *, name: str, code_digest: str, domain: str, url: st
 def read_home(home: Path) -> Settings:
     """The settings of an existing home; refuses private keys that others can read."""
     keep_private(home)
-    try:
-        about = json.loads((home / ABOUT).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
+    if not (home / ABOUT).exists():
         raise Unavailable(
             N_("{home} holds no coordinator"),
             why=N_("its first command has not been run"),
             do=N_("coordinator init --name NAME --domain DOMAIN"),
             home=home,
-        ) from error
+        )
+    about = _read_about(home / ABOUT)
     log, office, agreement = (read_key(home / "keys" / f"{role}.pem") for role in KEYS)
     return Settings(
         home,
@@ -131,6 +131,15 @@ def read_home(home: Path) -> Settings:
         agreement,
         _database_at(about),
     )
+
+
+def _read_about(path: Path) -> dict[str, str]:
+    restore = N_("mend the file by hand, or restore it from a copy")
+    about = read_table(path, do=restore)
+    for name in ("name", "code_digest", "domain", "url"):
+        if not isinstance(about.get(name), str):
+            raise Malformed(UNREADABLE, why=N_("its field {field} is no text"), do=restore, path=path, field=name)
+    return about
 
 
 def _database_at(about: dict[str, str]) -> str:

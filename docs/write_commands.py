@@ -18,7 +18,8 @@ HEADS = {
 
 Written by `make docs` from the commands' own help; a test compares the two.
 
-Every command takes `--lang zh` or `--lang en`. Without it `MENGBANG_LANG` decides, then the locale, then Chinese. Exit codes:
+Every command takes, before or after its name, `--lang zh|en` (without it `MENGBANG_LANG` decides, then the locale, then
+Chinese), `--quiet`, `--verbose` and `-h`; each party takes `--version` and `--install-completion`. Exit codes:
 0 done; 1 a rule said no, or findings; 2 it could not be done; 64 wrong use. Errors are three lines on standard error:
 what happened, why, what to do.
 """,
@@ -26,8 +27,9 @@ what happened, why, what to do.
 
 由 `make docs` 从命令自身的帮助生成；有测试比对两者。
 
-每条命令都可加 `--lang zh` 或 `--lang en`。不加时依次以 `MENGBANG_LANG`、系统语言为准，再默认中文。退出码：0 已完成；1 规则不允许，或有发现；
-2 未能完成；64 用法有误。错误信息写到标准错误，共三行：出了什么事，为什么，怎么办。
+每条命令都可在命令名之前或之后加 `--lang zh|en`（不加时依次以 `MENGBANG_LANG`、系统语言为准，再默认中文）、`--quiet`、`--verbose` 和 `-h`；
+每一方都有 `--version` 和 `--install-completion`。退出码：0 已完成；1 规则不允许，或有发现；2 未能完成；64 用法有误。错误信息写到标准错误，
+共三行：出了什么事，为什么，怎么办。
 """,
 }
 
@@ -57,9 +59,10 @@ def _commands(group: Any, words: list[str]) -> list[str]:
 def _command(command: Any, words: list[str]) -> str:
     arguments = [p.human_readable_name for p in command.params if p.param_type_name == "argument"]
     lines = [f"### {' '.join([*words, *arguments])}\n", f"{command.help}\n"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name not in ("home", "lang")]
-    lines += [f"- `{'`, `'.join(p.opts)}`{': ' + p.help if p.help else ''}" for p in options]
-    return "\n".join(lines) + ("\n" if options else "")
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "home"]
+    lines += [f"- {p.human_readable_name}: {p.help}" for p in command.params if p.param_type_name == "argument"]
+    lines += [f"- `{'`, `'.join(p.opts)}`: {p.help}" for p in options]
+    return "\n".join(lines) + ("\n" if command.params else "")
 
 
 def _write(language: str) -> None:

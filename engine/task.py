@@ -93,6 +93,44 @@ class Task(Protocol):
         """The member's own models and the shared one (None: nothing was released), calibrated and averaged."""
 
 
+SEVERAL = "、"  # between the documents that one line names
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Tables as a rule shall see them, and what stays doubtful in them: a row a document, `counterparty`, `invoice`, `row`,
+    `rule`, and whether the `whole` counterparty is left out for it."""
+
+    tables: Mapping[str, pl.DataFrame]
+    doubts: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The share of what has been due for long that was received (None: nothing was due), and `months` with few receipts."""
+
+    share: float | None
+    months: tuple[str, ...]
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A task whose rule takes silence for an answer, so that books have to be looked through before it."""
+
+    def settle(
+        self,
+        tables: Mapping[str, pl.DataFrame],
+        unsure: pl.DataFrame,
+        closed_on: date,
+        tolerance: float,
+        unpaid: tuple[str, ...],
+    ) -> Settled:
+        """See engine.risk.receipts."""
+
+    def received(self, tables: Mapping[str, pl.DataFrame], closed_on: date) -> Received:
+        """What the books as a whole say of receipts."""
+
+
 @runtime_checkable
 class FromPublic(Protocol):
     """A task that can have a public model: of rows that belong to no member. Both raise Malformed."""
@@ -164,6 +202,7 @@ def load(name: str) -> Task:
         raise Malformed(
             N_("there is no task {name} here"),
             why=N_("installed: {installed}"),
+            do=N_("name one of these"),
             name=name,
             installed=", ".join(names()),
         )

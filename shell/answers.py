@@ -7,9 +7,11 @@ gigabytes. Here an answer is plain or packed once, and is unpacked only as far a
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -43,16 +45,26 @@ def make_client(**options: Any) -> httpx.Client:
 
 
 def fetch(client: httpx.Client, request: httpx.Request, limit: int) -> httpx.Response:
-    """The answer to a request, its body read; TooLarge instead of a body of more than `limit` bytes,
-    DecodingError of one that is torn or packed in another way."""
+    """The answer to a request, its body read, and in `extensions` when its certificate ends; TooLarge instead of a body of
+    more than `limit` bytes, DecodingError of one that is torn or packed in another way."""
     request.headers["Accept-Encoding"] = "gzip"
     answer = client.send(request, stream=True)
+    ends = certificate_end(answer)
     try:
         body = b"".join(_within(_unpacked(answer, limit), limit))
     finally:
         answer.close()
     headers = [(name, value) for name, value in answer.headers.raw if name.lower() not in _FRAMING]
-    return httpx.Response(answer.status_code, headers=headers, content=body, request=request)
+    known = {"certificate_ends": ends}
+    return httpx.Response(answer.status_code, headers=headers, content=body, request=request, extensions=known)
+
+
+def certificate_end(answer: httpx.Response) -> datetime | None:
+    """When the certificate ends under which this answer comes; None without TLS. Before the answer is closed."""
+    stream = answer.extensions.get("network_stream")
+    tls = stream.get_extra_info("ssl_object") if stream is not None else None
+    shown = tls.getpeercert() if tls is not None else None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(shown["notAfter"]), UTC) if shown else None
 
 
 def read_json(data: bytes) -> Any:
@@ -76,6 +88,8 @@ def _unpacked(answer: httpx.Response, limit: int) -> Iterator[bytes]:
             yield unpack.decompress(part, limit + 1)
         except zlib.error as error:
             raise httpx.DecodingError("the answer cannot be unpacked") from error
+        if unpack.unused_data:
+            raise httpx.DecodingError("the answer goes on after its end")
     if not unpack.eof:
         raise httpx.DecodingError("the answer breaks off")
 

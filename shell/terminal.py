@@ -10,13 +10,13 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from contracts.errors import Malformed, Refused, TrustError
 from contracts.wording import N_, Language, filled, visible, visible_lines
-from shell.language import chosen_language, symbols, translator
+from shell.language import chosen_language, speak, symbols, translator
 from shell.unix import PRIVATE
 
 OK, FOUND, COULD_NOT, WRONG_USE = 0, 1, 2, 64
@@ -56,6 +56,8 @@ class Terminal:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace", line_buffering=True)
         self.lang: Language = chosen_language(sys.argv, os.environ)
+        self.is_quiet, self._is_verbose = (flag in sys.argv for flag in ("--quiet", "--verbose"))
+        speak(self.lang)
         self.translate = translator(package, self.lang)
         self.marks = symbols(sys.stdout.encoding)
 
@@ -65,7 +67,8 @@ class Terminal:
 
     def ok(self, text: str, **values: object) -> None:
         """Something held."""
-        write_line(self.marks.ok, filled(self.translate(text), values))
+        if not self.is_quiet:
+            write_line(self.marks.ok, filled(self.translate(text), values))
 
     def bad(self, text: str, **values: object) -> None:
         """Something did not hold."""
@@ -86,6 +89,18 @@ class Terminal:
         if not yes and not typer.confirm(filled(self.translate(question), values)):
             raise Refused(N_("the answer was no, so it was not done"), code="DECLINED")
 
+    def choose(self, option: str, given: str, known: Mapping[str, str]) -> str:
+        """What was given for an option, one of `known` with their meanings; wrong use, which names them all, otherwise."""
+        import typer
+
+        if given in known:
+            return given
+        meant = ", ".join(f"{name} ({self.translate(meaning)})" for name, meaning in known.items())
+        told = {"option": option, "given": given, "known": meant}
+        raise typer.BadParameter(
+            filled(self.translate(N_("{option} cannot be “{given}”; it is one of: {known}")), told)
+        )
+
     def fail(self, error: TrustError) -> NoReturn:
         """What, why, do this; then leave with 1 if a rule said no, else 2."""
         what, why, do = error.lines(self.translate)
@@ -94,6 +109,19 @@ class Terminal:
             f"{mark} {what} [{error.code}]", *(f"  {line}" for line in (why, do) if line), sep="\n", file=sys.stderr
         )
         raise SystemExit(FOUND if isinstance(error, Refused) else COULD_NOT)
+
+    def _fail_use(self, error: Any) -> NoReturn:
+        """Three lines for what click refuses: what, how the command is used, where it is explained."""
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError" or context is None:
+            write_line(error.format_message(), file=sys.stderr)
+        else:
+            lines = (context.get_usage(), f"{context.command_path} --help")
+            mark = symbols(sys.stderr.encoding).bad
+            write_line(
+                f"{mark} {error.format_message()} [USAGE]", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr
+            )
+        raise SystemExit(WRONG_USE)
 
     def run(self, app: Callable[..., Any]) -> NoReturn:
         """Run a typer app; every failure becomes three lines, wrong use exits with 64, Ctrl-C leaves quietly."""
@@ -121,9 +149,10 @@ class Terminal:
             if type(error).__name__ == "ValidationError":  # pydantic's, of something that was typed
                 self.fail(_malformed(error))
             if not hasattr(error, "format_message"):
+                if self._is_verbose:
+                    traceback.print_exception(error)
                 self.fail(_unforeseen(error))
-            write_line(error.format_message(), file=sys.stderr)  # click's own usage errors
-            raise SystemExit(WRONG_USE) from None
+            self._fail_use(error)
         raise SystemExit(code if isinstance(code, int) else OK)
 
 

@@ -24,10 +24,11 @@ for name, value in (
 def run_command():
     """Run a party's command as a user does: its own process, output captured."""
 
-    def run(package, *arguments, encoding="utf-8", timeout=60, **environ):
+    def run(package, *arguments, encoding="utf-8", timeout=60, input=None, **environ):
         code = f"from {package}.cli import main; main()"
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
+            input=input,
             capture_output=True,
             encoding=encoding,
             timeout=timeout,

@@ -48,6 +48,11 @@ def test_decisions_are_listed_in_order_with_date_and_status():
     assert [name for _, _, name, _, _ in listed] == sorted(page.name for page in DECISIONS.glob("0*.md"))
 
 
+def test_an_entry_of_the_changelog_has_twenty_words_at_most():
+    entries = re.findall(r"^- (.+(?:\n  .+)*)", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert len(entries) > 50 and [entry for entry in entries if len(entry.split()) > 20] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_every_link_of_a_page_leads_somewhere(page):
     bare = re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL)

@@ -46,3 +46,34 @@ def test_a_nodes_answers_are_safe_without_its_token_too(path):
 def test_another_sites_name_is_refused_safely():
     answer = TestClient(node_app(object(), "token"), base_url="http://evil.example").get("/")
     assert answer.status_code == 400 and is_safe(answer)
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+REFUSED = [(path, status) for path, status in ANSWERS.items() if status >= 400]
+
+
+@pytest.mark.parametrize(("path", "status"), [*REFUSED, ("/documents/none", 403), ("/v1/head", 403)])
+def test_a_chamber_answers_people_with_a_page_and_programs_with_json(office, path, status):
+    for lang, words in (("en", '<html lang="en">'), ("zh-CN", '<html lang="zh-CN">')):
+        page = office.get(path, headers=BROWSER | {"Accept-Language": lang})
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert words in page.text and page.text.count("<h1>") == 1 and "{" not in page.text and is_safe(page)
+    told = office.get(path, headers={"Accept": "*/*"})
+    is_page = path in ("/agreement", "/models/none")
+    assert told.status_code == status and ("<main>" in told.text if is_page else told.json())
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status"), [("/", "127.0.0.1", 401), ("/nowhere", "127.0.0.1", 401), ("/", "evil.example", 400)]
+)
+def test_a_node_answers_people_with_a_page_and_programs_with_json(path, host, status):
+    client = TestClient(node_app(object(), "token"), base_url=f"http://{host}")
+    page = client.get(path, headers=BROWSER | {"Accept-Language": "en"})
+    assert page.status_code == status and "<h1>" in page.text and "{" not in page.text and is_safe(page)
+    assert "text/html" not in client.get(path).headers["content-type"]
+
+
+def test_an_address_that_a_node_does_not_have_is_a_page_too():
+    client = TestClient(node_app(object(), "token"), base_url="http://127.0.0.1")
+    page = client.get("/nowhere", headers=BROWSER | {"Authorization": "Bearer token", "Accept-Language": "zh"})
+    assert page.status_code == 404 and "此地址没有页面" in page.text and is_safe(page)

@@ -12,7 +12,6 @@ from shell.terminal import Terminal
 terminal = Terminal("auditor")
 _ = terminal.translate
 
-Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
 Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
 PinsFile = Annotated[Path | None, typer.Option("--pins", help=_("pins.json of a member"))]
 Identity = Annotated[Path | None, typer.Option("--identity", help=_("key file of an admitted auditor"))]

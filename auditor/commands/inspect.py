@@ -7,23 +7,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.commands.console import Json, Lang, _, terminal
+from auditor.commands.console import Json, _, terminal
 from auditor.commands.open_evidence import open_source
 from contracts.errors import Invalid, Unavailable
 from contracts.wording import N_, Lines, filled
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, write_line
 
 if TYPE_CHECKING:
     from auditor.evidence.sentences import Names
     from contracts.rules.state import TrustState
 
-look = typer.Typer(rich_markup_mode=None)
+look = Commands()
 
 
 @look.command(
     help=_("Show one entry: a sentence, its fields, who signed, its proof.\n\nExample: auditor entry ./mirror 17")
 )
-def entry(source: str, index: int, as_json: Json = False, lang: Lang = "") -> int:
+def entry(
+    source: Annotated[str, typer.Argument(help=_("URL, mirror folder or pack"))],
+    index: Annotated[int, typer.Argument(help=_("number of the entry"))],
+    as_json: Json = False,
+) -> int:
     """What is said, by whom, and that it is in the log."""
     from auditor.evidence.member_register import read_register
     from auditor.evidence.reader import read_note
@@ -74,8 +79,10 @@ def _check_index(index: int, size: int) -> None:
         raise Unavailable(
             N_("there is no entry {index}"),
             why=N_("the log has {size} entries, counted from 0"),
+            do=N_("name one from 0 to {last}"),
             index=index,
             size=size,
+            last=size - 1,
         )
 
 
@@ -93,11 +100,10 @@ def _whose(state: TrustState, keyid: str, names: Names) -> str:
     )
 )
 def timeline(
-    source: str,
+    source: Annotated[str, typer.Argument(help=_("URL, mirror folder or pack"))],
     member: Annotated[str, typer.Argument(help=_("member id, the start of it, or the company name"))],
     svg: Annotated[Path | None, typer.Option(help=_("also write a picture to this file"))] = None,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Was it allowed then?"""
     from dataclasses import asdict
@@ -136,7 +142,7 @@ def timeline(
 
 
 @look.command(help=_("Every member's privacy budget, recomputed.\n\nExample: auditor budget ./mirror"))
-def budget(source: str, as_json: Json = False, lang: Lang = "") -> int:
+def budget(source: Annotated[str, typer.Argument(help=_("URL, mirror folder or pack"))], as_json: Json = False) -> int:
     """Spend and cap side by side; nano-rho is the truth, epsilon is for reading."""
     from dataclasses import asdict
 
@@ -173,7 +179,11 @@ def budget(source: str, as_json: Json = False, lang: Lang = "") -> int:
 @look.command(
     help=_("What a newer copy of the log adds to an older one.\n\nExample: auditor diff ./march.pack ./april.pack")
 )
-def diff(old: str, new: str, as_json: Json = False, lang: Lang = "") -> int:
+def diff(
+    old: Annotated[str, typer.Argument(help=_("the older copy"))],
+    new: Annotated[str, typer.Argument(help=_("the newer copy"))],
+    as_json: Json = False,
+) -> int:
     """Refuses to compare two different histories, and shows both signed notes."""
     from auditor.evidence.member_register import read_register
     from auditor.evidence.reader import read_note

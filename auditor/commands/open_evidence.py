@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contracts.errors import Invalid, Malformed, TrustError, Unavailable
+from contracts.errors import Invalid, Malformed, TrustError
 from contracts.wording import N_
+from shell.text_files import read_table
 
 if TYPE_CHECKING:
     from auditor.evidence.reader import Evidence
@@ -21,27 +23,15 @@ def read_pins(path: Path) -> Pins:
     from contracts.log.checkpoint import parse_vkey
     from contracts.log.pins import Pins
 
+    words = N_("{path} is not a file of pins"), N_("a member writes it with: client-node pins")
+    held = json.dumps(read_table(path, *words))
     try:
-        pins = Pins.model_validate_json(path.read_bytes())
+        pins = Pins.model_validate_json(held)
         for vkey in (pins.log_vkey, *pins.cosigners.values()):
             parse_vkey(vkey)
         return pins
-    except FileNotFoundError as error:
-        raise Unavailable(
-            N_("there is no file {path}"), do=N_("a member writes it with: client-node pins"), path=path
-        ) from error
     except (ValidationError, Malformed, Invalid) as error:
-        raise Malformed(
-            N_("{path} is not a file of pins"), do=N_("a member writes it with: client-node pins"), path=path
-        ) from error
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a file that somebody handed over; three lines if there is none."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise Unavailable(N_("there is no file {path}"), path=path) from error
+        raise Malformed(words[0], do=words[1], path=path) from error
 
 
 def open_source(source: str, pins: Pins | None = None, identity: Path | None = None) -> Evidence:

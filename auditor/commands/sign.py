@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from auditor.commands.console import Lang, _, terminal
+from auditor.commands.console import _, terminal
 from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import OK, write_line
 
-signing = typer.Typer(rich_markup_mode=None)
+signing = Commands()
 
 
 @signing.command(
@@ -21,19 +22,18 @@ signing = typer.Typer(rich_markup_mode=None)
     )
 )
 def sign(
-    statement: Path,
+    statement: Annotated[Path, typer.Argument(help=_("statement to cosign"))],
     identity: Annotated[Path, typer.Option("--identity", help=_("key file of an admitted auditor"))],
     yes: Annotated[bool, typer.Option("--yes", help=_("do not ask"))] = False,
-    lang: Lang = "",
 ) -> int:
     """Says in words what is signed, then adds the signature to the file."""
-    from auditor.commands.open_evidence import read_file
     from auditor.evidence.identity import read_key
     from contracts.envelope import cosign
     from contracts.statements import to_cosign
+    from shell.text_files import read_text
 
     key = read_key(identity)
-    entry, said = to_cosign.read([read_file(statement)])
+    entry, said = to_cosign.read([read_text(statement).encode()])
     write_line(to_cosign.words(said, _))
     terminal.confirm(N_("Sign?"), yes)
     statement.write_text(to_cosign.write(cosign(entry, key)), encoding="ascii")

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.commands.console import Identity, Json, Lang, _, terminal
+from auditor.commands.console import Identity, Json, _, terminal
 from auditor.commands.open_evidence import open_source, read_pins
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import COULD_NOT, FOUND, OK
+from shell.text_files import read_text
 
 if TYPE_CHECKING:
     from auditor.evidence.reader import Evidence, ServedEvidence
     from auditor.monitor import Watch, Watched
 
-watching = typer.Typer(rich_markup_mode=None)
+watching = Commands()
 Pinned = Annotated[Path, typer.Option("--pins", help=_("pins.json of a member"))]
 
 
@@ -29,14 +31,15 @@ Pinned = Annotated[Path, typer.Option("--pins", help=_("pins.json of a member"))
     )
 )
 def watch(
-    url: str,
+    url: Annotated[str, typer.Argument(help=_("the coordinator's address"))],
     pins: Pinned,
     witness: Annotated[list[str], typer.Option("--witness", help=_("address of a witness (repeat)"))] = [],  # noqa: B006
     folder: Annotated[Path, typer.Option("--state", help=_("folder of this monitor"))] = Path("watch"),
-    every: Annotated[float, typer.Option(help=_("seconds between two looks; 0 looks once, for cron"))] = 0,
+    every: Annotated[
+        float, typer.Option(help=_("seconds between two looks; 0 looks once, for cron"), show_default=False)
+    ] = 0,
     identity: Identity = None,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Exit 1 at the first contradiction; its proof is in the folder. With an admitted key it also cosigns."""
     from auditor.monitor import Watch
@@ -98,15 +101,18 @@ def _cosign(monitor: Watch, coordinator: Evidence | ServedEvidence, identity: Pa
         "Example: auditor verify-proof watch/proofs/fork-1a2b3c4d5e6f7a8b.json --pins pins.json"
     ),
 )
-def verify_proof(proof: Path, pins: Pinned, as_json: Json = False, lang: Lang = "") -> int:
+def verify_proof(
+    proof: Annotated[Path, typer.Argument(help=_("proof that somebody hands over"))],
+    pins: Pinned,
+    as_json: Json = False,
+) -> int:
     """Exit 0 if the proof holds."""
     from contracts.log.contradiction import judge
 
+    text, log = read_text(proof, N_("{path} is not a proof of a contradiction")).encode(), read_pins(pins).log()
     try:
-        held = judge(proof.read_bytes(), read_pins(pins).log())
-    except FileNotFoundError as error:
-        raise Unavailable(N_("there is no file {path}"), path=proof) from error
-    except (Malformed, UnicodeDecodeError) as error:
+        held = judge(text, log)
+    except Malformed as error:
         raise Malformed(N_("{path} is not a proof of a contradiction"), path=proof) from error
     small, large = held.smaller.checkpoint.size, held.larger.checkpoint.size
     if as_json:

@@ -11,12 +11,13 @@ from typing import Protocol
 import httpx
 
 from contracts.envelope import ENTRY_MAX_BYTES, loose_json
-from contracts.errors import Malformed, Unavailable
+from contracts.errors import Malformed, TrustError, Unavailable
 from contracts.log import tiles
 from contracts.log.checkpoint import Note, parse_note
 from contracts.wording import N_
 from privacy.plan import MAX_LENGTH
 from shell.answers import TooLarge, fetch
+from shell.certificates import ended_or_early, is_of_tls
 
 SIZE_LIMIT = 64 * 2**20
 NOTE_LIMIT = 4 * 2**20  # some 25,000 cosignatures
@@ -139,7 +140,19 @@ class ServedEvidence:
         except Malformed as error:
             raise Unavailable(N_("{url} lists its checkpoints in an unknown form"), url=self._url) from error
 
-    def _unreachable(self, error: Exception) -> Unavailable:
+    def _unreachable(self, error: Exception) -> TrustError:
+        if is_of_tls(error):
+            return ended_or_early(self._url, error) or Unavailable(
+                N_("{url} shows a certificate that is not trusted here"),
+                why=N_("a chamber has a CA of its own, which stands in the pins of its members: {error}"),
+                do=N_(
+                    "give a member's pins: auditor verify {url} --pins pins.json. If you gave them: a member whose node has "
+                    "followed the log since writes new ones (client-node pins); else do not go on"
+                ),
+                code="CA",
+                url=self._url,
+                error=error,
+            )
         return Unavailable(
             N_("{url} cannot be reached"),
             why=N_("{error}"),

@@ -15,7 +15,7 @@ from auditor.steps.step3_tree import TiledTree
 from auditor.steps.step4_views import View, has_seen
 from auditor.steps.step7_budgets import curve
 from contracts.envelope import OpenedEnvelope, digest, load_public
-from contracts.errors import Invalid, Malformed, TrustError, Unavailable
+from contracts.errors import Invalid, Malformed, TrustError
 from contracts.log.merkle import leaf_hash
 from contracts.log.pins import Pins
 from contracts.log.receipts import (
@@ -34,6 +34,7 @@ from contracts.rules.state import TrustState
 from contracts.statements.off_log import Receipt
 from contracts.statements.statements import Release
 from contracts.wording import N_
+from shell.text_files import read_text
 
 FOLDER = "receipts/"
 
@@ -64,9 +65,9 @@ def read_receipt(data: bytes) -> Logged | ServedResult:
 
 def judge(file: Path, pins: Pins) -> ReceiptReading:
     """Check a receipt alone, by the pins."""
-    told = ReceiptReading()
+    told, data = ReceiptReading(), read_text(file).encode()
     try:
-        receipt = read_receipt(file.read_bytes())
+        receipt = read_receipt(data)
         told.fields["cosigners"], unknown = check_note(receipt.note, pins)
         told.not_checked += [
             Sentence(N_("cosignature by {name}, a key that these pins do not know"), {"name": name}) for name in unknown
@@ -76,8 +77,6 @@ def judge(file: Path, pins: Pins) -> ReceiptReading:
             _served(receipt, check_served(receipt, pins), told)
         else:
             _logged(receipt, check_logged(receipt, pins), told)
-    except FileNotFoundError as error:
-        raise Unavailable(N_("there is no file {path}"), path=file) from error
     except (Invalid, Malformed) as error:
         told.fault = error
         return told

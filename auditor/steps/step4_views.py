@@ -77,7 +77,10 @@ def compare(step: AuditStep, newest: Note, roots: Mapping[int, bytes], views: li
         elif view.size > newest.checkpoint.size and view.size not in roots:
             step.add(
                 "TRUNCATED",
-                N_("the log has {size} entries, {file} has seen {seen}"),
+                N_(
+                    "the log has {size} entries, {file} has seen {seen}: either an older database was restored, and coordinator "
+                    "recover can bring the entries back, or they are hidden"
+                ),
                 view.file or "checkpoint",
                 size=newest.checkpoint.size,
                 file=view.file or "pins",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from client_node.commands.console import _
 from client_node.ledger.ledger import Budget
+from client_node.link.authorities import certificate_ends
 from client_node.link.egress import Egress
 from client_node.link.mirror import Mirror, document
 from client_node.link.uplink import Uplink
@@ -16,9 +17,10 @@ from client_node.rounds.installed_code import accept, check_agreed, check_code
 from client_node.rounds.own_word import OwnWord
 from client_node.settings import Settings, read_home
 from contracts.envelope import key_id
-from contracts.errors import Malformed, TrustError
+from contracts.errors import Malformed, TrustError, Unavailable
 from contracts.rules.state import EMPTY
-from contracts.wording import N_
+from contracts.wording import N_, filled
+from shell.certificates import WARN_DAYS, days_left, warning
 
 Outcome = tuple[str, str, TrustError | None]
 
@@ -38,6 +40,7 @@ def run_checks(home: Path, release: Path | None = None) -> list[Outcome]:
         outcomes.append(_try(N_("code"), lambda: check_code(settings, EMPTY, "", _)))
         return [*outcomes, (N_("chamber"), "", error)]
     outcomes.append(_try(N_("connection, clock and log"), lambda: _log(mirror, uplink)))
+    outcomes.append(_try(N_("certificate of the chamber"), lambda: _certificate(settings)))
     outcomes.append(_try(N_("ledger and log"), lambda: _ledger_and_log(settings, mirror, uplink, budget)))
     outcomes.append(_try(N_("witness"), lambda: _witness(mirror)))
     outcomes.append(_try(N_("code"), lambda: _code(settings, mirror, release)))
@@ -71,6 +74,21 @@ def _log(mirror: Mirror, uplink: Uplink) -> str:
     while mirror.follow(uplink, 0) is not None:
         pass
     return f"{mirror.state.size}  {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+def _certificate(settings: Settings) -> str:
+    """Its end is the chamber's to prevent, and every member's to know in time."""
+    ends, now = certificate_ends(settings.home), datetime.now(UTC)
+    told = warning(ends, now) if ends else None
+    if ends and told and days_left(ends, now) < WARN_DAYS[-1]:
+        raise Unavailable(
+            told[0],
+            why=N_("afterwards no node can connect"),
+            do=N_("ask the chamber to run: coordinator certificate renew"),
+            code="CERTIFICATE_TIME",
+            **told[1],
+        )
+    return filled(_(told[0]), told[1]) if told else f"{ends:%Y-%m-%d}" if ends else "-"
 
 
 def _code(settings: Settings, mirror: Mirror, release: Path | None) -> str:

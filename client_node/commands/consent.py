@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
+from client_node.commands.console import HOME, Home, Json, _, terminal
 from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, epsilon, write_line
 
 if TYPE_CHECKING:
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
     from contracts.statements.statements import Consent
     from contracts.terms.agreement import Terms
 
-consent = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help=_("Show, sign, narrow, renew or withdraw this member's consent.")
-)
+consent = Commands(help=_("Show, sign, narrow, renew or withdraw this member's consent."))
 Yes = Annotated[bool, typer.Option("--yes", help=_("consent without being asked"))]
 Delegation = Annotated[
     Path | None, typer.Option(help=_("document by which somebody other than the legal representative signs"))
@@ -29,7 +28,7 @@ Delegation = Annotated[
 
 
 @consent.command("sign", help=_("Read the active agreement and consent to it.\n\nExample: client-node consent sign"))
-def sign(yes: Yes = False, delegation: Delegation = None, home: Home = HOME, lang: Lang = "") -> int:
+def sign(yes: Yes = False, delegation: Delegation = None, home: Home = HOME) -> int:
     """The member's signature, over everything that the agreement and this node's own limits allow."""
     from client_node.membership import consents
 
@@ -49,14 +48,17 @@ def sign(yes: Yes = False, delegation: Delegation = None, home: Home = HOME, lan
 )
 def narrow(
     task: Annotated[list[str], typer.Option("--task", help=_("task that stays allowed (repeat); all by default"))] = (),  # type: ignore[assignment]
-    epsilon_run: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one run"))] = "",
-    epsilon_year: Annotated[str, typer.Option(parser=epsilon, help=_("most epsilon of one year"))] = "",
-    rounds: Annotated[int, typer.Option(help=_("most rounds of one run"))] = 0,
-    until: Annotated[str, typer.Option(help=_("last moment, as 2026-12-31T00:00:00Z"))] = "",
+    epsilon_run: Annotated[
+        str, typer.Option(parser=epsilon, help=_("most epsilon of one run"), show_default=False)
+    ] = "",
+    epsilon_year: Annotated[
+        str, typer.Option(parser=epsilon, help=_("most epsilon of one year"), show_default=False)
+    ] = "",
+    rounds: Annotated[int, typer.Option(help=_("most rounds of one run"), show_default=False)] = 0,
+    until: Annotated[str, typer.Option(help=_("last moment, as 2026-12-31T00:00:00Z"), show_default=False)] = "",
     yes: Yes = False,
     delegation: Delegation = None,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Only narrower; for anything wider: sign again."""
     from client_node.membership import consents
@@ -85,11 +87,12 @@ def narrow(
     ),
 )
 def renew(
-    until: Annotated[str, typer.Option(help=_("last moment; that of the agreement by default"))] = "",
+    until: Annotated[
+        str, typer.Option(help=_("last moment; that of the agreement by default"), show_default=False)
+    ] = "",
     yes: Yes = False,
     delegation: Delegation = None,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """What has expired needs a new signature: sign."""
     from client_node.membership import consents
@@ -147,7 +150,6 @@ def show(
     html: Annotated[Path | None, typer.Option(help=_("write the agreement as a page for the browser"))] = None,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Works without the coordinator."""
     from client_node.home import local
@@ -176,7 +178,10 @@ def show(
         write_line(readable(terms, terminal.lang))
         terminal.say(FINGERPRINT, origin=mirror.log.name, print=mirror.pins().fingerprint())
     if not live or event is None or event.consent.scope is None:
-        terminal.note(N_("this member has not consented, or has withdrawn"))
+        why, values = consents.without_consent(settings, mirror, terms)
+        terminal.note(N_("this member has no consent to the active agreement"))
+        terminal.note(why, **values)
+        terminal.say(N_("read it and consent: client-node consent sign"))
         return OK
     terminal.ok(
         N_("consented, entry {index}, until {until}; epsilon at most {run} a run and {year} a year"),
@@ -200,7 +205,6 @@ def withdraw(
     yes: Annotated[bool, typer.Option("--yes", help=_("withdraw without being asked"))] = False,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Protecting data fails open; but what a leave shows of this member is said before it is shown."""
     from client_node.home import connected

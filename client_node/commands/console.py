@@ -16,7 +16,6 @@ terminal = Terminal("client_node")
 _ = terminal.translate
 
 Home = Annotated[Path, typer.Option("--home", envvar="CLIENT_NODE_HOME", help=_("folder of this node"))]
-Lang = Annotated[str, typer.Option("--lang", help=_("zh or en"))]
 Json = Annotated[bool, typer.Option("--json", help=_("machine-readable output"))]
 HOME = default_home("client-node")
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, progress, terminal
+from client_node.commands.console import HOME, Home, Json, _, progress, terminal
 from contracts.errors import Refused, TrustError
-from contracts.wording import N_, visible
+from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import COULD_NOT, FOUND, OK, write_line
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help=_("Say which column is which field; look at it; check every row.")
-)
-_MANY, _FIRST = 50, 5
+app = Commands(help=_("Say which column is which field; look at it; check every row."))
 _EARLY_DAYS = 31
 
 
@@ -30,7 +27,6 @@ _EARLY_DAYS = 31
 def map_columns(
     force: Annotated[bool, typer.Option("--force", help=_("replace the file that is there"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """The file is the member's to edit; nothing is guessed again once it is there."""
     from client_node.data.mapping import FILE
@@ -132,7 +128,6 @@ def preview(
     rows: Annotated[int, typer.Option(min=0, help=_("rows to show of each task"))] = 5,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """On this terminal only, under the member's own names."""
     from client_node.data.member_table import read_table
@@ -157,8 +152,9 @@ def preview(
                 m=len(table.present),
             )
             _show(named)
-            if table.findings:
-                terminal.note(N_("{n} faults: client-node data check"), n=len(table.findings))
+            if table.findings or table.doubts:
+                n = len(table.findings) + len(table.doubts)
+                terminal.note(N_("{n} faults: client-node data check"), n=n)
     if as_json:
         terminal.json(shown)
     return code
@@ -192,8 +188,10 @@ def _cannot(task: str, error: TrustError, as_json: bool) -> None:
         "Every fault of every file: place, row, column, rule and what to do.\n\nExample: client-node data check --json"
     )
 )
-def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
-    """Faulty rows are left out of everything; nothing about them leaves this machine."""
+def check(home: Home = HOME, as_json: Json = False) -> int:
+    """Faulty rows and doubtful customers are left out of everything; nothing about them leaves this machine."""
+    from client_node.commands.data_report import outcome_of, print_doubts, print_findings, shown, sum_up
+    from client_node.data.doubts import DOUBTS
     from client_node.data.validation import RULES
 
     settings, schemas = _schemas(home)
@@ -201,24 +199,33 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
     code = OK
     for schema in schemas:
         findings: list[dict[str, Any]] = []
+        doubts: list[dict[str, Any]] = []
         try:
             table = _read(settings, schema)
             findings = [
                 asdict(f) | {"what": terminal.translate(RULES[f.rule][0]), "do": terminal.translate(RULES[f.rule][1])}
                 for f in table.findings
             ]
+            doubts = [
+                asdict(d) | {"what": terminal.translate(DOUBTS[d.rule][0]), "do": terminal.translate(DOUBTS[d.rule][1])}
+                for d in table.doubts
+            ]
             if not as_json:
-                _print(findings)
+                print_findings(findings)
+                print_doubts(doubts)
             table.with_rows()
         except TrustError as error:
             code = COULD_NOT
-            told.append({"task": schema.task, "rows": 0, "findings": findings, "error": str(error)})
+            told.append({"task": schema.task, "rows": 0, "findings": findings, "doubts": doubts, "error": str(error)})
             _cannot(schema.task, error, as_json)
             continue
-        told.append({"task": schema.task, "rows": len(table.training), "findings": findings})
-        code = max(code, FOUND if findings else OK)
+        said = outcome_of(table, schema) or {}
+        told.append(
+            {"task": schema.task, "rows": len(table.training), "findings": findings, "doubts": doubts} | shown(said)
+        )
+        code = max(code, FOUND if findings or doubts or said.get("warnings") else OK)
         if not as_json:
-            _sum_up(schema.task, table)
+            sum_up(schema, table)
     if as_json:
         terminal.json(told)
     return code
@@ -226,10 +233,12 @@ def check(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
 
 def before_joining(home: Path) -> None:
     """What this member would join with: sound rows alone. Said before anybody is asked for anything."""
+    from client_node.commands.data_report import sum_up
+
     settings, schemas = _schemas(home)
     for schema in schemas:
         try:
-            _sum_up(schema.task, _read(settings, schema).with_rows())
+            sum_up(schema, _read(settings, schema).with_rows())
         except TrustError as error:
             _cannot(schema.task, error, False)
 
@@ -239,42 +248,6 @@ def _read(settings: Any, schema: Any) -> Any:
 
     with progress(_(N_("reading and checking"))) as tick:
         return read_table(settings.data, schema, key=_key(settings.home), home=settings.home, tick=tick)
-
-
-def _sum_up(task: str, table: Any) -> None:
-    if table.findings:
-        terminal.bad(
-            N_("{task}: {n} faults; these rows are left out, {rows} rows can be used"),
-            task=task,
-            n=len(table.findings),
-            rows=len(table.training),
-        )
-    else:
-        terminal.ok(N_("{task}: no faults, {rows} rows can be used"), task=task, rows=len(table.training))
-
-
-def _print(findings: list[dict[str, Any]]) -> None:
-    """All of them, unless one kind of fault fills a column: then its first rows, and how many more there are."""
-    kinds = Counter(_kind(f) for f in findings)
-    told: Counter[tuple[Any, ...]] = Counter()
-    for f in findings:
-        told[_kind(f)] += 1
-        if kinds[_kind(f)] <= _MANY or told[_kind(f)] <= _FIRST:
-            write_line(
-                visible(
-                    f"  {f['place']}  {f['row']}  {f['column']}  [{f['rule']}, {f['value']}]  {f['what']} -> {f['do']}"
-                )
-            )
-        if kinds[_kind(f)] > _MANY and told[_kind(f)] == _FIRST:
-            terminal.say(
-                N_("  {place}  {column}  [{rule}]  and {n} more rows; all of them: --json"),
-                **f,
-                n=kinds[_kind(f)] - _FIRST,
-            )
-
-
-def _kind(finding: dict[str, Any]) -> tuple[Any, ...]:
-    return finding["place"], finding["column"], finding["rule"], finding["value"]
 
 
 def _schemas(home: Path) -> tuple[Any, list[Any]]:

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
-from contracts.errors import Malformed, Refused, Unavailable
+from client_node.commands.console import HOME, Home, Json, _, terminal
+from contracts.errors import Malformed, Refused
 from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import OK, write_line
+from shell.text_files import read_text
 
 if TYPE_CHECKING:
     from client_node.ledger.ledger import Budget
     from client_node.link.mirror import Mirror
     from client_node.settings import Settings
 
-keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Show, replace or end this node's keys."))
+keys = Commands(help=_("Show, replace or end this node's keys."))
 Yes = Annotated[bool, typer.Option("--yes", help=_("do not ask"))]
 
 
@@ -31,9 +33,10 @@ class NodeKeyRole(StrEnum):
 
 
 @keys.command("show", help=_("This member's keys on the log.\n\nExample: client-node key show"))
-def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def show(home: Home = HOME, as_json: Json = False) -> int:
     """From this node's own copy of the log."""
     from client_node.home import local
+    from contracts.log.fingerprints import grouped
 
     settings, mirror, _budget = local(home)
     state = mirror.state
@@ -41,11 +44,19 @@ def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         ((k, r) for k, r in state.keys.items() if r.member == settings.member), key=lambda pair: pair[1].index
     )
     if as_json:
-        terminal.json([{"key": k, "role": r.role, "index": r.index, "ended": r.ended} for k, r in held])
+        terminal.json(
+            [{"key": k, "fingerprint": grouped(k), "role": r.role, "index": r.index, "ended": r.ended} for k, r in held]
+        )
         return OK
     for name, key in held:
         if key.ended is None:
-            terminal.ok(N_("{role} key {key}, entry {index}"), role=key.role, key=name, index=key.index)
+            terminal.ok(
+                N_("{role} key {key}, entry {index}; fingerprint {print}"),
+                role=key.role,
+                key=name,
+                index=key.index,
+                print=grouped(name),
+            )
         else:
             terminal.note(N_("{role} key {key} ended with entry {ended}"), role=key.role, key=name, ended=key.ended)
     return OK
@@ -58,18 +69,23 @@ def show(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
         "Example: client-node key rotate witness"
     ),
 )
-def rotate(role: NodeKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def rotate(
+    role: Annotated[NodeKeyRole, typer.Argument(help=_("node or witness"))], yes: Yes = False, home: Home = HOME
+) -> int:
     """The running node must be stopped first; an interrupted rotation goes on with the same command."""
     from client_node.home import local, uplink_of
     from client_node.membership import keys as own
     from client_node.settings import claim
+    from contracts.log.fingerprints import grouped
 
     with claim(home):
         terminal.confirm(N_("Replace this node's {role} key?"), yes, role=role.value)
         settings, mirror, budget = local(home)
         _follow(settings, mirror, budget)
         own.rotate(settings, mirror, uplink_of(settings, budget), role.value, lambda: _follow(settings, mirror, budget))
-    terminal.ok(N_("the new {role} key counts and is in use"), role=role.value)
+    held = mirror.state.live_key(settings.member, role.value)
+    shown = grouped(held[0]) if held else "-"
+    terminal.ok(N_("the new {role} key counts and is in use; fingerprint {print}"), role=role.value, print=shown)
     terminal.say(N_("Hand new pins to auditors: client-node pins"))
     return OK
 
@@ -96,10 +112,9 @@ def _follow(settings: Settings, mirror: Mirror, budget: Budget) -> None:
     ),
 )
 def request(
-    role: NodeKeyRole,
+    role: Annotated[NodeKeyRole, typer.Argument(help=_("node or witness"))],
     out: Annotated[Path, typer.Option(help=_("file to hand round"))],
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Works without the coordinator, which would not listen to a key that has ended."""
     from client_node.home import local
@@ -119,11 +134,10 @@ def request(
     "end", help=_("End this node's key, by its own signature.\n\nExample: client-node key end witness --compromised")
 )
 def end(
-    role: NodeKeyRole,
+    role: Annotated[NodeKeyRole, typer.Argument(help=_("node or witness"))],
     compromised: Annotated[bool, typer.Option("--compromised", help=_("somebody else may hold it"))] = False,
     yes: Yes = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Counts from its entry on."""
     from client_node.home import connected, follow
@@ -138,7 +152,9 @@ def end(
     return OK
 
 
-def sign_statement(statement: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def sign_statement(
+    statement: Annotated[Path, typer.Argument(help=_("statement to cosign"))], yes: Yes = False, home: Home = HOME
+) -> int:
     """A member's word on the quorum. Keys are the office's and the auditors' matter."""
     from client_node.home import local
     from contracts.envelope import cosign
@@ -146,10 +162,7 @@ def sign_statement(statement: Path, yes: Yes = False, home: Home = HOME, lang: L
     from contracts.statements.statements import Policy
 
     settings, _mirror, _budget = local(home)
-    try:
-        entry, said = to_cosign.read([statement.read_bytes()])
-    except OSError as error:
-        raise Unavailable(N_("there is no file {path}"), path=statement) from error
+    entry, said = to_cosign.read([read_text(statement).encode()])
     if not isinstance(said, Policy):
         raise Malformed(N_("members sign changes of the quorum only"), do=N_("hand the statement to the office"))
     write_line(to_cosign.words(said, _))

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, terminal
+from client_node.commands.console import HOME, Home, Json, _, terminal
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
+from shell.commandline import Commands
 from shell.terminal import OK, write_line
 
-proofs = typer.Typer(rich_markup_mode=None)
+proofs = Commands()
 
 
 @proofs.command(
@@ -28,7 +29,6 @@ def receipts(
     out: Annotated[Path | None, typer.Option(help=_("folder to copy them to"))] = None,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Works with the coordinator switched off: then the ones that are there are listed."""
     from client_node.home import follow, local, uplink_of
@@ -115,12 +115,13 @@ def _promised(path: Path) -> list[str]:
     )
 )
 def show(
-    result: Path,
+    result: Annotated[Path, typer.Argument(help=_("customer, series or month of a result"))],
     line: Annotated[str, typer.Argument(help=_("id of the line, as score or forecast prints it"))],
     out: Annotated[Path, typer.Option(help=_("file to write"))],
-    level: Annotated[str, typer.Option(help=_("which of several lines of this id: series, family or member"))] = "",
+    level: Annotated[
+        str, typer.Option(help=_("which of several lines of this id: series, family or member"), show_default=False)
+    ] = "",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Proves this number and tells nothing about the others. Works with the coordinator switched off."""
     from client_node.home import local, uplink_of

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from client_node.commands.console import HOME, Home, Json, Lang, _, progress, terminal
+from client_node.commands.console import HOME, Home, Json, _, progress, terminal
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_, visible
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, write_line
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from client_node.serving.predict import Ready, Result
     from client_node.settings import Settings
 
-serving = typer.Typer(rich_markup_mode=None)
+serving = Commands()
 Out = Annotated[Path | None, typer.Option("--out", help=_("file for all results: .csv, .xlsx or .parquet"))]
 _SHOWN = 10
 
@@ -38,7 +39,6 @@ def score(
     out: Out = None,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Local; works with the coordinator switched off."""
     ready = _ready(home, "risk")
@@ -56,7 +56,7 @@ def score(
 @serving.command(
     help=_("Forecast of each product series in this member's file, with a receipt.\n\nExample: client-node forecast")
 )
-def forecast(out: Out = None, home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def forecast(out: Out = None, home: Home = HOME, as_json: Json = False) -> int:
     """Local; works with the coordinator switched off."""
     ready = _ready(home, "demand")
     _warn(ready, ready.drift())
@@ -69,7 +69,7 @@ def forecast(out: Out = None, home: Home = HOME, as_json: Json = False, lang: La
         "receipt.\n\nExample: client-node warn"
     )
 )
-def warn(out: Out = None, home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
+def warn(out: Out = None, home: Home = HOME, as_json: Json = False) -> int:
     """Local; works with the coordinator switched off. The newest month first."""
     ready = _ready(home, "warning")
     _warn(ready, ready.drift())
@@ -90,7 +90,6 @@ def explain(
     task: Annotated[str, typer.Option(help=_("risk or warning"))] = "risk",
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """Reasons are exact shares of the log-odds; a change moves only what a seller can lower."""
     if line is not None and not 0 < line < 1:
@@ -142,7 +141,6 @@ def compare(
     yes: Annotated[bool, typer.Option("--yes", help=_("declare without being asked"))] = False,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """The figures stay on this machine; what may be declared is one of three words."""
     from client_node.membership import comparison
@@ -188,7 +186,7 @@ def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int:
         "Example: client-node serve --port 7443"
     )
 )
-def serve(port: int = 7443, home: Home = HOME, lang: Lang = "") -> int:
+def serve(port: Annotated[int, typer.Option(help=_("port on this machine"))] = 7443, home: Home = HOME) -> int:
     """Loopback only; nothing on it needs the coordinator."""
     from client_node.home import local
     from client_node.serving.prepared import PreparedModels, own_token

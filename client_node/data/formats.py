@@ -21,7 +21,14 @@ from client_node.data.text import absent
 from contracts.errors import Malformed
 from contracts.wording import N_
 
+CHINA = "Asia/Shanghai"
 MOST_UNPACKED, MOST_CELLS, MOST_SHEET_ROWS, MOST_ROWS = 2**29, 2**25, 2**20, 2 * 10**7
+_XML = (".xlsx", ".xlsm")
+_LONG, _FROM_1904 = r"^\d{16,}$", re.compile(rb"""date1904=["'](1|true)["']""")
+_NUMBER = re.compile(
+    rb"""<(?:\w+:)?c(?:\s+(?!t=)\w+="[^"]*"|\s+t="n")*\s*>(?:<(?:\w+:)?f[^>]*/>|<(?:\w+:)?f[^>]*>[^<]*</(?:\w+:)?f>)?"""
+    rb"""<(?:\w+:)?v>([0-9.]{10,30}(?:[eE]\+?\d{1,2})?)</"""
+)
 _WIDE, _ROWS = re.compile(rb"""r=["']([A-Z]{2,3})\d"""), re.compile(rb"""r=["'][A-Z]{1,3}(\d{1,7})["']""")
 
 
@@ -31,8 +38,36 @@ def sheet_names(path: Path) -> list[str]:
 
 
 def sheet(path: Path, part: str, rows: int | None) -> pl.DataFrame:
-    """Cells from row 1 on, also where the first rows are empty: findings count as spreadsheets do."""
-    return pl.DataFrame(_loaded(path, part, rows).to_polars())
+    """Cells from row 1 on, also where the first rows are empty: findings count as spreadsheets do. A number of more digits
+    than a spreadsheet keeps is written as one shows it (1.23457E+17): it is no code any more."""
+    frame = pl.DataFrame(_loaded(path, part, rows).to_polars())
+    if not frame.width or not frame.select(pl.any_horizontal(pl.all().str.contains(_LONG).any())).item():
+        return frame
+    cells = {text for column in frame for text in column.filter(column.str.contains(_LONG))}
+    numbers = (
+        _long_numbers(path) if zipfile.is_zipfile(path) and path.suffix.lower() in _XML else set(map(float, cells))
+    )
+    shown = {text: f"{float(text):.5E}" for text in cells if float(text) in numbers and int(float(text)) == int(text)}
+    return frame.with_columns(pl.all().replace(shown)) if shown else frame
+
+
+def _long_numbers(path: Path) -> set[float]:
+    """Numbers of sixteen digits and more that stand in a workbook as numbers, not as text."""
+    found: set[float] = set()
+    with zipfile.ZipFile(path) as packed:
+        for part in (name for name in packed.namelist() if "worksheets/" in name):
+            for block in _blocks(packed, part, 512):
+                found |= {value for said in _NUMBER.findall(block) if (value := float(said)) >= 1e15}
+    return found
+
+
+def counts_from_1904(path: Path) -> bool:
+    """Do the serial numbers of a workbook begin in 1904, as those of old Apple computers?"""
+    if path.suffix.lower() not in _XML or not zipfile.is_zipfile(path):
+        return False
+    with _as_workbook(path), zipfile.ZipFile(path) as packed:
+        parts = [name for name in packed.namelist() if name.endswith("workbook.xml")]
+        return any(_FROM_1904.search(packed.read(name)) for name in parts)
 
 
 def is_hidden(path: Path, part: str) -> bool:
@@ -105,13 +140,13 @@ def _too_much(path: Path) -> Malformed:
     )
 
 
-def _blocks(packed: zipfile.ZipFile, part: str) -> Iterator[bytes]:
+def _blocks(packed: zipfile.ZipFile, part: str, again: int = 32) -> Iterator[bytes]:
     """What a part unpacks to; each block begins with the end of the one before, so that no cell's name is torn."""
     with zipfile.Path(packed, part).open("rb") as file:
         end = b""
         while block := file.read(2**20):
             yield end + block
-            end = block[-32:]
+            end = block[-again:]
 
 
 def _number(letters: bytes) -> int:
@@ -137,7 +172,17 @@ def columns(path: Path) -> list[str]:
 def column_cells(path: Path, names: Sequence[str]) -> pl.DataFrame:
     """Some columns of a Parquet file."""
     with _as_columns(path):
-        return _parquet(path).select(pl.col(list(names)).cast(pl.String)).collect()
+        held = _parquet(path).select(names)
+        return held.select(
+            _in_china(name, kind).cast(pl.String) for name, kind in held.collect_schema().items()
+        ).collect()
+
+
+def _in_china(name: str, kind: pl.DataType) -> pl.Expr:
+    """An instant is of a time zone and is shown at its time in China; what has no zone is a local time already."""
+    column = pl.col(name)
+    zoned = isinstance(kind, pl.Datetime) and kind.time_zone
+    return column.dt.convert_time_zone(CHINA).dt.replace_time_zone(None) if zoned else column
 
 
 def length(path: Path) -> int:
@@ -229,6 +274,7 @@ READERS: dict[str, Callable[..., Any]] = {
         sheet_names,
         sheet,
         is_hidden,
+        counts_from_1904,
         columns,
         column_cells,
         length,

@@ -11,6 +11,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from client_node.data.reading import UNITS, identifiers, is_called, is_heading_abroad
+from client_node.data.side_columns import chosen
 from client_node.data.tables import Table, tables_of
 from client_node.data.text import absent
 from client_node.data.validation import EARLIEST
@@ -18,16 +22,10 @@ from contracts.envelope import canonical, digest
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
 from engine.table import Source, TableSchema
+from shell.text_files import read_text
 
 FILE = "data.toml"
-UNITS = {
-    "亿元": Decimal(10**8),
-    "百万元": Decimal(10**6),
-    "万元": Decimal(10**4),
-    "千元": Decimal(1000),
-    "元": Decimal(1),
-}
-_FOREIGN = re.compile(r"[\s_\-()（）\[\]【】:：/、.]")
+MOST_TOLERANCE = 20  # per cent: more is no discount
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,27 @@ class Field:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """One source of a task: its tables (exports by year or month are several), all with the same headings in the same
-    row, and its fields by name."""
+    row, and its fields by name. `only` says which values of which other columns a row must have, `currency` which column
+    names a currency ("": all is in yuan; None: the one that is called so)."""
 
     tables: tuple[Table, ...]
     heading: int
     fields: Mapping[str, Field]
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """What the member says of its receipts: per cent that a discount or a bank's fee may keep back, and invoices that are
+    unpaid indeed."""
+
+    tolerance_percent: str = "1"
+    really_unpaid: tuple[str, ...] = ()
+
+    def tolerance(self) -> float:
+        """As a share."""
+        return float(Decimal(self.tolerance_percent) / 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,7 @@ class DataMap:
     others: Mapping[str, str] = field(default_factory=dict)  # suggested: a source, and the places that fit as well
     ends: Mapping[str, date] = field(default_factory=dict)  # the last day of each source
     unread: tuple[Malformed, ...] = ()  # files that were left aside
+    receipts: Receipts = Receipts()
 
     def digest(self) -> str:
         """Digest of what was decided here, whatever the spelling of the file."""
@@ -70,10 +85,13 @@ class DataMap:
                 [[table.path.name, table.part] for table in o.tables],
                 o.heading,
                 sorted([k, f.heading, f.tax_percent, f.unit] for k, f in o.fields.items()),
+                sorted([heading, *values] for heading, values in o.only.items()),
+                o.currency,
             ]
             for name, o in self.origins.items()
         }
-        return digest(canonical([self.closed_on.isoformat(), said]))
+        receipts = [self.receipts.tolerance_percent, sorted(self.receipts.really_unpaid)]
+        return digest(canonical([self.closed_on.isoformat(), said, receipts]))
 
 
 def is_given(folder: Path, schema: TableSchema) -> bool:
@@ -85,16 +103,16 @@ def is_given(folder: Path, schema: TableSchema) -> bool:
 def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
     """What the member decided in data.toml; Malformed if that says too little."""
     path = home / FILE
-    try:
-        held = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise Unavailable(
             N_("nobody has said yet which column is which field"),
             why=N_("{file} is not there"),
             do=N_("client-node data map, then client-node data preview"),
             file=path,
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        )
+    try:
+        held = tomllib.loads(read_text(path, do=N_("mend it, or: client-node data map --force")))
+    except tomllib.TOMLDecodeError as error:
         raise Malformed(
             N_("{file} is not TOML: {error}"),
             do=N_("mend it, or: client-node data map --force"),
@@ -104,18 +122,50 @@ def data_map(folder: Path, home: Path, schema: TableSchema) -> DataMap:
     closed = _closed(path, held.get("closed_on"))
     said = [source for source in schema.sources if source.missing == "refuse" or _names_a_file(held.get(source.name))]
     origins = {source.name: _origin(path, folder, source, held.get(source.name)) for source in said}
-    for place, column in ((f"{name}.{k}", f) for name, origin in origins.items() for k, f in origin.fields.items()):
-        if is_identifier(column.heading, schema):
+    for name, origin in origins.items():
+        _check_headings(path, name, origin, schema)
+    return DataMap(closed, origins, receipts=_receipts(path, held.get("receipts", {})))
+
+
+def _check_headings(path: Path, source: str, origin: Origin, schema: TableSchema) -> None:
+    """Malformed if a heading is that of a direct identifier, or of amounts that are not in yuan."""
+    named = {f"{source}.{name}": one.heading for name, one in origin.fields.items()}
+    named |= {f"{source}.only": heading for heading in origin.only}
+    for place, heading in named.items():
+        if is_identifier(heading, schema):
             raise Malformed(
                 N_("{file} names a direct identifier at {place}: {heading}"),
                 why=N_("names, telephone, tax and account numbers are never read"),
                 do=N_("name a column of codes; if there is none, add one to the export"),
                 file=path,
                 place=place,
-                heading=column.heading,
+                heading=heading,
                 code="IDENTIFIER",
             )
-    return DataMap(closed, origins)
+        if is_heading_abroad(heading) and origin.currency is None:
+            raise Malformed(
+                N_("{file} names amounts that are not in yuan at {place}: {heading}"),
+                why=N_("they would be counted as yuan"),
+                do=N_('name the column in yuan, or export it; if it is in yuan, write currency = "" below the source'),
+                file=path,
+                place=place,
+                heading=heading,
+                code="CURRENCY",
+            )
+
+
+def _receipts(path: Path, held: Any) -> Receipts:
+    expected = 'tolerance_percent = "2", really_unpaid = ["FP0007"]'
+    if not isinstance(held, dict) or set(held) - {"tolerance_percent", "really_unpaid"}:
+        raise _wrong(path, "receipts", expected)
+    tolerance, unpaid = str(held.get("tolerance_percent", "1")), held.get("really_unpaid", [])
+    try:
+        is_sane = 0 <= Decimal(tolerance) <= MOST_TOLERANCE
+    except InvalidOperation:
+        is_sane = False
+    if not is_sane or not isinstance(unpaid, list) or not all(isinstance(one, str) for one in unpaid):
+        raise _wrong(path, "receipts", expected)
+    return Receipts(tolerance, tuple(identifiers(pl.Series(unpaid, dtype=pl.String)).to_list()))
 
 
 def _closed(path: Path, said: Any) -> date:
@@ -140,17 +190,6 @@ def _names_a_file(held: Any) -> bool:
 def is_identifier(heading: str, schema: TableSchema) -> bool:
     """Is a column called like a direct identifier?"""
     return is_called(re.sub(r" \(\d+\)$", "", heading), *schema.identifiers)
-
-
-def is_called(text: str, *names: str) -> bool:
-    """Is it one of these names, but for signs, units and case?"""
-    return bool(text) and plain(text) in {plain(name) for name in names}
-
-
-def plain(text: str) -> str:
-    """A heading without signs, units and case."""
-    bare = re.sub(rf"[(（]({'|'.join(UNITS)}|含税|不含税)[)）]", "", text)
-    return _FOREIGN.sub("", bare or text).lower()
 
 
 def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
@@ -181,8 +220,14 @@ def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
         or not (isinstance(more, list) and all(type(t) is str for t in more))
     ):
         raise _wrong(path, source.name, 'heading = 1, more = ["2024.xlsx:Sheet1"]')
+    try:
+        only, currency = chosen(held.get("only", {})), held.get("currency")
+        if not (currency is None or isinstance(currency, str)):
+            raise TypeError(currency)
+    except TypeError as error:
+        raise _wrong(path, source.name, 'only = { "状态" = ["正常"] }, currency = "币种"') from error
     places = [(file, part), *((folder / name, rest) for name, _, rest in (text.partition(":") for text in more))]
-    return Origin(tuple(_table(path, source, *place) for place in places), heading, fields)
+    return Origin(tuple(_table(path, source, *place) for place in places), heading, fields, only, currency)
 
 
 def _table(path: Path, source: Source, file: Path, part: str) -> Table:

@@ -19,6 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from client_node.data.columns import own_columns
+from client_node.data.doubts import Doubt
 from client_node.data.mapping import DataMap, data_map, is_given
 from client_node.data.pseudonyms import pseudonym, pseudonyms, swapped
 from client_node.data.tables import Table
@@ -42,6 +43,9 @@ class MemberTable:
     present: pl.DataFrame
     names: dict[str, str]
     findings: tuple[TableFault, ...]
+    doubts: tuple[Doubt, ...] = ()  # customers that are left out, under their own names: for the member's eyes
+    received: float | None = None  # see TaskRows
+    few: tuple[str, ...] = ()
 
     def named(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows of this table under the member's own names, for its eyes."""
@@ -53,10 +57,10 @@ class MemberTable:
             raise Malformed(
                 N_("the data have no rows that can be used"),
                 why=N_("{faults}")
-                if self.findings
+                if self.findings or self.doubts
                 else N_("no fault was found: up to the closing day the files hold nothing, or too little"),
                 do=N_("mend these rows or export again, then: client-node data check"),
-                faults=listed(self.findings),
+                faults=listed((*self.findings, *self.doubts)),
             )
         return self
 
@@ -80,11 +84,19 @@ def read_table(
 
 
 def _pseudonymised(rows: TaskRows, schema: TableSchema, key: bytes) -> MemberTable:
-    training, present, findings = rows
+    training, present = rows.training, rows.present
     ids = [column.name for column in schema.of_kind("id")]
     known = pseudonyms(key, ids, (training, present))
     names = {pseudonym: value for value, pseudonym in known.items()}
-    return MemberTable(swapped(training, ids, known), swapped(present, ids, known), names, tuple(findings))
+    return MemberTable(
+        swapped(training, ids, known),
+        swapped(present, ids, known),
+        names,
+        tuple(rows.findings),
+        rows.doubts,
+        rows.received,
+        rows.few,
+    )
 
 
 def _cache_name(found: DataMap, schema: TableSchema, key: bytes) -> str:
@@ -109,7 +121,10 @@ def _keep(place: Path, made: MemberTable) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=place.parent))
     made.training.write_parquet(fresh / "training.parquet")
     made.present.write_parquet(fresh / "present.parquet")
-    about = {"names": made.names, "findings": [asdict(finding) for finding in made.findings]}
+    told = {
+        name: [asdict(one) for one in listed] for name, listed in (("findings", made.findings), ("doubts", made.doubts))
+    }
+    about = {"names": made.names, "received": made.received, "few": made.few, **told}
     (fresh / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
     try:
         os.replace(fresh, place)
@@ -123,4 +138,8 @@ def _keep(place: Path, made: MemberTable) -> None:
 def _kept(place: Path) -> MemberTable:
     about = json.loads((place / "about.json").read_text(encoding="utf-8"))
     training, present = (pl.read_parquet(place / f"{name}.parquet") for name in ("training", "present"))
-    return MemberTable(training, present, about["names"], tuple(TableFault(**told) for told in about["findings"]))
+    findings, doubts = (
+        tuple(TableFault(**one) for one in about["findings"]),
+        tuple(Doubt(**one) for one in about["doubts"]),
+    )
+    return MemberTable(training, present, about["names"], findings, doubts, about["received"], tuple(about["few"]))

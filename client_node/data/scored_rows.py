@@ -11,7 +11,7 @@ import polars as pl
 from client_node.data.columns import fit, own_columns
 from client_node.data.source_rows import check_source, kind_of
 from client_node.data.tables import check_length, tables_of
-from client_node.data.validation import Checked, Checker, listed
+from client_node.data.validation import Checked, Checker, Columns, listed
 from contracts.errors import Malformed
 from contracts.wording import N_
 from engine.table import Column, TableSchema
@@ -42,7 +42,7 @@ def frame_of(rows: Sequence[Mapping[str, object]], schema: TableSchema) -> pl.Da
     fields = _kinds(schema)
     texts = [[None if (cell := row.get(name)) is None else str(cell) for name in fields] for row in rows]
     frame = pl.DataFrame(texts, schema=dict.fromkeys(fields, pl.String), orient="row")
-    checked = Checker(schema.dataset, 0, fields, {name: name for name in fields}, date.max).check(frame)
+    checked = Checker(schema.dataset, 0, Columns(fields, {name: name for name in fields}), date.max).check(frame)
     unknown = sorted({name for row in rows for name in row} - {column.name for column in schema.columns})
     if checked.findings or unknown or len(checked.frame) < len(rows):  # results are told in the order of the rows
         why = N_("there is no such column: {unknown}") if unknown else N_("a row is empty")

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import polars as pl
 
-from client_node.data.mapping import UNITS, DataMap, Field, Origin, is_called, is_identifier, plain
+from client_node.data.mapping import DataMap, Field, Origin, is_identifier
+from client_node.data.reading import UNITS, is_called, is_heading_abroad, plain
 from client_node.data.tables import Table, tables_in
-from client_node.data.validation import EARLIEST, clean, day
+from client_node.data.validation import AMOUNTS, EARLIEST, clean, day
 from contracts.errors import Malformed
 from engine.table import Source, SourceColumn, TableSchema
+from engine.task import Settling, load
 
 _UNIT_OF_ALL = re.compile(rf"单位.{{0,6}}?({'|'.join(UNITS)})")  # in a title above the headings
+_CURRENCY_OF_ALL = re.compile(r"(单位|币种|币别|货币|currency).{0,9}", re.IGNORECASE)
 _NOTHING = {"refuse": "?", "absent": "没有也可以 / none is needed"}
 
 
@@ -85,14 +88,17 @@ def _by_date(one: Table, other: Table) -> bool:
 
 
 def _headings(table: Table, unread: list[Malformed]) -> list[tuple[tuple[int, list[str]], str]]:
-    """Possible headings, each with the unit of amounts that a title above them names."""
+    """Possible headings, each with the unit of amounts that a title above them names: "" if that is no yuan."""
     try:
         found = table.headings()
     except Malformed as error:
         unread.append(error)
         return []
-    said = [_UNIT_OF_ALL.search(" ".join(names)) for _row, names in found]
-    return [(one, next((s[1] for s in said[:at] if s), "元")) for at, one in enumerate(found)]
+    titles = [" ".join(names) for _row, names in found]
+    units = [said and said[1] for said in map(_UNIT_OF_ALL.search, titles)]
+    abroad = [any(is_heading_abroad(said[0]) for said in _CURRENCY_OF_ALL.finditer(title)) for title in titles]
+    units = ["" if is_abroad else unit for unit, is_abroad in zip(units, abroad, strict=True)]
+    return [(one, next((unit for unit in units[:at] if unit is not None), "元")) for at, one in enumerate(found)]
 
 
 def _last_days(origins: Mapping[str, Origin], schema: TableSchema, unread: list[Malformed]) -> dict[str, date]:
@@ -111,16 +117,16 @@ def _last_days(origins: Mapping[str, Origin], schema: TableSchema, unread: list[
                 except Malformed as error:
                     unread.append(error)
                     continue
-                days = clean(texts.select(headings)).select(day(pl.all()))
+                days = clean(texts.select(headings)).select(day(pl.all(), table.first_day()))
                 within = days.select(pl.all().filter(pl.all().is_between(EARLIEST, today)).max())
                 found |= {source.name: max([found.get(source.name, date.min), *filter(None, within.row(0))])}
     return {name: last for name, last in found.items() if last > date.min}
 
 
 def _fields(source: Source, names: list[str], schema: TableSchema, unit: str) -> dict[str, Field]:
-    allowed = [name for name in names if not is_identifier(name, schema)]
+    allowed = [name for name in names if not is_identifier(name, schema) and not is_heading_abroad(name)]
     found: dict[str, Field] = {}
-    for column in source.columns:
+    for column in (one for one in source.columns if unit or one.kind not in AMOUNTS):
         heading = _heading(column, [n for n in allowed if n not in {f.heading for f in found.values()}])
         if heading:
             found[column.name] = _guess(column, heading, unit)
@@ -165,6 +171,7 @@ def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
     lines = [
         "# 哪个文件的哪一列是什么。Which column of which file is which field. client-node data preview 可查看结果。",
         "# tax_percent: 金额含税时的税率; unit: 元 / 千元 / 万元 / 百万元 / 亿元。",
+        '# only: 只取这些行 rows that count, 例 e.g. only = { "发票状态" = ["正常"] }; currency: 币种列 its column, "" = 全为人民币 all is yuan。',
         f"closed_on = {closing_day(found).isoformat()}  # 账目完整到哪一天 / the day up to which the books are complete",
     ]
     for one, source in ((m, s) for m, schema in zip(found, schemas, strict=True) for s in schema.sources):
@@ -173,6 +180,13 @@ def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
         lines += _place(origin) if origin else [f'file = ""  # {_NOTHING[source.missing]}']
         lines.append(f"[{source.name}.columns]")
         lines += [_line(column, origin.fields.get(column.name) if origin else None) for column in source.columns]
+    if any(isinstance(load(schema.task), Settling) for schema in schemas):
+        lines += [
+            "",
+            "[receipts]",
+            'tolerance_percent = "1"  # 折扣、手续费可少收的百分比 / what a discount or a bank fee may keep back',
+        ]
+        lines.append('really_unpaid = []  # 确实未收的发票 / invoices that are unpaid indeed: ["FP0007"]')
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,8 @@ are never read further than their heading.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import polars as pl
 
 from client_node.data.apart import READER_APART
 from client_node.data.formats import check_rows
+from client_node.data.reading import FROM_1900, FROM_1904
 from client_node.data.text import Tick, read_cells, top_rows
 from contracts.errors import Malformed, Unavailable
 from contracts.wording import N_
@@ -65,16 +67,24 @@ class Table:
             return [(1, _called("database_columns", self.path, self.part))]
         return _possible_headings(self.path, top_rows(self.path, HEADING_ROWS))
 
-    def read(self, columns: Sequence[str], heading: int, tick: Tick = lambda done, every: None) -> pl.DataFrame:
-        """The named columns as text, without the headings; and BEYOND, if a line of a text file says more or is broken.
-        `tick` is told how many bytes of how many were decoded. Malformed if a heading is not there."""
+    def read(
+        self,
+        columns: Sequence[str],
+        heading: int,
+        tick: Tick = lambda done, every: None,
+        also: Callable[[str], bool] = lambda name: False,
+    ) -> pl.DataFrame:
+        """The named columns as text, without the headings, and those that are there of which `also` holds; and BEYOND, if a
+        line of a text file says more or is broken. `tick` is told how many bytes of how many were decoded. Malformed if a
+        heading is not there."""
         suffix = self.path.suffix.lower()
         if suffix in SHEETS:
             body: pl.DataFrame = _called("sheet", self.path, self.part, None)
             names = self._known(columns, heading, _possible_headings(self.path, body.head(HEADING_ROWS).rows()))
-            chosen = [pl.col(body.columns[names.index(name)]).alias(name) for name in columns]
+            chosen = [pl.col(body.columns[names.index(name)]).alias(name) for name in _with(columns, names, also)]
             return body.slice(heading).select(chosen)
         names = self._known(columns, heading, self.headings())
+        columns = _with(columns, names, also)
         if suffix in COLUMNS:
             return pl.DataFrame(_called("column_cells", self.path, list(columns)))
         if suffix in BOOKS:
@@ -84,6 +94,11 @@ class Table:
     def is_hidden(self) -> bool:
         """Is it a sheet that its workbook does not show?"""
         return self.path.suffix.lower() in SHEETS and bool(_called("is_hidden", self.path, self.part))
+
+    def first_day(self) -> date:
+        """Day 0 of the serial numbers that stand here for days."""
+        is_1904 = self.path.suffix.lower() in SHEETS and _called("counts_from_1904", self.path)
+        return FROM_1904 if is_1904 else FROM_1900
 
     def _known(self, columns: Sequence[str], heading: int, found: list[tuple[int, list[str]]]) -> list[str]:
         """The names in row `heading`, all of `columns` among them."""
@@ -100,6 +115,10 @@ class Table:
                 code="COLUMN",
             )
         return names
+
+
+def _with(columns: Sequence[str], names: Sequence[str], also: Callable[[str], bool]) -> list[str]:
+    return [*columns, *(name for name in names if name and name not in columns and also(name))]
 
 
 def stamps(folder: Path, *others: Path) -> tuple[tuple[str, int, int], ...]:

@@ -6,27 +6,27 @@ A finding names file, row, column, rule and what kind of value stood there, neve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import partial
+from typing import Protocol
 
 import polars as pl
 
+from client_node.data import reading
 from client_node.data.text import BEYOND, UNCLOSED
 from contracts.wording import N_, filled
 
-FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y年%m月%d日", "%Y.%m.%d")
-_BARE = r"^\d{4} ?\d{2} ?\d{2}$"  # with fewer digits it may be two days: 2023111
 LARGEST = 1e12
 EARLIEST, FAR_OFF = date(1990, 1, 1), timedelta(days=3653)
 WHOLE_ROW = "*"
+AMOUNTS = ("amount", "net", "price")  # kinds that are sums of money
 PERIODS = {"period": (7, 10), "month": (7,), "week": (10,)}  # how many characters each is written with
-_NUMBERS = ("amount", "net", "number", "optional", "label", "promotion", "price")
-_TIME = r"[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
-_GROUPED = r"^[-+]?\d{1,3}([,，]\d{3})+(\.\d*)?$"
+_NUMBERS = (*AMOUNTS, "number", "optional", "label", "promotion")
+_IN_VAIN = ("not-a-row", "voided", "not-chosen", "repeated")  # rules of rows that nobody misses
 _TOTALS = r"(?i)^(本页|本日|本月|本年|本期)?\s*[合小总累]\s*计\s*[:：]?$|^(sub|grand )?total$"
 _NOTHING = ("null", "none", "nan", "n/a", "#n/a", "-", "--", "—", "/", "无", "空", "(空)", "未知", "不详")
 _UNSEEN = r"[\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff\ufffd]"
-_SHORTENED = r"^\d(\.\d+)?[eE]\+?\d+$|^\d{15}0{5,}$"  # by a spreadsheet, which keeps fifteen digits
 
 # rule -> (what is wrong, what to do)
 RULES: dict[str, tuple[str, str]] = {
@@ -43,8 +43,20 @@ RULES: dict[str, tuple[str, str]] = {
         N_("export again with this column as text"),
     ),
     "not-a-number": (N_("not a number"), N_("write digits only; unit and tax belong into data.toml")),
+    "foreign-currency": (
+        N_("not in yuan"),
+        N_('give its amount in yuan, or leave it out; if it is in yuan, write currency = "" into data.toml'),
+    ),
+    "voided": (N_("a voided document"), N_("nothing, if it is void")),
+    "not-chosen": (
+        N_("not among the rows that data.toml takes"),
+        N_("nothing, if that is meant; else mend `only` there"),
+    ),
     "too-large": (N_("larger than any amount can be"), N_("look for shifted columns or a wrong unit")),
-    "not-a-date": (N_("not a date"), N_("write it as 2025-01-31, 2025/1/31 or 2025年1月31日")),
+    "not-a-date": (
+        N_("not a date"),
+        N_("write it as 2025-01-31, 2025/1/31 or 2025年1月31日, with a time that exists or none"),
+    ),
     "date-out-of-range": (
         N_("a date before 1990 or after the books were closed"),
         N_("mend the date, or closed_on in data.toml"),
@@ -94,7 +106,14 @@ class TableFault:
         return filled(translate(N_("{place} row {row}, column {column}: {fault}")), said)
 
 
-def listed(findings: Sequence[TableFault], most: int = 5) -> Callable[[Callable[[str], str]], str]:
+class Told(Protocol):
+    """What says itself in the reader's language."""
+
+    def text(self, translate: Callable[[str], str]) -> str:
+        """One line."""
+
+
+def listed(findings: Sequence[Told], most: int = 5) -> Callable[[Callable[[str], str]], str]:
     """The first findings as a value of an error, in the language of whoever reads it."""
     return lambda translate: "; ".join(finding.text(translate) for finding in findings[:most])
 
@@ -108,19 +127,18 @@ class FieldKind:
 
 
 def number(text: pl.Expr) -> pl.Expr:
-    """Digits with separators between thousands, currency signs, or parentheses for less than nothing; null if it is
-    none. A comma elsewhere is no separator: 12,50 would become a hundredfold."""
-    bare = text.str.replace_all(r"[\s¥￥]", "").str.replace(r"^[(（](.*)[)）]$", "-$1")
-    clear = ~bare.str.contains("[,，]") | bare.str.contains(_GROUPED)
-    cast = pl.when(clear).then(bare.str.replace_all("[,，]", "")).cast(pl.Float64, strict=False)
-    return cast.replace({float("inf"): None, float("-inf"): None, float("nan"): None})
+    """See reading.amounts."""
+    return text.map_batches(reading.amounts, return_dtype=pl.Float64, is_elementwise=True)
 
 
-def day(text: pl.Expr) -> pl.Expr:
-    """A date in one of the accepted spellings, a time of day after it or not; null if it is none."""
-    alone = text.str.replace(_TIME, "")
-    whole = pl.when(alone.str.contains(_BARE)).then(alone).str.to_date("%Y%m%d", strict=False)
-    return pl.coalesce(*(alone.str.to_date(spelling, strict=False, exact=True) for spelling in FORMATS), whole)
+def day(text: pl.Expr, start: date = reading.FROM_1900) -> pl.Expr:
+    """See reading.days."""
+    return text.map_batches(lambda texts: reading.days(texts, start), return_dtype=pl.Date, is_elementwise=True)
+
+
+def identifier(text: pl.Expr) -> pl.Expr:
+    """See reading.identifiers."""
+    return text.map_batches(reading.identifiers, return_dtype=pl.String, is_elementwise=True)
 
 
 def period(text: pl.Expr) -> pl.Expr:
@@ -137,27 +155,30 @@ def _or_empty(holds: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Expr], pl.Exp
     return lambda text: ~_filled(text).fill_null(False) | holds(text).fill_null(False)
 
 
-def kinds(closed_on: date) -> dict[str, FieldKind]:
-    """Every kind of field. A cell that is empty breaks only the rule `empty`."""
-    is_number = _or_empty(lambda text: number(text).is_not_null())
+def kinds(closed_on: date, start: date = reading.FROM_1900) -> dict[str, FieldKind]:
+    """Every kind of field. A cell that is empty breaks only the rule `empty`. `start`: see reading.days."""
+    when = partial(day, start=start)
+    is_number = _or_empty(lambda text: number(text).is_not_null() | reading.is_abroad(text))
     is_sane = _or_empty(lambda text: number(text).is_null() | (number(text).abs() <= LARGEST))
-    in_range = _or_empty(lambda text: day(text).is_null() | day(text).is_between(EARLIEST, closed_on))
-    deadline = _or_empty(lambda text: day(text).is_null() | (day(text) >= EARLIEST))
+    at_home = _or_empty(lambda text: ~reading.is_abroad(text))
+    in_range = _or_empty(lambda text: when(text).is_null() | when(text).is_between(EARLIEST, closed_on))
+    deadline = _or_empty(lambda text: when(text).is_null() | (when(text) >= EARLIEST))
     last = closed_on + FAR_OFF if closed_on < date.max - FAR_OFF else date.max
-    near = _or_empty(lambda text: day(text).is_null() | (day(text) <= last))
-    numeric = {"not-a-number": is_number, "too-large": is_sane}
-    dated = {"empty": _filled, "not-a-date": _or_empty(lambda text: day(text).is_not_null())}
+    near = _or_empty(lambda text: when(text).is_null() | (when(text) <= last))
+    numeric = {"not-a-number": is_number, "too-large": is_sane, "foreign-currency": at_home}
+    dated = {"empty": _filled, "not-a-date": _or_empty(lambda text: when(text).is_not_null())}
     label = _or_empty(lambda text: number(text).is_null() | number(text).is_in([0.0, 1.0]))
     share = _or_empty(lambda text: number(text).is_null() | number(text).is_between(0.0, 1.0))
     above = _or_empty(lambda text: number(text).is_null() | (number(text) > 0.0))
     said = _or_empty(lambda text: ~text.str.to_lowercase().is_in(_NOTHING))
-    whole = _or_empty(lambda text: ~text.str.contains(_UNSEEN) & ~text.str.contains(_SHORTENED))
-    name = FieldKind({"empty": _filled, "placeholder": said, "damaged": whole}, lambda text: text)
+    whole = _or_empty(lambda text: ~text.str.contains(_UNSEEN) & ~reading.is_shortened(text))
+    name = FieldKind({"empty": _filled, "placeholder": said, "damaged": whole}, identifier)
     lies_near = _or_empty(lambda text: period(text).is_null() | period(text).is_between(EARLIEST, last))
     return {
         "document": name,
-        "reference": name,
+        "reference": replace(name, typed=lambda text: text),  # of several documents perhaps, told apart by blanks
         "id": name,
+        "beside": FieldKind({}, lambda text: identifier(text).replace("", None)),
         "amount": FieldKind({"empty": _filled, **numeric}, number),
         "net": FieldKind({"empty": _filled, **numeric}, number),
         "number": FieldKind({"empty": _filled, **numeric}, number),
@@ -166,8 +187,8 @@ def kinds(closed_on: date) -> dict[str, FieldKind]:
         "label": FieldKind({"empty": _filled, **numeric, "not-0-or-1": label}, number),
         "promotion": FieldKind({**numeric, "not-a-share": share}, number),
         "price": FieldKind({**numeric, "not-a-price": above}, number),
-        "date": FieldKind({**dated, "date-out-of-range": in_range}, day),
-        "deadline": FieldKind({**dated, "date-out-of-range": deadline, "deadline-far-off": near}, day),
+        "date": FieldKind({**dated, "date-out-of-range": in_range}, when),
+        "deadline": FieldKind({**dated, "date-out-of-range": deadline, "deadline-far-off": near}, when),
         **{kind: _of_periods(lies_near, lengths) for kind, lengths in PERIODS.items()},
     }
 
@@ -179,38 +200,79 @@ def _of_periods(lies_near: Callable[[pl.Expr], pl.Expr], lengths: tuple[int, ...
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Typed rows without faults, the row of the file that each stands in, all findings, and the documents of the rows
-    that were left out: they exist, so that a row of another table that names one is no fault of its own."""
+    """Typed rows without faults, the row of the file that each stands in, all findings, and what can be read of the rows that
+    were left out with the `rule` of each: their documents exist, so that a row of another table that names one is no fault
+    of its own."""
 
     frame: pl.DataFrame
     findings: list[TableFault]
-    left_out: tuple[str, ...] = ()
+    left_out: pl.DataFrame
+
+    def missed(self) -> pl.DataFrame:
+        """Rows left out that something else may depend on."""
+        return self.left_out.filter(~pl.col("rule").is_in(_IN_VAIN))
+
+
+@dataclass(frozen=True, slots=True)
+class RowRule:
+    """Rows of which `holds` is not true of what stands in column `name`, under `heading`, are left out by `rule`."""
+
+    name: str
+    heading: str
+    rule: str
+    holds: Callable[[pl.Expr], pl.Expr]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Fields of a table: what each is (`kinds`), the heading over it, the unit of amounts that name none, day 0 of serial
+    numbers, and what is asked of a row by columns that are no fields."""
+
+    kinds: Mapping[str, str]
+    headings: Mapping[str, str]
+    units: Mapping[str, float] = field(default_factory=dict)
+    start: date = reading.FROM_1900
+    rules: tuple[RowRule, ...] = ()
 
 
 class Checker:
-    """Checks one table whose field `name` is of kind `fields[name]` and stands under the heading `headings[name]`."""
+    """Checks one table by its columns."""
 
-    def __init__(
-        self, place: str, heading: int, fields: Mapping[str, str], headings: Mapping[str, str], closed_on: date
-    ):
-        self._place, self._heading, self._fields, self._headings = place, heading, fields, headings
-        self._kinds = kinds(closed_on)
+    def __init__(self, place: str, heading: int, columns: Columns, closed_on: date):
+        self._place, self._heading, self._columns = place, heading, columns
+        self._fields, self._headings = columns.kinds, columns.headings
+        self._kinds = kinds(closed_on, columns.start)
 
     def check(self, texts: pl.DataFrame) -> Checked:
-        """All cells of `texts` `(rows, fields)` at once. Lines that say nothing are no rows; a line that is torn, a total
-        or the headings again has one finding of its own, whatever its cells look like."""
+        """All cells of `texts` `(rows, fields)` at once. Lines that say nothing are no rows; a line that is torn, a total,
+        the headings again or one that is not asked for has one finding of its own, whatever its cells look like."""
         cells = clean(texts).with_columns(row=pl.int_range(pl.len()) + self._heading + 1)
-        cells = cells.filter(pl.any_horizontal(_filled(pl.col(name)) for name in texts.columns))
-        cells = cells.with_columns(rule=self._of_the_line(BEYOND in texts.columns))
+        torn = [BEYOND] if BEYOND in texts.columns else []
+        cells = cells.filter(pl.any_horizontal(_filled(pl.col(name)) for name in (*self._fields, *torn)))
+        cells = cells.with_columns(rule=self._of_the_line(bool(torn)))
         aside, rows = cells.filter(pl.col("rule").is_not_null()), cells.filter(pl.col("rule").is_null())
-        told = [TableFault(self._place, row, WHOLE_ROW, rule, "other") for row, rule in aside["row", "rule"].rows()]
-        findings = told + self._failures(rows)
-        typed = rows.select(
-            pl.col("row"), *(self._kinds[kind].typed(pl.col(name)).alias(name) for name, kind in self._fields.items())
+        under = {one.rule: one.heading for one in self._columns.rules}
+        told = [
+            TableFault(self._place, row, under.get(rule, WHOLE_ROW), rule, "other")
+            for row, rule in aside["row", "rule"].rows()
+        ]
+        faults = self._failures(rows)
+        typed, first = self._typed(rows), {f.row: f.rule for f in reversed(faults)}
+        faulty = pl.DataFrame(
+            {"row": list(first), "rule": list(first.values())}, schema={"row": pl.Int64, "rule": pl.String}
         )
-        faulty = pl.col("row").is_in(sorted({f.row for f in findings}))
-        left_out = self._documents(aside) + self._documents(typed.filter(faulty))
-        return Checked(typed.filter(~faulty), findings, left_out)
+        left_out = pl.concat(
+            [self._typed(aside).with_columns(aside["rule"]), typed.join(faulty, on="row", maintain_order="left")]
+        )
+        return Checked(typed.join(faulty, on="row", how="anti", maintain_order="left"), told + faults, left_out)
+
+    def _typed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(pl.col("row"), *(self._value(name, kind).alias(name) for name, kind in self._fields.items()))
+
+    def _value(self, name: str, kind: str) -> pl.Expr:
+        """Amounts as multiples of their column's unit, also where the cell names another one."""
+        value, unit = self._kinds[kind].typed(pl.col(name)), self._columns.units.get(name, 1.0)
+        return value if unit == 1.0 else pl.when(reading.names_a_unit(pl.col(name))).then(value / unit).otherwise(value)
 
     def _of_the_line(self, may_be_torn: bool) -> pl.Expr:
         """The rule that a line as a whole breaks, or null."""
@@ -218,14 +280,12 @@ class Checker:
         total = pl.any_horizontal(pl.lit(False), *(pl.col(name).str.contains(_TOTALS) for name in names))
         again = pl.any_horizontal(pl.col(name) == heading for name, heading in self._headings.items())
         no_row = pl.when(total.fill_null(False) | again.fill_null(False)).then(pl.lit("not-a-row"))
+        asked = [pl.when(~one.holds(pl.col(one.name))).then(pl.lit(one.rule)) for one in self._columns.rules]
         if not may_be_torn:
-            return no_row
+            return pl.coalesce(no_row, *asked)
         torn = pl.when(pl.col(BEYOND) == UNCLOSED).then(pl.lit("unclosed"))
-        return pl.coalesce(torn, pl.when(_filled(pl.col(BEYOND))).then(pl.lit("more-cells")), no_row)
-
-    def _documents(self, rows: pl.DataFrame) -> tuple[str, ...]:
-        names = [name for name, kind in self._fields.items() if kind == "document"]
-        return tuple(value for name in names for value in rows[name].drop_nulls().to_list())
+        more = pl.when(_filled(pl.col(BEYOND))).then(pl.lit("more-cells"))
+        return pl.coalesce(torn, more, no_row, *asked)
 
     def _failures(self, rows: pl.DataFrame) -> list[TableFault]:
         import pandera.polars as pandera
@@ -251,14 +311,15 @@ class Checker:
             ]
         return []
 
-    def mark(self, checked: Checked, bad: pl.Expr, field: str, rule: str) -> Checked:
-        """Leave out rows for which `bad` holds, as findings of `rule` at `field`."""
+    def mark(self, checked: Checked, bad: pl.Expr, name: str, rule: str) -> Checked:
+        """Leave out rows for which `bad` holds, as findings of `rule` at `name`."""
         wrong = checked.frame.filter(bad.fill_null(False))
         if wrong.is_empty():
             return checked
-        found = [TableFault(self._place, row, self._headings[field], rule, "other") for row in wrong["row"].to_list()]
+        found = [TableFault(self._place, row, self._headings[name], rule, "other") for row in wrong["row"].to_list()]
         left = checked.frame.filter(~pl.col("row").is_in(wrong["row"].to_list()))
-        return Checked(left, checked.findings + found, checked.left_out + self._documents(wrong))
+        out = wrong.with_columns(rule=pl.lit(rule)).select(checked.left_out.columns)
+        return Checked(left, checked.findings + found, pl.concat([checked.left_out, out]))
 
 
 def clean(texts: pl.DataFrame) -> pl.DataFrame:

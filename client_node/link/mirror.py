@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client_node.link.uplink import Uplink, answered
+from client_node.link import authorities
+from client_node.link.uplink import CoordinatorRefused, Uplink, answered
 from client_node.link.witness import Witness
 from client_node.settings import Settings
 from contracts.envelope import digest
-from contracts.errors import Invalid
+from contracts.errors import Invalid, Unavailable
 from contracts.log import tiles
 from contracts.log.checkpoint import (
     Note,
@@ -29,11 +31,13 @@ from contracts.log.contradiction import Contradiction, fork, truncation
 from contracts.log.merkle import Tree, leaf_hash
 from contracts.log.pins import Pins
 from contracts.rules.fold import apply
-from contracts.rules.state import TrustState
+from contracts.rules.state import NamedAuthority, TrustState
 from contracts.statements.statements import Seen
 from contracts.wording import N_
+from shell.log_folder import LogFolder
 from shell.snapshot import Snapshot
 
+Entries = Callable[[int, int], list[bytes]]  # entries start..end-1
 FRESH_S = 30.0  # whoever took longer to read what a checkpoint added asks whether it is still the newest, then signs
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, entry BLOB NOT NULL);
@@ -50,9 +54,23 @@ class Mirror:
         self._witness_key, self._is_compared = settings.witness_key, False
         self._owes = True  # the newest cosignature may not have reached the office
         self.note: Note | None = None
+        try:
+            self._resume()
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(
+                N_("this node's copy of the log cannot be used: {path}"),
+                why=N_("{error}"),
+                do=N_(
+                    "check free space and the disk; a copy that is damaged is made anew: move the file away, start again"
+                ),
+                path=self._path,
+                error=error,
+            ) from error
+
+    def _resume(self) -> None:
         with self._open() as connection:
             connection.executescript(_TABLES)
-            snapshot = Snapshot(settings.home / "mirror.snapshot", settings.node_key)
+            snapshot = Snapshot(self._settings.home / "mirror.snapshot", self._settings.node_key)
             self.state, self.tree = snapshot.resume(partial(_stream, connection))
             row = connection.execute("SELECT note FROM seen ORDER BY size DESC LIMIT 1").fetchone()
             self.note = parse_note(row[0]) if row else None
@@ -88,25 +106,65 @@ class Mirror:
         self._witness_key = key
 
     def follow(self, uplink: Uplink, wait_s: float) -> Note | None:
-        """Wait for another checkpoint, verify and store what it adds, cosign it. None if there is none.
+        """Wait for another checkpoint, verify and store what it adds, cosign it. None if there is none. A new CA that it
+        names counts from here on if a quorum has cosigned it.
 
         A cosignature that may not have arrived is sent again first: without it a quorum could be missing for ever.
-        Invalid if it shows another history (EQUIVOCATION) or less than was seen before (TRUNCATED); what proves it
+        Invalid if it shows another history (EQUIVOCATION), or less than was seen before (TRUNCATED); what proves it
         is then in the folder `evidence`.
         """
         if self._owes:
             self._send_again(uplink)
         note = self._head(uplink, wait_s)
-        if note is None:
-            return None
+        if note is not None:
+            self._follow_to(uplink, note)
+        if self.unheeded():
+            self._heed([parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text)])
+        return note
+
+    def _follow_to(self, uplink: Uplink, note: Note) -> None:
         began = time.monotonic()
         verify_log_signature(note, self.log)
-        if note.checkpoint.size < self.tree.size:
-            raise self._truncated(note)
-        self._extend(uplink, note)
+        self._check_not_shorter(note)
+        self._extend(partial(fetch_entries, uplink), note)
         if time.monotonic() - began < FRESH_S or self._head(uplink, 0) is None:
             self._cosign(uplink, note)
-        return note
+
+    def take(self, folder: LogFolder) -> None:
+        """Verify and store what a copy of the log's files adds to this one, as `follow` does; nothing is cosigned."""
+        notes = folder.notes(self.log)
+        for note in notes:
+            if note.checkpoint.size > self.tree.size:
+                self._extend(folder.entries, note)
+        self._heed(notes)
+
+    def unheeded(self) -> tuple[NamedAuthority, ...]:
+        """The CAs that the log names and that do not count for this node yet."""
+        return self.state.authorities[len(self._heeded()) :]
+
+    def trusted(self) -> dict[str, str]:
+        """Digest -> certificate of the CAs that count for this node now, the newest last."""
+        return authorities.trusted(self._settings.home, self._invite, datetime.now(UTC))
+
+    def heed(self, size: int) -> None:
+        """Let every CA count that the first `size` entries name."""
+        named = [one for one in self.state.authorities if one.index < size]
+        if len(named) > len(self._heeded()):
+            authorities.keep(self._settings.home, str(self._invite["genesis"]), named)
+
+    def _heeded(self) -> list[NamedAuthority]:
+        return authorities.kept(self._settings.home, str(self._invite["genesis"]))
+
+    def _heed(self, notes: Iterable[Note]) -> None:
+        """Take the word of the largest checkpoint that a quorum has cosigned."""
+        self.heed(max((note.checkpoint.size for note in notes if self._is_witnessed(note)), default=0))
+
+    def _is_witnessed(self, note: Note) -> bool:
+        size = note.checkpoint.size
+        if size > self.tree.size or self.tree.root(size) != note.checkpoint.root:
+            return False
+        quorum = self.state.quorum_at(size)
+        return quorum.is_met(quorum.cosigners(note, self.log))
 
     def _head(self, uplink: Uplink, wait_s: float) -> Note | None:
         """The newest checkpoint, if it is another one than this copy stands at."""
@@ -137,7 +195,11 @@ class Mirror:
         latest = self.witness.latest() if self._is_witness() and self.witness.has_memory() else None
         mine = [one for one in latest.signatures if one.name == self.witness.name] if latest else []
         if latest and mine:
-            self._hand_over(uplink, latest.checkpoint.size, mine[0].line())
+            try:
+                self._hand_over(uplink, latest.checkpoint.size, mine[0].line())
+            except CoordinatorRefused:
+                self._check_not_shorter(self._head(uplink, 0))  # it may not know the checkpoint any more
+                raise
         self._owes = False
 
     def _hand_over(self, uplink: Uplink, size: int, line: str) -> None:
@@ -145,23 +207,23 @@ class Mirror:
         uplink.ask("cosignature", "POST", "/v1/cosignatures", {"size": size, "line": line})
         self._owes = False
 
-    def _extend(self, uplink: Uplink, note: Note) -> None:
+    def _extend(self, source: Entries, note: Note) -> None:
         """Fetch the new entries; Invalid (EQUIVOCATION) unless they extend this copy to exactly the signed root."""
         start = self.tree.size
-        added = fetch_entries(uplink, start, note.checkpoint.size)
+        added = source(start, note.checkpoint.size)
         frontier, state = self.tree.frontier(), self.state
         for entry in added:
             state, _ = apply(state, entry, state.size)
             frontier.append(leaf_hash(entry))
         if (frontier.size, frontier.root()) != (note.checkpoint.size, note.checkpoint.root):
-            raise self._forked(uplink, note, frontier.root())
+            raise self._forked(source, note, frontier.root())
         if added and start == 0 and digest(added[0]) != self._invite["genesis"]:
             raise Invalid(N_("the log begins with another entry than the invite says"), code="GENESIS")
-        self._store(uplink, start, added, note)
+        self._store(source, start, added, note)
         self.tree.extend(map(leaf_hash, added))
         self.state, self.note = state, note
 
-    def _store(self, uplink: Uplink, start: int, added: list[bytes], note: Note) -> None:
+    def _store(self, source: Entries, start: int, added: list[bytes], note: Note) -> None:
         """Keep what was verified. Another command of this home may have been shown the same entries meanwhile: if others
         stand there, the log has shown two histories."""
         with self._open() as connection:
@@ -172,23 +234,32 @@ class Mirror:
             connection.rollback()
         fresh = Mirror(self._settings, self._invite)
         self.note = fresh.note
-        raise self._forked(uplink, note, fresh.tree.root())
+        raise self._forked(source, note, fresh.tree.root())
+
+    def _check_not_shorter(self, note: Note | None) -> None:
+        if note is not None and note.checkpoint.size < self.tree.size:
+            verify_log_signature(note, self.log)
+            raise self._truncated(note)
 
     def _truncated(self, note: Note) -> Invalid:
         if self.note is not None:
             self._keep(truncation(note, self.note))
         return Invalid(
             N_("the log has become shorter: it shows {size} entries, this node holds {held}"),
-            do=N_("do not contribute; hand the folder {evidence} to other members and an auditor"),
+            why=N_("the chamber has restored an older database, and says so, or it hides what it signed"),
+            do=N_(
+                "do not contribute; ask the chamber. After a restore, hand it what client-node export writes, and start again when "
+                "it has recovered; if it goes on without these entries, hand {evidence} to other members and an auditor"
+            ),
             code="TRUNCATED",
             size=note.checkpoint.size,
             held=self.tree.size,
             evidence=self._settings.home / "evidence",
         )
 
-    def _forked(self, uplink: Uplink, note: Note, own: bytes) -> Invalid:
+    def _forked(self, source: Entries, note: Note, own: bytes) -> Invalid:
         """The error, after what can be proven to others was kept."""
-        shown = Tree(map(leaf_hash, fetch_entries(uplink, 0, note.checkpoint.size)))
+        shown = Tree(map(leaf_hash, source(0, note.checkpoint.size)))
         try:
             if self.note is not None:
                 self._keep(fork(self.note, note, shown))
@@ -219,8 +290,12 @@ class Mirror:
             self.follow(uplink, 0)
         if size > self.tree.size or self.tree.root(size) != note.checkpoint.root:
             raise Invalid(N_("the cosigned checkpoint is not on the tree that this node has seen"), code="EQUIVOCATION")
-        quorum = self.state.quorum_at(size)
-        return note if quorum.is_met(quorum.cosigners(note, self.log)) else None
+        return note if self._is_witnessed(note) else None
+
+    def notes(self) -> list[Note]:
+        """The newest checkpoint that this node has seen, and the newest that it has cosigned."""
+        latest = self.witness.latest() if self.witness.has_memory() else None
+        return [note for note in (self.note, latest) if note is not None]
 
     def pins(self) -> Pins:
         """What this member would hand to an auditor."""
@@ -229,7 +304,7 @@ class Mirror:
             origin=self.log.name,
             log_vkey=self._invite["log_vkey"],
             genesis=self._invite["genesis"],
-            ca_pem=self._invite["ca_pem"],
+            ca_pem=list(self.trusted().values())[-1],
             cosigners={name: key.vkey() for name, key in witnesses.items()},
             size=seen.size,
             root=seen.root,
@@ -247,10 +322,9 @@ def _stream(connection: sqlite3.Connection, start: int, end: int | None = None) 
 def fetch_entries(uplink: Uplink, start: int, end: int) -> list[bytes]:
     """Entries start..end-1 from the log's bundles."""
     entries: list[bytes] = []
-    for name in (n for n in tiles.names(end) if n.level is None and (n.n + 1) * tiles.WIDTH > start):
-        bundle = tiles.parse_bundle(uplink.ask("tile", "GET", f"/{name.path()}").content, name.width)
-        entries += bundle[max(0, start - name.n * tiles.WIDTH) :]
-    return entries
+    for name in tiles.bundle_names(end, start // tiles.WIDTH):
+        entries += tiles.parse_bundle(uplink.ask("tile", "GET", f"/{name.path()}").content, name.width)
+    return entries[start % tiles.WIDTH :]
 
 
 def read_documents(home: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The only way out: HTTPS to the chamber, its CA pinned by the invite, every request signed with a nonce of its own."""
+"""The only way out: HTTPS to the chamber, by a CA that the invite or the cosigned log names, every request signed with a nonce of its own."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 import re
 import secrets
 import ssl
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from string import Formatter
 from typing import Any
 
 import httpx
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from client_node.link.authorities import note_end, trusted
 from client_node.link.egress import Egress
 from client_node.settings import Settings
-from contracts.envelope import digest
 from contracts.errors import Invalid, Malformed, Refused, TrustError, Unavailable
 from contracts.statements.requests import sign_request
 from contracts.wording import N_, visible
 from shell.answers import fetch, make_client, read_json
+from shell.certificates import ended_or_early, is_of_tls
 
 WAIT_S = 25.0
 GRAIN = 4096
@@ -38,6 +38,10 @@ class CoordinatorRefused(Refused):
     """A refusal by the coordinator: its word about a message, and no reason for this node to refuse anything itself."""
 
 
+class Untrusted(Invalid):
+    """Whoever answers is not shown to be the chamber. Nothing was sent, so asking again harms nobody."""
+
+
 _CLASSES = {422: Malformed, 401: Invalid, 403: CoordinatorRefused}
 
 
@@ -46,22 +50,34 @@ class Uplink:
 
     def __init__(self, settings: Settings, egress: Egress, invite: dict[str, Any]):
         self._settings, self._egress, self._url = settings, egress, str(invite["url"]).rstrip("/")
-        loopback = httpx.URL(self._url).host in ("127.0.0.1", "localhost", "::1")
-        self._client = make_client(
-            verify=pinned(invite), timeout=httpx.Timeout(10, read=WAIT_S + 15), trust_env=not loopback
-        )
+        self._invite = invite
+        self._trusted: dict[str, str] | None = None
+        self._connect()
+
+    def _connect(self) -> httpx.Client:
+        """The client that trusts whom the node trusts now: a new one when a CA has come or gone."""
+        counting = trusted(self._settings.home, self._invite, datetime.now(UTC))
+        if counting != self._trusted:
+            loopback = httpx.URL(self._url).host in ("127.0.0.1", "localhost", "::1")
+            self._client = make_client(
+                verify=pinned(counting.values()), timeout=httpx.Timeout(10, read=WAIT_S + 15), trust_env=not loopback
+            )
+            self._trusted = counting
+        return self._client
 
     def ask(self, kind: str, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """Send one message of a listed kind; raises the coordinator's own error, or Unavailable."""
         self._egress.check(kind, method, path, body)
         data = padded(body) if body is not None else b""
-        request = self._client.build_request(method, self._url + path, content=data)
+        client = self._connect()
+        request = client.build_request(method, self._url + path, content=data)
         sign_request(request, data, self._settings.node_key, nonce=secrets.token_hex(16), now=datetime.now(UTC))
         self._egress.record(kind, data)
         try:
-            answer = fetch(self._client, request, _LIMITS.get(kind, LIMIT))
+            answer = fetch(client, request, _LIMITS.get(kind, LIMIT))
         except httpx.HTTPError as error:
             raise _unreachable(self._url, error) from error
+        note_end(self._settings.home, answer.extensions.get("certificate_ends"))
         if answer.status_code >= 400:
             raise _error_of(answer)
         return answer
@@ -82,34 +98,24 @@ def answered(answer: httpx.Response, field: str) -> Any:
         raise Unavailable(N_("the coordinator answered something that cannot be read")) from error
 
 
-def pinned(invite: dict[str, Any]) -> ssl.SSLContext:
-    """Trust exactly the CA of the invite; Invalid if its certificate is not the one of the fingerprint."""
-    try:
-        certificate = x509.load_pem_x509_certificate(invite["ca_pem"].encode())
-        found = digest(certificate.public_bytes(Encoding.DER))
-    except (ValueError, KeyError) as error:
-        raise Malformed(N_("the invite holds no CA certificate"), do=N_("ask the chamber for a new one")) from error
-    if found != invite["ca_fingerprint"]:
-        raise Invalid(
-            N_("the CA certificate in the invite does not match its fingerprint"),
-            why=N_("expected {expected}, found {found}"),
-            do=N_("do not join; ask the chamber over another channel"),
-            code="CA_FINGERPRINT",
-            expected=invite["ca_fingerprint"],
-            found=found,
-        )
+def pinned(authorities: Iterable[str]) -> ssl.SSLContext:
+    """Trust exactly these CAs (PEM)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=invite["ca_pem"])
+    for pem in authorities:
+        context.load_verify_locations(cadata=pem)
     return context
 
 
 def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
-    if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Invalid(
-            N_("{url} does not show a certificate of the chamber's CA"),
+    if is_of_tls(error):
+        return ended_or_early(url, error) or Untrusted(
+            N_("{url} does not show a certificate of a CA that this node trusts"),
             why=N_("{error}"),
-            do=N_("do not go on; ask the chamber over another channel"),
+            do=N_(
+                "nothing was sent. If the chamber says that its CA has changed while this node was away: client-node follow "
+                "FOLDER, with a copy of its log; else ask it over another channel"
+            ),
             code="CA_FINGERPRINT",
             url=url,
             error=error,

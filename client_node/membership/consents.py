@@ -24,7 +24,7 @@ from contracts.rules.state import is_live
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Comparison, Consent, DatasetScope, GivenBy, Notice, Predicate, Scope
 from contracts.terms.agreement import Terms
-from contracts.wording import N_, Language
+from contracts.wording import N_, Language, some_of
 
 
 def active_terms(mirror: Mirror) -> Terms:
@@ -79,6 +79,16 @@ def narrowed(
     last, terms = _live(settings, mirror), active_terms(mirror)
     assert last.scope and last.expires_at
     kept = tasks or last.scope.tasks
+    for task in tasks:
+        if task not in last.scope.tasks:
+            raise Refused(
+                N_("the present consent does not allow task {task}"),
+                why=N_("it allows: {known}"),
+                do=N_("name one of these; for more: client-node consent sign"),
+                code="SCOPE",
+                task=task,
+                known=some_of(last.scope.tasks),
+            )
     tables = {t.dataset for t in terms.tasks if t.task in kept}
     change: dict[str, object] = {
         "tasks": tuple(kept),
@@ -105,14 +115,32 @@ def renewed(settings: Settings, mirror: Mirror, lang: Language, *, given_by: Giv
     return _consent(settings, mirror, lang, "renew", last.scope, until=until, given_by=given_by)
 
 
+def without_consent(settings: Settings, mirror: Mirror, terms: Terms) -> tuple[str, dict[str, object]]:
+    """Why this member has no live consent to the active terms: a sentence and its values."""
+    old = mirror.state.replaced_consent(settings.member, terms.digest())
+    if old is not None:
+        sentence = N_("it consented to version {old}, which version {version} has replaced")
+        return sentence, {"old": old, "version": terms.version}
+    event = mirror.state.consent(settings.member, terms.digest())
+    if event is None:
+        return N_("it has not consented yet"), {}
+    if event.is_end() or is_withdrawn(settings):
+        return N_("it has withdrawn"), {}
+    return N_("its consent ended on {until}"), {"until": event.consent.expires_at}
+
+
 def _live(settings: Settings, mirror: Mirror) -> Consent:
     """The consent in force to the active agreement; Refused if there is none."""
-    event = mirror.state.consent(settings.member, active_terms(mirror).digest())
+    terms = active_terms(mirror)
+    event = mirror.state.consent(settings.member, terms.digest())
     if not is_live(event, time_text(datetime.now(UTC))):
+        why, values = without_consent(settings, mirror, terms)
         raise Refused(
-            N_("this member has not consented, or has withdrawn"),
-            do=N_("client-node consent sign"),
+            N_("this member has no consent to the active agreement"),
+            why=why,
+            do=N_("read it and consent: client-node consent sign"),
             code="NO_CONSENT",
+            **values,
         )
     assert event is not None
     return event.consent

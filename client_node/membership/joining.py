@@ -9,48 +9,57 @@ from pathlib import Path
 from typing import Any
 
 from client_node.ledger.ledger import Budget
+from client_node.link.authorities import check_pinned
 from client_node.link.egress import Egress
-from client_node.link.uplink import Uplink, answered, pinned
-from client_node.settings import Settings
+from client_node.link.uplink import Uplink, answered
+from client_node.settings import Settings, is_invite
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
-from contracts.errors import Malformed, Unavailable
+from contracts.errors import Invalid, Malformed
 from contracts.fields import check_text, new_id, time_text
+from contracts.log.fingerprints import is_same, of_chamber
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Key
 from contracts.wording import N_
-
-_FIELDS = {
-    "schema",
-    "chamber",
-    "origin",
-    "url",
-    "ca_pem",
-    "ca_fingerprint",
-    "member",
-    "name",
-    "code",
-    "secret",
-    "expires_at",
-    "genesis",
-    "log_vkey",
-}
+from shell.text_files import read_table
 
 
 def read_invite(path: Path) -> dict[str, Any]:
     """The invite at `path`; its CA certificate must match its fingerprint."""
-    try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise Unavailable(N_("there is no file {path}"), do=N_("ask the chamber for the invite"), path=path) from error
-    except (ValueError, RecursionError) as error:  # also what is no UTF-8
-        raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path) from error
-    texts = isinstance(held, dict) and all(isinstance(text, str) for text in held.values())
-    if not texts or set(held) != _FIELDS or held["schema"] != "mengbang-invite/1":
-        raise Malformed(N_("{path} is not an invite"), do=N_("ask the chamber for a new one"), path=path)
+    words = N_("{path} is not an invite"), N_("ask the chamber for a new one")
+    held = read_table(path, *words)
+    if not is_invite(held):
+        raise Malformed(words[0], do=words[1], path=path)
     for field in ("chamber", "origin", "url", "name", "code"):
         check_text(held[field])
-    pinned(held)
+    check_pinned(held)
     return held
+
+
+def fingerprint_of(invite: dict[str, Any]) -> str:
+    """What the chamber shows for its own invites."""
+    return of_chamber(invite["origin"], invite["log_vkey"], invite["genesis"], ca=invite["ca_fingerprint"])
+
+
+def check_fingerprint(invite: dict[str, Any], typed: str) -> None:
+    """Invalid unless the invite leads to the chamber whose fingerprint was typed."""
+    if not is_same(typed, fingerprint_of(invite)):
+        raise Invalid(
+            N_("the invite is not of the chamber with this fingerprint"),
+            why=N_("expected {expected}, found {found}"),
+            do=N_("do not join; ask the chamber over another channel"),
+            code="CA_FINGERPRINT",
+            expected=typed,
+            found=fingerprint_of(invite),
+        )
+
+
+def has_used(settings: Settings, invite: dict[str, Any]) -> bool:
+    """Whether this node asked with this very invite before, and so compared it."""
+    return (settings.home / "invite.json").exists() and settings.invite == _kept(invite)
+
+
+def _kept(invite: dict[str, Any]) -> dict[str, Any]:
+    return {name: text for name, text in invite.items() if name != "secret"}
 
 
 def ask_admission(settings: Settings, invite: dict[str, Any]) -> str:
@@ -58,9 +67,7 @@ def ask_admission(settings: Settings, invite: dict[str, Any]) -> str:
     request = _request(settings, invite)
     uplink = Uplink(settings, Egress(Budget(settings.home / "ledger.db")), invite)
     state = str(answered(uplink.ask("join", "POST", "/v1/join", request), "state"))
-    (settings.home / "invite.json").write_text(
-        json.dumps({k: v for k, v in invite.items() if k != "secret"}, ensure_ascii=False), encoding="utf-8"
-    )
+    (settings.home / "invite.json").write_text(json.dumps(_kept(invite), ensure_ascii=False), encoding="utf-8")
     return state
 
 

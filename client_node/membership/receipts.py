@@ -21,8 +21,9 @@ from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Receipt
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Comparison, Consent, Predicate, Refusal, Release, Round, RoundOpen
-from contracts.wording import N_
+from contracts.wording import N_, some_of
 from shell.log_lines import log_event
+from shell.text_files import read_text
 
 
 def folder_of(settings: Settings) -> Path:
@@ -162,19 +163,26 @@ def show(
 ) -> str:
     """The receipt that proves one line of a kept result to whoever is shown it, and tells nothing about the others. Lines
     of one name differ in their level."""
+    words = N_("{path} is not a kept result"), N_("score and forecast write them, and say where")
+    text = read_text(result, *words)
     try:
-        held = strict_json(result.read_bytes())
+        held = strict_json(text.encode())
         statement, lines, salt = from_base64(held["statement"]), list(held["lines"]), from_base64(held["salt"])
         said = read_statement(statement).said
         told: list[dict[str, Any]] = [strict_json(line.encode("utf-8")) for line in lines]
         named = [n for n, line in enumerate(told) if line["id"] == line_id]
-    except (FileNotFoundError, TrustError, KeyError, TypeError, AttributeError) as error:
-        raise Malformed(
-            N_("{path} is not a kept result"), do=N_("score and forecast write them, and say where"), path=result
-        ) from error
+    except (Malformed, Invalid, KeyError, TypeError, AttributeError) as error:
+        raise Malformed(words[0], do=words[1], path=result) from error
     at = [n for n in named if level in ("", told[n].get("level"))]
     if not at or not isinstance(said, Receipt):
-        raise Refused(N_("the result has no line {id}"), code="NO_LINE", id=line_id)
+        raise Refused(
+            N_("the result has no line {id}"),
+            why=N_("there are: {known}"),
+            do=N_("name one of these, and its level if it has several: --level"),
+            code="NO_LINE",
+            id=line_id,
+            known=some_of(dict.fromkeys(line["id"] for line in told)),
+        )
     if len(at) > 1:
         raise Refused(
             N_("the result has several lines {id}"),

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from client_node.settings import Settings
 from contracts.envelope import digest, load_public
-from contracts.errors import Invalid, Malformed
+from contracts.errors import Invalid
 from contracts.log.checkpoint import LOG_KEY, NoteKey, auditor_name
 from contracts.release_file import ReleaseFile, office_name, read_release_file, signers
 from contracts.rules.state import TrustState
 from contracts.wording import N_
 from engine.bundle import bundle_digest
+from shell.text_files import read_text
 
 NAME = "mengbang"
 SHOWN = 5
@@ -80,10 +81,7 @@ def kept(settings: Settings) -> Path:
 
 def accept(settings: Settings, state: TrustState, origin: str, file: Path) -> None:
     """Keep a release file, once somebody whom the log knows has signed it."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Malformed(N_("{path} cannot be read"), why=N_("{error}"), path=file, error=error) from error
+    text = read_text(file)
     signers(read_release_file(text), keys_of(state, origin))
     kept(settings).write_text(text, encoding="utf-8", newline="\n")
 
@@ -95,7 +93,7 @@ def check_code(settings: Settings, state: TrustState, origin: str, translate: Ca
     if not kept(settings).exists():
         _refuse(altered_since_installed(held) if held else [], "RECORD")
         return translate(N_("{how}; nobody vouches for it yet: client-node check --release FILE")).format(how=how)
-    release = read_release_file(kept(settings).read_text(encoding="utf-8"))
+    release = read_release_file(read_text(kept(settings), do=N_("client-node check --release FILE")))
     trusted = signers(release, keys_of(state, origin))
     _refuse(differences(release, place), release.version)
     said = translate(N_("{how}: all {n} files are those of release {version}, signed by {names}"))

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from client_node.ledger.ledger import Budget
+from client_node.link.authorities import certificate_ends
 from client_node.link.mirror import Mirror, fetch_needed
-from client_node.link.uplink import WAIT_S, CoordinatorRefused, Uplink
+from client_node.link.uplink import WAIT_S, CoordinatorRefused, Untrusted, Uplink
 from client_node.membership import consents, keys, others, receipts, refusals
 from client_node.rounds import privacy_check
 from client_node.rounds.flower_app import NodeSide
@@ -31,6 +32,7 @@ from engine.bundle import bundle_digest
 from engine.rounds import TRAIN
 from privacy.accounting import rho_cap
 from privacy.mechanisms import self_test
+from shell.certificates import Warned
 from shell.log_lines import log_event
 
 _REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own
@@ -51,14 +53,19 @@ class Node:
         self._own_word = OwnWord(settings, uplink, budget)
         self._since: int | None = None
         self._stop, self._cosigned = threading.Event(), 0
+        self._stands_still = (
+            threading.Event()
+        )  # the log shows less than it did: nothing is contributed until it is back
         self._done = deque[str](maxlen=DONE_KEPT)
         self._check: PrivacyCheck | None = None
         self._receipted, self._receipts_due = 0, 0.0
+        self._warned = Warned("ask the chamber to run: coordinator certificate renew")
         self._fault: TrustError | None = None  # what ended this node, in whichever thread
 
     def run(self) -> None:
-        """Work until `stop`; a lost connection is tried again, an altered log ends everything, and so does what nobody has
-        foreseen, if it does not pass: a node that neither follows nor contributes must not look as if it did."""
+        """Work until `stop`; a lost connection is tried again, and so is one to whoever does not show to be the chamber. An
+        altered log ends everything, and so does what nobody has foreseen, if it does not pass: a node that neither follows
+        nor contributes must not look as if it did."""
         _test_noise()
         self._check = privacy_check.check(self._settings)
         if self._check.faults:
@@ -82,8 +89,8 @@ class Node:
             try:
                 work()
                 away = failed = 0
-            except Unavailable as error:
-                log_event.warning("coordinator away", what=str(error))
+            except (Unavailable, Untrusted) as error:
+                log_event.warning("coordinator away", code=error.code, what=str(error))
                 self._stop.wait(RETRY_S[min(away, len(RETRY_S) - 1)])
                 away += 1
             except Refused as error:
@@ -126,6 +133,7 @@ class Node:
         self._tell_check()
         refusals.send_kept(self._settings, self._mirror, self._uplink)
         self._keep_receipts()
+        self._warned.look(certificate_ends(self._settings.home), datetime.now(UTC))
 
     def _keep_receipts(self) -> None:
         """What this member consented to, contributed and was promised, as files of its own, a few seconds behind."""

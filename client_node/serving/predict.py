@@ -28,7 +28,7 @@ from contracts.log.receipts import output_commitment
 from contracts.rules.state import RunRecord
 from contracts.statements.artefact import read_artefact
 from contracts.statements.off_log import Receipt
-from contracts.wording import N_
+from contracts.wording import N_, some_of
 from engine.drift import Drift, drift
 from engine.ensemble import AtHome, Ensemble, EnsembleResult, ResultLine, Scorer
 from engine.table import TableSchema
@@ -144,10 +144,11 @@ class Ready:
         if found.is_empty() or name not in {line.id for line in self.voted.lines}:
             raise Refused(
                 N_("today's table has no row {name}"),
-                why=N_("unknown, faulty, with too few documents, or in default already"),
-                do=N_("client-node score lists them"),
+                why=N_("unknown, faulty, with too few documents, or in default already; there are: {known}"),
+                do=N_("name one of these; client-node score and warn list them"),
                 code="NO_LINE",
                 name=name,
+                known=some_of(line.id for line in self.voted.lines),
             )
         return found.head(1)
 
@@ -191,8 +192,9 @@ def _terms(mirror: Mirror, run: RunRecord | None, task: str) -> tuple[str, str]:
     if active is None or terms is None:
         raise Refused(
             N_("no active agreement covers task {task}"),
-            why=N_("it names the table that results are made from"),
-            do=N_("client-node status"),
+            why=N_("it names the table that results are made from; covered are: {known}"),
+            do=N_("name one of these, or wait for an agreement that covers it"),
+            known=some_of(one.task for one in mirror.state.agreements[active].terms.tasks) if active else "-",
             code="NO_MODEL",
             task=task,
         )

@@ -17,6 +17,7 @@ from client_node.serving.predict import Ready, Result, prepare
 from contracts.errors import TrustError, Unavailable
 from contracts.wording import N_
 from shell.log_lines import log_event
+from shell.text_files import read_text
 
 LOOK_S = 15.0
 
@@ -88,7 +89,7 @@ def own_token(home: Path) -> str:
             file.write(secrets.token_urlsafe(24))
     if os.name != "nt" and path.stat().st_mode & 0o077:
         raise Unavailable(N_("{path} can be read by others"), do=N_("delete it; a new one is made"), path=path)
-    return path.read_text(encoding="ascii").strip()
+    return read_text(path, do=N_("delete it; a new one is made")).strip()
 
 
 def is_token(said: str, token: str) -> bool:

@@ -20,6 +20,7 @@ from contracts.wording import N_, Language, visible_lines
 from engine.demand.windows import families, frequency, period_number, period_text
 from engine.drift import Drift
 from engine.ensemble import ResultLine
+from shell.error_pages import Lines
 from shell.language import translator
 
 _FRESH = {"Cache-Control": "no-store"}
@@ -68,9 +69,14 @@ def pages(desk: PreparedModels) -> APIRouter:
 
 def problem(request: Request, error: TrustError, status: int) -> Response:
     """What happened, why, what to do, as a page."""
+    return error_page(request, status, lambda translate: [line for line in error.lines(translate) if line])
+
+
+def error_page(request: Request, status: int, lines: Lines) -> Response:
+    """The same of any error, by its lines."""
     language = _wanted(request, request.query_params.get("lang", ""))
-    lines = [line for line in error.lines(translator("client_node", language)) if line]
-    return _page("problem.html", request, language, status, lines=lines, tasks=[])
+    told = lines(translator("client_node", language))
+    return _page("problem.html", request, language, status, lines=told, tasks=[])
 
 
 def _page(name: str, request: Request, lang: str, status: int = 200, /, **values: Any) -> Response:

@@ -21,12 +21,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from client_node.serving.predict import Ready, Result
 from client_node.serving.prepared import PreparedModels, is_token
-from client_node.web.pages import pages, problem
+from client_node.web.pages import error_page, pages, problem
 from client_node.web.uploads import MOST_BYTES, file_routes
 from contracts.envelope import digest
 from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.wording import N_
 from shell.door import BoundedServer, bounded
+from shell.error_pages import ErrorPages, accepts_pages
 from shell.headers import SafeHeaders
 
 MOST_ROWS = 20_000
@@ -56,6 +57,7 @@ def make_app(desk: PreparedModels, token: str) -> FastAPI:
     app.middleware("http")(_bounded)
     app.middleware("http")(_by_token(token))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.add_middleware(ErrorPages, page=error_page)
     app.add_middleware(SafeHeaders)
     app.add_exception_handler(TrustError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_wrong_request)
@@ -126,7 +128,11 @@ def _by_token(token: str) -> Callable[[Request, Callable[[Request], Awaitable[Re
         said = request.headers.get("authorization", "").removeprefix("Bearer ") or request.cookies.get(cookie, "")
         if request.url.path in _OPEN or is_token(said, token):
             return await answer(request)
-        return JSONResponse({"error": "TOKEN", "do": "client-node serve prints the address with the token"}, 401)
+        what, do = (
+            N_("this page is shown to who has the token"),
+            N_("client-node serve prints the address with the token"),
+        )
+        return JSONResponse({"error": "TOKEN", "what": what, "do": do, "values": {}}, 401)
 
     return guard
 
@@ -144,7 +150,7 @@ async def _bounded(request: Request, answer: Callable[[Request], Awaitable[Respo
 def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TrustError)
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
-    if not request.url.path.startswith("/v1/"):
+    if not request.url.path.startswith("/v1/") or accepts_pages(request):
         return problem(request, error, status)
     what, why, do = error.lines(str)
     return JSONResponse({"error": error.code, "what": what, "why": why, "do": do}, status)

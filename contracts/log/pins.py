@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
-from contracts.envelope import canonical, digest
 from contracts.fields import Digest, Index, MemberId, Strict
 from contracts.log.checkpoint import NoteKey, parse_vkey
+from contracts.log.fingerprints import of_log
 
 
 class Pins(Strict):
@@ -34,10 +32,4 @@ class Pins(Strict):
 
     def fingerprint(self) -> str:
         """What two people compare aloud: which log this is."""
-        return fingerprint(self.origin, self.log_vkey, self.genesis)
-
-
-def fingerprint(origin: str, log_vkey: str, genesis: str) -> str:
-    """Eight groups of four hex digits that two people can compare aloud."""
-    name = digest(canonical([origin, log_vkey, genesis])).removeprefix("sha256:")[:32]
-    return " ".join(re.findall("....", name.upper()))
+        return of_log(self.origin, self.log_vkey, self.genesis)

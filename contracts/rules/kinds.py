@@ -93,6 +93,15 @@ _ROWS = (  # without a type of its own: so mypy holds each row against the class
         permit=members.end_key,
     ),
     Kind(
+        statements.Authority,
+        N_("nodes connect under the certificate authority {ca}; {replaces} ends on {until}"),
+        signed=signers.by_office,
+        at_once=True,
+        check=members.check_authority,
+        permit=members.name_authority,
+        values=lambda said: {"ca": said.subject()[1], "until": members.overlap_ends(said.issued_at)},
+    ),
+    Kind(
         statements.AgreementPublished,
         N_("agreement version {version} is published, valid to {until}"),
         signed=signers.by_office_and_agreement_key,

@@ -1,4 +1,4 @@
-"""Who belongs to the trust: its founding, admission and succession of keys, the quorum rule."""
+"""Who belongs to the trust, and whom nodes connect to: its founding, keys and their succession, the CA, the quorum rule."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from contracts.rules.budgets import note_ledger
 from contracts.rules.entry import Entry
 from contracts.rules.findings import Finding
 from contracts.rules.signers import keys_of_genesis
-from contracts.rules.state import Matter, NamedDocument, RegisteredKey, TrustState
-from contracts.statements.statements import Genesis, Key, KeyState, Policy, PrivacyCheck
+from contracts.rules.state import Matter, NamedAuthority, NamedDocument, RegisteredKey, TrustState
+from contracts.rules.times import shifted
+from contracts.statements.statements import Authority, Genesis, Key, KeyState, Policy, PrivacyCheck
 from contracts.wording import N_
+
+OVERLAP_DAYS = 60  # of two CAs: a node that is away for less finds its way by itself
 
 
 def found_trust(state: TrustState, entry: Entry[Genesis]) -> TrustState:
@@ -112,6 +115,27 @@ def end_key(state: TrustState, entry: Entry[KeyState]) -> TrustState:
     if not compromised:
         return state
     return replace(state, matters=state.matters.insert(entry.digest, Matter(entry.index, named.issued_at)))
+
+
+def check_authority(state: TrustState, entry: Entry[Authority]) -> Iterator[Finding]:
+    """I35: a certificate authority follows the one in force, and none comes back."""
+    said, (_, name) = entry.predicate, entry.predicate.subject()
+    earlier = {one.replaces for one in state.authorities} | {state.authority()}
+    if said.replaces != state.authority() or name in earlier:
+        what = N_("the certificate authority {ca} does not follow the one in force")
+        yield entry.breaks("AUTHORITY", "I35", what, ca=name)
+
+
+def name_authority(state: TrustState, entry: Entry[Authority]) -> TrustState:
+    """From here on it is the newest."""
+    said, (_, name) = entry.predicate, entry.predicate.subject()
+    named = NamedAuthority(entry.index, name, said.certificate, said.replaces, said.issued_at)
+    return replace(state, authorities=(*state.authorities, named))
+
+
+def overlap_ends(named_at: str) -> str:
+    """When an authority that was replaced at this time counts no more."""
+    return shifted(named_at, OVERLAP_DAYS * 86_400)
 
 
 def check_policy(state: TrustState, entry: Entry[Policy]) -> Iterator[Finding]:

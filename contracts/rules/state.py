@@ -49,6 +49,17 @@ class RegisteredKey:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedAuthority:
+    """The certificate authority that an entry names, by the digest of its certificate (DER in base64)."""
+
+    index: int
+    digest: str
+    certificate: str
+    replaces: str
+    named_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgreementRecord:
     """An agreement, its present state, and when it ceased to be active for good (None while it may be)."""
 
@@ -210,6 +221,7 @@ class TrustState:
     keys: Map[str, RegisteredKey] = HashTrieMap()
     seats: Map[tuple[str | None, str], str] = HashTrieMap()
     auditors: Set[str] = HashTrieSet()
+    authorities: tuple[NamedAuthority, ...] = ()  # after that of genesis, in order
     agreements: Map[str, AgreementRecord] = HashTrieMap()
     newest_agreement: str | None = None
     consents: Map[tuple[str, str], tuple[ConsentEvent, ...]] = HashTrieMap()  # of each member and agreement, in order
@@ -231,6 +243,11 @@ class TrustState:
         """(KeyId, key) of the one live key in a role, if there is one."""
         held = self.seats.get((member, role))
         return (held, self.keys[held]) if held and self.keys[held].ended is None else None
+
+    def authority(self) -> str:
+        """Digest of the newest certificate authority; before genesis there is none."""
+        first = self.genesis.ca if self.genesis else ""
+        return self.authorities[-1].digest if self.authorities else first
 
     def members(self) -> list[str]:
         """Members with a live node key, in order of admission."""
@@ -265,6 +282,18 @@ class TrustState:
         for (who, _), events in self.consents.items():
             if member in (None, who):
                 yield from reversed(events)
+
+    def replaced_consent(self, member: str, agreement: str) -> int | None:
+        """The newest version before `agreement` that a member consented to and did not withdraw from, if it has none to
+        this one."""
+        if self.consent(member, agreement) is not None:
+            return None
+        newest, before = self.agreements[agreement].terms.version, 0
+        for name, record in self.agreements.items():
+            event = self.consent(member, name)
+            if event is not None and not event.is_end() and record.terms.version < newest:
+                before = max(before, record.terms.version)
+        return before or None
 
     def active_agreement(self) -> str | None:
         """Digest of the newest agreement, if that is active."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from contracts.envelope import canonical, digest, from_base64
 from contracts.fields import (
+    CertificateText,
     Count,
     Decimal,
     Delta,
@@ -112,6 +113,20 @@ class KeyState(Predicate):
 
     def subject(self) -> tuple[str, str]:
         return "key", self.key
+
+
+class Authority(Predicate):
+    """A new certificate authority for the connections of nodes; the one that it `replaces` ends 60 days later.
+
+    A node takes its word once enough witnesses have cosigned it: until then a log could say one thing to each.
+    """
+
+    kind = "authority"
+    certificate: CertificateText
+    replaces: Digest
+
+    def subject(self) -> tuple[str, str]:
+        return "ca", digest(from_base64(self.certificate))
 
 
 class AgreementPublished(Predicate):

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contracts.errors import Malformed, Refused
-from contracts.wording import N_, filled
-from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
+from contracts.errors import Refused
+from contracts.wording import N_, filled, some_of
+from coordinator.commands.console import HOME, Home, Json, Yes, _, office_of, terminal
+from shell.commandline import Commands
 from shell.terminal import OK, epsilon, write_line
+from shell.text_files import read_table, read_text
 
 if TYPE_CHECKING:
     from contracts.rules.state import TrustState
     from contracts.terms.agreement import Terms
 
-agreement = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help=_("Draft, publish, compare, end and export agreements.")
-)
+agreement = Commands(help=_("Draft, publish, compare, end and export agreements."))
 STATES = {
     "active": N_("active"),
     "suspended": N_("suspended"),
@@ -28,6 +29,18 @@ STATES = {
     "revoked": N_("revoked"),
     "expired": N_("expired"),
     "closed": N_("closed"),
+}
+VERBS = {
+    "suspend": N_("no rounds until it is resumed"),
+    "resume": N_("rounds go on"),
+    "revoke": N_("ended for good, by the office"),
+    "expire": N_("ended, its time is over"),
+    "close": N_("ended, nothing is left to do"),
+}
+REASONS = {
+    "office": N_("the office decided"),
+    "authority": N_("an authority demands it"),
+    "incident": N_("an incident"),
 }
 Version = Annotated[int, typer.Argument(help=_("version; the newest by default"))]
 
@@ -51,7 +64,6 @@ def draft(
     ] = (),  # type: ignore[assignment]
     days: Annotated[int, typer.Option(max=36_525, help=_("days that it holds"))] = 365,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Every term is a field of the file; what follows from others is filled in when it is published."""
     from coordinator.trust import agreements
@@ -60,7 +72,8 @@ def draft(
     from engine.task import load, usual
 
     office = office_of(home)
-    own = {given.task: given for given in (read_schema(path.read_bytes()) for path in schema)}
+    own = {given.task: given for given in (read_schema(read_text(path).encode()) for path in schema)}
+    _check_tables(own, task or usual())
     tasks = [(load(name), own.get(name) or load(name).schema()) for name in (task or usual())]
     made = agreements.draft(
         office.database,
@@ -80,6 +93,18 @@ def draft(
     return OK
 
 
+def _check_tables(own: Iterable[str], covered: Sequence[str]) -> None:
+    for name in own:
+        if name not in covered:
+            raise Refused(
+                N_("the draft does not cover task {name}, for which a table was given"),
+                why=N_("it covers: {known}"),
+                do=N_("name the task too: --task {name}"),
+                name=name,
+                known=some_of(covered),
+            )
+
+
 @agreement.command(
     "public-model",
     help=_(
@@ -94,7 +119,6 @@ def public_model(
     out: Annotated[Path, typer.Option(help=_("file to write"))],
     task: Annotated[str, typer.Option(help=_("task that it is for"))] = "risk",
     schema: Annotated[Path | None, typer.Option(help=_("table schema that replaces the shipped one"))] = None,
-    lang: Lang = "",
 ) -> int:
     """Nothing is published: the file is named in a draft."""
     from coordinator.trust import agreements
@@ -102,7 +126,7 @@ def public_model(
     from engine.task import load
 
     loaded = load(task)
-    table = read_schema(schema.read_bytes()) if schema else loaded.schema()
+    table = read_schema(read_text(schema).encode()) if schema else loaded.schema()
     out.write_bytes(agreements.fit_public(loaded, table, rows, source))
     terminal.ok(N_("public model in {path}"), path=out)
     terminal.say(N_("Next: coordinator agreement draft --public-model {path} --out agreement.json"), path=out)
@@ -117,7 +141,6 @@ def show(
     html: Annotated[Path | None, typer.Option(help=_("write a page for the browser instead"))] = None,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """The text follows from the fields."""
     from contracts.terms.reading import FINGERPRINT, page, readable
@@ -151,7 +174,6 @@ def diff(
     old: Annotated[int, typer.Argument(help=_("version to compare with; the one before by default"))] = 0,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """One line a term that differs."""
     from contracts.terms.reading import differences
@@ -173,29 +195,20 @@ def _two(state: TrustState, new: str, old: int) -> tuple[Terms, Terms]:
 
     if new.isdecimal():
         later = agreements.find(state, int(new))[1].terms
+        if not old and later.version == 1:
+            raise Refused(
+                N_("version 1 is the first: there is none before it"),
+                do=N_("name a later one, or a draft file: coordinator agreement diff 2"),
+                code="AGREEMENT_INACTIVE",
+            )
         return agreements.find(state, old or later.version - 1)[1].terms, later
     later = agreements.complete(state, _read(Path(new)))
     return agreements.find(state, old)[1].terms, later
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        held = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise Malformed(
-            N_("{path} is not a draft of an agreement"),
-            why=N_("{error}"),
-            do=N_("make one with: coordinator agreement draft --out FILE"),
-            path=path,
-            error=error,
-        ) from error
-    if not isinstance(held, dict):
-        raise Malformed(
-            N_("{path} is not a draft of an agreement"),
-            do=N_("make one with: coordinator agreement draft --out FILE"),
-            path=path,
-        )
-    return held
+    do = N_("make one with: coordinator agreement draft --out FILE")
+    return read_table(path, N_("{path} is not a draft of an agreement"), do)
 
 
 @agreement.command(
@@ -204,7 +217,9 @@ def _read(path: Path) -> dict[str, Any]:
         "Example: coordinator agreement publish agreement.json"
     )
 )
-def publish(path: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def publish(
+    path: Annotated[Path, typer.Argument(help=_("draft of an agreement"))], yes: Yes = False, home: Home = HOME
+) -> int:
     """Shows the text, asks, signs. Members consent to each version anew."""
     from contracts.terms.reading import readable
     from coordinator.trust import agreements
@@ -226,16 +241,16 @@ def publish(path: Path, yes: Yes = False, home: Home = HOME, lang: Lang = "") ->
 def retire(
     verb: Annotated[str, typer.Argument(help=_("suspend, resume, revoke, expire or close"))],
     version: Version = 0,
-    reason: Annotated[str, typer.Option(help=_("office, authority or incident"))] = "",
+    reason: Annotated[str, typer.Option(help=_("office, authority or incident"), show_default=False)] = "",
     yes: Yes = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Rounds that are open when an agreement ends are aborted; what was recorded stays valid."""
     from coordinator.trust import agreements
 
-    if verb not in agreements.MOVES or reason not in ("", "office", "authority", "incident"):
-        raise typer.BadParameter(_(N_("suspend, resume, revoke, expire or close; office, authority or incident")))
+    terminal.choose("VERB", verb, VERBS)
+    if reason:
+        terminal.choose("--reason", reason, REASONS)
     office = office_of(home)
     name, record = agreements.find(office.log.state(), version)
     held = {"version": record.terms.version, "state": _(STATES[record.state])}
@@ -254,14 +269,14 @@ def retire(
 def export(
     out: Annotated[Path, typer.Option(help=_("file to write"))],
     dsp: Annotated[bool, typer.Option("--dsp", help=_("Dataspace Protocol 2025-1 (the only format)"))] = True,
-    member: Annotated[str, typer.Option(help=_("member id"))] = "",
+    member: Annotated[str, typer.Option(help=_("member id"), show_default=False)] = "",
     version: Version = 0,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Export only: no program of ours ever reads it back."""
     from contracts import dsp as words
     from coordinator.trust import agreements
+    from coordinator.trust.members import names
 
     office = office_of(home)
     state = office.log.state()
@@ -270,9 +285,7 @@ def export(
     if member:
         event = state.consent(member, name)
         if event is None or event.is_end():
-            raise Refused(
-                N_("{member} has no consent to this version"), do=N_("coordinator status lists members"), member=member
-            )
+            raise agreements.without_consent(state, member, name, names(office.database))
         made = words.agreements(record.terms, event.consent, chamber=office.settings.origin)
     out.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     terminal.ok(N_("exported to {path}"), path=out)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from contracts.errors import Refused, Unavailable
+from contracts.errors import Refused
 from contracts.statements.statements import Policy, QuorumRule
 from contracts.wording import N_
-from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Yes, _, office_of, terminal
+from shell.commandline import Commands
 from shell.terminal import OK, write_line
+from shell.text_files import read_text
 
 if TYPE_CHECKING:
     from coordinator.office import Office
 
-policy = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help=_("Who must cosign before anybody relies on a checkpoint.")
-)
-keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Replace the office's or the agreement key."))
+policy = Commands(help=_("Who must cosign before anybody relies on a checkpoint."))
+keys = Commands(help=_("Replace the office's or the agreement key."))
 RULES = get_args(QuorumRule)
 Out = Annotated[Path, typer.Option(help=_("file to hand round"))]
 
@@ -48,7 +48,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 @policy.command("show", help=_("The quorum rule in force.\n\nExample: coordinator policy show"))
-def show(home: Home = HOME, lang: Lang = "") -> int:
+def show(home: Home = HOME) -> int:
     """And what it may be changed to."""
     state = office_of(home).log.state()
     quorum = state.quorum_at(state.size)
@@ -71,14 +71,23 @@ def show(home: Home = HOME, lang: Lang = "") -> int:
         'Example: coordinator policy propose "members 2n//3+1, auditors 1" --out quorum.json'
     ),
 )
-def propose(rule: str, out: Out, home: Home = HOME, lang: Lang = "") -> int:
+def propose(
+    rule: Annotated[str, typer.Argument(help=_("the rule, as policy show lists them"))], out: Out, home: Home = HOME
+) -> int:
     """Signed by as many members' nodes as the rule in force wants, and by an auditor if there is one."""
     from contracts.envelope import seal
     from contracts.fields import new_id, time_text
     from contracts.statements.closed_list import payload
 
     if rule not in RULES:
-        raise Refused(N_("there is no quorum rule “{rule}”"), do=N_("coordinator policy show lists them"), rule=rule)
+        known = "; ".join(RULES)
+        raise Refused(
+            N_("there is no quorum rule “{rule}”"),
+            why=N_("there are: {known}"),
+            do=N_("coordinator policy show lists them"),
+            rule=rule,
+            known=known,
+        )
     office = office_of(home)
     said = Policy(
         record_id=new_id(),
@@ -99,17 +108,17 @@ def _hand_out(out: Path, entry: bytes) -> None:
     terminal.ok(N_("statement to cosign in {path}"), path=out)
 
 
-def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
+def record(
+    copies: Annotated[list[Path], typer.Argument(help=_("files that came back, each with signatures"))],
+    home: Home = HOME,
+) -> int:
     """The rules of the log decide whether enough have signed."""
     from contracts.envelope import cosign
     from contracts.statements import to_cosign
     from contracts.statements.statements import Key
 
     office = office_of(home)
-    try:
-        entry, said = to_cosign.read([path.read_bytes() for path in copies])
-    except OSError as error:
-        raise Unavailable(N_("there is no file {path}"), path=error.filename) from error
+    entry, said = to_cosign.read([read_text(path).encode() for path in copies])
     if isinstance(said, Key) and said.role != "office":
         entry = cosign(entry, office.settings.office_key)
     index = office.log.append(entry)
@@ -126,7 +135,9 @@ def record(copies: list[Path], home: Home = HOME, lang: Lang = "") -> int:
         "Let a new key take the place of the one in use.\n\nExample: coordinator key rotate office",
     ),
 )
-def rotate(role: ChamberKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang = "") -> int:
+def rotate(
+    role: Annotated[ChamberKeyRole, typer.Argument(help=_("office or agreement"))], yes: Yes = False, home: Home = HOME
+) -> int:
     """Both keys sign; an interrupted rotation goes on with the same command."""
     office = office_of(home)
     if _take(office, role):
@@ -152,7 +163,9 @@ def rotate(role: ChamberKeyRole, yes: Yes = False, home: Home = HOME, lang: Lang
         "Example: coordinator key request office --out office-key.json"
     ),
 )
-def request(role: ChamberKeyRole, out: Out, home: Home = HOME, lang: Lang = "") -> int:
+def request(
+    role: Annotated[ChamberKeyRole, typer.Argument(help=_("office or agreement"))], out: Out, home: Home = HOME
+) -> int:
     """For a key that was reported as compromised, or ended otherwise."""
     _hand_out(out, _successor(office_of(home), role)[0])
     terminal.say(N_("Next: auditors run auditor sign {path}, then coordinator record {path}"), path=out)
@@ -186,12 +199,17 @@ def _successor(office: Office, role: ChamberKeyRole) -> tuple[bytes, bool]:
 def _take(office: Office, role: ChamberKeyRole) -> bool:
     """Put the next key into use if the log says that it counts."""
     from contracts.envelope import key_id
+    from contracts.log.fingerprints import grouped
     from coordinator.settings import read_key
+    from coordinator.trust.certificates import seal_again
 
     path = _next(office, role)
     held = office.log.state().live_key(None, role.value)
     if not path.exists() or held is None or held[0] != key_id(read_key(path).public_key()):
         return False
+    if role == ChamberKeyRole.office:
+        seal_again(office.settings.home / "tls", office.settings.office_key, read_key(path))
     os.replace(path, path.with_name(f"{role.value}.pem"))
     terminal.ok(N_("the new {role} key counts; restart coordinator serve to use it"), role=role.value)
+    terminal.say(N_("Fingerprint of the new key: {print}"), print=grouped(held[0]))
     return True

@@ -8,12 +8,28 @@ from typing import Annotated
 import typer
 
 from contracts.wording import N_
-from coordinator.commands.console import HOME, Home, Json, Lang, Yes, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Json, Yes, _, office_of, terminal
 from shell.terminal import FOUND, OK
 
-CATEGORIES = ("refusal", "key", "audit", "availability", "data", "privacy", "other")
-PHASES = ("open", "answered", "closed")
-GROUNDS = ("retention-ended", "member-left", "authority")
+CATEGORIES = {
+    "refusal": N_("a node refused a run"),
+    "key": N_("a key was lost or stolen"),
+    "audit": N_("an auditor found something"),
+    "availability": N_("something could not be reached"),
+    "data": N_("a member's data were wrong"),
+    "privacy": N_("somebody learned what they should not"),
+    "other": N_("anything else"),
+}
+PHASES = {
+    "open": N_("waits for an answer"),
+    "answered": N_("this is the answer"),
+    "closed": N_("nothing is left to do"),
+}
+GROUNDS = {
+    "retention-ended": N_("its time is over"),
+    "member-left": N_("its member has left"),
+    "authority": N_("an authority demands it"),
+}
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -39,12 +55,15 @@ def add_commands(app: typer.Typer) -> None:
     )(end_key)
 
 
-def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
-    """Refusals that lie with the office, compromised keys, audits with findings, open incidents."""
+def matters(home: Home = HOME, as_json: Json = False) -> int:
+    """Refusals that lie with the office, compromised keys, audits with findings, open incidents; and why runs wait."""
+    from coordinator.learning.waiting import waits
     from coordinator.trust.duties import open_matters
+    from coordinator.trust.members import names
     from coordinator.trust.reasons import matter_in_words
 
     office = office_of(home)
+    runs = waits(office, names(office.database))
     waiting = [
         (*one, *matter_in_words(office, one[0], _)) for one in open_matters(office.log.state(), datetime.now(UTC))
     ]
@@ -54,6 +73,7 @@ def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
                 {"index": m.index, "since": m.since, "late": late, "what": what, "do": do}
                 for m, late, what, do in waiting
             ]
+            + [one.as_dict(_) | {"late": False} for one in runs]
         )
     for matter, late, what, do in () if as_json else waiting:
         (terminal.bad if late else terminal.note)(
@@ -63,24 +83,25 @@ def matters(home: Home = HOME, as_json: Json = False, lang: Lang = "") -> int:
             what=what,
             do=do,
         )
+    for one in () if as_json else runs:
+        terminal.note(one.sentence(_))
     if not as_json and not waiting:
         terminal.ok(N_("nothing waits for an answer"))
     return FOUND if any(late for _matter, late, *_words in waiting) else OK
 
 
 def incident(
-    text: str,
-    about: Annotated[int, typer.Option(help=_("entry that this answers"))] = -1,
+    text: Annotated[str, typer.Argument(help=_("what happened, or the answer"))],
+    about: Annotated[int, typer.Option(help=_("entry that this answers"), show_default=False)] = -1,
     category: Annotated[str, typer.Option(help=", ".join(CATEGORIES))] = "other",
     state: Annotated[str, typer.Option(help=", ".join(PHASES))] = "open",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """The words stand in a salted document."""
     from coordinator.trust.duties import note_incident
 
-    if category not in CATEGORIES or state not in PHASES:
-        raise typer.BadParameter(", ".join((*CATEGORIES, *PHASES)))
+    terminal.choose("--category", category, CATEGORIES)
+    terminal.choose("--state", state, PHASES)
     named = None if about < 0 else about
     index = note_incident(office_of(home), text, about=named, category=category, phase=state, now=datetime.now(UTC))
     terminal.ok(N_("in the log as entry {index}"), index=index)
@@ -88,18 +109,16 @@ def incident(
 
 
 def erase(
-    document: str,
+    document: Annotated[str, typer.Argument(help=_("digest of the document"))],
     contributions: Annotated[bool, typer.Option("--contributions", help=_("what a list names, not the list"))] = False,
     ground: Annotated[str, typer.Option(help=", ".join(GROUNDS))] = "retention-ended",
     yes: Yes = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """The rules refuse what must still be kept."""
     from coordinator.trust.duties import erase as go
 
-    if ground not in GROUNDS:
-        raise typer.BadParameter(", ".join(GROUNDS))
+    terminal.choose("--ground", ground, GROUNDS)
     terminal.confirm(N_("Delete for good?"), yes)
     gone = go(office_of(home), document, contributions=contributions, ground=ground, now=datetime.now(UTC))
     terminal.ok(N_("{n} documents deleted; the log says so"), n=gone)
@@ -107,11 +126,10 @@ def erase(
 
 
 def end_key(
-    key: str,
+    key: Annotated[str, typer.Argument(help=_("the key, as status and matters name it"))],
     compromised: Annotated[bool, typer.Option("--compromised", help=_("somebody else may hold it"))] = False,
     yes: Yes = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """A lost key can be followed only with the auditors' signatures."""
     from coordinator.trust.duties import end_key as end

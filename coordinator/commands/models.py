@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from contracts.errors import Refused
-from contracts.wording import N_
-from coordinator.commands.console import HOME, Home, Json, Lang, _, office_of, terminal
+from contracts.wording import N_, some_of
+from coordinator.commands.console import HOME, Home, Json, _, office_of, terminal
 from coordinator.commands.order import Epsilon, MinMembers, SpendAnyway, orders
+from shell.commandline import Commands
 from shell.terminal import OK, write_line
 
-learning = typer.Typer(rich_markup_mode=None)
-schedule = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_("Order runs by calendar."))
+learning = Commands()
+schedule = Commands(help=_("Order runs by calendar."))
 learning.add_typer(orders)
 learning.add_typer(schedule, name="schedule")
 
@@ -23,10 +24,9 @@ learning.add_typer(schedule, name="schedule")
     help=_("Let the model that served before serve again.\n\nExample: coordinator rollback risk --reason harm")
 )
 def rollback(
-    task: str,
+    task: Annotated[str, typer.Argument(help=_("task of the agreement"))],
     reason: Annotated[str, typer.Option(help=_("harm, incident or office"))] = "office",
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """One logged statement; nodes serve the other model as soon as they read it."""
     from coordinator.learning.evaluation import Evaluation
@@ -36,7 +36,11 @@ def rollback(
         raise Refused(N_("--reason is harm, incident or office"), do=N_("coordinator rollback --help"))
     if office.log.state().released(task) is None:
         raise Refused(
-            N_("no model for {task} serves now"), do=N_("coordinator status shows what was released"), task=task
+            N_("no model for {task} serves now"),
+            why=N_("models serve for: {known}"),
+            do=N_("name one of these; coordinator models shows all"),
+            task=task,
+            known=some_of(sorted(office.log.state().released_runs)),
         )
     back = Evaluation(office.database, office.log, office.settings).roll_back(task, reason)
     if back is None:
@@ -57,7 +61,6 @@ def models(
     out: Annotated[Path | None, typer.Option(help=_("file for the card"))] = None,
     home: Home = HOME,
     as_json: Json = False,
-    lang: Lang = "",
 ) -> int:
     """From the log alone; what was taken back is still listed."""
     from coordinator.learning import model_cards
@@ -94,13 +97,12 @@ def models(
     ),
 )
 def set_schedule(
-    task: str,
+    task: Annotated[str, typer.Argument(help=_("task of the agreement"))],
     cron: Annotated[str, typer.Option(help=_("minute hour day month weekday, in China's time"))],
     epsilon: Epsilon = "1",
     min_members: MinMembers = 3,
     spend_anyway: SpendAnyway = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """A run that would exceed anyone's budget is ordered smaller or not at all; `coordinator status` says which."""
     from coordinator.learning import schedules
@@ -112,7 +114,7 @@ def set_schedule(
 
 
 @schedule.command("drop", help=_("Order a task by calendar no longer.\n\nExample: coordinator schedule drop risk"))
-def drop_schedule(task: str, home: Home = HOME, lang: Lang = "") -> int:
+def drop_schedule(task: Annotated[str, typer.Argument(help=_("task of the agreement"))], home: Home = HOME) -> int:
     """What was ordered goes on."""
     from coordinator.learning import schedules
 

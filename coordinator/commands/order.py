@@ -9,35 +9,41 @@ from typing import Annotated, Any
 import typer
 
 from contracts.errors import Refused
-from contracts.fields import moment, time_text
+from contracts.fields import moment
 from contracts.wording import N_
-from coordinator.commands.console import HOME, Home, Lang, Yes, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Yes, _, office_of, terminal
+from shell.commandline import Commands
 from shell.terminal import FOUND, OK, epsilon, write_line
 
-SILENT_S = 10.0
+LOOK_S = 2.0
 OUTCOMES = {"recorded": N_("recorded"), "aborted": N_("ended without a sum")}
 SpendAnyway = Annotated[
     bool, typer.Option("--spend-anyway", help=_("also where public or simulated data show that spending gains nothing"))
 ]
 Epsilon = Annotated[str, typer.Option(parser=epsilon, help=_("privacy loss of the whole run"))]
 MinMembers = Annotated[int, typer.Option(min=3, help=_("members without whom no round is combined"))]
-orders = typer.Typer(rich_markup_mode=None)
+orders = Commands()
 
 
 @orders.command(
     help=_("Order a run under the active agreement.\n\nExample: coordinator order risk --epsilon 1 --dry-run")
 )
 def order(
-    task: str,
-    family: Annotated[str, typer.Option(help=_("trees, gradients or moments; the task's own by default"))] = "",
-    rounds: Annotated[int, typer.Option(min=0, max=1000, help=_("rounds; the task's own number by default"))] = 0,
+    task: Annotated[str, typer.Argument(help=_("task of the agreement"))],
+    family: Annotated[
+        str, typer.Option(help=_("trees, gradients or moments; the task's own by default"), show_default=False)
+    ] = "",
+    rounds: Annotated[
+        int, typer.Option(min=0, max=1000, help=_("rounds; the task's own number by default"), show_default=False)
+    ] = 0,
     epsilon: Epsilon = "1",
     untold: Annotated[
         str,
         typer.Option(
             help=_(
                 "release or keep: what happens if the members are too few to judge the model; the task's own by default"
-            )
+            ),
+            show_default=False,
         ),
     ] = "",
     min_members: MinMembers = 3,
@@ -47,7 +53,6 @@ def order(
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("say what it costs and gives, order nothing"))] = False,
     wait: Annotated[bool, typer.Option("--wait", help=_("stay until the model is released"))] = False,
     home: Home = HOME,
-    lang: Lang = "",
 ) -> int:
     """Shows the order in words, asks, logs it. Where spending is known to gain nothing --yes is not enough."""
     from coordinator.learning.orders import draft, must_pay, must_reach, sign
@@ -175,12 +180,10 @@ def _follow(office: Any, run: str) -> int:
     from coordinator.trust.members import names
     from coordinator.trust.reasons import left_out, round_at
 
-    shown, began, waited = 0, time.monotonic(), False
+    shown, waits = 0, _Waits(office)
     while True:
         record = office.log.state().runs[run]
-        if not record.rounds and not waited and time.monotonic() > began + SILENT_S:
-            waited = True
-            _say_waiting(office, record)
+        waits.say(record)
         ended = [(r.closed, r.closed_at, len(r.opened.members)) for r in record.rounds if r.closed]
         for one, at, asked in ended[shown:]:
             terminal.say(
@@ -215,17 +218,23 @@ def _follow(office: Any, run: str) -> int:
         time.sleep(0.2)
 
 
-def _say_waiting(office: Any, record: Any) -> None:
-    """Whom the first round waits for."""
-    from contracts.rules.budgets import consenting_members
-    from coordinator.learning.runs import online
+class _Waits:
+    """Says what a run waits for, once for each thing; Ctrl-C leaves the order as it is."""
 
-    asked = {member for member, _ in consenting_members(office.log.state(), record, time_text(datetime.now(UTC)))}
-    terminal.note(
-        N_(
-            "waiting: of {members} members that may be asked {here} are online; {least} are needed (Ctrl-C leaves the order)"
-        ),
-        members=len(asked),
-        here=len(asked & online(office.database)),
-        least=record.order.min_members,
-    )
+    def __init__(self, office: Any):
+        self._office, self._looked = office, time.monotonic()
+        self._said: tuple[object, ...] | None = None
+
+    def say(self, record: Any) -> None:
+        """Looked up every two seconds: of the run, or of the evaluation that judges its model."""
+        from coordinator.learning.waiting import of_run
+        from coordinator.trust.members import names
+
+        if time.monotonic() < self._looked + LOOK_S:
+            return
+        self._looked, now = time.monotonic(), datetime.now(UTC)
+        runs = self._office.log.state().runs
+        one = of_run(self._office, runs.get(record.evaluation, record), names(self._office.database), now)
+        if one and one.is_long(now) and one.change() != self._said:
+            self._said = one.change()
+            terminal.note(one.sentence(_))

@@ -10,7 +10,7 @@ from typing import Any
 from contracts.errors import Refused
 from contracts.promise import UNITS
 from contracts.rules.state import RunRecord
-from contracts.wording import N_, filled
+from contracts.wording import N_, filled, some_of
 from coordinator.learning.evaluation import Evaluation
 from coordinator.office import Office
 from coordinator.store.documents import document_of
@@ -53,7 +53,9 @@ def found(office: Office, name: str) -> RunRecord:
     if len(runs) != 1:
         raise Refused(
             N_("{n} released models have a run that begins with {name}"),
-            do=N_("coordinator models lists them"),
+            why=N_("released are: {known}"),
+            do=N_("give more of one of these; coordinator models lists them"),
+            known=some_of(f"{r.run[:23]} ({r.order.task})" for r in office.log.state().runs_in_order() if r.release),
             code="NO_MODEL",
             n=len(runs),
             name=name,

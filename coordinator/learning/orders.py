@@ -17,7 +17,7 @@ from contracts.statements.artefact import model
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import GateTerms, RunOrder
 from contracts.terms.agreement import Terms
-from contracts.wording import N_
+from contracts.wording import N_, some_of
 from coordinator.office import Office
 from coordinator.store.documents import document_of
 from engine.bundle import bundle_digest
@@ -77,8 +77,10 @@ def draft(
     if active is None or agreed is None or terms is None:
         raise Refused(
             N_("no active agreement covers task {task}"),
-            do=N_("coordinator agreement draft --task {task} --out FILE"),
+            why=N_("the active agreement covers: {known}") if agreed else N_("no agreement is active"),
+            do=N_("coordinator agreement draft --task {task} --out FILE, then publish it"),
             task=task,
+            known=some_of(one.task for one in agreed.tasks) if agreed else "-",
         )
     schema = read_schema(document_of(office.database, terms.schema_digest))
     family, rho_nano = family or loaded.families[0], rho_cap(epsilon, DELTA)
@@ -268,11 +270,15 @@ def _enough(state: TrustState, made: Draft, now: datetime) -> list[int]:
             size=rule.size,
         )
     if len(each) < made.min_members:
+        replaced = sum(state.replaced_consent(member, made.agreement) is not None for member in state.members())
         raise Refused(
             N_("the run is not ordered: {members} members consent, {least} are needed"),
+            why=N_("{replaced} consented to an earlier version, which this one has replaced") if replaced else "",
+            do=N_("ask members to consent: client-node consent sign"),
             code="TOO_FEW",
             members=len(each),
             least=made.min_members,
+            replaced=replaced,
         )
     return each
 

@@ -88,7 +88,7 @@ class RunJournal:
         return ends is not None and _now() > ends + timedelta(seconds=SKEW_S - SPARE_S)
 
     def _ready(self, state: TrustState) -> tuple[tuple[str, int], ...]:
-        return _may_be_asked(state, state.runs[self._run], online(self._database))
+        return may_be_asked(state, state.runs[self._run], online(self._database))
 
     def _gathered(self, run: RunRecord) -> bool:
         """Everyone who consents is online; or enough are, and the others had a few seconds to appear."""
@@ -96,7 +96,7 @@ class RunJournal:
         ready = self._ready(state)
         if len(ready) < run.order.min_members:
             return False
-        everyone = len(_may_be_asked(state, run, state.members()))
+        everyone = len(may_be_asked(state, run, state.members()))
         waited = (_now() - moment(run.order.issued_at)).total_seconds()
         return len(ready) == everyone or waited > GATHER_S
 
@@ -252,7 +252,7 @@ class RunJournal:
             }
 
 
-def _may_be_asked(state: TrustState, run: RunRecord, here: Container[str]) -> tuple[tuple[str, int], ...]:
+def may_be_asked(state: TrustState, run: RunRecord, here: Container[str]) -> tuple[tuple[str, int], ...]:
     """(member, index of its consent) of everyone `here` who may be asked now; in groups, of those that are whole."""
     at_time = time_text(_now())
     found = tuple(pair for pair in consenting_members(state, run, at_time) if pair[0] in here)

@@ -17,7 +17,7 @@ from sqlmodel import col, select, update
 
 from contracts.errors import Refused, TrustError
 from contracts.fields import moment, time_text
-from contracts.wording import N_, filled
+from contracts.wording import N_, filled, some_of
 from coordinator.learning import orders
 from coordinator.office import Office
 from coordinator.store.tables import ScheduledRun
@@ -116,7 +116,14 @@ def drop(office: Office, task: str) -> None:
     with office.database.write() as session:
         row = session.get(ScheduledRun, task)
         if row is None:
-            raise Refused(N_("no run of {task} is scheduled"), do=N_("coordinator status lists what is"), task=task)
+            known = some_of(session.exec(select(ScheduledRun.name).order_by(col(ScheduledRun.name))).all())
+            raise Refused(
+                N_("no run of {task} is scheduled"),
+                why=N_("scheduled are: {known}"),
+                do=N_("coordinator status lists what is"),
+                task=task,
+                known=known,
+            )
         session.delete(row)
 
 
@@ -130,6 +137,7 @@ def listed(office: Office, translate: Callable[[str], str] = str) -> list[dict[s
             "cron": row.cron,
             "epsilon": row.epsilon,
             "next": str(hours(row.cron).get_next_fire_time(None, max(datetime.now(UTC), moment(row.taken_at)))),
+            "since": row.taken_at,
             "outcome": _said(row.outcome, translate),
             "run": row.run,
         }

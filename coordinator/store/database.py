@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event, inspect
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session, create_engine
 
@@ -77,6 +77,20 @@ class Database:
             connection.close()
         return self._leading is not None
 
+    def is_led(self) -> bool:
+        """Whether a process drives the runs, this one or another."""
+        if self._leading is not None:
+            return True
+        with _told():
+            probe = self._leaders.connect()
+        try:
+            return not probe.exec_driver_sql(self._take_lead).scalar()
+        except DBAPIError:
+            return True
+        finally:
+            probe.invalidate()  # what it may have taken goes with it
+            probe.close()
+
     def close(self) -> None:
         """Give files and connections back."""
         for connection in (self._watching, self._leading):
@@ -99,7 +113,8 @@ def _told() -> Iterator[None]:
     except TrustError:
         raise
     except DBAPIError as error:
-        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+        is_usual = isinstance(error, OperationalError) or type(error) is DatabaseError  # a file that is no database
+        if not is_usual and not error.connection_invalidated:
             raise
         raise Unavailable(
             N_("the coordinator's database cannot be used"),

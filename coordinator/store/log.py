@@ -33,8 +33,8 @@ from contracts.log.checkpoint import (
     sign_checkpoint,
     verify_cosignature,
 )
+from contracts.log.fingerprints import of_log
 from contracts.log.merkle import Tree, leaf_hash
-from contracts.log.pins import fingerprint
 from contracts.log.quorum import LATEST
 from contracts.rules.findings import Finding
 from contracts.rules.fold import apply
@@ -44,6 +44,7 @@ from contracts.statements.requests import MAX_SKEW_S
 from contracts.statements.statements import Genesis
 from contracts.wording import N_
 from coordinator.settings import Settings
+from coordinator.store.ahead import check_none_is_lost
 from coordinator.store.database import Database
 from coordinator.store.tables import Cosignature, LogEntry, PublishedCheckpoint
 from shell.snapshot import Snapshot
@@ -146,6 +147,7 @@ class Log:
         try:
             with self._database.write() as session:
                 self._catch_up(session)
+                check_none_is_lost(session, self._state)
                 state, added, indices = self._place(session, batch)
                 if added:
                     session.execute(insert(LogEntry), added)
@@ -217,7 +219,7 @@ class Log:
     def fingerprint(self) -> str:
         """Which log this is, as two people compare it aloud."""
         [first] = self.entries(0, 1)
-        return fingerprint(self.key.name, self.key.vkey(), digest(first))
+        return of_log(self.key.name, self.key.vkey(), digest(first))
 
     def publish(self, index: int | None = None) -> Note:
         """A signed checkpoint that holds entry `index`; by default the newest, which holds all. Its entries are

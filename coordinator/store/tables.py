@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 
@@ -74,6 +75,13 @@ class LastSeen(SQLModel, table=True):
 
     member: str = Field(primary_key=True)
     at: float
+
+
+class MemberAhead(SQLModel, table=True):
+    """A member whose node says that its copy holds more entries than this log: the database was restored, or it is wrong."""
+
+    member: str = Field(primary_key=True)
+    size: int = Field(sa_type=BigInteger)
 
 
 class CutOff(SQLModel, table=True):

@@ -22,7 +22,7 @@ from contracts.statements.statements import AgreementPublished, AgreementState
 from contracts.terms.agreement import Terms
 from contracts.terms.check import check, texts
 from contracts.terms.prose import TEMPLATE, with_prose
-from contracts.wording import N_
+from contracts.wording import N_, some_of
 from coordinator.settings import Settings
 from coordinator.store import documents
 from coordinator.store.database import Database
@@ -30,6 +30,7 @@ from coordinator.store.log import Log
 from coordinator.trust.public_rows import read_rows
 from engine.table import TableSchema
 from engine.task import FromPublic
+from shell.text_files import read_text
 
 _NONE = "sha256:" + "0" * 64
 DELTA = "1e-6"
@@ -131,7 +132,7 @@ def public_by_task(paths: Sequence[Path], tasks: Sequence[str]) -> dict[str, byt
     """The documents of these files by the task that each is for; Malformed if one is for none of `tasks`."""
     found = {}
     for path in paths:
-        data = path.read_bytes()
+        data = read_text(path).encode()
         try:
             found[json.loads(data)["task"]] = data
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -253,8 +254,34 @@ def find(state: TrustState, version: int) -> tuple[str, AgreementRecord]:
     for name, record in state.agreements.items():
         if record.terms.version == version or (not version and name == state.newest_agreement):
             return name, record
+    if not state.agreements:
+        raise Refused(
+            N_("no agreement is published yet"),
+            do=N_("coordinator agreement draft --out FILE, then: coordinator agreement publish FILE"),
+            code="AGREEMENT_INACTIVE",
+        )
     raise Refused(
-        N_("there is no such version of the agreement"),
-        do=N_("coordinator agreement show lists them"),
+        N_("there is no version {version} of the agreement"),
+        why=N_("there are: {known}"),
+        do=N_("name one of these, or none for the newest"),
         code="AGREEMENT_INACTIVE",
+        version=version,
+        known=some_of(sorted(record.terms.version for record in state.agreements.values())),
     )
+
+
+def without_consent(state: TrustState, member: str, name: str, called: Mapping[str, str]) -> Refused:
+    """Why a member has no consent to an agreement: it is none, it never had, it has withdrawn, or a new version came."""
+    words: dict[str, Any] = {"member": called.get(member, member), "version": state.agreements[name].terms.version}
+    if member not in state.members():
+        known = some_of(f"{called.get(one, one)} {one}" for one in state.members())
+        what = N_("there is no member {member}")
+        return Refused(what, why=N_("there are: {known}"), do=N_("give the whole member id"), known=known, **words)
+    old = state.replaced_consent(member, name)
+    if old is not None:
+        why = N_("it consented to version {old}, which version {version} has replaced")
+        do = N_("ask the member to consent anew: client-node consent sign")
+        return Refused(N_("{member} has no consent to version {version}"), why=why, do=do, old=old, **words)
+    why = N_("it has not consented, or has withdrawn")
+    do = N_("ask the member to consent: client-node consent sign")
+    return Refused(N_("{member} has no consent to version {version}"), why=why, do=do, **words)

@@ -15,10 +15,11 @@ from contracts.rules.incidents import late_matters
 from contracts.rules.state import Matter, TrustState
 from contracts.statements.closed_list import payload
 from contracts.statements.statements import Erased, Erasure, Incident, KeyState, Predicate
-from contracts.wording import N_
+from contracts.wording import N_, some_of
 from coordinator.office import Office
 from coordinator.store import documents
 from coordinator.store.tables import Document
+from coordinator.trust.members import names
 
 
 def open_matters(state: TrustState, now: datetime) -> list[tuple[Matter, bool]]:
@@ -36,9 +37,11 @@ def note_incident(office: Office, text: str, *, about: int | None, category: str
         if named is None:
             raise Refused(
                 N_("entry {index} is nothing that waits for an answer"),
-                do=N_("coordinator matters lists what waits"),
+                why=N_("these wait: {known}"),
+                do=N_("name one of these; coordinator matters says what they are"),
                 code="FOLLOW_UP",
                 index=about,
+                known=some_of(matter.index for matter, _late in open_matters(state, now)),
             )
     with office.database.write() as session:
         document = documents.keep(session, "incident", canonical({"salt": secrets.token_hex(16), "text": text}))
@@ -53,7 +56,15 @@ def erase(office: Office, name: str, *, contributions: bool, ground: str, now: d
     """
     held = documents.read(office.database, name)
     if held is None:
-        raise Unavailable(N_("document {name} is missing"), name=name)
+        kept = office.log.state().documents
+        raise Unavailable(
+            N_("document {name} is missing"),
+            why=N_("the newest of {n} that the log names: {known}"),
+            do=N_("give its whole digest, sha256:..."),
+            name=name,
+            n=len(kept),
+            known=some_of(list(kept)[::-1], 4),
+        )
     names = _contributions(office.log.state(), name, held.data) if contributions else [name]
     erased = Erased(document=name, part="contributions" if contributions else "document")
     stamp = {"record_id": new_id(), "issued_at": time_text(now)}
@@ -77,7 +88,19 @@ def _delete(session: Session, name: str) -> bool:
 
 
 def end_key(office: Office, name: str, *, compromised: bool, now: datetime) -> int:
-    """Log that a key counts no more; the index."""
+    """Log that a key counts no more; the index. Refused for what is no live key."""
+    state = office.log.state()
+    live = {key: held for key, held in state.keys.items() if held.ended is None}
+    if name not in live:
+        called = names(office.database)
+        raise Refused(
+            N_("key {key} is not a live key"),
+            why=N_("these are: {known}"),
+            do=N_("give the whole digest, sha256:..."),
+            code="UNKNOWN_KEY",
+            key=name,
+            known=some_of(f"{key} ({one.role} {called.get(one.member or '', '')})" for key, one in live.items()),
+        )
     stamp = {"record_id": new_id(), "issued_at": time_text(now)}
     return _say(office, KeyState(**stamp, key=name, state="compromised" if compromised else "retired"))
 

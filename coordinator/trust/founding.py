@@ -31,7 +31,7 @@ def found(home: Path, *, name: str, domain: str, url: str = "", code: str = "") 
     with new_home(home, last=ABOUT) as made:
         salted = digest(secrets.token_bytes(16) + code.encode())
         settings = create_home(made, name=name, code_digest=salted, domain=host, url=at)
-        make_certificates(made / "tls", name=name, hosts=(host, host_of(at)))
+        make_certificates(made / "tls", settings.office_key, name=name, hosts=(host, host_of(at)))
         _begin_log(settings)
 
 

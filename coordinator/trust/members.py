@@ -13,6 +13,7 @@ from contracts.envelope import canonical, cosign, digest, from_base64
 from contracts.errors import Invalid, Malformed, Refused
 from contracts.fields import check_text, moment, new_id, time_text
 from contracts.log.checkpoint import LOG_KEY, NoteKey
+from contracts.log.fingerprints import of_chamber, of_key
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key
 from contracts.wording import N_
@@ -24,6 +25,7 @@ from coordinator.store.log import Log
 from coordinator.store.tables import Invite, JoinRequest
 from coordinator.trust.certificates import ca_digest, covers
 from coordinator.trust.host import host_of
+from shell.text_files import read_text
 
 INVITE_DAYS = 14
 
@@ -54,7 +56,7 @@ def invite(
         "chamber": settings.name,
         "origin": settings.origin,
         "url": settings.url,
-        "ca_pem": (settings.home / "tls" / "ca.pem").read_text(encoding="ascii"),
+        "ca_pem": read_text(settings.home / "tls" / "ca.pem"),
         "ca_fingerprint": ca_digest(settings.home / "tls"),
         "member": member,
         "name": name,
@@ -64,6 +66,12 @@ def invite(
         "genesis": genesis,
         "log_vkey": log.vkey(),
     }
+
+
+def chamber_fingerprint(log: Log, settings: Settings) -> str:
+    """What the office and whoever holds an invite of it compare."""
+    [first] = log.entries(0, 1)
+    return of_chamber(settings.origin, log.key.vkey(), digest(first), ca=ca_digest(settings.home / "tls"))
 
 
 def _check_reachable(settings: Settings) -> None:
@@ -188,26 +196,42 @@ def waiting(database: Database) -> list[JoinRequest]:
         return list(session.exec(select(JoinRequest).where(JoinRequest.admitted == False)))  # noqa: E712
 
 
-def admit(database: Database, log: Log, settings: Settings, member: str) -> None:
-    """Approve a join request: both keys go to the log under the office's signature."""
+def awaited(database: Database) -> list[dict[str, str]]:
+    """Name, member id and fingerprint of the node's key of everyone who waits: the office compares the last with the member."""
+    called = names(database)
+    return [
+        {"name": called.get(row.member, row.member), "member": row.member, "fingerprint": of_key(row.node_key)}
+        for row in waiting(database)
+    ]
+
+
+def admit(database: Database, log: Log, settings: Settings, member: str) -> str:
+    """Approve a join request: both keys go to the log under the office's signature; the fingerprint of the node's key."""
     with database.read() as session:
         request = session.get(JoinRequest, member)
     if request is None:
-        raise Refused(N_("nobody waits under {member}"), do=N_("coordinator status lists who waits"), member=member)
+        raise Refused(
+            N_("nobody waits under {member}"),
+            why=N_("these wait: {known}"),
+            do=N_("coordinator approve MEMBER, or --all"),
+            member=member,
+            known=", ".join(f"{one['name']} {one['member']}" for one in awaited(database)) or "-",
+        )
     for text in json.loads(request.entries):
         log.append(cosign(from_base64(text), settings.office_key))
     with database.write() as session:
         request.admitted = True
         session.merge(request)
+    return of_key(request.node_key)
 
 
-def admit_auditor(log: Log, settings: Settings, request: dict[str, Any]) -> int:
-    """Admit an auditor's key from its request file; the log index."""
+def admit_auditor(log: Log, settings: Settings, request: dict[str, Any]) -> tuple[int, str]:
+    """Admit an auditor's key from its request file; the log index and the key's fingerprint."""
     [text] = request["entries"]
     key = read_key(text)
     if key.role != "auditor" or key.member is not None:
         raise Malformed(N_("this is not an auditor's request"))
-    return log.append(cosign(from_base64(text), settings.office_key))
+    return log.append(cosign(from_base64(text), settings.office_key)), of_key(key.public)
 
 
 def names(database: Database) -> dict[str, str]:

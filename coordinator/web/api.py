@@ -24,7 +24,7 @@ from contracts.wording import N_
 from coordinator.learning import runs
 from coordinator.office import Caller, Office
 from coordinator.requests import Cosigned, Join, Said, read
-from coordinator.store import documents
+from coordinator.store import ahead, documents
 from coordinator.store.tables import LastSeen, UsedNonce
 from coordinator.trust import members
 from coordinator.web.bodies import Bodies
@@ -147,6 +147,11 @@ def _add_witness(router: APIRouter, office: Office, caller: Any) -> None:
             note = office.log.note() if office.log.published_size() != after else None
             return note.text() if note else None
 
+        def note_held() -> None:
+            if who.key.role == "node" and who.key.member:
+                ahead.note(office.database, who.key.member, held=after, size=office.log.published_size() or 0)
+
+        await run_sync(note_held)
         return {"checkpoint": await office.wait_for(other, wait, f"{HEAD} {who.name}", who.turn)}
 
     @router.post("/v1/cosignatures")

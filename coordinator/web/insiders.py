@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from urllib.parse import urlsplit
 
 from fastapi import Request
 
 from contracts.envelope import key_id
+from contracts.errors import Malformed, TrustError
+from contracts.wording import N_
 from coordinator.settings import Settings, write_private
 from shell.addresses import is_own
+from shell.text_files import UNREADABLE, read_text
 
+_CODE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes that nobody guesses
 FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
 
@@ -19,7 +24,11 @@ def code_of(settings: Settings) -> str:
     path = settings.home / "office.code"
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32).encode("ascii"))
-    return path.read_text(encoding="ascii")
+    do = N_("delete it; a new one is made")
+    code = read_text(path, do=do).strip()
+    if not _CODE.fullmatch(code):
+        raise Malformed(UNREADABLE, why=N_("it holds no code of an office"), do=do, path=path)
+    return code
 
 
 def cookie_of(settings: Settings) -> str:
@@ -29,9 +38,13 @@ def cookie_of(settings: Settings) -> str:
 
 def is_code(shown: str, settings: Settings) -> bool:
     """Compared in constant time; none, where none was made."""
-    path = settings.home / "office.code"
-    held = path.read_bytes() if path.exists() else b""
-    return bool(held) and secrets.compare_digest(shown.encode("utf-8", "replace"), held)
+    if not (settings.home / "office.code").exists():
+        return False
+    try:
+        held = code_of(settings)
+    except TrustError:
+        return False
+    return secrets.compare_digest(shown.encode("utf-8", "replace"), held.encode())
 
 
 def is_insider(request: Request, settings: Settings, *, is_proxied: bool) -> bool:

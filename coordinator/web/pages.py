@@ -15,6 +15,7 @@ from contracts.wording import N_, Language, visible_lines
 from coordinator.learning import model_cards
 from coordinator.web.insiders import cookie_of, is_code, is_insider
 from coordinator.web.overview import overview, public_overview
+from shell.error_pages import Lines
 from shell.language import translator
 
 if TYPE_CHECKING:
@@ -74,11 +75,15 @@ def pages(office: Office, *, is_proxied: bool = False) -> APIRouter:
 
 def problem(request: Request, error: TrustError) -> HTMLResponse:
     """What happened, why, what to do, for a person who opened an address."""
-    lang = request.query_params.get("lang", "")
-    title, *lines = error.lines(translator("coordinator", _wanted(request, lang)))
-    told = [("", [line for line in lines if line])]
     status = 503 if isinstance(error, Unavailable) else 404
-    return _page("sections.html", request, lang, status, title=title, sections=told)
+    return error_page(request, status, lambda translate: [line for line in error.lines(translate) if line])
+
+
+def error_page(request: Request, status: int, lines: Lines) -> HTMLResponse:
+    """The same of any error: the first of its lines is the heading."""
+    lang = request.query_params.get("lang", "")
+    title, *told = lines(translator("coordinator", _wanted(request, lang)))
+    return _page("sections.html", request, lang, status, title=title, sections=[("", told)])
 
 
 def _page(name: str, request: Request, lang: str, status: int = 200, /, **values: Any) -> HTMLResponse:

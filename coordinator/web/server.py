@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import gc
 import socket
-import ssl
 import threading
 import time
-from dataclasses import dataclass
+from asyncio import to_thread
+from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
 from ssl import SSLContext
@@ -27,19 +27,24 @@ from coordinator.learning.grid import Stopped, TrustGrid
 from coordinator.learning.runs import RunJournal
 from coordinator.learning.schedules import Calendar
 from coordinator.learning.strategy import TrustStrategy
+from coordinator.learning.waiting import waits
 from coordinator.office import Office, open_office
 from coordinator.settings import Settings
 from coordinator.store.static_log import keep_static
 from coordinator.store.tables import TaskMessage
+from coordinator.trust.members import names
 from coordinator.web.api import answer_error, routes
-from coordinator.web.pages import pages
+from coordinator.web.pages import error_page, pages
 from coordinator.web.reception import Reception
+from coordinator.web.shown import PeoplesDoor, Shown, Turns, context_of
 from shell.door import BoundedServer, bounded
+from shell.error_pages import ErrorPages
 from shell.headers import SafeHeaders
 from shell.log_lines import log_event
 from shell.unix import raise_file_limit
 
 WATCH_S, LEAD_S = 0.02, 1.0
+LOOK_TICKS = 50  # of a tenth of a second, between two looks at the files of certificates
 AGAIN_S = (2.0, 10.0, 60.0, 600.0)
 
 
@@ -51,6 +56,7 @@ def make_app(office: Office, *, proxy: str = "") -> FastAPI:
     app.include_router(pages(office, is_proxied=bool(proxy)))
     app.add_exception_handler(TrustError, answer_error)
     app.add_middleware(Reception, office=office, answer=answer_error)
+    app.add_middleware(ErrorPages, page=error_page)
     app.add_middleware(SafeHeaders)
     return app
 
@@ -63,6 +69,7 @@ class Serving:
         self._evaluation = Evaluation(office.database, office.log, office.settings)
         self._runs: dict[str, threading.Thread] = {}
         self._leads, self._asked = False, float("-inf")
+        self._waits: dict[tuple[object, ...], str] = {}
         self._watch = threading.Thread(target=self._follow, name="publisher")
         self._calendar = Calendar(office)
         kept = (office.log, static, office.settings.url, self._stop)
@@ -87,7 +94,9 @@ class Serving:
         seen = rung = None
         while not self._stop.wait(WATCH_S):
             try:
-                found = self._office.database.data_version(), self._is_leader()
+                asked, found = self._asked, (self._office.database.data_version(), self._is_leader())
+                if self._leads and self._asked != asked:
+                    self._tell_waits()
                 if found == seen:
                     continue
                 self._office.log.publish()
@@ -122,6 +131,16 @@ class Serving:
             if self._leads and not before:
                 log_event.info("this process drives the runs")
         return self._leads
+
+    def _tell_waits(self) -> None:
+        """What runs wait for, once for each thing; looked at once a second."""
+        now = datetime.now(UTC)
+        found = waits(self._office, names(self._office.database), now)
+        told = {one.change(): one.sentence() for one in found if one.run and one.is_long(now)}
+        for change, sentence in told.items():
+            if change not in self._waits:
+                log_event.warning("a run waits", run=change[0], what=sentence)
+        self._waits = told
 
     def _start_runs(self) -> None:
         for name, run in self._office.log.state().runs.items():
@@ -160,41 +179,36 @@ class Serving:
 
 
 class _Server(BoundedServer):
-    """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute."""
+    """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute. Certificates are shown
+    as they are renewed."""
 
-    def __init__(self, config: uvicorn.Config, office: Office, proxy: str, others: dict[socket.socket, SSLContext]):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        office: Office,
+        proxy: str,
+        others: dict[socket.socket, SSLContext],
+        shown: list[Shown],
+    ):
         super().__init__(config, proxy, others)
-        self._office = office
+        self._office, self._turns, self._shown = office, Turns(office), shown
+
+    async def on_tick(self, counter: int) -> bool:
+        """See uvicorn.Server."""
+        if counter % LOOK_TICKS == 0:
+            try:
+                await to_thread(self._turns.look)
+            except (TrustError, OSError, ValueError) as error:
+                log_event.error("certificate", what=str(error))
+            for one in self._shown:
+                one.look()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See uvicorn.Server."""
         self._office.closing.set()
         self._office.bell.ring()
         super().handle_exit(sig, frame)
-
-
-@dataclass(frozen=True, slots=True)
-class PeoplesDoor:
-    """A second port, with a certificate that browsers trust. Nodes trust the chamber's own and no other, so they cannot share one."""
-
-    port: int
-    certificate: Path
-    key: Path
-
-    def context(self) -> SSLContext:
-        """What is shown at this port; Unavailable if the files are no certificate and its key."""
-        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            made.load_cert_chain(self.certificate, self.key)
-        except (OSError, ssl.SSLError) as error:
-            raise Unavailable(
-                N_("{path} cannot be shown to browsers"),
-                why=N_("{error}"),
-                do=N_("name a certificate chain and its key, both PEM: --tls CERTIFICATE KEY"),
-                path=self.certificate,
-                error=error,
-            ) from error
-        return made
 
 
 def serve(
@@ -208,24 +222,31 @@ def serve(
 ) -> None:
     """Serve until interrupted, under the chamber's certificate, and to browsers under another at a second port. `proxy` is
     the address of a proxy in front: what it says of its callers is believed. Unavailable if a port is in use."""
+    own = settings.home / "tls" / "server.pem", settings.home / "tls" / "server.key"
+    what, do = N_("{path} cannot be shown to nodes"), N_("restore it and its key from a copy of this home")
+    context_of(*own, what, do)  # uvicorn would read them after everything has begun
     others = {_bound(host, people.port): people.context()} if people else {}
+    shown = [Shown(tls, people.certificate, people.key) for tls in others.values() if people]
     listener = _bound(host, port)
     office = open_office(settings)
     serving = Serving(office, static)
     config = bounded(
         make_app(office, proxy=proxy),
-        ssl_certfile=str(settings.home / "tls" / "server.pem"),
-        ssl_keyfile=str(settings.home / "tls" / "server.key"),
+        ssl_certfile=str(own[0]),
+        ssl_keyfile=str(own[1]),
         timeout_graceful_shutdown=3,
         proxy_headers=bool(proxy),
         forwarded_allow_ips=[proxy],
     )
+    config.load()
+    if config.ssl is not None:
+        shown.append(Shown(config.ssl, *own))
     office.log.state()  # read before anybody asks
     gc.freeze()  # libraries and the log's state live as long as the process: going through them stalled appends for 60 ms
     raise_file_limit()
     serving.start()
     try:
-        _Server(config, office, proxy, others).run(sockets=[listener])
+        _Server(config, office, proxy, others, shown).run(sockets=[listener])
     finally:
         serving.stop()
         office.database.close()

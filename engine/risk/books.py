@@ -17,7 +17,7 @@ from engine.table import TableSchema
 
 RULE = "receivable-unpaid-90-days/1"
 GRACE_DAYS, HORIZON_DAYS, LEAST_INVOICES = 90, 180, 3
-_PAID = 0.99  # rounding of partial payments
+PAID = 0.99  # rounding of partial payments
 _MONTHS = 12 / 365.25  # of a day; to divide by a constant gives other bits in a table of one row
 
 
@@ -42,7 +42,7 @@ def _settled(invoices: pl.DataFrame, payments: pl.DataFrame) -> tuple[pl.DataFra
     by_day = payments.group_by("invoice", "paid").agg(pl.col("amount").sum()).sort("paid")
     running = by_day.with_columns(least=pl.col("amount").cum_sum().reverse().cum_min().reverse().over("invoice"))
     known = running.join(whole.select(*of, owed="amount"), on="invoice")
-    paid = known.filter(pl.col("least") >= _PAID * pl.col("owed")).group_by(of).agg(pl.col("paid").min())
+    paid = known.filter(pl.col("least") >= PAID * pl.col("owed")).group_by(of).agg(pl.col("paid").min())
     limit = pl.col("due") + timedelta(days=GRACE_DAYS)
     settled = whole.join(paid, on=of, how="left").with_columns(
         failed=pl.when(pl.col("paid").is_null() | (pl.col("paid") > limit)).then(limit)
@@ -64,7 +64,7 @@ def _on(day: date, invoices: pl.DataFrame, payments: pl.DataFrame, schema: Table
     by_invoice = payments.filter(pl.col("paid") <= day).group_by("invoice")
     got = by_invoice.agg(got=pl.col("amount").sum(), last=pl.col("paid").max())
     seen = invoices.filter(pl.col("issued") <= day).join(got, on="invoice", how="left")
-    is_open = pl.col("got").fill_null(0.0) < _PAID * pl.col("amount")  # by what was known on that day
+    is_open = pl.col("got").fill_null(0.0) < PAID * pl.col("amount")  # by what was known on that day
     until = pl.when(is_open).then(pl.lit(day)).otherwise(pl.min_horizontal("paid", "last"))
     half, year = day - timedelta(days=HORIZON_DAYS), day - timedelta(days=2 * HORIZON_DAYS)
     marked = seen.with_columns(

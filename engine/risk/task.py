@@ -21,12 +21,12 @@ from engine.binary.own import OWN, fit_own, out_of_fold
 from engine.binary.scorer import RowScorer, logit
 from engine.binary.weights import PUBLIC, SHARED, Weights, choose, decide
 from engine.ensemble import AtHome, Ensemble, EnsembleMember, EnsembleResult, Record, reliability
-from engine.risk import public
+from engine.risk import public, receipts
 from engine.risk.books import RULE, present, training
 from engine.scaling import columns, cut_points, input_names, inputs
 from engine.split import MEMBER, holdout
 from engine.table import TableSchema, shipped
-from engine.task import Design, Judged, Model
+from engine.task import Design, Judged, Model, Received, Settled
 from privacy.gradients import Clipped
 from privacy.moments import moment_sums
 from privacy.plan import Adam, Boost, Gradients, Moments, ReleasePlan, Ridge, Trees
@@ -79,6 +79,21 @@ class Risk:
         if schema.rule != RULE:
             raise Malformed(N_("risk does not know the rule {rule}"), rule=schema.rule)
         return training(tables, schema, closed_on), present(tables, schema, closed_on)
+
+    def settle(
+        self,
+        tables: Mapping[str, pl.DataFrame],
+        unsure: pl.DataFrame,
+        closed_on: date,
+        tolerance: float,
+        unpaid: tuple[str, ...],
+    ) -> Settled:
+        """See engine.risk.receipts."""
+        return receipts.settle(tables, unsure, closed_on, tolerance, unpaid)
+
+    def received(self, tables: Mapping[str, pl.DataFrame], closed_on: date) -> Received:
+        """See engine.risk.receipts."""
+        return receipts.received(tables, closed_on)
 
     def prepare(self, frame: pl.DataFrame, schema: TableSchema) -> LabelledRows:
         """Scaled columns and labels; without an id column each row is a unit, named by its content, or all are one."""

@@ -56,7 +56,7 @@ class Chamber:
         self.trust = self._agreed(n, deadline_s, rounds, secure_sum=secure_sum, **terms)
         create_home(self.home, name="商会", code_digest="", domain="test", url=self.url)
         self._take_keys()
-        make_certificates(self.home / "tls", name="商会", hosts=("localhost",))
+        make_certificates(self.home / "tls", self.trust.office, name="商会", hosts=("localhost",))
         office = open_office(read_home(self.home), is_new=True)
         with office.database.write() as session:
             documents.keep(session, "model", model("risk", START).to_bytes())

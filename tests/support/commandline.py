@@ -45,7 +45,7 @@ def walk(command, words):
     for name, child in getattr(command, "commands", {{}}).items():
         yield from walk(child, [*words, name])
     if not hasattr(command, "commands"):
-        yield words, ["--help", *(opt for param in command.params for opt in (*param.opts, *param.secondary_opts))]
+        yield words, ["--help", "-h", "--lang", "--quiet", "--verbose", *(opt for param in command.params for opt in (*param.opts, *param.secondary_opts))]
 print(json.dumps(list(walk(typer.main.get_command(cli.app), []))))
 """
     done = subprocess.run(

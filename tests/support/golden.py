@@ -24,7 +24,7 @@ from contracts.rules.times import shifted
 from contracts.statements.artefact import model, of_round
 from contracts.statements.closed_list import payload
 from contracts.statements.off_log import Contribution
-from contracts.statements.statements import Incident, LedgerHead, Seen
+from contracts.statements.statements import Authority, Incident, LedgerHead, Seen
 from contracts.terms.agreement import Chamber, Grouped, Weighted
 from privacy.encoding import add
 from privacy.step import advance, start_state
@@ -294,10 +294,72 @@ def write_edition_2() -> None:
     (EDITION_2 / "codes.json").write_text(json.dumps(codes, indent=1) + "\n", encoding="ascii")
 
 
+# Certificate authorities: whose word they are, and how they follow one another. The bytes of a certificate are no rule's matter.
+
+AUTHORITY = GOLDEN / "authority"
+
+
+def certificate(n: int) -> str:
+    return to_base64(b"certificate %d" % n)
+
+
+def named(office: Later, n: int, replaces: str, *signers: object) -> None:
+    said = Authority(**office.stamp(), certificate=certificate(n), replaces=replaces)
+    office.say(said, *(signers or (office.office,)))
+
+
+def ca_of(n: int) -> str:
+    return digest(b"certificate %d" % n)
+
+
+def followed() -> Later:
+    """Two authorities after that of genesis."""
+    office = weighted()
+    named(office, 1, office.state.genesis.ca)
+    named(office, 2, ca_of(1))
+    return office
+
+
+def by_a_member() -> Later:
+    office = weighted()
+    named(office, 1, office.state.genesis.ca, office.firms[0].node)
+    return office
+
+
+def past_the_newest() -> Later:
+    office = followed()
+    named(office, 3, ca_of(1))
+    return office
+
+
+def brought_back() -> Later:
+    office = followed()
+    named(office, 1, ca_of(2))
+    return office
+
+
+AUTHORITIES: dict[str, tuple[str | None, Callable[[], Later]]] = {
+    "clean-authorities": (None, followed),
+    "an-authority-by-a-member": ("BAD_SIGNATURE", by_a_member),
+    "an-authority-past-the-newest": ("AUTHORITY", past_the_newest),
+    "an-authority-comes-back": ("AUTHORITY", brought_back),
+}
+
+
+def write_authorities() -> None:
+    """One bundle a log, and what each must give."""
+    AUTHORITY.mkdir(exist_ok=True)
+    for name, (_, tell) in AUTHORITIES.items():
+        (AUTHORITY / f"{name}.bundle").write_bytes(tiles.bundle(tell().entries))
+    codes = {name: code for name, (code, _) in AUTHORITIES.items()}
+    (AUTHORITY / "codes.json").write_text(json.dumps(codes, indent=1) + "\n", encoding="ascii")
+
+
 if __name__ == "__main__":
     write(make())
     import faults
 
     faults.write()
     write_edition_2()
+    write_authorities()
     print(GOLDEN)

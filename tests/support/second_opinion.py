@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 AT_ONCE = {"agreement", "agreement-state", "run-order", "round-open", "round", "release", "erasure", "incident"}
-AT_ONCE |= {"gate", "rollback"}
+AT_ONCE |= {"gate", "rollback", "authority"}
 NEXT = {
     "active": {"suspended", "revoked", "expired"},
     "suspended": {"active", "revoked", "expired"},
@@ -713,6 +713,11 @@ class Opinion:
         released = any(s.p["order"] == mine[0] for s in self.good("release"))
         return ["COMPARISON"] * (twice or not released)
 
+    def _authority(self, said: Said) -> list[str]:
+        [genesis], p = self.good("genesis"), said.p
+        names = [genesis.p["ca"], *(certificate_id(s.p["certificate"]) for s in self.good("authority"))]
+        return ["AUTHORITY"] * (p["replaces"] != names[-1] or certificate_id(p["certificate"]) in names)
+
     def _incident(self, said: Said) -> list[str]:
         about = said.p["about"]
         fits = about in self.matters() if about else said.p["state"] == "open"
@@ -780,6 +785,11 @@ def digest(data: bytes) -> str:
 def key_id(public: str) -> str:
     """Name of a public key."""
     return digest(base64.b64decode(public))
+
+
+def certificate_id(text: str) -> str:
+    """Name of a certificate authority."""
+    return digest(base64.b64decode(text))
 
 
 def terms_id(terms: dict[str, Any]) -> str:

@@ -65,7 +65,7 @@ def begin(home):
 
     os.umask(PRIVATE)
     settings = create_home(home, name="商会", code_digest="", domain="localhost", url="https://localhost")
-    make_certificates(home / "tls", name="商会", hosts=("localhost",))
+    make_certificates(home / "tls", Ed25519PrivateKey.generate(), name="商会", hosts=("localhost",))
     log, node = open_log(home), Ed25519PrivateKey.generate()
     genesis = Genesis(
         **stamp(),

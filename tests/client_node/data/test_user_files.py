@@ -65,7 +65,7 @@ def invoices(path):
     table.add(one("B9", due="9999-12-31"), "到期日", "deadline-far-off")
     table.add(one("C0", due="2024-02-30"), "到期日", "not-a-date")
     table.add(one("C1", issued="5/3/2024"), "开票日期", "not-a-date")
-    table.add(one("C2", issued="45356"), "开票日期", "not-a-date")
+    table.add(one("C2", issued="5-3-2024"), "开票日期", "not-a-date")
     table.add(one("C3", issued="24-03-05"), "开票日期", "date-out-of-range")
     table.add(one("C4", issued="2999-03-05", due="2999-05-05"), "开票日期", "date-out-of-range")
     table.faults.append((*table.faults[-1][:2], "到期日", "deadline-far-off"))
@@ -115,7 +115,7 @@ def sales(path):
     table.add("CK81,未知,2024-06-01,100", "存货编码", "placeholder")
     table.add('CK82,"P\n1",2024-06-01,100', "存货编码", "damaged")
     table.add("CK83,P1,2024年6月31日,100", "出库日期", "not-a-date")
-    table.add("CK85,P1,2024-06-01,￥10元", "无税金额", "not-a-number")
+    table.add("CK85,P1,2024-06-01,￥10块", "无税金额", "not-a-number")
     table.add("出库单号,存货编码,出库日期,无税金额", "*", "not-a-row")
     heading = "销售出库明细表,,,\n制表人：张三,,,\n出库单号,存货编码,出库日期,无税金额\n"
     path.write_text(heading + "".join(f"{row}\n" for row in table.rows), encoding="utf-8")

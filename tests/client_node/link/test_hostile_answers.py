@@ -72,11 +72,12 @@ class AnyMessage:
 
 @pytest.fixture
 def uplink(url, monkeypatch):
-    monkeypatch.setattr("client_node.link.uplink.pinned", lambda invite: True)
+    monkeypatch.setattr("client_node.link.uplink.trusted", lambda *_words: {})
+    monkeypatch.setattr("client_node.link.uplink.note_end", lambda *_words: None)
     monkeypatch.setattr("client_node.link.uplink.sign_request", lambda *_words, **_options: None)
 
     class Settings:
-        node_key = None
+        node_key = home = None
 
     return Uplink(Settings(), AnyMessage(), {"url": url})
 

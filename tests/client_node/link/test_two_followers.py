@@ -7,6 +7,7 @@ import pytest
 
 from client_node.home import create_home
 from client_node.link.mirror import Mirror
+from client_node.link.uplink import CoordinatorRefused
 from contracts.envelope import digest
 from contracts.errors import Invalid, Unavailable
 from contracts.log import tiles
@@ -77,12 +78,14 @@ class Cosigned(Office):
 
     def __init__(self, log):
         super().__init__(log)
-        self.fails, self.kept, self.pause = False, [], 0.0
+        self.fails, self.unknown, self.kept, self.pause = False, None, [], 0.0
 
     def ask(self, kind, method, path, body=None):
         if kind == "cosignature":
             if self.fails:
                 raise Unavailable("away")
+            if self.unknown:
+                raise self.unknown
             self.kept.append(body["size"])
             return None
         if kind == "checkpoint":
@@ -115,6 +118,16 @@ def test_a_cosignature_that_was_lost_on_its_way_is_sent_until_it_arrives(witness
     assert office.kept == [5], "what has arrived is not sent again"
     witnessing().follow(office, 0)
     assert office.kept == [5, 5], "a process that was just started cannot know that it has"
+
+
+def test_a_node_that_starts_on_a_shorter_log_says_that_it_is_shorter(witnessing, office):
+    """And not that a checkpoint is unknown, which is all that the coordinator of a restored database can say."""
+    office = Cosigned(office.log)
+    witnessing().follow(office, 0)
+    office.size, office.unknown = 3, CoordinatorRefused("no such checkpoint or witness", code="QUORUM")
+    with pytest.raises(Invalid, match="the log has become shorter") as told:
+        witnessing().follow(office, 0)
+    assert "restored an older database" in told.value.lines()[1]
 
 
 def test_a_checkpoint_that_took_long_to_read_is_signed_only_while_it_is_the_newest(witnessing, office, monkeypatch):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_node.link.uplink import padded
 from contracts.envelope import digest, open_entry, seal, to_base64
@@ -111,7 +112,7 @@ class Office:
         keys = trust.log_key, trust.office, trust.agreement_key
         settings = Settings(folder, "商会", NOTHING, "test", self.url, *keys)
         assert settings.origin == ORIGIN
-        make_certificates(folder / "tls", name="X", hosts=("localhost",))
+        make_certificates(folder / "tls", Ed25519PrivateKey.generate(), name="X", hosts=("localhost",))
         self.made = open_office(settings, is_new=True)
         for entry in trust.entries:
             self.made.log.append(entry)

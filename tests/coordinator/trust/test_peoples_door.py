@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.trust.certificates import make_certificates
 from coordinator.trust.founding import found
@@ -18,7 +19,9 @@ from demo.cluster import free_port
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doors")
     found(folder / "office", name="商会", domain="localhost")
-    make_certificates(folder / "web", name="An authority of browsers", hosts=("localhost",))
+    make_certificates(
+        folder / "web", Ed25519PrivateKey.generate(), name="An authority of browsers", hosts=("localhost",)
+    )
     return folder
 
 
