@@ -23,9 +23,8 @@ LANGUAGES = {"en": ("English", "Mengbang documentation"), "zh": ("中文", "盟�
 SWITCH = re.compile(r"^\[(?:English|中文)\]\(.*\)\n+", re.MULTILINE)  # the site has a switch of its own
 BLOCK = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 INSIDE_ITEM = re.compile(r"^ {3}", re.MULTILINE)  # Python-Markdown wants four
-BETWEEN_HAN = re.compile(
-    r"(?<=[、-】一-鿿！-～”])\n *(?=[、-】一-鿿！-～“])"
-)  # a browser shows a line break as a blank
+HAN = "[、-】一-鿿！-～“”]"
+BETWEEN_HAN = re.compile(rf"(?<={HAN})\n *(?={HAN})")  # a browser shows a line break as a blank
 LINK = re.compile(r"(\]\()([^)#:]+)([^)]*\))")
 HOME = """<!doctype html><html lang="zh"><meta charset="utf-8"><title>盟邦 Mengbang</title>
 <p><a href="zh/">中文文档</a></p><p><a href="en/">English documentation</a></p></html>
