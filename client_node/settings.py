@@ -62,7 +62,7 @@ class Settings:
             raise Unavailable(N_("this node has not joined a chamber"), do=N_("client-node join INVITE"))
         words = N_("{path} is not the invite that this node joined with"), N_("restore it from a copy of this home")
         held = read_table(path, *words)
-        if not is_invite(held | {"secret": ""}):
+        if "member" not in held or not all(isinstance(text, str) for text in held.values()):
             raise Malformed(words[0], do=words[1], path=path)
         return held
 

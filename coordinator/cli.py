@@ -230,6 +230,8 @@ def status(
     warn_of_certificate(read_home(home))
     terminal.say(N_("log: {size} entries, cosigned up to {cosigned}; waiting for approval: {waiting}"), **seen)
     terminal.say(N_("fingerprint of the chamber: {chamber}; of its log: {log}"), **seen["fingerprints"])
+    if seen["fingerprints"]["earlier"]:
+        terminal.say(N_("fingerprint of invites made before the newest CA: {earlier}"), **seen["fingerprints"])
     for one in seen["awaited"]:
         terminal.note(N_("waits for approval: {name}  {member}  fingerprint of its key: {fingerprint}"), **one)
     for one in seen["ahead"]:

@@ -13,7 +13,6 @@ from shell.commandline import Commands
 from shell.terminal import OK
 
 app = Commands()
-FINGERPRINT = 16  # hex digits, as join shows them
 
 
 @app.command(
@@ -66,13 +65,14 @@ def follow(
     fingerprint, as with an invite."""
     from client_node.home import local
     from contracts.errors import Refused
+    from contracts.log.fingerprints import grouped, is_same
     from shell.log_folder import LogFolder
 
     _settings, mirror, _budget = local(home)
     mirror.take(LogFolder(folder))
     terminal.ok(N_("log copy of {size} entries"), size=mirror.state.size)
     if waiting := mirror.unheeded():
-        if len(ca) < FINGERPRINT or not waiting[-1].digest.removeprefix("sha256:").startswith(ca):
+        if not is_same(ca, grouped(waiting[-1].digest)):
             raise Refused(
                 N_("too few members have cosigned the entry that names a new CA"),
                 why=N_("whoever holds the office key could name another one to this node alone"),
@@ -82,5 +82,5 @@ def follow(
                 code="QUORUM",
             )
         mirror.heed(mirror.state.size)
-    terminal.ok(N_("this node trusts the CA {print}"), print=list(mirror.trusted())[-1][7:][:FINGERPRINT])
+    terminal.ok(N_("this node trusts the CA {print}"), print=grouped(list(mirror.trusted())[-1]))
     return OK

@@ -72,6 +72,7 @@ def sum_up(schema: Any, table: Any) -> None:
 
 
 def shown(said: dict[str, Any]) -> dict[str, Any]:
+    """The outcome with its warnings in words."""
     return said | {"warnings": [filled(terminal.translate(one), said) for one in said["warnings"]]} if said else {}
 
 

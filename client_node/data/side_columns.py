@@ -9,22 +9,9 @@ import polars as pl
 from client_node.data.reading import is_called, is_yuan
 from client_node.data.validation import RowRule
 
-_CURRENCY: tuple[str, ...] = (
-    *(
-        "币种",
-        "币别",
-        "货币",
-        "交易币种",
-        "交易货币",
-        "结算币种",
-        "结算货币",
-        "原币币种",
-        "原币",
-        "币种名称",
-        "币种代码",
-    ),
-    *("货币代码", "货币种类", "币种编码", "currency", "currency code", "currency_code", "curr", "ccy", "cur"),
-)
+_CURRENCY: tuple[str, ...] = ("币种", "币别", "货币", "交易币种", "交易货币", "结算币种", "结算货币", "原币币种")
+_CURRENCY += ("币种名称", "币种代码", "货币代码", "货币种类", "币种编码")
+_CURRENCY += ("currency", "currency code", "currency_code", "curr", "ccy", "cur")
 _STATUS = ("状态", "发票状态", "单据状态", "开票状态", "票据状态", "记录状态", "status", "invoice status", "state")
 _IS_VOID = ("作废", "是否作废", "作废标志", "作废标识", "已作废", "void", "voided", "is_void", "cancelled", "canceled")
 _VOID = r"(?i)^(已|全部|整单)?(作废|废弃|废票|取消|撤销|删除)(发票|状态)?$|^空白(发票)?作废|^(void(ed)?|cancell?ed|deleted)$"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 import polars as pl
 
@@ -68,7 +69,9 @@ def _settled(
     paid = tables["payments"].frame.group_by("invoice").agg(got=pl.col("amount").sum())
     tables["invoices"] = lines_together(checker, tables["invoices"], kinds, paid)
     frames, said = {name: checked.frame for name, checked in tables.items()}, found.receipts
-    settled = task.settle(frames, _unsure(tables), found.closed_on, said.tolerance(), said.really_unpaid)
+    settled = task.settle(
+        frames, _unsure(tables, found.closed_on), found.closed_on, said.tolerance(), said.really_unpaid
+    )
     books = {name: frame.select(frames[name].drop("row").columns) for name, frame in settled.tables.items()}
     whole = task.received(frames, found.closed_on)
     training, present = load(schema.task).derive(books, schema, found.closed_on)
@@ -92,15 +95,17 @@ def _whose(found: DataMap, schema: TableSchema, fields: Mapping[str, str]) -> di
     return {name: headings for name, headings in known.items() if name not in fields}
 
 
-def _unsure(tables: Mapping[str, Checked]) -> pl.DataFrame:
-    """Receipts that were left out: the invoices that each names if they are there, its amount, and whose it is if it says so."""
+def _unsure(tables: Mapping[str, Checked], closed_on: date) -> pl.DataFrame:
+    """Receipts that were left out: the invoices that each names if they are there, day, amount, and whose it is if it says so.
+    One of a day after the books were closed is sound: what it paid was open on that day."""
     invoices, payments = tables["invoices"], tables["payments"]
     known = pl.concat([invoices.frame["invoice"], invoices.left_out["invoice"]]).drop_nulls().unique()
-    missed = payments.missed()
+    is_later = (pl.col("rule") == "date-out-of-range") & pl.col("paid").is_between(closed_on, datetime.now(UTC).date())
+    missed = payments.missed().filter(~is_later.fill_null(False))
     names = pl.col("invoice").str.split(SEVERAL)
     is_known = names.list.set_difference(pl.lit(known.implode())).list.len() == 0
     whose = pl.col("counterparty") if "counterparty" in missed.columns else pl.lit(None, dtype=pl.String)
-    return missed.select(invoice=pl.when(is_known).then("invoice"), amount="amount", counterparty=whose, rule="rule")
+    return missed.select("paid", "amount", invoice=pl.when(is_known).then("invoice"), counterparty=whose)
 
 
 def _named(doubts: pl.DataFrame, found: DataMap) -> tuple[Doubt, ...]:

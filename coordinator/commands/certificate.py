@@ -18,6 +18,7 @@ certificate = Commands(help=_("The certificate that nodes are shown, and its ren
 def show(home: Home = HOME, as_json: Json = False) -> int:
     """Exit code 1 once it has ended."""
     from contracts.fields import time_text
+    from contracts.log.fingerprints import grouped
     from coordinator.trust import renewal
     from coordinator.trust.certificates import ca_digest
     from shell.certificates import stage
@@ -26,7 +27,7 @@ def show(home: Home = HOME, as_json: Json = False) -> int:
     ends, turns_at = renewal.ends(office.settings), renewal.turns_at(office.settings, office.log.state())
     seen = {
         "ends": time_text(ends),
-        "ca": ca_digest(office.settings.home / "tls"),
+        "ca": grouped(ca_digest(office.settings.home / "tls")),
         "shown_from": turns_at and time_text(turns_at),
         "needs_new_ca": renewal.needs_new_authority(office.settings, office.log.state(), now),
     }

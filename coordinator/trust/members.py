@@ -14,6 +14,7 @@ from contracts.errors import Invalid, Malformed, Refused
 from contracts.fields import check_text, moment, new_id, time_text
 from contracts.log.checkpoint import LOG_KEY, NoteKey
 from contracts.log.fingerprints import of_chamber, of_key
+from contracts.rules.members import overlap_ends
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key
 from contracts.wording import N_
@@ -68,10 +69,17 @@ def invite(
     }
 
 
-def chamber_fingerprint(log: Log, settings: Settings) -> str:
-    """What the office and whoever holds an invite of it compare."""
+def chamber_fingerprint(log: Log, settings: Settings, *, ca: str = "") -> str:
+    """What the office and whoever holds an invite of it compare; of invites that name another `ca` than the newest."""
     [first] = log.entries(0, 1)
-    return of_chamber(settings.origin, log.key.vkey(), digest(first), ca=ca_digest(settings.home / "tls"))
+    return of_chamber(settings.origin, log.key.vkey(), digest(first), ca=ca or ca_digest(settings.home / "tls"))
+
+
+def earlier_fingerprint(log: Log, settings: Settings, now: datetime) -> str | None:
+    """The same of invites that were made before the newest CA, as long as both count."""
+    newest = log.state().authorities[-1:]
+    is_over = not newest or overlap_ends(newest[0].named_at) <= time_text(now)
+    return None if is_over else chamber_fingerprint(log, settings, ca=newest[0].replaces)
 
 
 def _check_reachable(settings: Settings) -> None:

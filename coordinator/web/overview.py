@@ -52,6 +52,7 @@ def overview(office: Office, translate: Callable[[str], str] = str) -> dict[str,
         "fingerprints": {
             "chamber": members.chamber_fingerprint(office.log, office.settings),
             "log": office.log.fingerprint(),
+            "earlier": members.earlier_fingerprint(office.log, office.settings, datetime.now(UTC)),
         },
     }
 

@@ -27,8 +27,8 @@ def settle(
 ) -> Settled:
     """The tables as the rule shall see them, and the doubts: `counterparty`, `invoice`, `row`, `rule`, `whole`.
 
-    `unsure` are receipts that were left out, with what could be read of them: `invoice` (null: none that is there), `amount`, `counterparty`.
-    `tolerance` is the share by which a receipt may fall short; `unpaid` are invoices that the member knows to be unpaid."""
+    `unsure` are receipts that were left out, with what could be read of them: `invoice` (null: none that is there), `paid`,
+    `amount`, `counterparty`. `tolerance` is the share by which a receipt may fall short; `unpaid` are invoices that the member knows to be unpaid."""
     payments, unclear = _split(tables["invoices"], tables["payments"])
     invoices, credits = _credited(_reversed(tables["invoices"], payments), payments)
     payments = _forgiven(invoices, payments, tolerance)
@@ -155,17 +155,22 @@ def _named(state: pl.DataFrame, which: pl.DataFrame, rule: str) -> pl.DataFrame:
 
 
 def _unmatched(state: pl.DataFrame, unsure: pl.DataFrame) -> pl.DataFrame:
-    """Open invoices that a receipt without a number may have paid, by its customer or by its exact amount; and those that
-    a customer paid with what stands at another invoice of its own."""
-    lone = unsure.filter(pl.col("invoice").is_null())
-    is_open = state.filter("is_open")
-    theirs = is_open.join(lone.drop_nulls("counterparty"), on="counterparty", how="semi")
-    cents = lone.filter(pl.col("counterparty").is_null()).select((pl.col("amount") * 100).round().alias("cents"))
-    exact = is_open.with_columns(cents=(pl.col("short") * 100).round()).join(cents.drop_nulls(), on="cents", how="semi")
+    """Open invoices that a receipt without a number may have paid, by its customer or by its exact amount, unless it came in
+    long before them; and those that a customer paid with what stands at another invoice of its own."""
+    lone = unsure.filter(pl.col("invoice").is_null()).select("counterparty", cents=_cents("amount"), then="paid")
+    is_open = state.filter("is_open").with_columns(cents=_cents("short"))
+    near = pl.col("then").is_null() | (pl.col("then") > pl.col("issued") - timedelta(days=HORIZON_DAYS))
+    theirs = is_open.join(lone.drop_nulls("counterparty").drop("cents"), on="counterparty").filter(near)
+    nobodys = lone.filter(pl.col("counterparty").is_null()).drop_nulls("cents").drop("counterparty")
+    exact = is_open.join(nobodys, on="cents").filter(near)
     over = state.filter(pl.col("got") > (2 - PAID) * pl.col("amount")).group_by("counterparty")
     beyond = is_open.join(over.agg(over=-pl.col("short").sum()), on="counterparty")
     beyond = beyond.filter(pl.col("over") >= PAID * pl.col("short"))
     return pl.concat([_told(each, "receipt-unmatched") for each in (theirs, exact, beyond)])
+
+
+def _cents(name: str) -> pl.Expr:
+    return (pl.col(name) * 100).round().cast(pl.Int64)
 
 
 def _failed(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:

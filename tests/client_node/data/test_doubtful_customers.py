@@ -114,6 +114,16 @@ def test_a_receipt_without_a_number_that_says_whose_it_is_is_not_asked_for_its_a
     assert left_out(table) == {"K1"} and {d.rule for d in table.doubts} == {"receipt-unmatched"}
 
 
+def test_receipts_of_invoices_before_the_export_and_of_days_after_the_close_make_nobody_doubtful(books):
+    books.heads[1].append("客户编码")
+    books.payments = [[*row, f"K{row[0][3]}"] for row in books.payments]
+    books.payments += [[f"FP00-{k}", str(FIRST - timedelta(days=20)), "1000.00", f"K{k}"] for k in range(4)]
+    books.invoices.append(["FP0190", "K1", "2025-11-20", "2026-01-20", "1000.00"])
+    books.payments.append(["FP0190", "2026-01-10", "1000.00", "K1"])
+    table = books.read()
+    assert not left_out(table) and not table.doubts and len(table.findings) == 5
+
+
 @pytest.mark.parametrize(
     "number", ["FP0107、FP0108", "FP0107,FP0108", "FP0107 FP0108", "FP0107;FP0108", "ＦＰ０１０７／FP0108"]
 )
@@ -279,6 +289,15 @@ def test_a_heading_in_another_currency_is_not_proposed_and_refused(books):
     with pytest.raises(Malformed) as caught:
         data_map(books.data, books.home, RISK)
     assert caught.value.code == "CURRENCY" and all(caught.value.lines())
+
+
+@pytest.mark.parametrize("title", ["单位：美元", "金额单位：万美元", "币种：USD", "Currency: EUR"])
+def test_amounts_under_a_title_in_another_currency_are_not_proposed(home, data, title):
+    row = ["FP1", "K1", "2025-01-05", "2025-02-05", "1000"]
+    for above, proposed in ((title, False), ("单位：元  币种：CNY", True)):
+        lines = [["", above, "", "", ""], Books(data, home).heads[0], row]
+        pl.DataFrame(lines, orient="row").write_csv(data / "发票.csv", include_header=False)
+        assert ("amount" in suggest(data, RISK).origins["invoices"].fields) is proposed
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_the_total_is_the_same_in_command_page_and_file_and_its_median_that_of_a
         assert middle == pytest.approx(sum(line["outcome"][f"median_{step}"] for line in told["lines"]))
         assert middle == pytest.approx(series[f"median_{step}"].sum())
         assert (low, middle, high) == pytest.approx([total[f"{word}_{step}"] for word in ("low", "median", "high")])
-        assert "".join(f"<td>{value:,.0f}</td>" for value in (low, middle, high)) in page
+        assert "".join(f'<td class="n">{value:,.0f}</td>' for value in (low, middle, high)) in page
         assert series[f"low_{step}"].sum() < low < middle < high < series[f"high_{step}"].sum(), "errors offset in part"
     held = json.loads(Path(told["receipt"]).read_bytes())
     assert json.loads(held["lines"][-1])["outcome"]["median_1"] == f"{total['median_1']:.6f}", "the receipt has it too"
@@ -279,7 +279,7 @@ def test_families_stand_in_file_receipt_and_page_and_a_family_called_like_a_seri
     for level, page in pages.items():
         assert f'<option value="{level}/P03" selected>' in page and page.count(" selected>") == 1
         value = read.filter(level=level, id="P03")["median_1"].item()
-        assert f"<td>{value:,.0f}</td>" in page
+        assert f'<td class="n">{value:,.0f}</td>' in page
     assert pages["series"] != pages["family"] and '<optgroup label="Families">' in pages["family"]
 
 

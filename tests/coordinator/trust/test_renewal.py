@@ -17,7 +17,7 @@ from contracts.envelope import digest
 from contracts.errors import Refused
 from coordinator.office import open_office
 from coordinator.settings import read_home
-from coordinator.trust import renewal
+from coordinator.trust import members, renewal
 from coordinator.trust.certificates import ca_digest, make_certificates, opened, read_certificate, seal_again
 from coordinator.trust.founding import found
 from coordinator.trust.renewal import renew
@@ -225,3 +225,13 @@ def test_the_entry_names_the_very_certificate(office):
     renew(without_ca_key(office), NOW)
     der = read_certificate(tls(office) / "ca.pem").public_bytes(Encoding.DER)
     assert office.log.state().authorities[0].digest == digest(der)
+
+
+def test_status_tells_the_fingerprint_of_older_invites_while_both_cas_count(office):
+    before = members.chamber_fingerprint(office.log, office.settings)
+    assert members.earlier_fingerprint(office.log, office.settings, NOW) is None
+    renew(without_ca_key(office), NOW)
+    assert members.chamber_fingerprint(office.log, office.settings) != before
+    assert members.earlier_fingerprint(office.log, office.settings, NOW) == before
+    assert members.earlier_fingerprint(office.log, office.settings, NOW + timedelta(days=61)) is None
+    assert before in run("status", "--home", office.settings.home, "--lang", "en").stdout
