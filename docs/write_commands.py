@@ -1,17 +1,20 @@
-"""Write docs/reference/commands.md from the commands themselves: `make docs`."""
+"""Write docs/reference/commands.md, and its Chinese, from the commands themselves: `make docs`."""
 
 from __future__ import annotations
 
 import os
 import runpy
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).resolve().parent / "reference" / "commands.md"
+DOCS = Path(__file__).resolve().parent
+PAGES = {"en": DOCS / "reference" / "commands.md", "zh": DOCS / "zh" / "reference" / "commands.md"}
 PARTIES = (("coordinator", "coordinator"), ("client-node", "client_node"), ("auditor", "auditor"))
-HEAD = """# Commands
+HEADS = {
+    "en": """# Commands
 
 Written by `make docs` from the commands' own help; a test compares the two.
 
@@ -19,12 +22,22 @@ Every command takes, before or after its name, `--lang zh|en` (without it `MENGB
 Chinese), `--quiet`, `--verbose` and `-h`; each party takes `--version` and `--install-completion`. Exit codes:
 0 done; 1 a rule said no, or findings; 2 it could not be done; 64 wrong use. Errors are three lines on standard error:
 what happened, why, what to do.
-"""
+""",
+    "zh": """# 命令
+
+由 `make docs` 从命令自身的帮助生成；有测试比对两者。
+
+每条命令都可在命令名之前或之后加 `--lang zh|en`（不加时依次以 `MENGBANG_LANG`、系统语言为准，再默认中文）、`--quiet`、`--verbose` 和 `-h`；
+每一方都有 `--version` 和 `--install-completion`。退出码：0 已完成；1 规则不允许，或有发现；2 未能完成；64 用法有误。错误信息写到标准错误，
+共三行：出了什么事，为什么，怎么办。
+""",
+}
 
 
-def page() -> str:
-    """The whole page."""
-    return "\n".join([HEAD, *(text for name, package in PARTIES for text in _party(name, package))])
+def page(language: str) -> str:
+    """The whole page; the commands take their language once, when they are imported."""
+    os.environ["MENGBANG_LANG"] = language
+    return "\n".join([HEADS[language], *(text for name, package in PARTIES for text in _party(name, package))])
 
 
 def _party(name: str, package: str) -> list[str]:
@@ -52,9 +65,16 @@ def _command(command: Any, words: list[str]) -> str:
     return "\n".join(lines) + ("\n" if command.params else "")
 
 
+def _write(language: str) -> None:
+    PAGES[language].write_text(page(language), encoding="utf-8")
+    print(PAGES[language])
+
+
 if __name__ == "__main__":
-    os.environ["MENGBANG_LANG"] = "en"
-    sys.argv = sys.argv[:1]
-    PAGE.write_text(page(), encoding="utf-8")
-    print(PAGE)
-    runpy.run_path(str(PAGE.parent.parent / "write_fields.py"), run_name="__main__")
+    chosen, sys.argv = sys.argv[1:], sys.argv[:1]
+    for language in chosen:
+        _write(language)
+    if not chosen:
+        for language in PAGES:
+            subprocess.run([sys.executable, __file__, language], check=True)
+        runpy.run_path(str(DOCS / "write_fields.py"), run_name="__main__")

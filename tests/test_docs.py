@@ -86,19 +86,20 @@ def test_every_file_that_a_page_names_in_the_tree_exists(page):
 
 
 def test_the_readme_has_the_two_commands_and_the_honest_sentence_in_both_languages():
-    readme = text_of(ROOT / "README.md")
-    assert [readme.count(f"\nmake {target} ") for target in ("demo", "test")] == [2, 2]
-    assert "协调器能看到每家会员加噪后的贡献，并可由此估计该会员的总量" in readme
-    english = " ".join(readme.split())
+    english, chinese = " ".join(text_of(ROOT / "README.md").split()), text_of(ROOT / "README.zh.md")
+    for readme in (text_of(ROOT / "README.md"), chinese):
+        assert [readme.count(f"\nmake {target} ") for target in ("demo", "test")] == [1, 1]
+    assert "协调器能看到每家会员加噪后的贡献，并可由此估计该会员的总量" in chinese
     assert (
         "the coordinator sees each member's noised contribution, from which that member's totals can be estimated"
         in english
     )
-    assert "not run" in english and "尚未" in readme
+    assert "not run" in english and "尚未" in chinese
 
 
-def test_the_reference_of_commands_is_what_the_commands_say():
-    code = "import runpy; print(runpy.run_path('docs/write_commands.py')['page'](), end='')"
+@pytest.mark.parametrize(("language", "folder"), [("en", "docs"), ("zh", "docs/zh")])
+def test_the_reference_of_commands_is_what_the_commands_say(language, folder):
+    code = f"import runpy; print(runpy.run_path('docs/write_commands.py')['page']('{language}'), end='')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -106,9 +107,9 @@ def test_the_reference_of_commands_is_what_the_commands_say():
         encoding="utf-8",
         timeout=60,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "MENGBANG_LANG": "en"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
     )
-    assert done.stdout == text_of(ROOT / "docs" / "reference" / "commands.md"), "run: make docs"
+    assert done.stdout == text_of(ROOT / folder / "reference" / "commands.md"), "run: make docs"
 
 
 def test_the_list_of_fields_is_what_the_models_say():
@@ -148,10 +149,16 @@ def test_every_finding_code_is_in_the_reference_of_the_audit():
     assert len(codes) > 20
 
 
-def test_every_page_of_the_documentation_is_listed_in_its_contents():
-    listed = re.findall(r"\]\(([^)]+\.md)\)", text_of(ROOT / "docs" / "README.md"))
-    pages = {path for path in (ROOT / "docs").rglob("*.md") if not re.match(r"0\d{3}-", path.name)}
-    assert {path.relative_to(ROOT / "docs").as_posix() for path in pages} == {*listed, "README.md"}
+@pytest.mark.parametrize("folder", [ROOT / "docs", ROOT / "docs" / "zh"], ids=names)
+def test_every_page_of_the_documentation_is_listed_in_its_contents(folder):
+    contents = re.sub(r"^\[(?:English|中文)\].*$", "", text_of(folder / "README.md"), flags=re.MULTILINE)
+    listed = {(folder / path).resolve() for path in re.findall(r"\]\(([^)]+\.md)\)", contents)}
+    english = {path for path in (ROOT / "docs").rglob("*.md") if not path.is_relative_to(ROOT / "docs" / "zh")}
+    chinese = {
+        ROOT / "docs" / path.relative_to(ROOT / "docs" / "zh"): path for path in (ROOT / "docs" / "zh").rglob("*.md")
+    }
+    pages = {chinese.get(path, path) if folder.name == "zh" else path for path in english}
+    assert {path for path in pages if not re.match(r"0\d{3}-", path.name)} == {*listed, folder / "README.md"}
 
 
 def test_each_make_target_is_one_line_that_calls_python():

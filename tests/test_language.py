@@ -20,6 +20,11 @@ KERNELS = (
     "shell",
 )  # every party reads their sentences: they stand in the catalogue of contracts
 PARTIES = ("auditor", "client_node", "coordinator")
+PAGES = sorted(
+    page
+    for page in (*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"))
+    if page.name != "glossary.md" and "decisions" not in page.parts
+)
 METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 ERRORS = {"TrustError", "Malformed", "Invalid", "Refused", "Unavailable"}
 
@@ -140,6 +145,11 @@ def against_the_glossary(texts):
 def test_one_thing_has_one_word(package):
     known = catalogue(package)
     assert against_the_glossary([*known, *(entry.string for entry in known.values())]) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_page_says_one_thing_with_one_word(page):
+    assert against_the_glossary(page.read_text(encoding="utf-8").splitlines()) == []
 
 
 def test_a_word_that_the_glossary_rules_out_would_be_seen():
