@@ -98,6 +98,11 @@ def overview(is_office):
         if is_office
         else [],
         "awaited": [awaited] if is_office else [],
+        "ahead": [{"name": name, "held": 123456}] if is_office else [],
+        "certificate": {
+            "ends": "2026-12-31T00:00:00Z",
+            "warning": "the certificate of this coordinator ends in 7 days",
+        },
         "waiting": 1,
     }
 

@@ -205,7 +205,7 @@ def test_a_consent_receipt_says_in_both_languages_what_it_allows_at_most(mode, t
     words = ["verify-receipt", str(tmp_path / "one.tlog-proof"), "--pins", str(tmp_path / "pins.json"), "--lang"]
     english, chinese = (run_command("auditor", *words, lang).stdout for lang in ("en", "zh"))
     assert f"epsilon at most {told.epsilon:.2f} at delta 1e-6, for adding or removing one row of receivables" in english
-    assert "此同意至多允许" in chinese and f"ε 至多为 {told.epsilon:.2f}" in chinese
+    assert "此授权至多允许" in chinese and f"ε 至多为 {told.epsilon:.2f}" in chinese
 
 
 def test_a_receipt_without_its_agreement_and_order_says_where_the_cost_stands(tmp_path):

@@ -60,5 +60,5 @@ def test_anything_else_is_not_a_sheet(text):
 def test_two_statements_are_not_one_sheet_and_a_consent_is_none(trust):
     with pytest.raises(Malformed, match="one and the same"):
         to_cosign.read([said(policy(trust)), said(policy(trust))])
-    with pytest.raises(Malformed, match="not a sheet"):
+    with pytest.raises(Malformed, match="no statement to cosign"):
         to_cosign.read([json.dumps({"entries": []}).encode(), said(trust.entries[-1])])

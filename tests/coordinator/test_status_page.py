@@ -22,7 +22,7 @@ def page(office, lang):
 
 
 def test_before_the_first_round_nothing_is_said_to_be_spent(office):
-    assert "Nothing was spent yet." in page(office, "en") and "尚未花费任何预算" in page(office, "zh")
+    assert "Nothing was spent yet." in page(office, "en") and "尚未花费任何额度" in page(office, "zh")
 
 
 def test_four_sentences_stand_on_the_page_in_both_languages_worst_case_first(office, monkeypatch):

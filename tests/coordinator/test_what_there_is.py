@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from auditor.cli import app as auditor_app
@@ -143,7 +144,7 @@ def test_what_waits_is_named_where_something_else_was_answered(office):
 
 def test_a_chambers_own_ca_is_answered_with_the_pins_to_give(tmp_path):
     """And not with the network."""
-    make_certificates(tmp_path, name="x", hosts=("localhost",))
+    make_certificates(tmp_path, Ed25519PrivateKey.generate(), name="x", hosts=("localhost",))
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")

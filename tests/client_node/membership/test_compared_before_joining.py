@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from auditor.cli import app as auditor_app
@@ -99,7 +100,7 @@ def test_yes_prints_the_fingerprint_and_goes_on(place, sent):
 def test_an_invite_that_leads_elsewhere_under_the_same_log_has_another_fingerprint(place, sent):
     """A forger copies the public log and puts his own CA and address beside it."""
     right, invite = join(place, answer="n\n")[0][0], json.loads((place / "given.invite").read_text("utf-8"))
-    make_certificates(place / "tls", name="x", hosts=("evil.example",))
+    make_certificates(place / "tls", Ed25519PrivateKey.generate(), name="x", hosts=("evil.example",))
     forged = {"ca_pem": (place / "tls" / "ca.pem").read_text(), "ca_fingerprint": ca_digest(place / "tls")}
     (place / "given.invite").write_text(json.dumps(invite | forged | {"url": "https://evil.example"}), "utf-8")
     assert join(place, answer="n\n")[0][0] != right

@@ -64,7 +64,7 @@ def test_a_renewed_consent_lasts_longer_and_says_nothing_else(node):
 def test_what_was_withdrawn_is_neither_narrowed_nor_prolonged(node):
     node[0].consent(node[1], "withdraw")
     for make, wishes in ((consents.narrowed, {}), (consents.renewed, {"until": "2098-01-01T00:00:00Z"})):
-        with pytest.raises(Refused, match="has not consented"):
+        with pytest.raises(Refused, match="has no consent"):
             sign(node, make, **wishes)
 
 

@@ -58,7 +58,7 @@ def test_the_node_draws_for_the_first_round_when_it_learns_of_the_order(trust, d
         state=trust.state, follow=lambda *words: None, witness=SimpleNamespace(has_memory=lambda: True)
     )
     node._settings = SimpleNamespace(member=trust.firms[0].member, home=tmp_path)
-    node._limits, node._check = LIMITS, None
+    node._limits, node._check, node._warned = LIMITS, None, SimpleNamespace(look=lambda *words: None)
     node._uplink, node._side, node._receipted = None, side_of(trust), trust.state.size
     monkeypatch.setattr(app.consents, "is_withdrawn", lambda settings: False)
     monkeypatch.setattr(app, "fetch_needed", lambda *words: None)
