@@ -84,7 +84,8 @@ def check_report(file: Annotated[Path, typer.Argument(help=_("signed PDF report"
 
 @app.command(
     help=_(
-        "Copy a log and its documents to a folder.\n\nExample: auditor mirror https://hub.example ./mirror --pins pins.json"
+        "Copy a log and its documents to a folder.\n\nExample: auditor mirror https://hub.example ./mirror "
+        "--pins pins.json"
     )
 )
 def mirror(

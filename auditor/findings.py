@@ -51,7 +51,8 @@ class AuditStep:
         self.findings.append(FileFinding(error.code, file, error.what, error.values))
 
     def stumbled(self, error: Exception, file: str) -> None:
-        """Note that something nobody foresaw ended a check, while it was about `file`: what was not checked is not clean."""
+        """Note that something nobody foresaw ended a check, while it was about `file`: what was
+        not checked is not clean."""
         self.add(
             "UNFORESEEN",
             N_("the check could not be ended, for a reason that nobody foresaw: {error}"),
@@ -94,7 +95,8 @@ def never_silent(step: AuditStep, file: Callable[[], str] = str) -> Iterator[Non
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All steps; clean only if none has a finding. `state` is what the entries led to, `seen_at` when a quorum saw them (Unix)."""
+    """All steps; clean only if none has a finding. `state` is what the entries led to, `seen_at` when
+    a quorum saw them (Unix)."""
 
     steps: list[AuditStep]
     size: int

@@ -144,7 +144,8 @@ class Watch:
     def _shortened(self, size: int, shown: Note) -> Invalid:
         return Invalid(
             N_(
-                "the log signed {size} entries and now shows {shown}: an older database was restored and is not recovered, or "
+                "the log signed {size} entries and now shows {shown}: an older database was restored and is not "
+                "recovered, or "
                 "entries are hidden"
             ),
             code="TRUNCATED",

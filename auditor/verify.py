@@ -135,8 +135,8 @@ class Structure:
         self.rebuilt.detail = str(self.tree.size)
 
     def _further(self) -> None:
-        """Roots beyond the newest checkpoint that a quorum cosigned, as far as the log has signed and shows them: witnesses
-        may be asleep, and whoever gave the pins may have seen more than they have."""
+        """Roots beyond the newest checkpoint that a quorum cosigned, as far as the log has signed and shows them:
+        witnesses may be asleep, and whoever gave the pins may have seen more than they have."""
         size = self.note.checkpoint.size
         signed = {view.size: view.root for view in self.views if view.note and view.file and view.size > size}
         for waiting in sorted(signed, reverse=True):
@@ -198,7 +198,8 @@ class Replay(Structure):
             check_answers(self.rules, self.state, self.cosigned.met.get(self.note.checkpoint.size))
         self.opened.skip(  # I30
             N_(
-                "DUAL_SIGNATURE: no second (SM2) signature stands beside the Ed25519 ones, since no agreement can demand it yet"
+                "DUAL_SIGNATURE: no second (SM2) signature stands beside the Ed25519 ones, since no agreement "
+                "can demand it yet"
             )
         )
         self.opened.detail = self.rules.detail = str(self.state.size)

@@ -98,7 +98,8 @@ def main() -> None:
     print(f"{'task':<8}{'method':<32}{'AUROC':>8}{'loss (Brier / WQL)':>20}{'worse than alone':>20}")
     for line in lines:
         print(
-            f"{line['task']:<8}{line['method']:<32}{line.get('AUROC', '-'):>8}{line['mean loss']:>20}{line['worse than alone']:>14} of {line['members']}"
+            f"{line['task']:<8}{line['method']:<32}{line.get('AUROC', '-'):>8}{line['mean loss']:>20}"
+            f"{line['worse than alone']:>14} of {line['members']}"
         )
 
 

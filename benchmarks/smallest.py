@@ -1,4 +1,5 @@
-"""Every benchmark in its smallest form, so that none rots: the same lines run, the figures mean nothing and are thrown away.
+"""Every benchmark in its smallest form, so that none rots: the same lines run, the figures mean
+nothing and are thrown away.
 
     python -m benchmarks.smallest risk demand.bands      these, each in a process of its own
     python -m benchmarks.smallest                        all

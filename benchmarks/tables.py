@@ -1,4 +1,5 @@
-"""Rows of a benchmark -> a Markdown table and the same as JSON in `benchmarks/results`, with the command that made it."""
+"""Rows of a benchmark -> a Markdown table and the same as JSON in `benchmarks/results`, with
+the command that made it."""
 
 from __future__ import annotations
 

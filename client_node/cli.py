@@ -194,7 +194,8 @@ def _check_privacy(home: Path, as_json: bool) -> int:
 def _say_measured(made: Any) -> None:
     terminal.say(
         N_(
-            "measured: epsilon is at least {low} where {claim} is claimed (delta {delta}); no noise at all would show {visible}"
+            "measured: epsilon is at least {low} where {claim} is claimed (delta {delta}); no noise at all would "
+            "show {visible}"
         ),
         low=made.epsilon_at_least,
         claim=made.epsilon_claimed,
@@ -347,7 +348,8 @@ def _say_status(seen: dict[str, Any], checked: Any) -> None:
     for one in seen["refusals_not_on_the_log"]:
         terminal.bad(
             N_(
-                "since {since} the coordinator has not put this refusal on the log: {reason}, run {order}; tell an auditor"
+                "since {since} the coordinator has not put this refusal on the log: {reason}, run {order}; tell "
+                "an auditor"
             ),
             **one,
         )

@@ -28,7 +28,8 @@ epsilon_year_max = "4"
 epsilon_ceiling = "8"
 delta = "1e-6"
 
-# Members that you know, by company code or key, where the agreement shows who is in a round; with fewer of them this node stays out.
+# Members that you know, by company code or key, where the agreement shows who is in a round; with fewer of them this
+# node stays out.
 # [trust]
 # known = []
 # known_min = 0
@@ -36,7 +37,7 @@ delta = "1e-6"
 
 
 def create_home(home: Path, data: Path) -> Settings:
-    """New keys and a configuration, all of them or nothing; Unavailable if there is a node already, or something else."""
+    """New keys and a configuration, all of them or nothing; Unavailable if a node or something else is there."""
     if (home / CONFIG).exists():
         raise Unavailable(
             N_("{home} holds a node already"),

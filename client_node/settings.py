@@ -136,7 +136,8 @@ def read_key(path: Path) -> Ed25519PrivateKey:
 
 
 def claim(home: Path) -> IO[str]:
-    """Hold the home for one long-lived process; Unavailable if another holds it, or it is none. Released when closed."""
+    """Hold the home for one long-lived process; Unavailable if another holds it, or it is
+    none. Released when closed."""
     read_home(home)
     lock = (home / "run.lock").open("w", encoding="ascii")
     try:

@@ -32,7 +32,8 @@ UNITS = {
 }
 _PARTITIONS = {"train": N_("in training"), "holdout": N_("held out")}
 VOUCHED = N_(
-    "Who else is in a round is not shown to members under this agreement; that they are real companies is what the chamber vouches for."
+    "Who else is in a round is not shown to members under this agreement; that they are real companies is what "
+    "the chamber vouches for."
 )
 MOST = N_("Of the member that was charged most:")
 _EVERYBODY = {
@@ -58,16 +59,21 @@ Totals = Literal[
 ]  # how an agreement hides the totals of a member; "sum" by nothing more than a sum
 _TOTALS = {
     "groups": N_(
-        "This protects single records, not your company's totals; those are summed with its whole group or not at all, and no "
-        "difference of sums is of fewer companies. A company far larger than the rest of its group still shows in their sum."
+        "This protects single records, not your company's totals; those are summed with its whole group or not "
+        "at all, and no "
+        "difference of sums is of fewer companies. A company far larger than the rest of its group still shows "
+        "in their sum."
     ),
     "weighted": N_(
-        "This protects single records, not your company's totals; your node multiplies them by a secret factor of its own, so "
-        "that they can be told to about ± 25 % only, even if everybody else conspires. The price: a contribution counts 67 % on "
+        "This protects single records, not your company's totals; your node multiplies them by a secret factor "
+        "of its own, so "
+        "that they can be told to about ± 25 % only, even if everybody else conspires. The price: a contribution "
+        "counts 67 % on "
         "average."
     ),
     "sum": N_(
-        "This protects single records, not your company's totals; a secure sum hides those, but the difference of two sums, with "
+        "This protects single records, not your company's totals; a secure sum hides those, but the difference "
+        "of two sums, with "
         "your company and without it, can show them."
     ),
     "none": N_(
@@ -76,10 +82,12 @@ _TOTALS = {
     ),
 }
 _NONE_AGREED = N_(
-    "This protects single records, not your company's totals; no secure sum is agreed, so the coordinator can estimate those."
+    "This protects single records, not your company's totals; no secure sum is agreed, so the coordinator can "
+    "estimate those."
 )
 _BESIDE = N_(
-    "{dataset} is also released by {beside}. That is not in these numbers: it hides less than one {unit}, and what it tells "
+    "{dataset} is also released by {beside}. That is not in these numbers: it hides less than one {unit}, and "
+    "what it tells "
     "of one has no bound."
 )
 
@@ -88,9 +96,9 @@ _BESIDE = N_(
 class Promise:
     """Of one account in one period, or of one run or round of it.
 
-    `seen_by_sum` and `honest` are None where no secure sum was in force throughout, 0 where one was and no sum was made.
-    `beside` are units by which the dataset was released too, and which do not hide this one. `totals` is the weakest way in
-    which an agreement hid those.
+    `seen_by_sum` and `honest` are None where no secure sum was in force throughout, 0 where one was and no sum was
+    made. `beside` are units by which the dataset was released too, and which do not hide this one. `totals` is the
+    weakest way in which an agreement hid those.
     """
 
     dataset: str
@@ -107,15 +115,16 @@ class Promise:
     totals: Totals = "sum"
 
     def sentences(self, translate: Callable[[str], str] = str) -> list[str]:
-        """If everybody else conspires; if enough are honest; who recognises an insider; what is not protected; and what is not
-        counted, if anything."""
+        """If everybody else conspires; if enough are honest; who recognises an insider; what is not protected; and what
+        is not counted, if anything."""
         told = [_EVERYBODY[self.of]]
         if self.honest == 0:
             told.append(N_("Whoever sees only the sums has seen nothing: no sum was made."))
         elif self.honest:
             told.append(
                 N_(
-                    "If at least {honest} of the companies in the final sum are honest, this one included: epsilon {seen_by_sum:.2f} "
+                    "If at least {honest} of the companies in the final sum are honest, this one included: "
+                    "epsilon {seen_by_sum:.2f} "
                     "for whoever sees only the sums."
                 )
             )
@@ -125,7 +134,8 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that a consent lets a year cost one dataset. What whoever sees only sums learns depends on who is in them."""
+    """The most that a consent lets a year cost one dataset. What whoever sees only sums learns
+    depends on who is in them."""
 
     dataset: str
     unit: str
@@ -140,14 +150,16 @@ class Limit:
         """Those of a `Promise`, of what is yet to come."""
         told = [
             N_(
-                "If everybody else conspires: epsilon at most {epsilon:.2f} at delta {delta}, for adding or removing one "
+                "If everybody else conspires: epsilon at most {epsilon:.2f} at delta {delta}, for adding or "
+                "removing one "
                 "{unit} of {dataset} (in training or held out), over a year."
             )
         ]
         if self.secure_sum == "required":
             told.append(
                 N_(
-                    "How much less it is for whoever sees only the sums depends on the companies in each: the receipt of "
+                    "How much less it is for whoever sees only the sums depends on the companies in each: the "
+                    "receipt of "
                     "a round says it, and client-node status."
                 )
             )
@@ -237,8 +249,8 @@ def of_run(
 
 
 def of_receipt(receipt: Logged, said: EntryAndLine, curve: Curve) -> list[Promise] | list[Limit] | None:
-    """What a receipt of a consent allows or one of a round cost: `said` is what it says, and the entries that it shows `beside`
-    say the rest.
+    """What a receipt of a consent allows or one of a round cost: `said` is what it says, and the entries that it
+    shows `beside` say the rest.
 
     [] of what costs nothing (a withdrawal, a refusal, a release), None where the receipt does not show what it takes.
     """
@@ -283,7 +295,8 @@ def sum_view(state: TrustState, account: Account) -> tuple[int, int] | None:
     """(nano-rho for whoever sees only the sums, h) of an account; None unless every round of it was a secure sum.
 
     h is two thirds of the members in the smallest sum, rounded up: so many must be honest. A round that ended
-    without a sum showed none; both are 0 if none was made. A release by a coarser unit has twice the reach, where it is charged four times.
+    without a sum showed none; both are 0 if none was made. A release by a coarser unit has twice the reach,
+    where it is charged four times.
     """
     member, dataset, unit, partition, year = account
     rounds: list[tuple[int, int, int]] = []

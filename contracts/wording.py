@@ -1,4 +1,5 @@
-"""A sentence for a reader: written in English, marked here, put into the reader's language and filled where it is shown.
+"""A sentence for a reader: written in English, marked here, put into the reader's language
+and filled where it is shown.
 
 What somebody else wrote cannot hide in it: see `visible` for what is shown, `is_plain` for what may be signed.
 """
@@ -37,9 +38,10 @@ class Lines(str):
 def is_plain(text: str) -> bool:
     """True if everyone reads the same in it: NFC, spaces one at a time and inside, and no character that is not seen.
 
-    Refused are the categories Cc, Zl, Zp (new lines, control and terminal codes), Cf (bidi controls, zero-width, tags), Cs, Co, Cn (what no two
-    systems show alike), Zs but for U+0020 and U+3000, what RFC 3454 B.1 maps to nothing (variation selectors, joiners), and fillers. Categories
-    are those of Unicode 3.2, as in RFC 3454: a verdict must not change with the reader's tables; ideographs that came later are taken.
+    Refused are the categories Cc, Zl, Zp (new lines, control and terminal codes), Cf (bidi controls, zero-width, tags),
+    Cs, Co, Cn (what no two systems show alike), Zs but for U+0020 and U+3000, what RFC 3454 B.1 maps to nothing
+    (variation selectors, joiners), and fillers. Categories are those of Unicode 3.2, as in RFC 3454: a verdict must not
+    change with the reader's tables; ideographs that came later are taken.
     """
     spaced = any(one in SPACES and next_ in SPACES for one, next_ in pairwise(text))
     return (
@@ -59,8 +61,8 @@ def _is_hidden(character: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """The text as it may be shown: a character that begins a line, moves the cursor, turns the direction or cannot be seen stands there
-    as its number."""
+    """The text as it may be shown: a character that begins a line, moves the cursor, turns the direction or cannot be
+    seen stands there as its number."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if _is_seen(c) else f"[U+{ord(c):04X}]" for c in text)

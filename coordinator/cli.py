@@ -61,7 +61,8 @@ def init(
 
 @app.command(
     help=_(
-        "Write an invite for one member.\n\nExample: coordinator invite 示例机械 --code 91440200MA40000018 --out 示例机械.invite"
+        "Write an invite for one member.\n\nExample: coordinator invite 示例机械 --code 91440200MA40000018 --out "
+        "示例机械.invite"
     )
 )
 def invite(
@@ -237,7 +238,8 @@ def status(
     for one in seen["ahead"]:
         terminal.bad(
             N_(
-                "{name} holds {held} entries, more than this log: was an older database restored? coordinator recover --from MIRROR"
+                "{name} holds {held} entries, more than this log: was an older database restored? coordinator "
+                "recover --from MIRROR"
             ),
             **one,
         )

@@ -126,8 +126,8 @@ class Caller:
 
 
 def open_office(settings: Settings, *, is_new: bool = False) -> Office:
-    """Database, migrated, and log of a home. Unavailable if the database holds another log than the home's own, or none;
-    for a new home, if it holds anything: then it stays as it is."""
+    """Database, migrated, and log of a home. Unavailable if the database holds another log than the home's own, or
+    none; for a new home, if it holds anything: then it stays as it is."""
     found = tables_of(settings.database_url)
     if found and is_new:
         raise _wrong_database(N_("the database is not empty"), N_("a new log begins in a database of its own"))

@@ -52,8 +52,8 @@ _SEPARATORS = (b",", b"[", b"{")
 
 
 def read(kind: type[Body], body: bytes) -> Body:
-    """A request's body; Malformed unless it has exactly these fields, each of its type. What has more parts than any request is not
-    even parsed: each part costs fifty times its bytes."""
+    """A request's body; Malformed unless it has exactly these fields, each of its type. What has more parts than any
+    request is not even parsed: each part costs fifty times its bytes."""
     try:
         return kind.model_validate_json(body if sum(map(body.count, _SEPARATORS)) <= MOST_PARTS else b"")
     except ValidationError as error:

@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
 
 
 def become(arguments: list[str]) -> int:
-    """Run `python *arguments` inside in place of this process, so that a signal meant for it arrives; where a system cannot
-    do that (Windows), beside it."""
+    """Run `python *arguments` inside in place of this process, so that a signal meant for it arrives; where a system
+    cannot do that (Windows), beside it."""
     command, environment = [str(PYTHON), *arguments], {**os.environ, **QUIET}
     if os.name == "nt":
         return subprocess.call(command, cwd=ROOT, env=environment)

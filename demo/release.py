@@ -2,8 +2,8 @@
 
     python -m demo.release dist
 
-writes dist/mengbang-VERSION-py3-none-any.whl and dist/mengbang-VERSION.release. Nothing of the machine gets in: the tree
-comes from the commit, not from the folder; modes and times are fixed; files are stored, so no zlib has a say; the
+writes dist/mengbang-VERSION-py3-none-any.whl and dist/mengbang-VERSION.release. Nothing of the machine gets in: the
+tree comes from the commit, not from the folder; modes and times are fixed; files are stored, so no zlib has a say; the
 build back end is pinned in pyproject.toml. What the release file holds and who signs it: docs/how-to/release.md.
 """
 
@@ -54,7 +54,8 @@ def main(out: Path) -> int:
     """Both files, in a folder that holds no other wheel of ours."""
     if not (ROOT / ".git").exists():
         sys.exit(
-            "nothing to release\n  this folder is not a git checkout, and a release is made of a commit\n  -> clone the repository"
+            "nothing to release\n  this folder is not a git checkout, and a release is made of a commit\n  -> "
+            "clone the repository"
         )
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("mengbang-*.whl"):

@@ -31,7 +31,9 @@ TEXT = {
         "worse": "共享没有帮助",
         "start": "公共起点更好，尚无共享模型",
         "few": "数据太少，无法判断",
-        "spent": "每家隐私额度：两项任务合计 ε {epsilon:.3f}（全年，每个单位，δ 1e-6）；离开本机：{least} 至 {most} 字节",
+        "spent": (
+            "每家隐私额度：两项任务合计 ε {epsilon:.3f}（全年，每个单位，δ 1e-6）；离开本机：{least} 至 {most} 字节"
+        ),
         "verdict": "审计结论：{word}，{size} 条，{n} 项未核验",
         "clean": "通过",
         "dirty": "不通过",
@@ -46,7 +48,10 @@ TEXT = {
         "join": "members join and consent {i}/{n}: {name}",
         "nodes": "starting {n} nodes",
         "order": "training {task}: {rounds} rounds, epsilon at most {epsilon} a member",
-        "kept": "the new model of {task} did not pass its gate, as often with few members and a small budget: what served before serves on",
+        "kept": (
+            "the new model of {task} did not pass its gate, as often with few members and a small budget: what "
+            "served before serves on"
+        ),
         "serve": "members get results and receipts at home",
         "audit": "an auditor mirrors and verifies",
         "head": "member         task    alone    shared   used     in words",
@@ -55,7 +60,10 @@ TEXT = {
         "worse": "sharing did not help",
         "start": "the public start helped; no shared model yet",
         "few": "too little to tell",
-        "spent": "budget of each member: epsilon {epsilon:.3f} for both tasks (this year, each unit, delta 1e-6); left its machine: {least} to {most} bytes",
+        "spent": (
+            "budget of each member: epsilon {epsilon:.3f} for both tasks (this year, each unit, delta 1e-6); left "
+            "its machine: {least} to {most} bytes"
+        ),
         "verdict": "auditor's verdict: {word}, {size} entries, {n} not checked",
         "clean": "clean",
         "dirty": "NOT clean",

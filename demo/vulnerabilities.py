@@ -1,7 +1,7 @@
 """Known vulnerabilities of the tested set: `make vulnerabilities` asks OSV about every line of constraints.txt.
 
-Exit code 1 only if one is known. Where the service cannot be reached that is said, and nothing has been checked: a build
-without a network does not fail for it.
+Exit code 1 only if one is known. Where the service cannot be reached that is said, and nothing has been checked: a
+build without a network does not fail for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def main(answer: Callable[[], tuple[str, str]] = ask) -> int:
     except (ValueError, KeyError):
         why = (complaint.strip().splitlines() or ["no answer"])[-1][:200]
         print(
-            f"known vulnerabilities were NOT checked\n  {why}\n  -> run it again where https://api.osv.dev can be reached"
+            f"known vulnerabilities were NOT checked\n  {why}\n  -> run it again where https://api.osv.dev can "
+            f"be reached"
         )
         return 0
     for one in packages:

@@ -110,7 +110,8 @@ def ledger(world: World, firms: np.ndarray, rng: np.random.Generator) -> tuple[p
 
 
 def sales(world: World, series: int, rng: np.random.Generator) -> pl.DataFrame:
-    """Monthly sales of a member's products: level, trend, season, Spring Festival, the market, noise; some start late."""
+    """Monthly sales of a member's products: level, trend, season, Spring Festival, the
+    market, noise; some start late."""
     rows = []
     for number in range(series):
         level, trend = np.exp(rng.normal(10, 0.8)), rng.normal(0, 0.006)

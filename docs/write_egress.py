@@ -1,4 +1,5 @@
-"""Write docs/reference/egress.md, the table of everything that ever leaves a node, from the gate's own list: `make docs`."""
+"""Write docs/reference/egress.md, the table of everything that ever leaves a node, from the
+gate's own list: `make docs`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Write the documentation as a site with search, in both languages, below build/site: `make site`.
 
-Each language is a site of its own with all pages under the same paths; a page that has no Chinese stands in English in both.
-Nothing is fetched, neither here nor by the browser of a reader. Any web server serves it: python3 -m http.server -d build/site
+Each language is a site of its own with all pages under the same paths; a page that has no Chinese stands in
+English in both. Nothing is fetched, neither here nor by the browser of a reader. Any web server serves it:
+python3 -m http.server -d build/site
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def _copy(language: str, folder: Path) -> None:
 
 
 def _laid_out(page: Path, path: str, known: dict[str, Path]) -> str:
-    """The text of a page, its links led to where the site has their pages, its paragraphs as Python-Markdown reads them."""
+    """The text of a page, its links led to where the site has their pages, its paragraphs as
+    Python-Markdown reads them."""
 
     def led(link: re.Match[str]) -> str:
         to = _meant(page, link[2])

@@ -1,7 +1,7 @@
 """What a node serves is an average of votes: the member's own models and the shared one, each calibrated at home.
 
-An `Ensemble` is one value a task: which votes, what each weighs, by what it was calibrated, and what its validation rows
-showed. The node replaces it as a whole, and the receipt of every served number names its digest.
+An `Ensemble` is one value a task: which votes, what each weighs, by what it was calibrated, and what its validation
+rows showed. The node replaces it as a whole, and the receipt of every served number names its digest.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Level = Literal["row", "series", "family", "member"]
 
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """One line of a result: whom it is about, the numbers, what weighed most (column, log-odds or share), and what kind of
-    line it is: a series, a family of series or the whole member may have the same name."""
+    """One line of a result: whom it is about, the numbers, what weighed most (column, log-odds or share), and what kind
+    of line it is: a series, a family of series or the whole member may have the same name."""
 
     id: str
     outcome: dict[str, float]
@@ -132,10 +132,11 @@ class Bin:
 @dataclass(frozen=True, slots=True)
 class EnsembleResult:
     """The votes of a member and the results that they serve; `total` is the sum of all lines, where a task has one, and
-    `families` are those of some of them; `panel` scores further rows, where a task scores rows; `reliability` is empty where there is too little to tell, and so
-    is `drift`, how today's series differ from those that taught, where a task serves series; `ahead` are the periods to come
-    that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the Monday of a week; `note` is to be said wherever a line is shown;
-    `offers` whether the promotions and prices that a member says beforehand are used, None where it says nothing of them."""
+    `families` are those of some of them; `panel` scores further rows, where a task scores rows; `reliability` is empty
+    where there is too little to tell, and so is `drift`, how today's series differ from those that taught, where a task
+    serves series; `ahead` are the periods to come that the numbers of a line end in 1, 2, ... for: YYYY-MM, or the
+    Monday of a week; `note` is to be said wherever a line is shown; `offers` whether the promotions and prices that a
+    member says beforehand are used, None where it says nothing of them."""
 
     votes: Ensemble
     lines: list[ResultLine]

@@ -14,8 +14,8 @@ from contracts.fields import Name, Strict
 
 
 class TaskEvidence(Strict):
-    """One public or simulated set. `measure` is lower-is-better and as a node serves it: the best single method alone, the
-    unspent start, and by epsilon (`0` says without noise) after a run of so many `members`."""
+    """One public or simulated set. `measure` is lower-is-better and as a node serves it: the best single method alone,
+    the unspent start, and by epsilon (`0` says without noise) after a run of so many `members`."""
 
     data: Name
     members: int
@@ -25,8 +25,8 @@ class TaskEvidence(Strict):
     spent: dict[str, float]
 
     def pays(self, epsilon: str) -> bool | None:
-        """Was the run better than the unspent start by half a percent, or by .03 of an area? What pays at less pays at more,
-        and what does not at more does not at less; None where that tells nothing."""
+        """Was the run better than the unspent start by half a percent, or by .03 of an area? What pays at less pays at
+        more, and what does not at more does not at less; None where that tells nothing."""
         most = self.unspent - 0.03 if self.measure == "1 - AUC" else 0.995 * self.unspent
         better = {float(e): after < most for e, after in self.spent.items() if e != "0"}
         asked = float(epsilon)
@@ -44,8 +44,8 @@ def evidence(task: str) -> tuple[TaskEvidence, ...]:
 
 
 def nearest(known: tuple[TaskEvidence, ...], members: int) -> list[TaskEvidence]:
-    """Of each set the run of the most members that are not more than `members`, else of the fewest: among more members noise
-    weighs less, so what many gave is not claimed of few."""
+    """Of each set the run of the most members that are not more than `members`, else of the fewest: among more members
+    noise weighs less, so what many gave is not claimed of few."""
     found = []
     for data in dict.fromkeys(one.data for one in known):
         sizes = sorted((one for one in known if one.data == data), key=lambda one: one.members)

@@ -86,7 +86,8 @@ def invitation(asked: RoundRequest, model: array[float] | None = None) -> Record
 def asked(content: RecordDict) -> RoundRequest:
     """What `invitation` was made of."""
     config = content["config"]
-    return RoundRequest(str(config["run"]), int(config["round"]), int(config["open"]), tuple(config["parts"]))  # type: ignore
+    # type: ignore
+    return RoundRequest(str(config["run"]), int(config["round"]), int(config["open"]), tuple(config["parts"]))
 
 
 def contribution(values: array[int], line: bytes) -> RecordDict:

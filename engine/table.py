@@ -43,8 +43,8 @@ class Column(Strict):
 
 
 class SourceColumn(Strict):
-    """One column of a member's export. `document` names the row, once; `reference` names a document of another
-    source; a `deadline` may lie after the day on which the books were closed; a `net` amount is without tax. What may be
+    """One column of a member's export. `document` names the row, once; `reference` names a document of another source;
+    a `deadline` may lie after the day on which the books were closed; a `net` amount is without tax. What may be
     `absent` is left out where no heading fits."""
 
     name: Name

@@ -98,8 +98,8 @@ SEVERAL = "、"  # between the documents that one line names
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Tables as a rule shall see them, and what stays doubtful in them: a row a document, `counterparty`, `invoice`, `row`,
-    `rule`, and whether the `whole` counterparty is left out for it."""
+    """Tables as a rule shall see them, and what stays doubtful in them: a row a document, `counterparty`, `invoice`,
+    `row`, `rule`, and whether the `whole` counterparty is left out for it."""
 
     tables: Mapping[str, pl.DataFrame]
     doubts: pl.DataFrame
@@ -107,7 +107,8 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The share of what has been due for long that was received (None: nothing was due), and `months` with few receipts."""
+    """The share of what has been due for long that was received (None: nothing was due), and
+    `months` with few receipts."""
 
     share: float | None
     months: tuple[str, ...]
@@ -187,8 +188,8 @@ def names() -> list[str]:
 
 
 def usual() -> list[str]:
-    """Tasks that an agreement covers where none are named: not those whose unit is the whole member, since a run of those
-    pays only among many members."""
+    """Tasks that an agreement covers where none are named: not those whose unit is the whole member, since a run of
+    those pays only among many members."""
     return [name for name in names() if shipped(f"engine.{name}").unit != "member"]
 
 

@@ -20,8 +20,8 @@ _LARGEST = 10**13  # nano-rho: epsilon 10,700, beyond which OpenDP's curve has n
 
 @cache
 def epsilon(rho_nano: int, delta: str) -> float:
-    """Epsilon at `delta` of a zCDP loss, by OpenDP's proven curve (Canonne, Kamath, Steinke 2020); of a loss that hides nothing
-    by the plain bound (Bun and Steinke 2016, proposition 1.3). PlanError for a delta that is none."""
+    """Epsilon at `delta` of a zCDP loss, by OpenDP's proven curve (Canonne, Kamath, Steinke 2020); of a loss that hides
+    nothing by the plain bound (Bun and Steinke 2016, proposition 1.3). PlanError for a delta that is none."""
     if not 0 < float(delta) < 1:
         raise PlanError(f"delta must lie between 0 and 1, got {delta}")
     if rho_nano == 0:
@@ -36,8 +36,8 @@ def epsilon(rho_nano: int, delta: str) -> float:
 
 @cache
 def rho_cap(target: str, delta: str) -> int:
-    """The largest nano-rho whose epsilon at `delta` stays within `target` (a decimal), rounded down. PlanError for a target
-    or delta that is none."""
+    """The largest nano-rho whose epsilon at `delta` stays within `target` (a decimal), rounded down. PlanError for a
+    target or delta that is none."""
     limit, low, high = float(target), 0, 1
     if not isfinite(limit):
         raise PlanError(f"epsilon must be a number, got {target}")

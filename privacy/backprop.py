@@ -1,8 +1,8 @@
 """Forward and backward passes of dense networks into memory that is kept from batch to batch.
 
-Backpropagation as usual (Rumelhart, Hinton, Williams 1986) over the torch.fx graph of a network. It is written out because fresh
-memory for every activation is a fifth of the time of a wide network, and because what is not on its short list of steps
-has no gradient a row that is known to be bounded: it is refused by name.
+Backpropagation as usual (Rumelhart, Hinton, Williams 1986) over the torch.fx graph of a network. It is written out
+because fresh memory for every activation is a fifth of the time of a wide network, and because what is not on its short
+list of steps has no gradient a row that is known to be bounded: it is refused by name.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ def _scale_and_shape(noise: np.ndarray, alpha: float) -> list[Fault]:
 
 
 def _everywhere(noise: np.ndarray, alpha: float) -> list[Fault]:
-    """Variance of each number over the releases: noise that is absent from a few numbers hardly shows in that of all."""
+    """Variance of each number over the releases: noise that is absent from a few numbers
+    hardly shows in that of all."""
     releases, length = noise.shape
     low, high = stats.chi2.ppf([alpha / (2 * length), 1 - alpha / (2 * length)], releases) / releases
     each = np.mean(noise**2, 0)

@@ -127,8 +127,8 @@ def tree_trial(present: np.ndarray, releases: int = 50) -> Trial:
     """The path of trees: one tree a round asks all eight columns of 0 and 1, so that each of 256 patterns has a leaf.
 
     From a start that is sure of the opposite, a unit adds exactly minus one to the gradient of its leaf. Canary i has
-    pattern i; the two crowds have the last two patterns, as have two units whose label is none. The rate is so small that the
-    start's certainty stays.
+    pattern i; the two crowds have the last two patterns, as have two units whose label is none. The rate is so small
+    that the start's certainty stays.
     """
     first, many = len(present), _MAX_ROWS + 1
     if first + 2 > 1 << _COLUMNS:
@@ -196,8 +196,8 @@ def _paired_rows(present: np.ndarray, pairs: np.ndarray, paired: int) -> tuple[n
 def histogram_trial(present: np.ndarray, releases: int = 20) -> Trial:
     """The path of holdout counts: each canary has a bin of its own, the crowds the last two, beside one other model.
 
-    To the crowds that model is hugely better, to all others it is the same: without the halves that everybody adds, the two
-    crowds together add half a unit each to what is counted as worse, which is a third crowd.
+    To the crowds that model is hugely better, to all others it is the same: without the halves that everybody adds, the
+    two crowds together add half a unit each to what is counted as worse, which is a third crowd.
     """
     first, many = len(present), _MAX_ROWS + 1
     cells = [*np.flatnonzero(present), *[first] * _CROWD, *[first + 1] * (_CROWD * many), first, first + 1]

@@ -83,7 +83,8 @@ class Clipped:
 
 
 class _Grouped:
-    """Rows of one bucket in order of unit: `unit` `(rows,)` rises by at most one from row to row, `count` units in all."""
+    """Rows of one bucket in order of unit: `unit` `(rows,)` rises by at most one from row to
+    row, `count` units in all."""
 
     def __init__(self, unit: np.ndarray, count: int):
         self._single = len(unit) == count
@@ -110,8 +111,8 @@ class _Grouped:
         return values if self._single else values[self._unit]
 
     def squares(self, inputs: list[Tensor], backs: list[Tensor]) -> Tensor:
-        """Squared norm of each unit's gradient, `(count,)`: over layers |sum_i b_i a_i^T|^2 + |sum_i b_i|^2. Never too small: where
-        rows cancel, little is left beside what float64 loses of them, which is added."""
+        """Squared norm of each unit's gradient, `(count,)`: over layers |sum_i b_i a_i^T|^2 + |sum_i b_i|^2. Never too
+        small: where rows cancel, little is left beside what float64 loses of them, which is added."""
         if not self._single and self._longest**2 > max(
             a.shape[1] * b.shape[1] for a, b in zip(inputs, backs, strict=True)
         ):

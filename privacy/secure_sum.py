@@ -104,8 +104,8 @@ class Shares:
 
 
 def check_keys(keys: PublicKeys) -> None:
-    """SumError for keys with which nobody can agree on a secret (RFC 7748, section 6.1: a point of small order), and for those
-    in another spelling than private keys lead to, which no recovered key would be found equal to.
+    """SumError for keys with which nobody can agree on a secret (RFC 7748, section 6.1: a point of small order), and
+    for those in another spelling than private keys lead to, which no recovered key would be found equal to.
 
     Asked before anybody masks for them: later, they would end everyone who tries.
     """

@@ -1,8 +1,8 @@
 """What a released histogram tells: post-processing of noisy counts, which costs no privacy.
 
 Counts are `(classes, bins)` of scores in [0, 1], the bins of equal width in the square root of the score, because
-events are rare; class 1 is the event. A noisy count may be negative; nothing here
-repairs that, so that every figure stays a plain function of what was released. None: the noise left nothing to divide by.
+events are rare; class 1 is the event. A noisy count may be negative; nothing here repairs that, so that every figure
+stays a plain function of what was released. None: the noise left nothing to divide by.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def brier(counts: np.ndarray, sigma: float) -> Figure | None:
 
 
 def calibration_error(counts: np.ndarray, sigma: float) -> float:
-    """Mean difference of score and share of events, bin by bin; bins whose count drowns in its noise are left out. NaN if
-    all do."""
+    """Mean difference of score and share of events, bin by bin; bins whose count drowns in its noise
+    are left out. NaN if all do."""
     middle, total = centres(counts.shape[1]), counts.sum(0)
     clear = total > 2 * sigma * np.sqrt(2)
     share = np.where(clear, counts[1] / np.where(clear, total, 1.0), np.nan)

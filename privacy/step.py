@@ -35,7 +35,8 @@ def start_state(plan: ReleasePlan, model: array[float]) -> array[float]:
 
 
 def fits(plan: ReleasePlan, length: int) -> bool:
-    """Is a model of so many numbers one that a round of this plan may begin with? A histogram judges the model of another plan."""
+    """Is a model of so many numbers one that a round of this plan may begin with? A histogram judges
+    the model of another plan."""
     match plan.shape:
         case Gradients():
             return length == plan.length()
@@ -48,7 +49,8 @@ def fits(plan: ReleasePlan, length: int) -> bool:
 
 
 def longest(plan: ReleasePlan) -> int:
-    """No contribution, sum, model or state of a round of this plan has more numbers. A histogram judges the model of another plan."""
+    """No contribution, sum, model or state of a round of this plan has more numbers. A histogram judges
+    the model of another plan."""
     match plan.shape:
         case Gradients():
             return 4 * plan.length() + 3

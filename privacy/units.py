@@ -44,7 +44,8 @@ class Blocks:
 
 
 def secret_scale(key: bytes) -> float:
-    """What a member counts under terms that hide the scale of its totals: log-uniform in [0.42, 1], by a key kept for life.
+    """What a member counts under terms that hide the scale of its totals: log-uniform in
+    [0.42, 1], by a key kept for life.
 
     Whoever knows all the rest learns log(total) up to a standard deviation of log(1 / 0.42) / sqrt(12) = 0.25. Fresh
     draws would average out, so there is one. Sensitivity does not grow: every unit counts at most once.

@@ -45,8 +45,8 @@ def make_client(**options: Any) -> httpx.Client:
 
 
 def fetch(client: httpx.Client, request: httpx.Request, limit: int) -> httpx.Response:
-    """The answer to a request, its body read, and in `extensions` when its certificate ends; TooLarge instead of a body of
-    more than `limit` bytes, DecodingError of one that is torn or packed in another way."""
+    """The answer to a request, its body read, and in `extensions` when its certificate ends; TooLarge instead of a body
+    of more than `limit` bytes, DecodingError of one that is torn or packed in another way."""
     request.headers["Accept-Encoding"] = "gzip"
     answer = client.send(request, stream=True)
     ends = certificate_end(answer)

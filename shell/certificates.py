@@ -1,4 +1,5 @@
-"""Certificates as people meet them: how long one lasts, when to say so, and what a connection that fails for one means."""
+"""Certificates as people meet them: how long one lasts, when to say so, and what a connection
+that fails for one means."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ class Warned:
 
 
 def ended_or_early(url: str, error: BaseException) -> TrustError | None:
-    """What to say of a certificate of the right authority that does not hold at this hour; None of any other failure."""
+    """What to say of a certificate of the right authority that does not hold at this hour;
+    None of any other failure."""
     code = next((one.verify_code for one in _causes(error) if isinstance(one, ssl.SSLCertVerificationError)), None)
     values = {"url": url, "now": datetime.now(UTC).strftime(_MINUTE)}
     if code == _NOT_YET_VALID:

@@ -1,4 +1,5 @@
-"""What a browser shows where an address is asked in vain: a small page in the party's own frame. Programs keep their JSON."""
+"""What a browser shows where an address is asked in vain: a small page in the party's own frame.
+Programs keep their JSON."""
 
 from __future__ import annotations
 

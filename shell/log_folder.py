@@ -1,4 +1,5 @@
-"""A log as a folder of plain files, read and written: what `coordinator export`, `auditor mirror` and `client-node export` make.
+"""A log as a folder of plain files, read and written: what `coordinator export`, `auditor mirror`
+and `client-node export` make.
 
 Nothing that is read here was judged: signatures, tree and rules are for whoever reads it.
 """
@@ -38,7 +39,8 @@ class LogFolder:
         return found[start % tiles.WIDTH :]
 
     def _widest(self, wanted: TileName) -> TileName:
-        """A bundle that is here and begins with the wanted one: as the log grew, a wider one may have taken its place."""
+        """A bundle that is here and begins with the wanted one: as the log grew, a wider one
+        may have taken its place."""
         listed = (TileName(None, wanted.n, width) for width in range(wanted.width, tiles.WIDTH + 1))
         found = next((name for name in listed if (self.root / name.path()).is_file()), None)
         if found is None:

@@ -1,6 +1,7 @@
 """What the services write into their log: one line an event, and where a failure happened; never the values at hand.
 
-structlog by itself shows every local variable of a traceback (rows of a member among them) and texts of others as they are.
+structlog by itself shows every local variable of a traceback (rows of a member among them) and
+texts of others as they are.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def check_empty(home: Path) -> None:
 
 @contextmanager
 def new_home(home: Path, last: str) -> Iterator[Path]:
-    """Where to make a home, which comes to its place when it is whole; Unavailable if it cannot, and then nothing is left.
+    """Where to make a home, which comes to its place when it is whole; Unavailable if it
+    cannot, and then nothing is left.
 
     It comes there as one. A folder that is there already stays, with its owner and rights: it may be a mount point, or
     its user may write nothing beside it. So it is filled, with the file `last`, which makes it a home, at the end.

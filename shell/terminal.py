@@ -32,7 +32,8 @@ def epsilon(text: str) -> str:
 
 
 def write_line(*parts: object, sep: str = " ", file: TextIO | None = None) -> None:
-    """The one way to a terminal or a log file: `print`, but nobody else's text can move the cursor, colour or hide what stands there.
+    """The one way to a terminal or a log file: `print`, but nobody else's text can move the cursor,
+    colour or hide what stands there.
 
     New lines are kept: that a value cannot add any is for `filled`, through which all values come.
     """
@@ -90,7 +91,8 @@ class Terminal:
             raise Refused(N_("the answer was no, so it was not done"), code="DECLINED")
 
     def choose(self, option: str, given: str, known: Mapping[str, str]) -> str:
-        """What was given for an option, one of `known` with their meanings; wrong use, which names them all, otherwise."""
+        """What was given for an option, one of `known` with their meanings; wrong use, which
+        names them all, otherwise."""
         import typer
 
         if given in known:

@@ -28,8 +28,8 @@ _KINDS: dict[type, str] = {
 
 
 def read_bytes(path: Path, what: str = UNREADABLE, do: str = "") -> bytes:
-    """What lies at `path`; Unavailable if there is no file, or none that can be opened. `what` says of a {path} that it is
-    not what was expected, `do` where to get that."""
+    """What lies at `path`; Unavailable if there is no file, or none that can be opened. `what` says of a {path} that it
+    is not what was expected, `do` where to get that."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

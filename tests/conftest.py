@@ -65,7 +65,8 @@ def home(tmp_path):
 
 @pytest.fixture(scope="session")
 def fits(tmp_path_factory):
-    """Keeps what one test has fitted for the next: point a node's `cache` here, where files are named by their numbers."""
+    """Keeps what one test has fitted for the next: point a node's `cache` here, where files
+    are named by their numbers."""
     return tmp_path_factory.mktemp("fits")
 
 

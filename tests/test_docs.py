@@ -1,4 +1,5 @@
-"""What the documents say exists: links, make targets, commands with their options, finding codes, the reference page."""
+"""What the documents say exists: links, make targets, commands with their options, finding
+codes, the reference page."""
 
 import ast
 import os

@@ -1,4 +1,5 @@
-"""What long-lived processes write into their log: where it happened and what it was, never the values that were at hand."""
+"""What long-lived processes write into their log: where it happened and what it was, never the
+values that were at hand."""
 
 import ast
 import re

@@ -1,4 +1,5 @@
-"""The pages of both parties on a telephone of 360 points, in a real browser: nothing scrolls sideways, no number breaks."""
+"""The pages of both parties on a telephone of 360 points, in a real browser: nothing scrolls
+sideways, no number breaks."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer

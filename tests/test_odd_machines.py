@@ -1,4 +1,5 @@
-"""Machines and files as people have them: no home folder, an editor's mark at the beginning, two services on one machine."""
+"""Machines and files as people have them: no home folder, an editor's mark at the beginning,
+two services on one machine."""
 
 import os
 import subprocess

@@ -90,7 +90,8 @@ def test_help_of_every_command_is_quick_light_and_shows_an_example(package):
 
 WINDOWS = """
 import sys
-import babel.dates, cryptography.hazmat.primitives.serialization, httpx, typer, contracts.statements.statements  # libraries test this themselves
+# libraries test this themselves
+import babel.dates, cryptography.hazmat.primitives.serialization, httpx, typer, contracts.statements.statements
 sys.modules["fcntl"] = sys.modules["resource"] = None
 sys.modules["msvcrt"] = type(sys)("msvcrt")
 sys.platform = "win32"

@@ -1,4 +1,5 @@
-"""The documentation as a site: every page in both languages, found by search in a browser, and nothing from elsewhere."""
+"""The documentation as a site: every page in both languages, found by search in a browser,
+and nothing from elsewhere."""
 
 import json
 import re
@@ -21,7 +22,9 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 # Types a word into the search of the page that holds it, and posts where the results lead.
 SEARCH = """<script>
-const until = async look => { for (;;) { const seen = look(); if (seen) return seen; await new Promise(go => setTimeout(go, 50)) } };
+const until = async look => {
+  for (;;) { const seen = look(); if (seen) return seen; await new Promise(go => setTimeout(go, 50)) }
+};
 (async () => {
   (await until(() => document.querySelector(".md-search__button"))).click();
   const roots = () => [...document.querySelectorAll("*")].map(one => one.shadowRoot);

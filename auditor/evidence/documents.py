@@ -1,4 +1,5 @@
-"""Off-log documents among the evidence, and what it means when one is absent: erased by a statement, not given, or lost."""
+"""Off-log documents among the evidence, and what it means when one is absent: erased by a
+statement, not given, or lost."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Documents:
         return self._read(name, erased=(name, "document"))
 
     def values(self, name: str, kind: str, typecode: Literal["d", "q"], plan: ReleasePlan) -> array | None:  # type: ignore[type-arg]
-        """The numbers in the artefact of this digest, None if it is absent; Malformed if a round of this plan has no such artefact."""
+        """The numbers in the artefact of this digest, None if it is absent; Malformed if a round of this
+        plan has no such artefact."""
         return self._recent(name, kind, typecode, longest(plan))
 
     def _parsed(self, name: str, kind: str, typecode: Literal["d", "q"], most: int) -> array | None:  # type: ignore[type-arg]
@@ -47,7 +49,8 @@ class Documents:
         return None if data is None else read_artefact(_within(data, name, most), kind, typecode).values
 
     def contribution(self, name: str, of_list: str, plan: ReleasePlan) -> bytes | None:
-        """A contribution that a list names. Only auditors are given any, and they are given all: such a copy is complete."""
+        """A contribution that a list names. Only auditors are given any, and they are given
+        all: such a copy is complete."""
         data = self._read(name, erased=(of_list, "contributions"))
         self._complete |= data is not None
         return None if data is None else _within(data, name, plan.length())
@@ -87,7 +90,8 @@ class Documents:
 
 
 def _within(data: bytes, name: str, most: int) -> bytes:
-    """The bytes, if they are no more than an artefact of so many numbers has; Malformed otherwise, before anything is parsed."""
+    """The bytes, if they are no more than an artefact of so many numbers has; Malformed otherwise,
+    before anything is parsed."""
     if len(data) > 8 * most + _HEADER:
         raise Malformed(
             N_("{file} is larger than any document of its round can be"), code="TOO_LARGE", file=document_path(name)

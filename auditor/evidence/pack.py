@@ -130,7 +130,8 @@ def pack_digest(path: Path) -> str:
 
 
 def digest_as_pack(evidence: Evidence) -> str | None:
-    """The digest that the pack of this evidence has, whether it was packed or lies in a folder; None if none can be made."""
+    """The digest that the pack of this evidence has, whether it was packed or lies in a folder;
+    None if none can be made."""
     if isinstance(evidence, ServedEvidence):
         return None
     hasher = hashlib.sha256()

@@ -49,8 +49,8 @@ class Evidence(Protocol):
     """Files of a log by their path below its prefix."""
 
     def read(self, path: str) -> bytes | None:
-        """The bytes at `path`, None if there are none; Unavailable if nobody can tell, Malformed (TOO_LARGE) if they are more
-        than such a file may have."""
+        """The bytes at `path`, None if there are none; Unavailable if nobody can tell, Malformed (TOO_LARGE) if they
+        are more than such a file may have."""
 
     def paths(self) -> list[str]:
         """Every file present; of a URL only what it can list."""
@@ -146,7 +146,8 @@ class ServedEvidence:
                 N_("{url} shows a certificate that is not trusted here"),
                 why=N_("a chamber has a CA of its own, which stands in the pins of its members: {error}"),
                 do=N_(
-                    "give a member's pins: auditor verify {url} --pins pins.json. If you gave them: a member whose node has "
+                    "give a member's pins: auditor verify {url} --pins pins.json. If you gave them: a member "
+                    "whose node has "
                     "followed the log since writes new ones (client-node pins); else do not go on"
                 ),
                 code="CA",
@@ -208,8 +209,8 @@ def read_note(evidence: Evidence, path: str) -> Note:
 def read_bundles(
     evidence: Evidence, size: int, tick: Callable[[int], None] = lambda done: None, *, start: int = 0
 ) -> Iterator[tuple[tiles.TileName, list[bytes]]]:
-    """The entry bundles of the first `size` entries in order, from the one that holds entry `start` on, one in memory at a
-    time; Malformed names the file."""
+    """The entry bundles of the first `size` entries in order, from the one that holds entry `start` on, one in memory
+    at a time; Malformed names the file."""
     for name in tiles.bundle_names(size, start // tiles.WIDTH):
         path = name.path()
         try:

@@ -67,8 +67,8 @@ class TileFiles:
             return b""  # larger than any tile: not this one, at least
 
     def conclude(self, rooted: bool, waiting: int) -> None:
-        """Name what was altered: the tile if the entries lead to the signed root, else the bundle beside it. Bundles of the
-        first `waiting` entries, as wide as there are any, led to a signed root."""
+        """Name what was altered: the tile if the entries lead to the signed root, else the bundle beside it. Bundles of
+        the first `waiting` entries, as wide as there are any, led to a signed root."""
         for name in self._altered:
             if rooted or name.level == 0:
                 file = name.path() if rooted else TileName(None, name.n, name.width).path()

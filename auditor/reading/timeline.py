@@ -60,7 +60,8 @@ def timeline_of(state: TrustState, member: str) -> Timeline:
             if member in {m for m, _ in record.opened.members}:
                 at = record.opened.issued_at
                 used = record.closed is not None and member in record.closed.contributors
-                # in order of the log: a consent that ended in the very second of an opening was there before it, or was not
+                # in order of the log: a consent that ended in the very second of an opening was
+                # there before it, or was not
                 allowed = is_live(state.consent(member, run.order.agreement, record.open_index), at)
                 dots.append(Dot(record.open_index, at, run.order.task, record.opened.round, used, allowed))
     return Timeline(member, bars, dots)

@@ -101,7 +101,8 @@ class Cosignatures:
         if unseen:
             self.step.skip(
                 N_(
-                    "{n} rounds: no cosigned checkpoint at hand shows that they were witnessed, the first is entry {index}"
+                    "{n} rounds: no cosigned checkpoint at hand shows that they were witnessed, the first is "
+                    "entry {index}"
                 ),
                 n=len(unseen),
                 index=unseen[0],

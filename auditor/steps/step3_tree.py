@@ -66,8 +66,8 @@ class Rebuild:
         return root_of_peaks([*self._bundles.peaks, *edge.peaks])
 
     def further(self, bundles: Iterable[Sequence[bytes]], wanted: Collection[int]) -> dict[int, bytes]:
-        """Roots at larger sizes, from bundles of which the first reaches beyond what this tree has of its last one: what it
-        has counts, whatever stands there. This tree stays as it is."""
+        """Roots at larger sizes, from bundles of which the first reaches beyond what this tree has of its last one:
+        what it has counts, whatever stands there. This tree stays as it is."""
         more, known = copy.deepcopy(self), self._open[0]
         more.size, more._open[0] = self.size // WIDTH * WIDTH, []
         more.roots, more._wanted = {}, sorted((size for size in wanted if size > self.size), reverse=True)

@@ -120,7 +120,8 @@ def _cost(receipt: Logged, said: EntryAndLine, told: ReceiptReading) -> None:
         told.not_checked.append(
             Sentence(
                 N_(
-                    "what it costs, since it was written without its agreement and order: a log shows that (auditor budget)"
+                    "what it costs, since it was written without its agreement and order: a log shows that "
+                    "(auditor budget)"
                 ),
                 {},
             )
@@ -228,7 +229,8 @@ class Receipts:
         self._gone = (self._gone | {gone}) - {back or ""}
 
     def served(self, state: TrustState) -> None:
-        """Of each served result whose member had seen this size: its model stood released then, and its signer's key lived."""
+        """Of each served result whose member had seen this size: its model stood released then,
+        and its signer's key lived."""
         for path, said, opened in self._served.get(state.size, ()):
             run = state.runs.get(said.order) if said.order else None
             if said.order and (run is None or run.release is None or said.order in self._gone):
@@ -253,8 +255,8 @@ class Receipts:
                     )
 
     def doubt(self, state: TrustState) -> None:
-        """What was served under a key that was reported as compromised later may have been signed after that, whatever it says
-        it had seen."""
+        """What was served under a key that was reported as compromised later may have been signed after that,
+        whatever it says it had seen."""
         for held in self._served.values():
             for path, said, opened in held:
                 lost = (

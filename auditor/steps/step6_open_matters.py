@@ -1,4 +1,5 @@
-"""What is left open when a whole log has been read: matters that nobody answered, words under a key that others may hold."""
+"""What is left open when a whole log has been read: matters that nobody answered, words under a
+key that others may hold."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ class Suspects:
     """Entries under a key that may be younger than the report that it was compromised: nobody can tell whose they are.
 
     The order of the log decides, not the seconds that stand in it: an entry is older than the report only if a cosigned
-    checkpoint covers it and not the report, and if it was there a minute before the report says that it was made. It was
-    not there before the checkpoint that does not cover it, whatever date it has.
+    checkpoint covers it and not the report, and if it was there a minute before the report says that it was made. It
+    was not there before the checkpoint that does not cover it, whatever date it has.
     """
 
     def __init__(self, step: AuditStep):

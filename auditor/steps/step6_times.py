@@ -1,7 +1,7 @@
 """I7: cosigned checkpoints bound the real time of every entry between them, whatever its author's clock said.
 
-An entry below a checkpoint existed when its quorum had seen it; an entry above one did not exist before. The time of a checkpoint is
-one that no minority of the witnesses can have made up. One minute of skew is allowed, as everywhere.
+An entry below a checkpoint existed when its quorum had seen it; an entry above one did not exist before. The time of a
+checkpoint is one that no minority of the witnesses can have made up. One minute of skew is allowed, as everywhere.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class Clock:
         if any(isinstance(one, Finding) and one.rule == "I7" and "seen" in one.values for one in self._step.findings):
             self._step.say(
                 N_(
-                    "clocks contradict one another: if those of most witnesses were wrong, nobody can tell from the log who is right"
+                    "clocks contradict one another: if those of most witnesses were wrong, nobody can tell from "
+                    "the log who is right"
                 )
             )
         if self._last is None:

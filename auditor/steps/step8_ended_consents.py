@@ -1,9 +1,10 @@
-"""I33: no consent was used after its end, and nothing after the time of its round: by the member's own signed time, and by
-what cosigned checkpoints prove.
+"""I33: no consent was used after its end, and nothing after the time of its round: by the member's own signed time, and
+by what cosigned checkpoints prove.
 
-A node computes once a quorum has seen a round opened, so the first cosigned checkpoint that covers the opening comes
-before every use. Whether a checkpoint is the first can be told in two ways: it covers nothing behind the opening, or one
-that does not cover it was cosigned after the end already. Where neither is so, an older one may have been kept back.
+A node computes once a quorum has seen a round opened, so the first cosigned checkpoint that covers the
+opening comes before every use. Whether a checkpoint is the first can be told in two ways: it covers nothing
+behind the opening, or one that does not cover it was cosigned after the end already. Where neither is so, an
+older one may have been kept back.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ class EndedConsents:
             yield _NO_LIST
 
     def _around(self, record: RoundRecord) -> tuple[Witnessed | None, Witnessed | None, Witnessed | None]:
-        """The last checkpoint before the opening, the first that covers it, and the first that covers the round's end."""
+        """The last checkpoint before the opening, the first that covers it, and the first
+        that covers the round's end."""
         at = bisect_right(self._sizes, record.open_index)
         end = bisect_right(self._sizes, record.closed_at or record.open_index)
         return (

@@ -1,4 +1,5 @@
-"""I34: a member's ledger only grows, by everything that stands under the member's own signature, on the log and in lists.
+"""I34: a member's ledger only grows, by everything that stands under the member's own
+signature, on the log and in lists.
 
 The rules of the log compare statements with statements. What a contribution shows stands in its round's list, so it is
 compared here, with whatever was surely signed before or after it: what its author had seen on the log tells.
@@ -21,8 +22,8 @@ from contracts.wording import N_
 
 @dataclass(frozen=True, slots=True)
 class ShownLedger:
-    """Where a member says that its ledger stood: it had seen the log's first `seen` entries, and had spoken before entry
-    `index`. The rule `binds` since edition 2."""
+    """Where a member says that its ledger stood: it had seen the log's first `seen` entries, and had spoken before
+    entry `index`. The rule `binds` since edition 2."""
 
     member: str
     seen: int

@@ -33,9 +33,9 @@ def check_models(
     seen: Sequence[Witnessed] = (),
     shown: Sequence[ShownLedger] = (),
 ) -> AuditStep:
-    """Recompute what the documents allow; an absent document is said, a wrong one is a finding. Without a `tree` that was
-    found right, what contributions had seen is not compared; `seen` are the cosigned checkpoints in order, and `shown`
-    what statements show of ledgers."""
+    """Recompute what the documents allow; an absent document is said, a wrong one is a finding. Without a `tree` that
+    was found right, what contributions had seen is not compared; `seen` are the cosigned checkpoints in order, and
+    `shown` what statements show of ledgers."""
     step = AuditStep(8, N_("models, contributions and releases"))
     checked, documents, consents = 0, Documents(state, evidence, step), EndedConsents(state, seen, step)
     ledgers = list(shown)
@@ -126,7 +126,8 @@ def _signed_lines(
 def _check_lines(
     lines: list[Contribution], run: RunRecord, closed: Closing, tree: TiledTree | None, step: AuditStep, *, edition: int
 ) -> None:
-    """I16, I17, I19, I34: made by the ordered code, on this log, and with the ledger that the round's record repeats."""
+    """I16, I17, I19, I34: made by the ordered code, on this log, and with the ledger that
+    the round's record repeats."""
     if closed.books != books((line.member, line.ledger) for line in lines):
         raise Invalid(
             N_("round {round} shows other ledgers than its contributors signed"),
@@ -159,7 +160,8 @@ def _tell_lost_keys(state: TrustState, record: RoundRecord, lines: list[Contribu
         if key and key.compromised and key.ended is not None and key.ended < (record.closed_at or 0):
             step.skip(
                 N_(
-                    "entry {index}: round {round} uses {member}, whose key was reported as compromised in entry {ended},"
+                    "entry {index}: round {round} uses {member}, whose key was reported as compromised in entry "
+                    "{ended},"
                     " before the round ended: the contribution may not be its owner's"
                 ),
                 index=record.open_index,

@@ -4,8 +4,8 @@
     python -m benchmarks.demand --data ../shared/data --only "Texas, chain" --seeds 1
     python -m benchmarks.demand --data ../shared/data --only "Texas, chain" --nodes    one run over real node processes
 
-Splits are those of the READMEs (`benchmarks.demand.protocol`); rounds are the product's, over LocalGrid; the test origins
-score and nothing else. Means over seeds where noise or a random start is involved.
+Splits are those of the READMEs (`benchmarks.demand.protocol`); rounds are the product's, over LocalGrid; the test
+origins score and nothing else. Means over seeds where noise or a random start is involved.
 """
 
 from __future__ import annotations
@@ -35,17 +35,26 @@ BAR = {"Texas, chain": 0.0724, "Texas, county": 0.1192, "Retail, normal": 0.5718
 LEARNED = {"Texas, county"}  # networks pooled and by FedAvg are left out here: the README has them, CPU is scarce
 NODES = 8
 NODES_NOTE = (
-    f"The {NODES} members with most series as coordinator and node processes over TLS with a secure sum, one run at local epsilon "
-    "1, delta 1e-6, unit series, on what had been sold when the training targets end; a node holds a fifth of its series back for "
-    "the gate, and so does the same run in one process beside it. The model alone and as these members would serve it, on their "
+    f"The {NODES} members with most series as coordinator and node processes over TLS with a secure sum, one run "
+    f"at local epsilon "
+    "1, delta 1e-6, unit series, on what had been sold when the training targets end; a node holds a fifth of "
+    "its series back for "
+    "the gate, and so does the same run in one process beside it. The model alone and as these members would "
+    "serve it, on their "
     "test origins; gain / tie / lose and the worst member as in the other tables of this set."
 )
 CHAIN_NOTES = (
-    "Texas, chain: read with care. LGBM, ridge, the central network and FedAvg are weaker here than in the set's README (LGBM "
-    "local .0724, FedAvg .0756): their windows are the product's and they were not tuned. LGBM fails at chains with four to nine "
-    "series, so the own best by validation is an easy baseline for the small third and its bar; the README's best there is "
+    "Texas, chain: read with care. LGBM, ridge, the central network and FedAvg are weaker here than in the set's "
+    "README (LGBM "
+    "local .0724, FedAvg .0756): their windows are the product's and they were not tuned. LGBM fails at chains "
+    "with four to nine "
+    "series, so the own best by validation is an easy baseline for the small third and its bar; the README's "
+    "best there is "
     "AutoETS (.1128).",
-    "Texas, chain: why some chains lie below .65, and what was tried on earlier origins, stands in `results/demand_bands.md`.",
+    (
+        "Texas, chain: why some chains lie below .65, and what was tried on earlier origins, stands in "
+        "`results/demand_bands.md`."
+    ),
 )
 Made = dict[str, list[np.ndarray]]  # method -> one forecast a seed
 
@@ -204,12 +213,13 @@ def verdicts(setting: Setting, made: Made, best: np.ndarray) -> list[str]:
     tuned = score(setting, made["tuned, no noise: vote, as served"][0][:, cut:], setting.test)
     gain = int((tuned.by_member < three_alone.by_member).sum())
     checks = {
-        f"no worse than the own best baseline for {members - compared.lose} of {members} members (>= 95 %)": compared.lose
-        <= max(1, int(0.05 * members)),
-        f"small third, mean over members {found.by_member[third].mean():.4f} against {base.by_member[third].mean():.4f}": found.by_member[
-            third
-        ].mean()
-        < base.by_member[third].mean(),
+        (
+            f"no worse than the own best baseline for {members - compared.lose} of {members} members (>= 95 %)"
+        ): compared.lose <= max(1, int(0.05 * members)),
+        (
+            f"small third, mean over members {found.by_member[third].mean():.4f} against "
+            f"{base.by_member[third].mean():.4f}"
+        ): found.by_member[third].mean() < base.by_member[third].mean(),
         f"80 % bands cover {found.coverage:.2f} (.75 to .85)": 0.75 <= found.coverage <= 0.85,
         f"members with 60 values cover {held.min():.2f} to {held.max():.2f} (.65 to .95)": held.min() >= 0.65
         and held.max() <= 0.95,
@@ -219,7 +229,10 @@ def verdicts(setting: Setting, made: Made, best: np.ndarray) -> list[str]:
     }
     if setting.name == "Texas, chain":
         checks[
-            f"tuned without noise better than three by {1 - none / three_alone.wql:.1%} (>= 2.5 %), {gain} of {members} gain (>= 85 %)"
+            (
+                f"tuned without noise better than three by {1 - none / three_alone.wql:.1%} (>= 2.5 %), {gain} of "
+                f"{members} gain (>= 85 %)"
+            )
         ] = none <= 0.975 * three_alone.wql and gain >= 0.85 * members
     return [f"{setting.name}: {text} – {'MET' if met else 'MISSED'}" for text, met in checks.items()]
 
@@ -249,7 +262,9 @@ def newcomers(setting: Setting) -> tuple[list[dict[str, Any]], list[str]]:
             "cover 80": f"{one.coverage:.2f}",
             "small / mid / large": " ".join(f"{x:.4f}" for x in one.thirds),
             f"better than {best}": f"{int((one.by_member < found[best].by_member).sum())} of {len(one.by_member)}",
-            "better than the own best in hindsight": f"{int((one.by_member < hindsight).sum())} of {len(one.by_member)}",
+            "better than the own best in hindsight": (
+                f"{int((one.by_member < hindsight).sum())} of {len(one.by_member)}"
+            ),
         }
         for name, one in found.items()
     ]
@@ -258,7 +273,8 @@ def newcomers(setting: Setting) -> tuple[list[dict[str, Any]], list[str]]:
         one, count = found[name], int((found[name].by_member < found[best].by_member).sum())
         met = one.wql < found[best].wql and count >= 0.8 * len(one.by_member)
         bars.append(
-            f"Newcomers, {name}: WQL {one.wql:.4f} against {found[best].wql:.4f} of {best}, better for {count} of {len(one.by_member)} (>= 80 %) – {'MET' if met else 'MISSED'}"
+            f"Newcomers, {name}: WQL {one.wql:.4f} against {found[best].wql:.4f} of {best}, better for {count} "
+            f"of {len(one.by_member)} (>= 80 %) – {'MET' if met else 'MISSED'}"
         )
     return lines, bars
 
@@ -299,8 +315,10 @@ def main() -> None:
         parts["Texas, every chain as a newcomer with six months"], told = newcomers(named["Texas, chain"]())
         bars += told
     notes = [
-        f"{chosen.seeds} seeds where noise or a random start is involved, ± their sd. delta 1e-6, unit series, local noise, "
-        "25 rounds over LocalGrid on 2,415 (months) or 3,220 (weeks) numbers of the head. gain / tie / lose and the worst "
+        f"{chosen.seeds} seeds where noise or a random start is involved, ± their sd. delta 1e-6, unit series, "
+        f"local noise, "
+        "25 rounds over LocalGrid on 2,415 (months) or 3,220 (weeks) numbers of the head. gain / tie / lose and "
+        "the worst "
         "member: against each member's own best single baseline by validation, 2,000 bootstrap draws over series.",
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]

@@ -59,7 +59,8 @@ def lgbm(setting: Setting, learn: np.ndarray, chosen: np.ndarray, *, trees: int,
 
 
 def boosted(setting: Setting, rows: Windows, chosen: np.ndarray, trees: int, leaves: int) -> np.ndarray:
-    """Rate .05, 80 % of rows and columns per tree; the step is an input. Moving averages where there is nothing to learn from."""
+    """Rate .05, 80 % of rows and columns per tree; the step is an input. Moving averages where there
+    is nothing to learn from."""
     import lightgbm
 
     horizon = setting.horizon

@@ -2,8 +2,9 @@
 
     python -m benchmarks.demand.public_start --data ../shared/data
 
-Reads the public demand sets by the splits of their READMEs (`benchmarks.demand.protocol`); each member calibrates on its
-own validation origins, the test origins score. The generator was tuned on validation origins (Texas 23-25, retail 22-24).
+Reads the public demand sets by the splits of their READMEs (`benchmarks.demand.protocol`); each member
+calibrates on its own validation origins, the test origins score. The generator was tuned on validation origins
+(Texas 23-25, retail 22-24).
 """
 
 from __future__ import annotations

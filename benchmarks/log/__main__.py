@@ -1,8 +1,9 @@
 """The log's own speed beside raw SQLite commits of the same run: durable acknowledgement, throughput, parts, proofs.
 
-`python -m benchmarks.log [--runs N] [--million N] [--start N]`. Entries are opaque (600 bytes) where nothing else is said, because the
-rules' cost is measured by the audit's benchmark; one line repeats it with the rulebook. Each figure is the median of the
-runs. CPU time stands beside wall time where other programs or the disk would hide what the code costs.
+`python -m benchmarks.log [--runs N] [--million N] [--start N]`. Entries are opaque (600 bytes) where nothing
+else is said, because the rules' cost is measured by the audit's benchmark; one line repeats it with the
+rulebook. Each figure is the median of the runs. CPU time stands beside wall time where other programs or the
+disk would hide what the code costs.
 """
 
 import argparse
@@ -248,8 +249,12 @@ def main():
         table[f"receipt that 3 of 5 members witnessed, p{share * 100:.0f} ms"] = percentile(times, share) * 1000
     lines = [{"what": name, "median": f"{value:,.2f}"} for name, value in table.items()]
     notes = [
-        f"{SUBMITTERS} submitters, {SUBMITTERS * EACH:,} entries of 600 bytes, medians of {chosen.runs} runs; the first lines are the baseline.",
-        "Budgets: durable acknowledgement p99 under 50 ms, 5,000 entries/s, inclusion proof p99 under 10 ms, witnessed receipt"
+        (
+            f"{SUBMITTERS} submitters, {SUBMITTERS * EACH:,} entries of 600 bytes, medians of {chosen.runs} runs; "
+            f"the first lines are the baseline."
+        ),
+        "Budgets: durable acknowledgement p99 under 50 ms, 5,000 entries/s, inclusion proof p99 under 10 ms, "
+        "witnessed receipt"
         " p99 under 5 s.",
     ]
     publish("log", "The log's own speed", {"Figures": lines}, notes)

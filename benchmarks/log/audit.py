@@ -161,7 +161,8 @@ def _write_opaque(folder: Path, entries: int) -> None:
 
 
 def _write_told(folder: Path, entries: int) -> None:
-    """Runs of 50 rounds by eight members, each round 2 entries, a consent a run, a checkpoint by five witnesses a run."""
+    """Runs of 50 rounds by eight members, each round 2 entries, a consent a run, a
+    checkpoint by five witnesses a run."""
     from simulator import ORIGIN, Trust, plan
 
     trust = Trust(8, rounds=RoundTerms(**LIMITS))

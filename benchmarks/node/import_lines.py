@@ -2,9 +2,9 @@
 
     python -m benchmarks.node.import_lines --rows 5000000
 
-The file is GB18030 with five columns, 0.1 % of its rows faulty. Each row of the table is a process of its own; peak is the
-largest resident size the kernel saw (ru_maxrss). Baseline: polars alone reads the four needed columns of the same file, already
-decoded to UTF-8, into memory, and checks nothing.
+The file is GB18030 with five columns, 0.1 % of its rows faulty. Each row of the table is a process of its own; peak is
+the largest resident size the kernel saw (ru_maxrss). Baseline: polars alone reads the four needed columns of the same
+file, already decoded to UTF-8, into memory, and checks nothing.
 """
 
 from __future__ import annotations

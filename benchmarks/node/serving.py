@@ -2,11 +2,11 @@
 
     python -m benchmarks.node.serving
 
-A real chamber and three members of the simulated industry train risk trees once; then the coordinator is stopped. Cases go over
-HTTP to `client-node serve`; the batch and the first score are `client-node score` in a process of its own (start of Python
-included). Baselines of the same run: the same request without reasons and receipt cannot be had, so a request that computes nothing
-(`/v1/tasks`) stands beside the cases, and `client-node score --help` beside the first score. Budgets: p99 of a case under 100 ms,
-20,000 rows a second in batch, first score within 3 s.
+A real chamber and three members of the simulated industry train risk trees once; then the coordinator is stopped.
+Cases go over HTTP to `client-node serve`; the batch and the first score are `client-node score` in a process of its
+own (start of Python included). Baselines of the same run: the same request without reasons and receipt cannot be had,
+so a request that computes nothing (`/v1/tasks`) stands beside the cases, and `client-node score --help` beside the
+first score. Budgets: p99 of a case under 100 ms, 20,000 rows a second in batch, first score within 3 s.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def _timed(client: httpx.Client, ask: Any, asked: int) -> list[float]:
 def measured(
     asked: int, batch: int, repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, list[tuple[float, float]]]]:
-    """(milliseconds of each kind of request, (wall, CPU) seconds of each kind of command) at the first node of a cluster."""
+    """(milliseconds of each kind of request, (wall, CPU) seconds of each kind of command) at
+    the first node of a cluster."""
     with tempfile.TemporaryDirectory() as place, Cluster(Path(place), "en") as cluster:
         members = write(Path(place) / "world", 3, "demo")
         cluster.found(epsilon_run="1", tasks=("risk",))
@@ -160,8 +161,14 @@ def report(asked: int, batch: int, repeats: int) -> None:
     )
     lines = [{"what": "", "median": "–", "p99": "–", "CPU": "–"} | line for line in told]
     notes = [
-        f"{asked} requests of each kind, {repeats} commands of each kind, a batch of {batch:,} rows; risk trees, votes of one member.",
-        "At most 100 ms (p99) a case with reasons and receipt, 3 s to the first score of a new process, 20,000 rows a second.",
+        (
+            f"{asked} requests of each kind, {repeats} commands of each kind, a batch of {batch:,} rows; risk trees, "
+            f"votes of one member."
+        ),
+        (
+            "At most 100 ms (p99) a case with reasons and receipt, 3 s to the first score of a new process, 20,000 "
+            "rows a second."
+        ),
     ]
     publish("serving", "How fast a node answers", {"Time": lines}, notes)
 

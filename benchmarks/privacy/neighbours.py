@@ -2,11 +2,12 @@
 
     python -m benchmarks.privacy.neighbours [--tables 10000] [--releases 20000]
 
-Each family's kernel sums random tables of any scale, some of whose values no honest ledger holds, under any model, with and without one
-unit; moved is the most that this changed a sum, of the sensitivity that its plan declares. The worst pair of tables
-is then released through the product's noise at a claimed epsilon of 1 (delta 1e-6, one release), so many times each. The
-attacker knows both sums, looks along their difference (no test is stronger) and guesses at thresholds fixed beforehand:
-epsilon is at least log((hits - delta) / false alarms), by exact binomial bounds that hold together with 95 % confidence.
+Each family's kernel sums random tables of any scale, some of whose values no honest ledger holds, under any model,
+with and without one unit; moved is the most that this changed a sum, of the sensitivity that its plan declares. The
+worst pair of tables is then released through the product's noise at a claimed epsilon of 1 (delta 1e-6, one release),
+so many times each. The attacker knows both sums, looks along their difference (no test is stronger) and guesses at
+thresholds fixed beforehand: epsilon is at least log((hits - delta) / false alarms), by exact binomial bounds that
+hold together with 95 % confidence.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def search(plan: ReleasePlan, make: Maker, tables: int) -> tuple[float, np.ndarr
 
 
 def released(plan: ReleasePlan, sums: tuple[np.ndarray, np.ndarray], releases: int) -> tuple[float, list[np.ndarray]]:
-    """How far the two sums lie apart in standard deviations of the noise, and what noise each release adds along that line."""
+    """How far the two sums lie apart in standard deviations of the noise, and what noise each
+    release adds along that line."""
     noise, apart = LatticeGaussian(plan), (sums[0] - sums[1]).astype(float)
     far = float(np.linalg.norm(apart))
     along = apart / far / plan.sigma_steps

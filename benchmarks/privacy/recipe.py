@@ -1,7 +1,9 @@
-"""The trees of the design, written a second time in floats with ordinary Gaussian noise: what `utility.py` compares with.
+"""The trees of the design, written a second time in floats with ordinary Gaussian noise:
+what `utility.py` compares with.
 
-No grid, no integers, no units, no secure sum, and none of the product's code: (g, h) of every row to one leaf a tree,
-whose joint bound is sqrt(trees) sqrt(1 + 1/16); a leaf is -G / (max(H, 0) + 1 + sigma of the sum), at 1.2 / trees a round.
+No grid, no integers, no units, no secure sum, and none of the product's code: (g, h) of every row to one
+leaf a tree, whose joint bound is sqrt(trees) sqrt(1 + 1/16); a leaf is -G / (max(H, 0) + 1 + sigma of the
+sum), at 1.2 / trees a round.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ ROUNDS, TREES, DEPTH, RATE = 10, 20, 3, 1.2
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Random public questions, each `(rounds, trees, depth)`: column, cut point, and on which side a missing value is."""
+    """Random public questions, each `(rounds, trees, depth)`: column, cut point, and on
+    which side a missing value is."""
 
     column: np.ndarray
     cut: np.ndarray

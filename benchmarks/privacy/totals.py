@@ -2,11 +2,12 @@
 
     python -m benchmarks.privacy.totals [--years 200]
 
-Simulated chambers of four years each: members of log-normal size (sd 1), twelve opportunities for a round a year, at each of
-which a member's node is there with the availability of the row; a tenth of the members join and a twentieth leave in a year, one
-conspires with an office that asks every set that the rules let it ask. The groups are those of the log's own rules
-(`contracts.rules.groups`). Fewest is the least number of honest members whose totals some linear combination of all sums is of,
-with flat priors; whoever was shown beforehand what its leave tells is left aside and counted.
+Simulated chambers of four years each: members of log-normal size (sd 1), twelve opportunities for a round a year,
+at each of which a member's node is there with the availability of the row; a tenth of the members join and a
+twentieth leave in a year, one conspires with an office that asks every set that the rules let it ask. The groups
+are those of the log's own rules (`contracts.rules.groups`). Fewest is the least number of honest members whose
+totals some linear combination of all sums is of, with flat priors; whoever was shown beforehand what its leave
+tells is left aside and counted.
 """
 
 from __future__ import annotations
@@ -96,10 +97,11 @@ class Chamber:
 
 
 def fewest(sums: set[frozenset[str]], known: set[str], told: set[str]) -> int:
-    """The least number of members, up to `MOST`, that a combination of the sums is of, beside those whose totals are known.
+    """The least number of members, up to `MOST`, that a combination of the sums is of, beside
+    those whose totals are known.
 
-    A vector lies in the span of the sums if it is orthogonal to what no sum tells; so a set of members carries one if its rows
-    of that complement depend on each other.
+    A vector lies in the span of the sums if it is orthogonal to what no sum tells; so a set of members carries one if
+    its rows of that complement depend on each other.
     """
     names = sorted(set().union(*sums) - known)
     if not names:
@@ -176,8 +178,8 @@ def row(n: int, available: float, name: str, years: int) -> dict[str, Any]:
 
 
 def spread() -> float:
-    """Standard deviation of what is left of log(total) once everything but the factor is known: flat prior, so that of the
-    factor itself, drawn as nodes draw it."""
+    """Standard deviation of what is left of log(total) once everything but the factor is known: flat prior, so that of
+    the factor itself, drawn as nodes draw it."""
     return float(np.std([np.log(secret_scale(number.to_bytes(4, "big"))) for number in range(20_000)]))
 
 

@@ -4,10 +4,11 @@
 
 Rows: a member alone (logistic, boosted trees), the product at local epsilon 1 and 4 (delta 1e-6, every member adds
 its own noise), the same with the noise of one member in all (research: what a trusted sum would allow, with the
-local epsilon that equal total noise would need), no noise, and all rows pooled. "The design's trees" are benchmarks/privacy/recipe.py
-with the same budget. Splits are those of the data sets' READMEs; columns and cut points are public (round numbers, or
-quantiles of the public pool). AUC and Brier are over the test rows of all members together, means over seeds.
-`sba-all` adds the loans that were drawn because they failed: nobody should be scored so, but the design's table was.
+local epsilon that equal total noise would need), no noise, and all rows pooled. "The design's trees" are
+benchmarks/privacy/recipe.py with the same budget. Splits are those of the data sets' READMEs; columns and cut
+points are public (round numbers, or quantiles of the public pool). AUC and Brier are over the test rows of all
+members together, means over seeds. `sba-all` adds the loans that were drawn because they failed: nobody should be
+scored so, but the design's table was.
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ from privacy.plan import ReleasePlan
 NO_NOISE_NANO = 10**13
 TASK = load("risk")
 NOTES = [
-    'Noise is drawn anew in every run, so digits differ from run to run. "Noise once" is research: the sum of all members'
+    'Noise is drawn anew in every run, so digits differ from run to run. "Noise once" is research: the sum of '
+    "all members"
     " with the noise of one; in brackets, the local epsilon that members would have to allow.",
-    '"The design\'s trees" are the same idea written a second time in floats (benchmarks/privacy/recipe.py, mean of three draws) with'
-    " the same budget, members and split: where a figure differs from the design's own table, they show whether the product or"
+    '"The design\'s trees" are the same idea written a second time in floats (benchmarks/privacy/recipe.py, mean '
+    "of three draws) with"
+    " the same budget, members and split: where a figure differs from the design's own table, they show whether "
+    "the product or"
     " the protocol differs. `sba-all` is that table's selection of loans; its own README forbids it for scoring.",
 ]
 

@@ -4,9 +4,9 @@
     python -m benchmarks.risk --data ../shared/data --only UCI --seeds 1
     python -m benchmarks.risk --data ../shared/data --only UCI --nodes    one run over real node processes
 
-Splits are those of the READMEs (`benchmarks.risk.protocol`); rounds are the product's, over LocalGrid; test rows score and
-nothing else. Means over seeds. gain / tie / lose and the worst member: Brier against each member's own best model by
-validation, 2,000 bootstrap draws over units.
+Splits are those of the READMEs (`benchmarks.risk.protocol`); rounds are the product's, over LocalGrid; test rows score
+and nothing else. Means over seeds. gain / tie / lose and the worst member: Brier against each member's own best model
+by validation, 2,000 bootstrap draws over units.
 """
 
 from __future__ import annotations
@@ -56,18 +56,25 @@ PUBLIC_ROUNDS, PUBLIC_COLUMNS = 10, 8  # of 8, 16 and 24 columns, 8 were best on
 BAR = {"UCI": 0.1352, "Polish": 0.0278, "SBA": 0.1688, "SBA, 2006 on": 0.2559}
 LEVEL = {"UCI": 0.790, "Polish": 0.960, "SBA": 0.736, "SBA, 2006 on": 0.650}
 NOTE = (
-    "20 natural members, {seeds} seeds (the split moves with the seed), ± the sd of AUC over seeds; delta 1e-6, unit row, "
-    "every member adds its own noise, rounds over LocalGrid; nothing else was spent (evaluation by a gate would be). Shared "
-    "models learn from train only; a vote is decided on validation. gain / tie / lose and the worst member: Brier beside the "
-    "member's own best by validation, 2,000 bootstrap draws over units, one-sided 1 % and .002. The last column is what a "
+    "20 natural members, {seeds} seeds (the split moves with the seed), ± the sd of AUC over seeds; delta 1e-6, "
+    "unit row, "
+    "every member adds its own noise, rounds over LocalGrid; nothing else was spent (evaluation by a gate would "
+    "be). Shared "
+    "models learn from train only; a vote is decided on validation. gain / tie / lose and the worst member: "
+    "Brier beside the "
+    "member's own best by validation, 2,000 bootstrap draws over units, one-sided 1 % and .002. The last column "
+    "is what a "
     "choice may look at. Research rows are no mode of the product."
 )
 NODES_NOTE = (
-    f"Seed 0, the {NODES} largest members of each set as coordinator and node processes over TLS with a secure sum, one run at "
-    "local epsilon 1, delta 1e-6, unit row; the shared score alone, on their test rows. Beside it the same rounds in one process."
+    f"Seed 0, the {NODES} largest members of each set as coordinator and node processes over TLS with a secure "
+    f"sum, one run at "
+    "local epsilon 1, delta 1e-6, unit row; the shared score alone, on their test rows. Beside it the same "
+    "rounds in one process."
 )
 LEVELS_NOTE = (
-    "The README's levels (pooled trees .7946, FedAvg .7892, three seeds) were reached with age, sex, marriage and schooling among "
+    "The README's levels (pooled trees .7946, FedAvg .7892, three seeds) were reached with age, sex, marriage "
+    "and schooling among "
     "the inputs, and by fitting again on train and validation. No privacy here; the product uses neither."
 )
 PUBLIC_MODEL = "public model of the pool's rows, nothing spent"
@@ -136,8 +143,8 @@ def shared(table: Table) -> dict[str, Model]:
 
 
 def from_public(table: Table) -> dict[str, Both]:
-    """What a public pool gives: its own boosted trees for nothing, and the product's rounds on the few columns that they
-    use most, from a forest of public rows."""
+    """What a public pool gives: its own boosted trees for nothing, and the product's rounds on the few columns that
+    they use most, from a forest of public rows."""
     made = {PUBLIC_MODEL: shared_chances(table, public_model(table))}
     few = narrowed(table, public_trees(table), PUBLIC_COLUMNS)
     for target in ("4", "1"):
@@ -258,8 +265,8 @@ def kept_gain(rows: dict[str, Row], own: Row, free: Row) -> dict[str, bool]:
 
 
 def over_nodes(name: str, data: Path) -> list[dict[str, Any]]:
-    """Seed 0, the eight largest members, rows that a node's checks let pass: one run at epsilon 1 over TrustGrid and real
-    processes, and the same over LocalGrid. A node holds a fifth of its rows back; so does the run beside it."""
+    """Seed 0, the eight largest members, rows that a node's checks let pass: one run at epsilon 1 over TrustGrid and
+    real processes, and the same over LocalGrid. A node holds a fifth of its rows back; so does the run beside it."""
     table = TABLES[name](data, 0)
     whole = [c.name for c in table.schema.of_kind("number") if c.missing == "refuse"]
     members = table.members[-NODES:]

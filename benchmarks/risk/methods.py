@@ -1,7 +1,8 @@
-"""Methods of the risk benchmark: a member alone, all rows in one place, plain FedAvg, the product's rounds, and the vote.
+"""Methods of the risk benchmark: a member alone, all rows in one place, plain FedAvg, the
+product's rounds, and the vote.
 
-Each gives one `(test rows,)` of chances a member. What is chosen is chosen on validation; home and pooled models are then
-fitted again on train and validation, shared ones are not (a second run would be charged again).
+Each gives one `(test rows,)` of chances a member. What is chosen is chosen on validation; home and pooled models are
+then fitted again on train and validation, shared ones are not (a second run would be charged again).
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def single(homes: list[Home], name: str) -> Chances:
 
 
 def served(table: Table, homes: list[Home], others: dict[str, tuple[Chances, Chances]]) -> tuple[Chances, int]:
-    """(what a node would serve, members that kept the last vote): `engine.risk.task.vote` on the set's own split. `others`
-    are the public and the shared vote where there are such, each (validation, test)."""
+    """(what a node would serve, members that kept the last vote): `engine.risk.task.vote` on the set's own split.
+    `others` are the public and the shared vote where there are such, each (validation, test)."""
     made, kept = [], 0
     for at, (member, home) in enumerate(zip(table.members, homes, strict=True)):
         held = home.held | {name: both[0][at] for name, both in others.items()}
@@ -156,7 +157,8 @@ def public_trees(table: Table) -> Forest:
 
 
 def narrowed(table: Table, model: Forest, columns: int) -> Table:
-    """The same members with the `columns` that gave the public pool's trees most: fewer questions, less noise in each."""
+    """The same members with the `columns` that gave the public pool's trees most: fewer
+    questions, less noise in each."""
     gain = lightgbm().Booster(model_str=model.text).feature_importance("gain")
     chosen = np.argsort(-gain, kind="stable")[:columns].tolist()
 
@@ -274,8 +276,8 @@ def _chance(net: Net, x: torch.Tensor) -> np.ndarray:
 
 
 def fedavg(table: Table, seed: int) -> tuple[Chances, Chances]:
-    """(validation, test) by plain weighted averaging without privacy: 10 SGD steps of 32 rows a round, momentum .9, rate
-    .05 falling to a fifth by cosine, weights = rows, at most 150 rounds, stop after 30 by held-out loss."""
+    """(validation, test) by plain weighted averaging without privacy: 10 SGD steps of 32 rows a round, momentum .9,
+    rate .05 falling to a fifth by cosine, weights = rows, at most 150 rounds, stop after 30 by held-out loss."""
     scaled, held = _Scaled(table), join([m.validation for m in table.members])
     net, _ = _rounds(table, "train", seed, scaled, (scaled(held), torch.from_numpy(held.y).float()))
     validation, test = _parts(table)

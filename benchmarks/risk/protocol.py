@@ -1,7 +1,7 @@
 """Splits, inputs and measures of the public risk sets, as their READMEs state them: the one place that knows them.
 
-Inputs are what the product would use: public bounds and cut points (round numbers, or quantiles of a public pool), no age,
-sex, marriage or schooling. The test part scores and does nothing else.
+Inputs are what the product would use: public bounds and cut points (round numbers, or quantiles of a public pool), no
+age, sex, marriage or schooling. The test part scores and does nothing else.
 """
 
 from __future__ import annotations

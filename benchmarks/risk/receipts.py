@@ -2,9 +2,10 @@
 
     python -m benchmarks.risk.receipts --seeds 3
 
-The books are those of the simulated cluster (demo/world.py), whose truth is known: receipts of a share of the lines are taken
-out, spoilt, or made smaller. `before` is the rule without a look at the receipts, `after` what a node makes of the files;
-`worst` is the largest distance of one member's books from its own truth. All shares are in per cent of rows that teach.
+The books are those of the simulated cluster (demo/world.py), whose truth is known: receipts of a share of the
+lines are taken out, spoilt, or made smaller. `before` is the rule without a look at the receipts, `after` what a
+node makes of the files; `worst` is the largest distance of one member's books from its own truth. All shares are
+in per cent of rows that teach.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Outcome:
 
 
 def spoilt(payments: pl.DataFrame, kind: str, rate: float, seed: int) -> pl.DataFrame:
-    """Receipts as text, of which a share is missing, unreadable (day, amount or number) or short (discount, fee, part)."""
+    """Receipts as text, of which a share is missing, unreadable (day, amount or number) or
+    short (discount, fee, part)."""
     random = np.random.default_rng(seed)
     hit, how = random.random(len(payments)) < rate, random.integers(0, 3, len(payments))
     kept = np.choose(how, [0.98, 0.95, random.uniform(0.1, 0.97, len(payments))])
@@ -128,7 +130,10 @@ def main() -> None:
         for rate in RATES
     ]
     notes = [
-        "Simulated books (demo/world.py). Per cent of rows that teach; means over members, the worst of them, customers left out."
+        (
+            "Simulated books (demo/world.py). Per cent of rows that teach; means over members, the worst of them, "
+            "customers left out."
+        )
     ]
     publish("receipts", "Receipts that are missing, unreadable or short", {"Share of defaulted rows": table}, notes)
 

@@ -3,9 +3,9 @@
     python -m benchmarks.risk.region                 about eight minutes of CPU
     python -m benchmarks.risk.region --worlds 1
 
-Simulated figures say how methods compare where the truth is known. They say nothing about any real cluster. 60 members, books
-closed half a year before the world ends, rows and labels by the product's rule; scored on who of today's customers leaves a
-receivable unpaid in that half year. The members themselves: `benchmarks.risk.region_firms`.
+Simulated figures say how methods compare where the truth is known. They say nothing about any real cluster. 60 members,
+books closed half a year before the world ends, rows and labels by the product's rule; scored on who of today's
+customers leaves a receivable unpaid in that half year. The members themselves: `benchmarks.risk.region_firms`.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def main() -> None:
     chosen = parser.parse_args()
     lines, bars = counterparty_table(range(chosen.worlds))
     notes = [
-        f"**Simulated**: a generator of this repository (demo/world.py). Means over {chosen.worlds} worlds. {MEMBERS} members, "
+        f"**Simulated**: a generator of this repository (demo/world.py). Means over {chosen.worlds} worlds. "
+        f"{MEMBERS} members, "
         "unit counterparty, noise of every member. Delta 1e-6.",
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]

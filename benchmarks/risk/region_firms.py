@@ -1,12 +1,13 @@
-"""Early warning of the member itself among simulated firms: what does a run add to a prior, and from how many members on?
+"""Early warning of the member itself among simulated firms: what does a run add to a prior,
+and from how many members on?
 
     python -m benchmarks.risk.region_firms             about five minutes of CPU
     python -m benchmarks.risk.region_firms --worlds 1
 
-The task's own code (engine.warning): its table, rule, prior, plan and rounds. A month of a firm is a row, the whole member is
-the unit; learned from the first 42 months of its books, scored on the months after those. All members' sums are added up before one
-draw of noise as large as theirs together, which is what a secure sum shows. Simulated figures say how methods compare where the
-truth is known. They say nothing about any real firm.
+The task's own code (engine.warning): its table, rule, prior, plan and rounds. A month of a firm is a row, the whole
+member is the unit; learned from the first 42 months of its books, scored on the months after those. All members' sums
+are added up before one draw of noise as large as theirs together, which is what a secure sum shows. Simulated figures
+say how methods compare where the truth is known. They say nothing about any real firm.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def after(here: World, start: array[float], epsilon: str | None) -> Model:
 
 
 def chances(here: World, seed: int) -> dict[str, np.ndarray]:
-    """What each method says of the rows to score; the prior as it ships goes through runs of the fewest members only."""
+    """What each method says of the rows to score; the prior as it ships goes through runs
+    of the fewest members only."""
     test, good = together(here.tests), TASK.start(SCHEMA, "gradients")
     starts = {"damaged prior": damaged(good, seed), "prior": good}
     shape = TASK.design(SCHEMA, "gradients", 1).shape
@@ -152,9 +154,12 @@ def main() -> None:
         parts[f"{members} members"] = [row(name, one) for name, one in found.items()]
         told += bars(members, found)
     notes = [
-        "**Simulated**: a generator of this repository (engine/warning/firms.py); no public data of this kind exist. Unit member, "
-        f"delta {DELTA}, noise of every member; worlds of each number of members: {SIZES}. The prior as it ships flatters: it "
-        "comes from the same generator. The damaged one has its coefficients halved, with errors as large as they were.",
+        "**Simulated**: a generator of this repository (engine/warning/firms.py); no public data of this kind "
+        "exist. Unit member, "
+        f"delta {DELTA}, noise of every member; worlds of each number of members: {SIZES}. The prior as it ships "
+        f"flatters: it "
+        "comes from the same generator. The damaged one has its coefficients halved, with errors as large as "
+        "they were.",
         "What members add to the damaged prior:\n\n" + "\n".join(f"- {bar}" for bar in told),
     ]
     publish("region_firms", "Early warning of the member itself, by month", parts, notes)

@@ -1,4 +1,5 @@
-"""The product's rounds in one process over LocalGrid: members with rows, noise unless it is left out, perhaps wrong ones."""
+"""The product's rounds in one process over LocalGrid: members with rows, noise unless it is
+left out, perhaps wrong ones."""
 
 from __future__ import annotations
 
@@ -47,8 +48,8 @@ def federated(
     noisy: bool = True,
     once: bool = False,
 ) -> Model:
-    """The model of a whole run that begins with `model`; `rows` are a member each. `once`: one member adds noise for all
-    (research)."""
+    """The model of a whole run that begins with `model`; `rows` are a member each. `once`: one member adds
+    noise for all (research)."""
     noise = LatticeGaussian(plan) if noisy else None
     sides = [Side(task, plan, own, None if once and at else noise) for at, own in enumerate(rows)]
     made = play(plan, sides, model, start_state(plan, model))

@@ -2,11 +2,11 @@
 
     python -m benchmarks.rounds.poisoned --data ../shared/data            about twenty minutes of CPU
 
-The twelve largest members of a public set; one or two are wrong in every round, and when the model is judged: those in the
-middle by size, then the largest. In a plain sum the coordinator looks at each contribution; under a secure sum it sees only
-their sum. Then the gate judges the model on holdout units against its start and the model that serves (a run without wrong
-members), and every node's own validation rows decide about the vote. Harm: what the other members would serve if the model
-were released all the same, beside what they would serve after a run without wrong members.
+The twelve largest members of a public set; one or two are wrong in every round, and when the model is judged: those in
+the middle by size, then the largest. In a plain sum the coordinator looks at each contribution; under a secure sum it
+sees only their sum. Then the gate judges the model on holdout units against its start and the model that serves (a run
+without wrong members), and every node's own validation rows decide about the vote. Harm: what the other members would
+serve if the model were released all the same, beside what they would serve after a run without wrong members.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class Case:
         return members == 1 or self.accepts(values, members)
 
     def verdict(self, model: Model, serves: Model, fault: str, wrong: Wrong) -> str:
-        """The gate's word on a model beside its start and the one that serves; wrong members flip their labels here too."""
+        """The gate's word on a model beside its start and the one that serves; wrong members
+        flip their labels here too."""
         start = Model(self.plan.shape, self.task.start(self.schema, self.plan.shape.family))
         models = [model, start, serves]
         plan = evaluation_plan(self.task, self.schema, others=2, rho_nano=rho_cap(GATE, DELTA), delta=DELTA)
@@ -235,12 +236,19 @@ def main() -> None:
             + ("MET" if not missed else f"MISSED by {'; '.join(missed)}")
         )
     notes = [
-        f"{MEMBERS} members, {chosen.seeds} seeds, local epsilon {EPSILON}, delta {DELTA}; one verdict a seed. A run costs every "
-        f"member epsilon {EPSILON} of its training units and its evaluation epsilon {GATE} of its held-out units, also where the model is refused: "
-        "budget that was spent on a spoilt run is gone, and the agreement caps how many such runs a year may hold. A member whose "
-        "contribution is refused on arrival is out of that round; the others' sum stands without it. A secure sum outside "
-        "the plan's range is refused as a whole: that round is lost, with its budget. A gate that says too-few releases nothing unless "
-        "the order said --untold release, which is the default of risk, where nothing else is shared, and not of demand. The two largest hold a third of the card holders' training rows. The first line is a second run without wrong members: how far two runs differ by noise alone.",
+        f"{MEMBERS} members, {chosen.seeds} seeds, local epsilon {EPSILON}, delta {DELTA}; one verdict a seed. A "
+        f"run costs every "
+        f"member epsilon {EPSILON} of its training units and its evaluation epsilon {GATE} of its held-out "
+        f"units, also where the model is refused: "
+        "budget that was spent on a spoilt run is gone, and the agreement caps how many such runs a year may "
+        "hold. A member whose "
+        "contribution is refused on arrival is out of that round; the others' sum stands without it. A secure "
+        "sum outside "
+        "the plan's range is refused as a whole: that round is lost, with its budget. A gate that says too-few "
+        "releases nothing unless "
+        "the order said --untold release, which is the default of risk, where nothing else is shared, and not of "
+        "demand. The two largest hold a third of the card holders' training rows. The first line is a second run "
+        "without wrong members: how far two runs differ by noise alone.",
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]
     publish("poisoned", "Wrong members", parts, notes)

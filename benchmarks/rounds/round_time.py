@@ -99,8 +99,8 @@ def risk_in_process() -> list[float]:
 
 
 def _timed(task: Task, table: TableSchema, plan: ReleasePlan, rows: list[Any]) -> list[float]:
-    """Seconds from one sum to the next. Every member draws its noise within them, as a node does: before it is asked, two
-    members at a time on two cores."""
+    """Seconds from one sum to the next. Every member draws its noise within them, as a node does: before it is asked,
+    two members at a time on two cores."""
 
     def noted(values: array[int], members: int) -> bool:
         if members == len(rows):  # the sum of the round is there

@@ -196,7 +196,8 @@ def show(
 @consent.command(
     "withdraw",
     help=_(
-        "Withdraw. Counts on this node at once, also when the chamber cannot be reached. Where members are summed in groups, "
+        "Withdraw. Counts on this node at once, also when the chamber cannot be reached. Where members are "
+        "summed in groups, "
         "first shows what the difference of the sums before and after would tell.\n\n"
         "Example: client-node consent withdraw"
     ),

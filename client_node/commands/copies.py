@@ -17,7 +17,8 @@ app = Commands()
 
 @app.command(
     help=_(
-        "Write this node's copy of the log and its documents as plain files: a chamber that lost entries recovers from them.\n\n"
+        "Write this node's copy of the log and its documents as plain files: a chamber that lost entries "
+        "recovers from them.\n\n"
         "Example: client-node export /media/usb/log"
     )
 )
@@ -47,7 +48,8 @@ def _named(state: Any) -> set[str]:
 
 @app.command(
     help=_(
-        "Follow the log by a copy of its files, where the coordinator cannot be reached: its CA may have changed while this "
+        "Follow the log by a copy of its files, where the coordinator cannot be reached: its CA may have changed "
+        "while this "
         "node was away.\n\nExample: client-node follow /media/usb/log"
     )
 )
@@ -61,8 +63,8 @@ def follow(
     ] = "",
     home: Home = HOME,
 ) -> int:
-    """Signed by the log, and on this node's own tree. A new CA counts if a quorum has cosigned it, or if a person brings its
-    fingerprint, as with an invite."""
+    """Signed by the log, and on this node's own tree. A new CA counts if a quorum has cosigned it, or if a person
+    brings its fingerprint, as with an invite."""
     from client_node.home import local
     from contracts.errors import Refused
     from contracts.log.fingerprints import grouped, is_same
@@ -77,7 +79,8 @@ def follow(
                 N_("too few members have cosigned the entry that names a new CA"),
                 why=N_("whoever holds the office key could name another one to this node alone"),
                 do=N_(
-                    "ask the chamber for the fingerprint over another channel: client-node follow FOLDER --ca FINGERPRINT"
+                    "ask the chamber for the fingerprint over another channel: client-node follow FOLDER --ca "
+                    "FINGERPRINT"
                 ),
                 code="QUORUM",
             )

@@ -62,7 +62,8 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
     _say_ends(settings, found)
     terminal.note(
         N_(
-            "closed_on {day}: the last day in these files; change it in {file} if the books are complete up to another day"
+            "closed_on {day}: the last day in these files; change it in {file} if the books are complete up to "
+            "another day"
         )
         if any(one.ends for one in found)
         else N_(

@@ -1,4 +1,5 @@
-"""What `data check` prints: faults, doubtful invoices, and what became of a member's customers: the first thing an accountant asks."""
+"""What `data check` prints: faults, doubtful invoices, and what became of a member's customers: the first
+thing an accountant asks."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ LEAST, DEFAULTED, LEFT_OUT, RECEIVED = 10, 15.0, 20.0, 80.0  # customers; per ce
 
 
 def outcome_of(table: MemberTable, schema: TableSchema) -> dict[str, Any] | None:
-    """Customers that teach, per cent of their rows that `defaulted`, how many are served and left out, and `warnings`: sentences
-    with these words. None of a table whose outcome no rule computes."""
+    """Customers that teach, per cent of their rows that `defaulted`, how many are served and left out, and `warnings`:
+    sentences with these words. None of a table whose outcome no rule computes."""
     if not schema.sources or not schema.of_kind("label"):
         return None
     who, label = schema.one("id").name, schema.one("label").name
@@ -37,10 +38,22 @@ def outcome_of(table: MemberTable, schema: TableSchema) -> dict[str, Any] | None
         "few": ", ".join(table.few[:12]),
     }
     warned = [
-        (share > DEFAULTED, N_("{share} % defaulted is more than usual (1 to 10): are receipts missing? Are bills and cash in the export?")),
-        (not len(table.present), N_("no customer is served: every one has defaulted or is left out; are receipts missing?")),
-        (100 * left_out > LEFT_OUT * (customers + left_out), N_("{left_out} customers are left out as doubtful: export all receipts of the period")),
-        (received is not None and received < RECEIVED, N_("of what was due three months ago only {received} % was received: are receipts missing?")),
+        (share > DEFAULTED, N_(
+            "{share} % defaulted is more than usual (1 to 10): are receipts missing? Are bills and cash in the "
+            "export?"
+        )),
+        (
+            not len(table.present),
+            N_("no customer is served: every one has defaulted or is left out; are receipts missing?"),
+        ),
+        (
+            100 * left_out > LEFT_OUT * (customers + left_out),
+            N_("{left_out} customers are left out as doubtful: export all receipts of the period"),
+        ),
+        (
+            received is not None and received < RECEIVED,
+            N_("of what was due three months ago only {received} % was received: are receipts missing?"),
+        ),
         (bool(table.few), N_("few receipts in {few}: are they missing?")),
     ]  # fmt: skip
     return said | {"warnings": [text for holds, text in warned if holds and customers + left_out >= LEAST]}
@@ -77,7 +90,8 @@ def shown(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_doubts(doubts: list[dict[str, Any]]) -> None:
-    """A line a customer and rule, those first that are left out; of many, the first ones and how many more there are."""
+    """A line a customer and rule, those first that are left out; of many, the first ones
+    and how many more there are."""
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for one in sorted(doubts, key=lambda one: not one["whole"]):
         alike.setdefault((one["whole"], one["customer"], one["rule"]), []).append(one)

@@ -107,7 +107,8 @@ def _follow(settings: Settings, mirror: Mirror, budget: Budget) -> None:
 @keys.command(
     "request",
     help=_(
-        "Write the statement by which a new key follows one that has ended: a majority of the auditors signs it, then the office.\n\n"
+        "Write the statement by which a new key follows one that has ended: a majority of the auditors signs it, "
+        "then the office.\n\n"
         "Example: client-node key request node --out node-key.json"
     ),
 )

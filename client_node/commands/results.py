@@ -65,7 +65,8 @@ def forecast(out: Out = None, home: Home = HOME, as_json: Json = False) -> int:
 
 @serving.command(
     help=_(
-        "Probability that this member itself cannot pay within six months, by month from its own books, with reasons and a "
+        "Probability that this member itself cannot pay within six months, by month from its own books, with "
+        "reasons and a "
         "receipt.\n\nExample: client-node warn"
     )
 )
@@ -171,7 +172,8 @@ def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int:
     made = comparison.declaration(settings, mirror, run, word)
     terminal.note(
         N_(
-            "This word goes on the log for everybody, under this member's name, for good: {word}. It is exact, from this "
+            "This word goes on the log for everybody, under this member's name, for good: {word}. It is exact, "
+            "from this "
             "member's rows, outside epsilon; no figure and no count goes with it, and nobody can check it."
         ),
         word=_(comparison.WORDS[made.verdict]),
@@ -296,8 +298,8 @@ def _plain(value: float | None) -> str:
 
 
 def _warn(ready: Ready, columns: Any) -> None:
-    """Of what stands beside every result, cannot be used or has moved; on the error stream, so that it stands beside JSON
-    too."""
+    """Of what stands beside every result, cannot be used or has moved; on the error stream, so that
+    it stands beside JSON too."""
     import sys
 
     if ready.voted.note:

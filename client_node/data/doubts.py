@@ -1,4 +1,5 @@
-"""Customers that are left out because their receipts leave it open whether they paid; they are named to the member alone."""
+"""Customers that are left out because their receipts leave it open whether they paid; they are
+named to the member alone."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ DOUBTS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A doubtful invoice: its customer is left out (`whole`), or it alone, being older than a year before the newest one."""
+    """A doubtful invoice: its customer is left out (`whole`), or it alone, being older than a
+    year before the newest one."""
 
     place: str
     row: int

@@ -38,8 +38,8 @@ def sheet_names(path: Path) -> list[str]:
 
 
 def sheet(path: Path, part: str, rows: int | None) -> pl.DataFrame:
-    """Cells from row 1 on, also where the first rows are empty: findings count as spreadsheets do. A number of more digits
-    than a spreadsheet keeps is written as one shows it (1.23457E+17): it is no code any more."""
+    """Cells from row 1 on, also where the first rows are empty: findings count as spreadsheets do. A number of more
+    digits than a spreadsheet keeps is written as one shows it (1.23457E+17): it is no code any more."""
     frame = pl.DataFrame(_loaded(path, part, rows).to_polars())
     if not frame.width or not frame.select(pl.any_horizontal(pl.all().str.contains(_LONG).any())).item():
         return frame
@@ -111,8 +111,8 @@ def _as_workbook(path: Path) -> Iterator[None]:
 
 @lru_cache(maxsize=8)
 def _check_unpacked(path: Path, changed: int, size: int) -> None:
-    """Malformed if a workbook unpacks to more than a spreadsheet program would show. What it says of its own size is not
-    asked: it is unpacked and thrown away. A cell far off makes readers keep all the empty ones before it."""
+    """Malformed if a workbook unpacks to more than a spreadsheet program would show. What it says of its own size is
+    not asked: it is unpacked and thrown away. A cell far off makes readers keep all the empty ones before it."""
     unpacked = 0
     with zipfile.ZipFile(path) as packed:
         for part in packed.namelist():

@@ -44,8 +44,8 @@ class Field:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """One source of a task: its tables (exports by year or month are several), all with the same headings in the same
-    row, and its fields by name. `only` says which values of which other columns a row must have, `currency` which column
-    names a currency ("": all is in yuan; None: the one that is called so)."""
+    row, and its fields by name. `only` says which values of which other columns a row must have, `currency` which
+    column names a currency ("": all is in yuan; None: the one that is called so)."""
 
     tables: tuple[Table, ...]
     heading: int
@@ -56,8 +56,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """What the member says of its receipts: per cent that a discount or a bank's fee may keep back, and invoices that are
-    unpaid indeed."""
+    """What the member says of its receipts: per cent that a discount or a bank's fee may keep back, and
+    invoices that are unpaid indeed."""
 
     tolerance_percent: str = "1"
     really_unpaid: tuple[str, ...] = ()
@@ -207,7 +207,8 @@ def _origin(path: Path, folder: Path, source: Source, held: Any) -> Origin:
             N_("{file} does not say yet what {fields} of [{source}] is"),
             why=N_("no heading was recognised"),
             do=N_(
-                "name file and heading there; without such data consent to the other task alone: client-node consent narrow"
+                "name file and heading there; without such data consent to the other task alone: client-node "
+                "consent narrow"
             ),
             file=path,
             fields=", ".join(missing) or "file",

@@ -1,4 +1,5 @@
-"""A member's table as a task learns from it: mapped, checked, derived, pseudonymised; kept until something it follows from changes.
+"""A member's table as a task learns from it: mapped, checked, derived, pseudonymised; kept until
+something it follows from changes.
 
 Faulty rows are left out before anything else happens and are named to the member alone; nothing about them leaves.
 """
@@ -70,8 +71,8 @@ def read_table(
 ) -> MemberTable:
     """The member's table under a schema. Sound rows only, perhaps none; Malformed if a file cannot be read.
 
-    `key` makes pseudonyms; `tick` is told how far reading, then checking, has come. The result is kept in `home` until a
-    file, the mapping, the schema or the code changes.
+    `key` makes pseudonyms; `tick` is told how far reading, then checking, has come. The result is kept in `home` until
+    a file, the mapping, the schema or the code changes.
     """
     own = is_given(folder, schema)
     found = own_columns(Table(folder / schema.file), schema, schema.columns) if own else data_map(folder, home, schema)
@@ -110,7 +111,8 @@ def _cache_name(found: DataMap, schema: TableSchema, key: bytes) -> str:
 
 @cache
 def _code() -> str:
-    """Digest of the installed code, with all files of this room: what newer rules would find is not hidden by an older result."""
+    """Digest of the installed code, with all files of this room: what newer rules would find is not
+    hidden by an older result."""
     room = sorted(Path(__file__).parent.glob("*.py"))
     return digest(canonical([bundle_digest(), {path.name: digest(path.read_bytes()) for path in room}]))
 

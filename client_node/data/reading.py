@@ -1,7 +1,7 @@
 """The one reading of days, money, identifiers and headings: what a cell's text means, whichever reader it came from.
 
-Pure functions from text to value, null where a text is none: whatever is read is what was meant, and what could mean two
-things is not read. A cell is read by itself alone: what becomes of a customer's rows may not depend on another's.
+Pure functions from text to value, null where a text is none: whatever is read is what was meant, and what could mean
+two things is not read. A cell is read by itself alone: what becomes of a customer's rows may not depend on another's.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ _ABROAD = (
     r"SEK|NOK|DKK|TRY|MXN|SAR|KZT|USDT)(\b|\d)|\d(USD|EUR|HKD|JPY|GBP|KRW|TWD|MOP|AUD|CAD|SGD|CHF)\b|"
     r"美元|美金|欧元|港[币元幣]|日[元圆币]|英镑|韩[元币]|[新台]台?币|澳[元门]|加[元币]|加拿大元|澳大利亚元|新加坡元|新西兰元|瑞士法郎|泰铢|越南盾|卢布|卢比|外币)"
 )
-_YUAN = r"(?i)^(CNY|RMB|CNH|人民币元?|人民币元?[(（](CNY|RMB|元|¥|本位币)[)）]|(CNY|RMB|156|001?)?[-_ /]*(CNY|RMB|人民币元?)|元|¥|￥|156|本位币|记账本位币|本币|[-/—]*)$"
+_YUAN = (
+    r"(?i)^(CNY|RMB|CNH|人民币元?|人民币元?[(（](CNY|RMB|元|¥|本位币)[)）]|(CNY|RMB|156|001?)?[-_ "
+    r"/]*(CNY|RMB|人民币元?)|元|¥|￥|156|本位币|记账本位币|本币|[-/—]*)$"
+)
 _AMOUNT = re.compile(
     r"(?P<open>\()?(?P<before>[-+]?)(?:¥|￥|CNY|RMB|人民币)?(?P<inside>\()?(?P<after>[-+]?)"
     r"(?P<digits>\d+(?:,\d{3})*(?:\.\d*)?|\.\d+)(?P<unit>亿|千万|百万|万|千)?(?:元整?|圆整?|CNY|RMB)?(?P<behind>-)?(?P<close>\))?",
@@ -99,8 +102,8 @@ def days(texts: pl.Series, start: date = FROM_1900) -> pl.Series:
 
 @lru_cache(maxsize=_KEPT)
 def day_of(text: str, start: date = FROM_1900) -> date | None:
-    """A day in one of the known spellings, as it is in China: a time with a zone is converted, one without is the day that is
-    written. 24:00 is the end of that day, not the next one."""
+    """A day in one of the known spellings, as it is in China: a time with a zone is converted, one without is the day
+    that is written. 24:00 is the end of that day, not the next one."""
     if _SERIAL.fullmatch(text):
         found = start + timedelta(days=int(text.partition(".")[0]))
         return found if _FIRST <= found < _LAST else None
@@ -204,8 +207,8 @@ def is_yuan(text: pl.Expr) -> pl.Expr:
 
 
 def identifiers(texts: pl.Series) -> pl.Series:
-    """Codes as other files spell them: a whole number that passed through a float without its .0, without blanks but one
-    between two letters."""
+    """Codes as other files spell them: a whole number that passed through a float without its .0, without blanks
+    but one between two letters."""
     if texts.str.contains(r"[\s\u3000]").any():
         closed = texts.str.replace_all(r"([^A-Za-z\s])[ \u00a0\u3000]+", "$1")
         closed = closed.str.replace_all(r"[ \u00a0\u3000]+([^A-Za-z\s])", "$1")

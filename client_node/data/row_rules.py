@@ -20,8 +20,8 @@ _BETWEEN = r"[、,，;；/|+&\s]+|和|及|与"  # between the documents that one
 
 
 def linked(checker: Checker, checked: Checked, fields: Mapping[str, str], earlier: Mapping[str, Checked]) -> Checked:
-    """Of a source: no line stands twice, and no document of one customer; it is due after it was issued, and exists when
-    referred to."""
+    """Of a source: no line stands twice, and no document of one customer; it is due after it was issued,
+    and exists when referred to."""
     document = next((name for name, kind in fields.items() if kind == "document"), None)
     checked = _with_references(checked, fields, earlier)
     checked = checker.mark(checked, _again(checked.frame, fields), document or next(iter(fields)), "repeated")
@@ -40,7 +40,8 @@ def linked(checker: Checker, checked: Checked, fields: Mapping[str, str], earlie
 
 
 def _known(fields: Mapping[str, str], earlier: Mapping[str, Checked]) -> dict[str, pl.Series]:
-    """For each field that names documents of an earlier table: those that are there, rows that were left out among them."""
+    """For each field that names documents of an earlier table: those that are there, rows that
+    were left out among them."""
     found = {}
     for name in (name for name, kind in fields.items() if kind == "reference"):
         for table in [t for t in earlier.values() if name in t.frame.columns][:1]:
@@ -49,7 +50,8 @@ def _known(fields: Mapping[str, str], earlier: Mapping[str, Checked]) -> dict[st
 
 
 def _with_references(checked: Checked, fields: Mapping[str, str], earlier: Mapping[str, Checked]) -> Checked:
-    """What a line names, as documents are spelled: one, or several that are all known (FP1、FP2), told apart by SEVERAL."""
+    """What a line names, as documents are spelled: one, or several that are all known
+    (FP1、FP2), told apart by SEVERAL."""
     frame, left_out = checked.frame, checked.left_out
     for name, known in _known(fields, earlier).items():
         there = set(known.to_list())
@@ -74,9 +76,9 @@ def _spelled(texts: pl.Series, there: set[str]) -> pl.Series:
 
 
 def lines_together(checker: Checker, checked: Checked, fields: Mapping[str, str], paid: pl.DataFrame) -> Checked:
-    """Lines of one document that differ in their amount alone: an invoice of three products, or one that was exported again
-    with another amount. `paid` `(document, got)` decides: where it fits one line and not the sum, the others are conflicting.
-    All else is one row, the sum."""
+    """Lines of one document that differ in their amount alone: an invoice of three products, or one that was exported
+    again with another amount. `paid` `(document, got)` decides: where it fits one line and not the sum, the others are
+    conflicting. All else is one row, the sum."""
     document = next((name for name, kind in fields.items() if kind == "document"), None)
     amounts, same = [name for name, kind in fields.items() if kind == "amount"], _but_amounts(fields)
     if not document or len(amounts) != 1 or not checked.frame.select(pl.struct(same).is_duplicated().any()).item():
@@ -99,9 +101,9 @@ def _but_amounts(fields: Mapping[str, str]) -> list[str]:
 
 
 def _again(frame: pl.DataFrame, fields: Mapping[str, str]) -> pl.Expr:
-    """Rows that say the same as an earlier one; where rows name documents, as one of an earlier table: an invoice may be paid
-    in equal parts on one day. Compared in full only where hashes agree: whole rows of a long export, side by side, would
-    take more memory than all else."""
+    """Rows that say the same as an earlier one; where rows name documents, as one of an earlier table: an invoice may
+    be paid in equal parts on one day. Compared in full only where hashes agree: whole rows of a long export, side by
+    side, would take more memory than all else."""
     whole, table = pl.struct(list(fields)), pl.col("row") // NEXT
     again = ~whole.is_first_distinct()
     if "reference" in fields.values():
@@ -121,8 +123,8 @@ def not_foreseen(checker: Checker, checked: Checked, schema: TableSchema, closed
 
 
 def one_each(checker: Checker, checked: Checked, schema: TableSchema, fields: Mapping[str, str]) -> Checked:
-    """One row an id and period; where one id may have several rows, only whole repeats are faults, and where each row is a
-    unit of its own, nothing is: what becomes of a row may not depend on others."""
+    """One row an id and period; where one id may have several rows, only whole repeats are faults, and where each row
+    is a unit of its own, nothing is: what becomes of a row may not depend on others."""
     keys = [c.name for c in schema.columns if c.kind in ("id", "period")]
     if not keys or schema.unit == "row":
         return checked

@@ -1,4 +1,5 @@
-"""Rows that are to be scored: of a file, or given by a program. They are checked like the member's own; nothing is kept."""
+"""Rows that are to be scored: of a file, or given by a program. They are checked like the
+member's own; nothing is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Columns that are no fields of a task, but say which rows count: currency, whether a document is void, what data.toml chooses."""
+"""Columns that are no fields of a task, but say which rows count: currency, whether a document is
+void, what data.toml chooses."""
 
 from __future__ import annotations
 
@@ -14,7 +15,10 @@ _CURRENCY += ("币种名称", "币种代码", "货币代码", "货币种类", "�
 _CURRENCY += ("currency", "currency code", "currency_code", "curr", "ccy", "cur")
 _STATUS = ("状态", "发票状态", "单据状态", "开票状态", "票据状态", "记录状态", "status", "invoice status", "state")
 _IS_VOID = ("作废", "是否作废", "作废标志", "作废标识", "已作废", "void", "voided", "is_void", "cancelled", "canceled")
-_VOID = r"(?i)^(已|全部|整单)?(作废|废弃|废票|取消|撤销|删除)(发票|状态)?$|^空白(发票)?作废|^(void(ed)?|cancell?ed|deleted)$"
+_VOID = (
+    r"(?i)^(已|全部|整单)?(作废|废弃|废票|取消|撤销|删除)(发票|状态)?$"
+    r"|^空白(发票)?作废|^(void(ed)?|cancell?ed|deleted)$"
+)
 _YES = r"(?i)^(是|已?作废|y|yes|true|1|√|✓)$"
 _AT_HOME = ("本币", "本位币", "人民币", "RMB", "CNY", "折人民币", "折合")  # in a heading: amounts in yuan already
 
@@ -32,8 +36,8 @@ def is_side(heading: str) -> bool:
 def row_rules(
     only: Mapping[str, tuple[str, ...]], currency: str | None, headings: list[str], amounts: list[str]
 ) -> list[RowRule]:
-    """What is asked of each row of a table with these headings; `amounts` are those of its amounts. `only` and `currency` are
-    what data.toml says of them."""
+    """What is asked of each row of a table with these headings; `amounts` are those of its amounts. `only` and
+    `currency` are what data.toml says of them."""
     rules = [_chosen(heading, values) for heading, values in only.items()]
     for heading in (one for one in headings if one not in only):
         if _is(heading, _STATUS):

@@ -40,8 +40,8 @@ def check_source(
     tick: Tick,
     beside: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> tuple[Checker, Checked]:
-    """The sound rows of all tables of a source, amounts in yuan without tax, and the checker that marks more of them. A field
-    of `beside` is read under the first of its headings that is there."""
+    """The sound rows of all tables of a source, amounts in yuan without tax, and the checker that marks more of them. A
+    field of `beside` is read under the first of its headings that is there."""
     headings = {name: origin.fields[name].heading for name in fields}
     needed = [*headings.values(), *origin.only, *filter(None, [origin.currency])]
     perhaps = {heading for known in beside.values() for heading in known}

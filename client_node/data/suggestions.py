@@ -1,4 +1,5 @@
-"""What data.toml says at first: tables and columns that are recognised by their headings, units, and the closing day."""
+"""What data.toml says at first: tables and columns that are recognised by their headings,
+units, and the closing day."""
 
 from __future__ import annotations
 
@@ -102,8 +103,8 @@ def _headings(table: Table, unread: list[Malformed]) -> list[tuple[tuple[int, li
 
 
 def _last_days(origins: Mapping[str, Origin], schema: TableSchema, unread: list[Malformed]) -> dict[str, date]:
-    """The last day up to today that each export names: one after today is a slip of the pen. A proposal: from then on the
-    file says it, not the data."""
+    """The last day up to today that each export names: one after today is a slip of the pen. A proposal: from then on
+    the file says it, not the data."""
     today = datetime.now(UTC).date()
     found: dict[str, date] = {}
     for source in schema.sources:
@@ -171,8 +172,13 @@ def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
     lines = [
         "# 哪个文件的哪一列是什么。Which column of which file is which field. client-node data preview 可查看结果。",
         "# tax_percent: 金额含税时的税率; unit: 元 / 千元 / 万元 / 百万元 / 亿元。",
-        '# only: 只取这些行 rows that count, 例 e.g. only = { "发票状态" = ["正常"] }; currency: 币种列 its column, "" = 全为人民币 all is yuan。',
-        f"closed_on = {closing_day(found).isoformat()}  # 账目完整到哪一天 / the day up to which the books are complete",
+        (
+            '# only: 只取这些行 rows that count, 例 e.g. only = { "发票状态" = ["正常"] }; '
+            'currency: 币种列 its column, "" = 全为人民币 '
+            "all is yuan。"
+        ),
+        f"closed_on = {closing_day(found).isoformat()}"
+        "  # 账目完整到哪一天 / the day up to which the books are complete",
     ]
     for one, source in ((m, s) for m, schema in zip(found, schemas, strict=True) for s in schema.sources):
         origin = one.origins.get(source.name)
@@ -206,4 +212,7 @@ def _line(column: SourceColumn, given: Field | None) -> str:
         return f'# {column.name} = "?"  # {" / ".join(column.aliases[:3])}'
     if column.kind not in ("amount", "net"):
         return f"{column.name} = {_text(given.heading)}"
-    return f'{column.name} = {{ heading = {_text(given.heading)}, tax_percent = "{given.tax_percent}", unit = "{given.unit}" }}'
+    return (
+        f"{column.name} = "
+        f'{{ heading = {_text(given.heading)}, tax_percent = "{given.tax_percent}", unit = "{given.unit}" }}'
+    )

@@ -1,4 +1,5 @@
-"""Files as members have them -> text tables: CSV as `text_files` reads it, XLSX and XLS with merged headings, Parquet, SQLite.
+"""Files as members have them -> text tables: CSV as `text_files` reads it, XLSX and XLS with
+merged headings, Parquet, SQLite.
 
 Every cell stays text here; what it means is decided by the mapping and the task. Columns that are not asked for
 are never read further than their heading.
@@ -74,9 +75,9 @@ class Table:
         tick: Tick = lambda done, every: None,
         also: Callable[[str], bool] = lambda name: False,
     ) -> pl.DataFrame:
-        """The named columns as text, without the headings, and those that are there of which `also` holds; and BEYOND, if a
-        line of a text file says more or is broken. `tick` is told how many bytes of how many were decoded. Malformed if a
-        heading is not there."""
+        """The named columns as text, without the headings, and those that are there of which `also` holds; and BEYOND,
+        if a line of a text file says more or is broken. `tick` is told how many bytes of how many were decoded.
+        Malformed if a heading is not there."""
         suffix = self.path.suffix.lower()
         if suffix in SHEETS:
             body: pl.DataFrame = _called("sheet", self.path, self.part, None)

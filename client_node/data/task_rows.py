@@ -1,4 +1,5 @@
-"""The rows of a task: as they stand in a table of its own, or as its rule derives them from what bookkeeping exports."""
+"""The rows of a task: as they stand in a table of its own, or as its rule derives them from
+what bookkeeping exports."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from engine.task import SEVERAL, Settling, load
 
 @dataclass(frozen=True, slots=True)
 class TaskRows:
-    """Rows that teach, rows to be served, what was left out, and doubtful invoices; of the books as a whole the share of what
-    was due that was `received` (None where nothing says so), and months with `few` receipts."""
+    """Rows that teach, rows to be served, what was left out, and doubtful invoices; of the books as a whole the share
+    of what was due that was `received` (None where nothing says so), and months with `few` receipts."""
 
     training: pl.DataFrame
     present: pl.DataFrame
@@ -62,7 +63,8 @@ def derived(found: DataMap, schema: TableSchema, tick: Tick) -> TaskRows:
 def _settled(
     task: Settling, tables: dict[str, Checked], checker: Checker, found: DataMap, schema: TableSchema
 ) -> TaskRows:
-    """Rows of a task that looks through the books first: without customers whose receipts leave it open what they paid."""
+    """Rows of a task that looks through the books first: without customers whose receipts
+    leave it open what they paid."""
     kinds: dict[str, str] = {
         c.name: c.kind for source in schema.sources for c in source.columns if source.name == "invoices"
     }
@@ -96,8 +98,8 @@ def _whose(found: DataMap, schema: TableSchema, fields: Mapping[str, str]) -> di
 
 
 def _unsure(tables: Mapping[str, Checked], closed_on: date) -> pl.DataFrame:
-    """Receipts that were left out: the invoices that each names if they are there, day, amount, and whose it is if it says so.
-    One of a day after the books were closed is sound: what it paid was open on that day."""
+    """Receipts that were left out: the invoices that each names if they are there, day, amount, and whose it is if it
+    says so. One of a day after the books were closed is sound: what it paid was open on that day."""
     invoices, payments = tables["invoices"], tables["payments"]
     known = pl.concat([invoices.frame["invoice"], invoices.left_out["invoice"]]).drop_nulls().unique()
     is_later = (pl.col("rule") == "date-out-of-range") & pl.col("paid").is_between(closed_on, datetime.now(UTC).date())

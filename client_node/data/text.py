@@ -56,8 +56,8 @@ def _ends_in_cr(top: bytes) -> bool:
 
 
 def _encoding(data: bytes) -> str:
-    """What the text is written in. Chinese in GB18030 read as UTF-8 is lost nearly whole; UTF-8 with a damaged character
-    is lost there alone, and often reads as GB18030 without a fault, as other words."""
+    """What the text is written in. Chinese in GB18030 read as UTF-8 is lost nearly whole; UTF-8 with a damaged
+    character is lost there alone, and often reads as GB18030 without a fault, as other words."""
     if data[:2] in _BOMS:
         return "utf-16"
     text = data.decode("utf-8", "replace")
@@ -177,7 +177,8 @@ def _as_utf8(path: Path, target: Path, tick: Tick) -> tuple[Path, int]:
 
 
 def _copy(path: Path, target: Path, tick: Tick, how: tuple[str, str, str | None]) -> tuple[int, int]:
-    """(lines, lost characters) of a file read by `how`: encoding, errors, newline. Nothing is written for what is plain."""
+    """(lines, lost characters) of a file read by `how`: encoding, errors, newline. Nothing is
+    written for what is plain."""
     size, lines, lost, end, open_line = path.stat().st_size, 0, 0, "\n", 0
     encoding, errors, newline = how
     with (

@@ -200,9 +200,9 @@ def _of_periods(lies_near: Callable[[pl.Expr], pl.Expr], lengths: tuple[int, ...
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Typed rows without faults, the row of the file that each stands in, all findings, and what can be read of the rows that
-    were left out with the `rule` of each: their documents exist, so that a row of another table that names one is no fault
-    of its own."""
+    """Typed rows without faults, the row of the file that each stands in, all findings, and what can be read of the
+    rows that were left out with the `rule` of each: their documents exist, so that a row of another table that names
+    one is no fault of its own."""
 
     frame: pl.DataFrame
     findings: list[TableFault]
@@ -225,8 +225,8 @@ class RowRule:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Fields of a table: what each is (`kinds`), the heading over it, the unit of amounts that name none, day 0 of serial
-    numbers, and what is asked of a row by columns that are no fields."""
+    """Fields of a table: what each is (`kinds`), the heading over it, the unit of amounts that name none, day 0 of
+    serial numbers, and what is asked of a row by columns that are no fields."""
 
     kinds: Mapping[str, str]
     headings: Mapping[str, str]
@@ -244,8 +244,9 @@ class Checker:
         self._kinds = kinds(closed_on, columns.start)
 
     def check(self, texts: pl.DataFrame) -> Checked:
-        """All cells of `texts` `(rows, fields)` at once. Lines that say nothing are no rows; a line that is torn, a total,
-        the headings again or one that is not asked for has one finding of its own, whatever its cells look like."""
+        """All cells of `texts` `(rows, fields)` at once. Lines that say nothing are no rows; a line that
+        is torn, a total, the headings again or one that is not asked for has one finding of its own,
+        whatever its cells look like."""
         cells = clean(texts).with_columns(row=pl.int_range(pl.len()) + self._heading + 1)
         torn = [BEYOND] if BEYOND in texts.columns else []
         cells = cells.filter(pl.any_horizontal(_filled(pl.col(name)) for name in (*self._fields, *torn)))
@@ -323,7 +324,8 @@ class Checker:
 
 
 def clean(texts: pl.DataFrame) -> pl.DataFrame:
-    """Without blanks around, marks by which a cell was kept as text (' and =""), and letters or digits of full width."""
+    """Without blanks around, marks by which a cell was kept as text (' and =""), and
+    letters or digits of full width."""
     cells = texts.select(pl.exclude(BEYOND).str.strip_chars().str.strip_prefix("'"), pl.col(f"^{BEYOND}$"))
     if cells.select(pl.any_horizontal(pl.all().str.starts_with('="').any())).item():
         cells = cells.with_columns(pl.exclude(BEYOND).str.replace('^="(.*)"$', "$1"))

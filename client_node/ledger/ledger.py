@@ -113,7 +113,8 @@ class Budget:
             return _secret(connection, self._read(connection))
 
     def head(self) -> LedgerHead:
-        """Where the chain stands and what it sums to; goes into what this member says on the log, and its contributions."""
+        """Where the chain stands and what it sums to; goes into what this member says on the
+        log, and its contributions."""
         with self._write() as connection:
             return self._read(connection).head
 

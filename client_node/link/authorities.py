@@ -1,8 +1,8 @@
 """Whom a node trusts to be the chamber: the CA of its invite, and those that the cosigned log has named since.
 
-An entry that names a new CA counts once a quorum has cosigned a checkpoint that covers it: a coordinator that was broken
-into, or whoever has its log key alone, cannot lead one node away from what all others see. The replaced CA counts for 60
-days more. What counts is kept in a file beside the invite.
+An entry that names a new CA counts once a quorum has cosigned a checkpoint that covers it: a coordinator that was
+broken into, or whoever has its log key alone, cannot lead one node away from what all others see. The replaced CA
+counts for 60 days more. What counts is kept in a file beside the invite.
 """
 
 from __future__ import annotations

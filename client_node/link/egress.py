@@ -19,8 +19,8 @@ from contracts.statements.signed import read_statement
 from contracts.wording import N_
 from privacy.secure_sum import SEALED, SHARE_DIGITS
 
-# Inside epsilon, charged in the ledger · exact, outside epsilon, with a consent and a cohort rule of its own · nothing of the data
-# · a word about the data that a person gives away, outside epsilon.
+# Inside epsilon, charged in the ledger · exact, outside epsilon, with a consent and a cohort rule of its own · nothing
+# of the data · a word about the data that a person gives away, outside epsilon.
 Group = Literal["noised", "exact under the secure sum", "no data", "declared"]
 
 
@@ -44,8 +44,10 @@ ALLOWED: dict[str, MessageKind] = {
         rf"/v1/contributions/{_NAME}",
         frozenset({"line", "payload"}),
         "noised",
-        "Spend of the order's ReleasePlan, reserved in the ledger before rows are summed and noise is put on them. Only bytes that the ledger "
-        "has published pass; one vector of whole numbers whose length the plan fixes, under masks where the agreement requires a secure sum, "
+        "Spend of the order's ReleasePlan, reserved in the ledger before rows are summed and noise is put on "
+        "them. Only bytes that the ledger "
+        "has published pass; one vector of whole numbers whose length the plan fixes, under masks where the "
+        "agreement requires a secure sum, "
         "and the signed line about it.",
         journalled=True,
     ),
@@ -54,8 +56,10 @@ ALLOWED: dict[str, MessageKind] = {
         rf"/v1/replies/{_NAME}",
         frozenset({"line", "payload"}),
         "no data",
-        "A step of the secure sum: fresh random keys, sealed shares of them, a signed list of who is there, shares shown. "
-        "Written down in the ledger before it leaves, and never said otherwise (client_node/rounds/masking.py). Only signed words about a sum, or "
+        "A step of the secure sum: fresh random keys, sealed shares of them, a signed list of who is there, "
+        "shares shown. "
+        "Written down in the ledger before it leaves, and never said otherwise (client_node/rounds/masking.py). "
+        "Only signed words about a sum, or "
         "one share of fixed size for each of some members, pass.",
         journalled=True,
     ),
@@ -73,7 +77,8 @@ ALLOWED: dict[str, MessageKind] = {
         frozenset({"entry"}),
         "no data",
         "The member's own words for the log: consents, refusals with a reason from a closed list without data causes, "
-        "privacy checks on synthetic rows, keys. They show the ledger's head and total, which follow from public plans.",
+        "privacy checks on synthetic rows, keys. They show the ledger's head and total, which follow from public "
+        "plans.",
         journalled=True,
     ),
     "declaration": MessageKind(
@@ -81,7 +86,8 @@ ALLOWED: dict[str, MessageKind] = {
         "/v1/statements",
         frozenset({"entry"}),
         "declared",
-        "Outside epsilon: one of three words (better, tie, worse) on a released model, once a model, exact from this member's "
+        "Outside epsilon: one of three words (better, tie, worse) on a released model, once a model, exact from "
+        "this member's "
         "held-out rows. Only a person's command sends it (client-node compare --declare); a running node never does.",
         journalled=True,
     ),
@@ -154,7 +160,8 @@ class Egress:
 
 
 def _is_step(body: dict[str, Any]) -> bool:
-    """Signed words about a sum alone; or, of some members, a sealed share each or a share shown each, alone; or nothing."""
+    """Signed words about a sum alone; or, of some members, a sealed share each or a share
+    shown each, alone; or nothing."""
     try:
         line, data = (from_base64(str(body[name])) for name in ("line", "payload"))
         if line:

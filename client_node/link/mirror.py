@@ -1,4 +1,5 @@
-"""The member's own copy of the log: every entry on this disk, folded by this node, under a root that it rebuilt itself."""
+"""The member's own copy of the log: every entry on this disk, folded by this node, under a
+root that it rebuilt itself."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ class Mirror:
                 N_("this node's copy of the log cannot be used: {path}"),
                 why=N_("{error}"),
                 do=N_(
-                    "check free space and the disk; a copy that is damaged is made anew: move the file away, start again"
+                    "check free space and the disk; a copy that is damaged is made anew: move the file away, "
+                    "start again"
                 ),
                 path=self._path,
                 error=error,
@@ -106,8 +108,8 @@ class Mirror:
         self._witness_key = key
 
     def follow(self, uplink: Uplink, wait_s: float) -> Note | None:
-        """Wait for another checkpoint, verify and store what it adds, cosign it. None if there is none. A new CA that it
-        names counts from here on if a quorum has cosigned it.
+        """Wait for another checkpoint, verify and store what it adds, cosign it. None if there is none. A new CA that
+        it names counts from here on if a quorum has cosigned it.
 
         A cosignature that may not have arrived is sent again first: without it a quorum could be missing for ever.
         Invalid if it shows another history (EQUIVOCATION), or less than was seen before (TRUNCATED); what proves it
@@ -191,7 +193,8 @@ class Mirror:
             self._hand_over(uplink, note.checkpoint.size, line)
 
     def _send_again(self, uplink: Uplink) -> None:
-        """The newest cosignature of this node, as it is remembered: a crash on either side may have lost it on its way."""
+        """The newest cosignature of this node, as it is remembered: a crash on either side
+        may have lost it on its way."""
         latest = self.witness.latest() if self._is_witness() and self.witness.has_memory() else None
         mine = [one for one in latest.signatures if one.name == self.witness.name] if latest else []
         if latest and mine:
@@ -224,8 +227,8 @@ class Mirror:
         self.state, self.note = state, note
 
     def _store(self, source: Entries, start: int, added: list[bytes], note: Note) -> None:
-        """Keep what was verified. Another command of this home may have been shown the same entries meanwhile: if others
-        stand there, the log has shown two histories."""
+        """Keep what was verified. Another command of this home may have been shown the same entries meanwhile: if
+        others stand there, the log has shown two histories."""
         with self._open() as connection:
             connection.executemany("INSERT OR IGNORE INTO entry VALUES (?, ?)", list(enumerate(added, start)))
             if list(_stream(connection, start, start + len(added))) == added:
@@ -248,7 +251,8 @@ class Mirror:
             N_("the log has become shorter: it shows {size} entries, this node holds {held}"),
             why=N_("the chamber has restored an older database, and says so, or it hides what it signed"),
             do=N_(
-                "do not contribute; ask the chamber. After a restore, hand it what client-node export writes, and start again when "
+                "do not contribute; ask the chamber. After a restore, hand it what client-node export writes, "
+                "and start again when "
                 "it has recovered; if it goes on without these entries, hand {evidence} to other members and an auditor"
             ),
             code="TRUNCATED",
@@ -283,7 +287,8 @@ class Mirror:
         (folder / f"{proof.kind}-{digest(text.encode())[7:23]}.json").write_text(text, encoding="utf-8")
 
     def witnessed(self, uplink: Uplink) -> Note | None:
-        """The newest checkpoint that a quorum has cosigned, which lies on this very tree; None if there is no quorum yet."""
+        """The newest checkpoint that a quorum has cosigned, which lies on this very tree; None
+        if there is no quorum yet."""
         note = parse_note(uplink.ask("checkpoint", "GET", "/checkpoint").text)
         size = note.checkpoint.size
         if size > self.tree.size:
@@ -335,8 +340,8 @@ def read_documents(home: Path) -> Path:
 
 
 def document(settings: Settings, uplink: Uplink | None, name: str) -> bytes:
-    """A document by digest, from this disk or, if it is not whole there, from the coordinator; Invalid if the bytes have another
-    digest."""
+    """A document by digest, from this disk or, if it is not whole there, from the coordinator; Invalid if the
+    bytes have another digest."""
     path = read_documents(settings.home) / name.removeprefix("sha256:")
     held = path.read_bytes() if path.exists() else None
     if held is not None and digest(held) == name:
@@ -351,8 +356,8 @@ def document(settings: Settings, uplink: Uplink | None, name: str) -> bytes:
 
 
 def fetch_needed(settings: Settings, uplink: Uplink, state: TrustState) -> None:
-    """Bring home what serving needs, so that it works when the coordinator is away: tables and public models of the active
-    agreement, and released models with their tables."""
+    """Bring home what serving needs, so that it works when the coordinator is away: tables and public models of the
+    active agreement, and released models with their tables."""
     active = state.active_agreement()
     tasks = state.agreements[active].terms.tasks if active else ()
     names = [name for task in tasks for name in (task.schema_digest, task.public_model) if name]

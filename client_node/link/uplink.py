@@ -1,4 +1,5 @@
-"""The only way out: HTTPS to the chamber, by a CA that the invite or the cosigned log names, every request signed with a nonce of its own."""
+"""The only way out: HTTPS to the chamber, by a CA that the invite or the cosigned log names, every request
+signed with a nonce of its own."""
 
 from __future__ import annotations
 
@@ -113,7 +114,8 @@ def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
             N_("{url} does not show a certificate of a CA that this node trusts"),
             why=N_("{error}"),
             do=N_(
-                "nothing was sent. If the chamber says that its CA has changed while this node was away: client-node follow "
+                "nothing was sent. If the chamber says that its CA has changed while this node was away: "
+                "client-node follow "
                 "FOLDER, with a copy of its log; else ask it over another channel"
             ),
             code="CA_FINGERPRINT",
@@ -130,8 +132,8 @@ def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
 
 
 def _sentence(text: str) -> str:
-    """A sentence of the coordinator's as this node may show it: one line, and fields that only name a value. A width of a
-    billion, or a value's inside, is not for a stranger to ask for."""
+    """A sentence of the coordinator's as this node may show it: one line, and fields that only name a value. A width of
+    a billion, or a value's inside, is not for a stranger to ask for."""
     for _text, name, form, conversion in Formatter().parse(text):
         if name is not None and (form or conversion or not name.isidentifier()):
             raise ValueError("this is no sentence")

@@ -27,8 +27,8 @@ _LAST = {"Connection": "close"}
 
 
 def make_app(witness: Callable[[], Witness], log: NoteKey, own: Callable[[], Tree]) -> Starlette:
-    """`POST /add-checkpoint` and `GET /<sha256 of the origin>/checkpoint`; `witness` (its key may change) and `own`, this
-    node's tree, are asked for at each request."""
+    """`POST /add-checkpoint` and `GET /<sha256 of the origin>/checkpoint`; `witness` (its key may change) and `own`,
+    this node's tree, are asked for at each request."""
 
     async def add(request: Request) -> Response:
         body = b""

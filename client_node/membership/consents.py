@@ -40,7 +40,8 @@ def active_terms(mirror: Mirror) -> Terms:
 
 
 def grant(settings: Settings, mirror: Mirror, terms: Terms, lang: Language, *, given_by: GivenBy) -> Consent:
-    """A consent to the whole agreement, narrowed to the member's own limits, and in nano-rho to what its epsilon says."""
+    """A consent to the whole agreement, narrowed to the member's own limits, and in nano-rho
+    to what its epsilon says."""
     from privacy.accounting import rho_cap
 
     limits = terms.privacy
@@ -223,7 +224,8 @@ def withdrawal(settings: Settings, mirror: Mirror, agreement: str) -> Consent:
 def send(
     settings: Settings, mirror: Mirror, uplink: Uplink, predicate: Predicate, key: Ed25519PrivateKey | None = None
 ) -> int:
-    """Log a statement of this member; its index, after the inclusion proof was verified (`client-node receipts` keeps one)."""
+    """Log a statement of this member; its index, after the inclusion proof was verified
+    (`client-node receipts` keeps one)."""
     entry = seal(payload(predicate), [key or settings.node_key])
     answer = uplink.ask("statement", "POST", "/v1/statements", {"entry": to_base64(entry)})
     return _index(mirror, entry, answer)

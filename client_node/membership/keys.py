@@ -1,7 +1,7 @@
 """A node's keys after admission: a key ends, and another takes its place.
 
-The next key lies beside the one in use, as `ROLE.next.pem`, until the node's own copy of the log says that it counts. So
-nothing is lost if a step is interrupted: the same command goes on where it stopped.
+The next key lies beside the one in use, as `ROLE.next.pem`, until the node's own copy of the log says that it counts.
+So nothing is lost if a step is interrupted: the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def rotate(settings: Settings, mirror: Mirror, uplink: Uplink, role: Role, catch
 
 
 def take(settings: Settings, mirror: Mirror, role: Role) -> bool:
-    """Put the next key into use if this node's copy of the log says that it counts; a witness begins a memory with it."""
+    """Put the next key into use if this node's copy of the log says that it counts; a
+    witness begins a memory with it."""
     path = _next(settings, role)
     if not path.exists():
         return False

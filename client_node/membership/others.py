@@ -22,8 +22,8 @@ from shell.log_lines import log_event
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Who stands behind a member id; name and code are empty where the register does not show them. `key` is its node key,
-    by which a member is known that has told it itself; a code is the chamber's word."""
+    """Who stands behind a member id; name and code are empty where the register does not show them. `key` is its node
+    key, by which a member is known that has told it itself; a code is the chamber's word."""
 
     member: str
     name: str

@@ -52,7 +52,8 @@ def relied_on(settings: Settings, mirror: Mirror, uplink: Uplink | None) -> Note
 
 
 def write_all(settings: Settings, mirror: Mirror, uplink: Uplink) -> list[Path]:
-    """Write every receipt that is missing; the new files. Raises, when the others are written, what is wrong with one."""
+    """Write every receipt that is missing; the new files. Raises, when the others are
+    written, what is wrong with one."""
     written, faults = _write(settings, mirror, uplink, relied_on(settings, mirror, uplink), since=0)
     if faults:
         raise faults[0]
@@ -62,8 +63,8 @@ def write_all(settings: Settings, mirror: Mirror, uplink: Uplink) -> list[Path]:
 def keep_up(settings: Settings, mirror: Mirror, uplink: Uplink, since: int) -> int:
     """Write the receipts of entries `since` and later that a quorum has cosigned; from where to go on next time.
 
-    A receipt whose document cannot be had now, or is not what it should be, is left to `client-node receipts`, so that it
-    holds nothing up.
+    A receipt whose document cannot be had now, or is not what it should be, is left to `client-node receipts`,
+    so that it holds nothing up.
     """
     try:
         note = relied_on(settings, mirror, uplink)
@@ -161,8 +162,8 @@ def keep_served(settings: Settings, said: Receipt, lines: list[str], salt: bytes
 def show(
     settings: Settings, mirror: Mirror, result: Path, line_id: str, uplink: Uplink | None, *, level: str = ""
 ) -> str:
-    """The receipt that proves one line of a kept result to whoever is shown it, and tells nothing about the others. Lines
-    of one name differ in their level."""
+    """The receipt that proves one line of a kept result to whoever is shown it, and tells nothing about the others.
+    Lines of one name differ in their level."""
     words = N_("{path} is not a kept result"), N_("score and forecast write them, and say where")
     text = read_text(result, *words)
     try:

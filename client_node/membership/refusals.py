@@ -1,4 +1,5 @@
-"""A refusal belongs on the log. What the coordinator does not take is kept here, sent again, and shown to the member."""
+"""A refusal belongs on the log. What the coordinator does not take is kept here, sent
+again, and shown to the member."""
 
 from __future__ import annotations
 

@@ -13,10 +13,12 @@ from contracts.rules.times import closes_by
 from contracts.wording import N_, filled
 
 _IN_ROUND = N_(
-    "{task}, round {round} waits for cosignatures or contributions, since {since}; keep client-node run running: it ends by {until}"
+    "{task}, round {round} waits for cosignatures or contributions, since {since}; keep client-node run running: "
+    "it ends by {until}"
 )
 _BEFORE = N_(
-    "{task} waits for its next round, since {since}: {least} members must be online; keep client-node run running until {until}"
+    "{task} waits for its next round, since {since}: {least} members must be online; keep client-node run "
+    "running until {until}"
 )
 
 

@@ -44,8 +44,8 @@ class NodeSide:
     ) -> tuple[bytes, bytes]:
         """(payload, line) of one message of a round; `about` is the round as a secure sum, None if none is agreed.
 
-        A contribution is reserved in the ledger before rows are summed and noise is put on them, masked before it is stored, and stored
-        before this returns.
+        A contribution is reserved in the ledger before rows are summed and noise is put on them, masked before it is
+        stored, and stored before this returns.
         """
         if step != TRAIN:
             try:

@@ -20,8 +20,8 @@ from privacy.plan import PlanError
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the member's own configuration allows: nano-rho at `delta`, for a run, for an account in a year, and
-    for train and holdout of one unit together; and how many members that it knows must be in a round, one of `known` for each
-    company."""
+    for train and holdout of one unit together; and how many members that it knows must be in a round, one of
+    `known` for each company."""
 
     run: int
     account: int
@@ -57,10 +57,10 @@ def authorise(
     """The permit, or Refused with the closed-list reason as `reason` in its values; its code is GUARD, or LATE where
     nothing is wrong with the run: this round of it is over.
 
-    `witnessed` is the size of the newest checkpoint with a quorum of cosignatures, `since` the size of the log
-    when this process had caught up with it, `now` an RFC 3339 time: this node's own. What the office's clock allowed when
-    it opened the round must be allowed by this one too, so that no old date on an order or an opening brings back
-    a consent that has ended.
+    `witnessed` is the size of the newest checkpoint with a quorum of cosignatures, `since` the size of the log when
+    this process had caught up with it, `now` an RFC 3339 time: this node's own. What the office's clock allowed
+    when it opened the round must be allowed by this one too, so that no old date on an order or an opening brings
+    back a consent that has ended.
     """
     ordered = state.runs.get(run)
     waiting = ordered.open_round() if ordered else None
@@ -113,8 +113,8 @@ def _check_clocks(state: TrustState, waiting: RoundRecord, now: str) -> None:
 
 
 def _check_rules(state: TrustState, member: str, ordered: RunRecord, waiting: RoundRecord, now: str) -> None:
-    """The rules of the log allow this member to be asked, as the log stood and said when the round was opened and
-    as it stands now, by this node's clock. The fold has charged this very round already, so a full account alone says nothing
+    """The rules of the log allow this member to be asked, as the log stood and said when the round was opened and as it
+    stands now, by this node's clock. The fold has charged this very round already, so a full account alone says nothing
     here: the ledger decides."""
     opened_at = waiting.opened.issued_at
     codes = [

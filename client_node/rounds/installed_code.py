@@ -29,7 +29,8 @@ SHOWN = 5
 
 
 def form() -> tuple[str, Path, Distribution | None]:
-    """How the code got here (a sentence with {place}), the folder that it is read from, and pip's word on it if it is a wheel."""
+    """How the code got here (a sentence with {place}), the folder that it is read from, and pip's
+    word on it if it is a wheel."""
     spec = find_spec("client_node")
     assert spec is not None and spec.origin is not None
     place = Path(spec.origin).resolve().parent.parent

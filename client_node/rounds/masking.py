@@ -49,8 +49,8 @@ _UNFIT = N_("what the members show for this sum does not fit together")
 
 @dataclass(frozen=True, slots=True)
 class SumRound:
-    """What this node's own copy of the log says about a round: who was asked, with which keys, in which groups if the terms
-    group members, and who is gone."""
+    """What this node's own copy of the log says about a round: who was asked, with which keys, in which groups if the
+    terms group members, and who is gone."""
 
     agreement: str
     run: str

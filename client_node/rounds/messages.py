@@ -76,7 +76,8 @@ def check_invitation(permit: Permit, message: bytes) -> tuple[RoundRequest, arra
 
 
 def check_reply(permit: Permit, content: Any) -> tuple[array[int], bytes]:
-    """(values, line) of what the app gave back; Refused (REPLY) unless that is all, and of the plan's type and length."""
+    """(values, line) of what the app gave back; Refused (REPLY) unless that is all, and of
+    the plan's type and length."""
     try:
         if set(content) != {"values", "config"} or set(content["config"]) != {"line"}:
             raise _not_a_release(N_("it carries more than one vector and one signed line"))

@@ -63,9 +63,9 @@ class Node:
         self._fault: TrustError | None = None  # what ended this node, in whichever thread
 
     def run(self) -> None:
-        """Work until `stop`; a lost connection is tried again, and so is one to whoever does not show to be the chamber. An
-        altered log ends everything, and so does what nobody has foreseen, if it does not pass: a node that neither follows
-        nor contributes must not look as if it did."""
+        """Work until `stop`; a lost connection is tried again, and so is one to whoever does not show to be the
+        chamber. An altered log ends everything, and so does what nobody has foreseen, if it does not pass: a node that
+        neither follows nor contributes must not look as if it did."""
         _test_noise()
         self._check = privacy_check.check(self._settings)
         if self._check.faults:
@@ -241,7 +241,8 @@ class Node:
         )
 
     def _known(self, question: Question) -> frozenset[str]:
-        """The others in a round whom this member knows, by register documents that the log names: one for each company."""
+        """The others in a round whom this member knows, by register documents that the log
+        names: one for each company."""
         state, run = self._mirror.state, self._mirror.state.runs.get(question.run)
         waiting = run.open_round() if run else None
         if run is None or waiting is None or state.agreements[run.order.agreement].terms.members_shown is None:

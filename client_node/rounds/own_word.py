@@ -31,7 +31,8 @@ class OwnWord:
         self._told: set[tuple[str, int]] = set()
 
     def check(self, state: TrustState) -> None:
-        """Refused (GUARD, reason ledger) if a list shows this member's signature under what this ledger does not know."""
+        """Refused (GUARD, reason ledger) if a list shows this member's signature under what
+        this ledger does not know."""
         for said in doubtful(state, self._settings.member, self._budget):
             if (said.order, said.round) in self._told:
                 continue
@@ -67,8 +68,8 @@ class OwnWord:
 
 
 def doubtful(state: TrustState, member: str, budget: Budget) -> Iterator[Repeated]:
-    """What the office says of a member's ledger and the ledger does not know: the head that was repeated last, and every round
-    that this ledger has not contributed to."""
+    """What the office says of a member's ledger and the ledger does not know: the head that was repeated last, and
+    every round that this ledger has not contributed to."""
     last = state.repeated.get(member)
     if last is not None and not budget.knows(last.ledger):
         yield last

@@ -1,4 +1,5 @@
-"""When a contribution leaves: at fixed offsets from the question, so that its time says little about the rows behind it."""
+"""When a contribution leaves: at fixed offsets from the question, so that its time says little
+about the rows behind it."""
 
 from __future__ import annotations
 

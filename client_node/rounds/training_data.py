@@ -34,8 +34,8 @@ UNFORESEEN = (Exception, pl.exceptions.PanicException)  # a panic of a library w
 
 
 class OwnRows:
-    """Rows of the ordered table, prepared and split by keyed hash of the unit; cached until a file of the data folder or data.toml
-    changes."""
+    """Rows of the ordered table, prepared and split by keyed hash of the unit; cached until a file of the data
+    folder or data.toml changes."""
 
     def __init__(self, settings: Settings, uplink: Uplink, mirror: Mirror, budget: Budget):
         self._settings, self._uplink, self._mirror, self._budget = settings, uplink, mirror, budget
@@ -57,8 +57,8 @@ class OwnRows:
             self._others(order.evaluates)
 
     def sum(self, order: RunOrder, model: array[float], round: int) -> np.ndarray:
-        """The exact grid sum of one round, flat int64; zeros if it cannot be formed, for whatever reason: the round is paid for, and
-        what made the task fail may be a row."""
+        """The exact grid sum of one round, flat int64; zeros if it cannot be formed, for whatever reason: the round is
+        paid for, and what made the task fail may be a row."""
         try:
             return self._summed(order, model, round)
         except TrustError:
@@ -120,8 +120,9 @@ class OwnRows:
         return self._cached[place]
 
     def _prepared(self, task: Task, schema: TableSchema, key: bytes) -> Any:
-        """The member's training rows; none if its files cannot be used, for whatever reason. This member is in the round
-        by then: to stay away because of what its files look like would tell something about them, so it sends noise alone."""
+        """The member's training rows; none if its files cannot be used, for whatever reason. This member is
+        in the round by then: to stay away because of what its files look like would tell something about
+        them, so it sends noise alone."""
         try:
             return task.prepare(
                 read_table(self._settings.data, schema, key=key, home=self._settings.home).training, schema

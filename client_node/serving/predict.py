@@ -37,7 +37,8 @@ from engine.task import FromPublic, Model, load
 OFFERS = {
     None: N_("No promotions or prices are given beside the sales: what they will change is not foreseen."),
     False: N_(
-        "Promotions and prices are given, but the newest sales would have been foreseen better without them: they are not used."
+        "Promotions and prices are given, but the newest sales would have been foreseen better without them: "
+        "they are not used."
     ),
     True: N_(
         "Promotions and prices to come are those of the table; where none is named, no promotion and the latest price."
@@ -48,7 +49,8 @@ RISKIEST = 0.08  # of a member's own rows: those that a person can look after li
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is shown, and the receipt file that stands behind it; `ahead`, `note` and `offers` as in engine.ensemble.EnsembleResult."""
+    """What is shown, and the receipt file that stands behind it; `ahead`, `note` and `offers` as in
+    engine.ensemble.EnsembleResult."""
 
     votes: Ensemble
     lines: Sequence[ResultLine]
@@ -238,7 +240,8 @@ def _keep(home: Path, votes: Ensemble) -> None:
 
 
 def _receipt(ready: Ready, data: bytes, lines: Sequence[ResultLine]) -> Path:
-    """A signed statement that chains served numbers to votes, model, run and agreement; salted, kept on this machine."""
+    """A signed statement that chains served numbers to votes, model, run and agreement;
+    salted, kept on this machine."""
     salt, texts, run = secrets.token_bytes(16), [canonical_line(line) for line in lines], ready.run
     said = Receipt(
         record_id=new_id(),
@@ -256,8 +259,8 @@ def _receipt(ready: Ready, data: bytes, lines: Sequence[ResultLine]) -> Path:
 
 
 def canonical_line(line: ResultLine) -> str:
-    """One result in the one spelling that its receipt commits to; numbers as text, rounded to six places. Its level stands
-    there where lines have totals.
+    """One result in the one spelling that its receipt commits to; numbers as text, rounded to six places. Its level
+    stands there where lines have totals.
 
     The bytes of RFC 8785: where every value is text and every key plain ASCII, the standard library writes them too,
     six times as fast, which is most of what a long file takes.

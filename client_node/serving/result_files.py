@@ -22,8 +22,8 @@ _AS_TEXT = {
 
 def to_frame(result: Result) -> pl.DataFrame:
     """Columns: id, each number of the outcome, reasons with their weights, receipt. Where lines have totals, those of
-    families and then the member's are the last rows, and `level` says which row is what, so that nobody adds one twice; where
-    they look ahead, `first_period` is the one that low_1, median_1 and high_1 are of."""
+    families and then the member's are the last rows, and `level` says which row is what, so that nobody adds one twice;
+    where they look ahead, `first_period` is the one that low_1, median_1 and high_1 are of."""
     lines = result.all_lines()
     told = max((len(line.reasons) for line in lines), default=0)
     columns: dict[str, object] = {"id": [line.id for line in lines]}

@@ -47,9 +47,9 @@ def file_routes(desk: PreparedModels) -> APIRouter:
         leave_out: bool = False,
         name: Annotated[str, Query(max_length=60, pattern=r"""^[^/\\:*?"<>|\x00-\x1f]+$""")] = "rows",
     ) -> Response:
-        """Results of a file of rows (`kind`: what is sent, UTF-8 or GB18030 if CSV), as a file of kind `to`, by default the
-        same. A faulty row refuses the file and every fault is named; with `leave_out` the other rows are scored and the header
-        `Mengbang-Left-Out` says how many were not. `name` is what faults call the file."""
+        """Results of a file of rows (`kind`: what is sent, UTF-8 or GB18030 if CSV), as a file of kind `to`, by default
+        the same. A faulty row refuses the file and every fault is named; with `leave_out` the other rows are scored and
+        the header `Mengbang-Left-Out` says how many were not. `name` is what faults call the file."""
         ready = desk.ready(task)
         checked = _checked(rows, f"{name.removesuffix(f'.{kind}')}.{kind}", ready.panel.schema)
         if checked.findings and not leave_out:

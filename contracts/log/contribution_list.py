@@ -50,8 +50,8 @@ class ContributionList:
 
 
 def read_list(data: bytes, members: int) -> ContributionList:
-    """The list of a round that combined so many `members`; Malformed if it is none. One that is longer than their lines can be is
-    not even parsed."""
+    """The list of a round that combined so many `members`; Malformed if it is none. One that is longer than their lines
+    can be is not even parsed."""
     if len(data) > 2 + members * LINE_MAX_BYTES:
         raise Malformed(
             N_("a contribution list of {n} bytes is too long for {members} members"), n=len(data), members=members

@@ -1,4 +1,5 @@
-"""What two people compare aloud: eight groups of four hex digits, the same on both sides and before anything is sent."""
+"""What two people compare aloud: eight groups of four hex digits, the same on both sides
+and before anything is sent."""
 
 from __future__ import annotations
 

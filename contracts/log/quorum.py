@@ -1,4 +1,5 @@
-"""Who must cosign a checkpoint before anyone relies on it: the rule over the keys of one log size, and its policy file."""
+"""Who must cosign a checkpoint before anyone relies on it: the rule over the keys of one log
+size, and its policy file."""
 
 from __future__ import annotations
 
@@ -57,8 +58,8 @@ class Quorum:
         )
 
     def time(self, found: Mapping[str, int]) -> int:
-        """When these cosigners (name -> Unix time) had seen a checkpoint: the earliest time but those that a minority of the
-        members' witnesses may have made up. Between honest clocks of a quorum, whatever the minority says."""
+        """When these cosigners (name -> Unix time) had seen a checkpoint: the earliest time but those that a minority
+        of the members' witnesses may have made up. Between honest clocks of a quorum, whatever the minority says."""
         times = sorted(found.values())
         return min(times[min((len(self.members) - 1) // 2, len(times) - 1)], LATEST)
 

@@ -191,7 +191,8 @@ class EntryAndLine:
 
 
 def entry_and_line(receipt: Logged) -> EntryAndLine:
-    """The statements in a receipt, whatever it proves; Invalid if there is a line that is no contribution to a round."""
+    """The statements in a receipt, whatever it proves; Invalid if there is a line that is
+    no contribution to a round."""
     entry = read_statement(receipt.entry.data).said
     if receipt.line is None:
         return EntryAndLine(entry)
@@ -268,7 +269,8 @@ def read_served(text: str) -> ServedResult:
 
 
 def salted_lines(lines: Sequence[str], salt: bytes) -> list[bytes]:
-    """Leaves of the output commitment: each line behind a salt of its own, so that one can be shown without the rest."""
+    """Leaves of the output commitment: each line behind a salt of its own, so that one can
+    be shown without the rest."""
     return [
         hmac.digest(salt, b"line %d" % number, hashlib.sha256)[:16] + line.encode("utf-8")
         for number, line in enumerate(lines)

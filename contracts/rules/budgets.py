@@ -15,7 +15,8 @@ from privacy.spend import Unit, charged_to
 
 
 def _charges(member: str, order: RunOrder, year: str) -> Iterator[tuple[Account, int]]:
-    """I19: every account that one round of an order is charged to, and what: its unit once, each finer one four times."""
+    """I19: every account that one round of an order is charged to, and what: its unit once,
+    each finer one four times."""
     for unit, factor in charged_to(order.plan.unit).items():
         yield (member, order.dataset, str(unit), order.plan.partition, year), factor * order.plan.rho_nano()
 
@@ -72,8 +73,8 @@ def left_of_year(
     year: str,
     below: int,
 ) -> int:
-    """I19: nano-rho that a member's year has left for releases by `unit`: of that account by the `scope` of its consent,
-    and a quarter of what each finer account has left by the widest consent below index `below`."""
+    """I19: nano-rho that a member's year has left for releases by `unit`: of that account by the `scope` of its
+    consent, and a quarter of what each finer account has left by the widest consent below index `below`."""
     left = []
     for one, factor in charged_to(unit).items():
         cap = scope.rho_year_max_nano if one == unit else consented_most(state, member, dataset, one, below=below)
@@ -138,7 +139,8 @@ def check_asked(state: TrustState, entry: Entry[RoundOpen], run: RunRecord) -> I
 
 
 def charge(state: TrustState, opened: RoundOpen, run: RunRecord) -> TrustState:
-    """I19: every member listed in a round-open is charged for it, by its unit and each finer one, whatever comes of it."""
+    """I19: every member listed in a round-open is charged for it, by its unit and each finer
+    one, whatever comes of it."""
     charges, asked, year = state.charges, state.asked, opened.issued_at[:4]
     for member in dict(opened.members):
         for account, cost in _charges(member, run.order, year):
@@ -171,8 +173,8 @@ def give_back(state: TrustState, member: str, opened: Opening, order: RunOrder) 
 def check_ledger(
     state: TrustState, entry: Entry[Predicate], member: str, ledger: LedgerHead, agreement: str
 ) -> Iterator[Finding]:
-    """I19, I34: a member's own budget book only grows; one that shrinks was restored from a backup, copied or deleted. Since
-    edition 2 of its agreement nothing but the member's own signature shows where its book stood."""
+    """I19, I34: a member's own budget book only grows; one that shrinks was restored from a backup, copied or deleted.
+    Since edition 2 of its agreement nothing but the member's own signature shows where its book stood."""
     record = state.agreements.get(agreement)
     known = (state.own_ledgers if record and record.terms.edition >= 2 else state.ledgers).get(member)
     if known and ledger.rho_total_nano < known.rho_total_nano:

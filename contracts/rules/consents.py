@@ -29,8 +29,8 @@ _NEXT_STATES = {
 
 
 def check_agreement(state: TrustState, entry: Entry[AgreementPublished]) -> Iterator[Finding]:
-    """I9, I10, I32: the prose follows from the fields, the period is one, the chain of versions is unbroken, and groups that
-    an earlier version formed are not opened by this one."""
+    """I9, I10, I32: the prose follows from the fields, the period is one, the chain of versions is unbroken, and groups
+    that an earlier version formed are not opened by this one."""
     terms = entry.predicate.terms
     try:
         check_prose(terms)
@@ -97,7 +97,8 @@ def seen_by(consent: Consent) -> Seen | None:
 
 
 def check_consent(state: TrustState, entry: Entry[Consent]) -> Iterator[Finding]:
-    """I7, I11, I12: it takes effect when it is given or later, continues the member's chain, and stays within the agreement.
+    """I7, I11, I12: it takes effect when it is given or later, continues the member's chain,
+    and stays within the agreement.
 
     A withdrawal passes whatever else is wrong: protecting data fails open.
     """
@@ -120,7 +121,8 @@ def check_consent(state: TrustState, entry: Entry[Consent]) -> Iterator[Finding]
 
 
 def _check_scope(state: TrustState, entry: Entry[Consent], last: ConsentEvent | None) -> Iterator[Finding]:
-    """I9, I12: what is consented is on offer, and no wider than it; an amend or renew no wider than the `last` either."""
+    """I9, I12: what is consented is on offer, and no wider than it; an amend or renew no
+    wider than the `last` either."""
     consent = entry.predicate
     record = state.agreements.get(consent.agreement)
     if record is None or record.state != "active":
@@ -144,7 +146,8 @@ def _follows(consent: Consent, last: ConsentEvent | None) -> bool:
 
 
 def _check_narrowing(entry: Entry[Consent], last: Consent) -> Iterator[Finding]:
-    """I11, I12: an amend only narrows, a renew opens the new year and never shortens; anything wider needs a new grant."""
+    """I11, I12: an amend only narrows, a renew opens the new year and never shortens;
+    anything wider needs a new grant."""
     consent = entry.predicate
     assert consent.scope and last.scope and consent.expires_at and last.expires_at
     if consent.event == "renew":

@@ -29,8 +29,8 @@ def rule_of(state: TrustState, agreement: str) -> Grouped | None:
 
 
 def cut(fresh: Mapping[str, str], riders: Iterable[str], size: int) -> tuple[Group, ...]:
-    """Groups of more than `size` of the `fresh` members, {member: digest of its consent}, so that one may leave; too few
-    for three are one group, so that a sum survives the loss of one. `riders` are spread over them.
+    """Groups of more than `size` of the `fresh` members, {member: digest of its consent}, so that one may leave; too
+    few for three are one group, so that a sum survives the loss of one. `riders` are spread over them.
 
     The order follows from what all of them signed: the office, which speaks first, cannot choose it.
     """
@@ -43,7 +43,8 @@ def cut(fresh: Mapping[str, str], riders: Iterable[str], size: int) -> tuple[Gro
 
 
 def groups_at(state: TrustState, agreement: str, dataset: str, at_time: str) -> tuple[Group, ...]:
-    """I32: every group that a dataset has had, oldest first, and those that form now. A member is in the last that names it.
+    """I32: every group that a dataset has had, oldest first, and those that form now. A member
+    is in the last that names it.
 
     Groups form as soon as `size` members have come that were in none before. Who is left of a group that nobody can ask
     any more rides with them.
@@ -183,7 +184,8 @@ def form(state: TrustState, opened: RoundOpen, run: RunRecord) -> tuple[TrustSta
 
 
 def check_closed(entry: Entry[Round], waiting: RoundRecord) -> Iterator[Finding]:
-    """I32: of each group that was asked everyone is in the sum or nobody; and only that keeps a member out for its group."""
+    """I32: of each group that was asked everyone is in the sum or nobody; and only that keeps a
+    member out for its group."""
     closed = entry.predicate
     used, known = set(closed.contributors), {member for group in waiting.groups for member in group}
     split = used & known - whole(waiting.groups, used)

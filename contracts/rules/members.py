@@ -1,4 +1,5 @@
-"""Who belongs to the trust, and whom nodes connect to: its founding, keys and their succession, the CA, the quorum rule."""
+"""Who belongs to the trust, and whom nodes connect to: its founding, keys and their
+succession, the CA, the quorum rule."""
 
 from __future__ import annotations
 

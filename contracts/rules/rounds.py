@@ -91,7 +91,8 @@ def place_order(state: TrustState, entry: Entry[RunOrder]) -> TrustState:
 
 
 def check_open(state: TrustState, entry: Entry[RoundOpen]) -> Iterator[Finding]:
-    """I13, I14, I15, I16, I32: a known, unexpired order; the next number; nobody twice; the model that the chain has reached."""
+    """I13, I14, I15, I16, I32: a known, unexpired order; the next number; nobody twice; the model
+    that the chain has reached."""
     opened = entry.predicate
     run = state.runs.get(opened.order)
     if run is None:
@@ -161,7 +162,8 @@ def _opened(state: TrustState, entry: Entry[RoundOpen], *, broken: bool) -> Trus
 
 
 def check_round(state: TrustState, entry: Entry[Round]) -> Iterator[Finding]:
-    """I13, I14, I15, I16, I18, I19, I32: the round ends what was opened, with everyone accounted for and charged as planned."""
+    """I13, I14, I15, I16, I18, I19, I32: the round ends what was opened, with everyone accounted
+    for and charged as planned."""
     closed = entry.predicate
     run = state.runs.get(closed.order)
     waiting = run.open_round() if run else None

@@ -98,8 +98,8 @@ def by_auditor(state: TrustState, entry: Entry[AuditReport]) -> Iterator[Finding
 
 
 def by_admitting(state: TrustState, entry: Entry[Key]) -> Iterator[Finding]:
-    """I2, I25: the office and the new key (proof of possession). A successor also by the key that it replaces while that
-    lives, else by more than half of the live auditors; that of the office by these and the new key alone."""
+    """I2, I25: the office and the new key (proof of possession). A successor also by the key that it replaces while
+    that lives, else by more than half of the live auditors; that of the office by these and the new key alone."""
     if _admits(state, entry.predicate, entry.signers):
         return
     yield _unsigned(entry, "KEY_ROTATION", "I25") if entry.predicate.replaces else _unsigned(entry)

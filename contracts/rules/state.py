@@ -119,8 +119,8 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """Where a member's ledger stood, by the office's word alone: only the list of contributions in `document` can show that
-    the member said so."""
+    """Where a member's ledger stood, by the office's word alone: only the list of contributions in `document` can
+    show that the member said so."""
 
     ledger: LedgerHead
     document: str

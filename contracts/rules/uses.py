@@ -1,4 +1,5 @@
-"""When data were used, and whether the consent still held then: what a member's signed time and cosigned checkpoints prove."""
+"""When data were used, and whether the consent still held then: what a member's signed time and
+cosigned checkpoints prove."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ def held(event: ConsentEvent | None, at_time: str) -> bool:
 def held_by_its_own_word(
     state: TrustState, member: str, agreement: str, *, opened: int, seen: int, at_time: str
 ) -> bool:
-    """I33: the member's consent held at the time that stands in its signed contribution, on the log that it had seen then."""
+    """I33: the member's consent held at the time that stands in its signed contribution, on the
+    log that it had seen then."""
     return held(state.consent(member, agreement, max(opened, seen)), at_time)
 
 

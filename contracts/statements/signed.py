@@ -1,4 +1,5 @@
-"""A signed statement, read once: from the bytes of a log entry, or of a line of a list, to its words and who signed them."""
+"""A signed statement, read once: from the bytes of a log entry, or of a line of a list, to its
+words and who signed them."""
 
 from __future__ import annotations
 

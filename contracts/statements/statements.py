@@ -199,8 +199,8 @@ class GivenBy(Strict):
 class Consent(MemberStatement):
     """A member's signed event on an agreement.
 
-    A grant says everything anew; an amend only narrows; a renew opens the next year's budget and may prolong. A withdraw ends the consent. An
-    expire states what time already made true.
+    A grant says everything anew; an amend only narrows; a renew opens the next year's budget and may prolong. A
+    withdraw ends the consent. An expire states what time already made true.
     """
 
     kind = "consent"
@@ -289,8 +289,8 @@ DropReason = Literal["no-reply", "withdrawn", "malformed", "refused", "group"]
 
 
 class Round(Predicate):
-    """How a round ended. `spend` charges every listed member, dropped or not; `group` drops whoever replied while others of its
-    group did not, under terms that group members.
+    """How a round ended. `spend` charges every listed member, dropped or not; `group` drops whoever replied while
+    others of its group did not, under terms that group members.
 
     `unmasking` names the document with which the secure sum can be done again; None where none is agreed.
     `ledgers` repeats from each contributor's signed line where its own budget book stands.
@@ -334,7 +334,8 @@ class Release(Predicate):
 
 
 class Compared(Strict):
-    """The candidate beside one other model: mean loss it adds to a holdout unit, and two standard errors of the noise."""
+    """The candidate beside one other model: mean loss it adds to a holdout unit, and two
+    standard errors of the noise."""
 
     model: Digest
     verdict: GateVerdict

@@ -38,7 +38,8 @@ def read_keys(line: bytes, node_keys: Mapping[str, str], *, agreement: str, orde
 
 
 def read_survivors(line: bytes, node_keys: Mapping[str, str], expected: bytes) -> SumSurvivors:
-    """A signature of a member of `node_keys` under just the `expected` list, as `list_of` gives it; Invalid otherwise."""
+    """A signature of a member of `node_keys` under just the `expected` list, as `list_of`
+    gives it; Invalid otherwise."""
     said = signed_part(line, SumSurvivors, node_keys)
     if list_of(said) != expected:
         raise Invalid(N_("{member} signed another list of survivors"), code="SUM_SURVIVORS", member=said.member)

@@ -1,7 +1,7 @@
 """The terms of an agreement: closed fields that nodes enforce.
 
-Signed bytes are stable: a field that came later is optional, and absent where it says nothing. A rule that came later binds only under
-terms whose text is of a later template; see `Terms.edition`.
+Signed bytes are stable: a field that came later is optional, and absent where it says nothing. A rule that came later
+binds only under terms whose text is of a later template; see `Terms.edition`.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class RoundTerms(Strict):
 class Grouped(Strict):
     """Sums are opened by whole groups of at least `size` members, so that no combination of sums is of fewer.
 
-    `size` counts three members and the `colluders` that are assumed to conspire with the chamber. A group that a member leaves goes
-    on without it, at once or from the next year on.
+    `size` counts three members and the `colluders` that are assumed to conspire with the chamber. A group that a member
+    leaves goes on without it, at once or from the next year on.
     """
 
     rule: Literal["groups"]
@@ -82,7 +82,8 @@ class Grouped(Strict):
 
 
 class Weighted(Strict):
-    """Each node weighs its units by a secret factor of its own: the scale of a member's totals is hidden from everybody."""
+    """Each node weighs its units by a secret factor of its own: the scale of a member's totals
+    is hidden from everybody."""
 
     rule: Literal["weighted"]
 

@@ -1,4 +1,5 @@
-"""The text of an agreement of edition 1, in two languages. Published texts are named by digest: nothing here changes."""
+"""The text of an agreement of edition 1, in two languages. Published texts are named by
+digest: nothing here changes."""
 
 from __future__ import annotations
 
@@ -64,7 +65,10 @@ _AUDITORS = {"zh": ("指定的审计密钥：{0}。", ""), "en": ("Named auditor
 _GATE = {
     "zh": ("模型须先在未参与训练的留出单位上通过发布闸门，方可发布；未带闸门的训练指令无效。", ""),
     "en": (
-        " A model is released only once a gate on held-out units, on which nobody trained, has let it pass; an order to train without a gate is void.",
+        (
+            " A model is released only once a gate on held-out units, on which nobody trained, has let it pass; an "
+            "order to train without a gate is void."
+        ),
         "",
     ),
 }
@@ -93,7 +97,10 @@ _DIGESTS = {
 _COMPANY = {"zh": "商会代码", "en": "company code of the chamber"}
 _TASK_LINE = {
     "zh": "   - {purpose}（{task}，数据集 {dataset}，每行为{rows}，保护单位：{unit}，至多 {max_units} 个单位、每单位 {max_rows} 行，{personal}）",
-    "en": "   - {purpose} ({task}, dataset {dataset}, a row is: {rows}; protected unit: {unit}, at most {max_units} units of {max_rows} rows, {personal})",
+    "en": (
+        "   - {purpose} ({task}, dataset {dataset}, a row is: {rows}; protected unit: {unit}, at most {max_units} "
+        "units of {max_rows} rows, {personal})"
+    ),
 }
 PERSONAL = {
     "zh": {True: "含个人信息", False: "不含个人信息"},
@@ -105,8 +112,16 @@ _SECURE_SUM = {
         "none": "本协议不使用安全求和：协调器能看到每家会员加噪后的贡献，并可由此估计该会员的总量；上述额度保护的是单个单位，不是会员的总量。",
     },
     "en": {
-        "required": "Contributions are combined by a secure sum only: the coordinator learns the sum and no member's contribution; at least three members are in it, or nothing is combined. The budget above protects a single unit; a member's totals are hidden by the secure sum, as long as fewer than a third of the members conspire with the chamber.",
-        "none": "No secure sum is used: the coordinator sees each member's noised contribution, from which that member's totals can be estimated; the budget above protects a single unit, not a member's totals.",
+        "required": (
+            "Contributions are combined by a secure sum only: the coordinator learns the sum and no member's "
+            "contribution; at least three members are in it, or nothing is combined. The budget above protects a "
+            "single unit; a member's totals are hidden by the secure sum, as long as fewer than a third of the "
+            "members conspire with the chamber."
+        ),
+        "none": (
+            "No secure sum is used: the coordinator sees each member's noised contribution, from which that member's "
+            "totals can be estimated; the budget above protects a single unit, not a member's totals."
+        ),
     },
 }
 

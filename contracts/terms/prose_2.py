@@ -1,4 +1,5 @@
-"""The text of an agreement of edition 2, in two languages: dates, spans and amounts as people write them, and how totals are hidden."""
+"""The text of an agreement of edition 2, in two languages: dates, spans and amounts as people write them,
+and how totals are hidden."""
 
 from __future__ import annotations
 
@@ -57,7 +58,10 @@ _SHOWN = {
     ),
     "en": (
         "Each member's node can see the names and company codes of the others in a round.",
-        "Members do not see who else is in a round; that the others are real companies is what the chamber vouches for.",
+        (
+            "Members do not see who else is in a round; that the others are real companies is what the chamber "
+            "vouches for."
+        ),
     ),
 }
 _GATE = {
@@ -78,7 +82,10 @@ _FAMILY = {
 }
 _TASK_LINE = {
     "zh": "   - {purpose}（{task}，数据集 {dataset}，每行为：{rows}；保护单位：{unit}，至多 {max_units} 个单位、每单位 {max_rows} 行，{personal}）",
-    "en": "   - {purpose} ({task}, dataset {dataset}, a row is: {rows}; protected unit: {unit}, at most {max_units} units of {max_rows} rows, {personal})",
+    "en": (
+        "   - {purpose} ({task}, dataset {dataset}, a row is: {rows}; protected unit: {unit}, at most {max_units} "
+        "units of {max_rows} rows, {personal})"
+    ),
 }
 _SECURE_SUM = {
     "zh": {
@@ -86,13 +93,30 @@ _SECURE_SUM = {
         "none": "本协议不使用安全求和：协调器能看到每家会员加噪后的贡献。",
     },
     "en": {
-        "required": "Contributions are combined by a secure sum only: the coordinator learns the sum and no member's contribution, as long as fewer than a third of the members conspire with the chamber; at least three members are in it, or nothing is combined.",
+        "required": (
+            "Contributions are combined by a secure sum only: the coordinator learns the sum and no member's "
+            "contribution, as long as fewer than a third of the members conspire with the chamber; at least three "
+            "members are in it, or nothing is combined."
+        ),
         "none": "No secure sum is used: the coordinator sees each member's noised contribution.",
     },
 }
 _GROUPS = {
-    "zh": "   会员的总量：对每个数据集，由日志的规则（不由商会）把已授权的会员分成小组，不足 {few} 家时为一组；每组至少有 {size} 家此前不在任何小组的会员，后来的会员凑足 {size} 家才成组。小组跨年度、跨版本不变；一组的会员要么全部计入一轮的总和，要么全部不计入。因此所有总和的任何组合都至少包含 {size} 家会员；假定其中与商会串通的不超过 {colluders} 家。{leaving}这样隐藏不了的：一组之中若有一家远大于其他各家，全组的总量就接近它的总量；一组各项总量之间的比例；已事先说明的退出；同一批数据用于两个数据集，两处的小组可能不同。",
-    "en": "   Totals of a member: for each dataset the rules of the log, not the chamber, put the consenting members into groups, fewer than {few} into one; each group has at least {size} members that were in none before, and those who come later form one as soon as they are {size}. Groups last over years and versions of this agreement; the members of a group are all in the sum of a round or all out of it. So every combination of all sums is of at least {size} members, of whom at most {colluders} are assumed to conspire with the chamber. {leaving} What this cannot hide: where one member of a group is far larger than the others, the group's totals are close to its own; the ratios of a group's totals to one another; a leave that was shown before; the same data in two datasets, whose groups may differ.",
+    "zh": (
+        "   会员的总量：对每个数据集，由日志的规则（不由商会）把已授权的会员分成小组，不足 {few} 家时为一组；每组至少有 {size} 家此前不在任何小组的会员，后来的会员凑足 {size} "
+        "家才成组。小组跨年度、跨版本不变；一组的会员要么全部计入一轮的总和，要么全部不计入。因此所有总和的任何组合都至少包含 {size} 家会员；假定其中与商会串通的不超过 {colluders} "
+        "家。{leaving}这样隐藏不了的：一组之中若有一家远大于其他各家，全组的总量就接近它的总量；一组各项总量之间的比例；已事先说明的退出；同一批数据用于两个数据集，两处的小组可能不同。"
+    ),
+    "en": (
+        "   Totals of a member: for each dataset the rules of the log, not the chamber, put the consenting members "
+        "into groups, fewer than {few} into one; each group has at least {size} members that were in none before, "
+        "and those who come later form one as soon as they are {size}. Groups last over years and versions of this "
+        "agreement; the members of a group are all in the sum of a round or all out of it. So every combination of "
+        "all sums is of at least {size} members, of whom at most {colluders} are assumed to conspire with the "
+        "chamber. {leaving} What this cannot hide: where one member of a group is far larger than the others, the "
+        "group's totals are close to its own; the ratios of a group's totals to one another; a leave that was shown "
+        "before; the same data in two datasets, whose groups may differ."
+    ),
 }
 _LEAVING = {
     "zh": {
@@ -100,17 +124,35 @@ _LEAVING = {
         "go-on": "有会员自行退出的小组不含该会员继续；剩下的不足，或该会员来自先前的小组时，须等新的会员。退出前节点先向其说明退出前后总和之差会显示什么。",
     },
     "en": {
-        "rest": "A group that a member leaves by its own word rests until the next year and then goes on without it; where too few are left, or the member had come from an earlier group, it waits for new members. Before a member leaves, its node shows it what the difference of the sums before and after would tell.",
-        "go-on": "A group that a member leaves by its own word goes on without it; where too few are left, or the member had come from an earlier group, it waits for new members. Before a member leaves, its node shows it what the difference of the sums before and after would tell.",
+        "rest": (
+            "A group that a member leaves by its own word rests until the next year and then goes on without it; "
+            "where too few are left, or the member had come from an earlier group, it waits for new members. Before "
+            "a member leaves, its node shows it what the difference of the sums before and after would tell."
+        ),
+        "go-on": (
+            "A group that a member leaves by its own word goes on without it; where too few are left, or the member "
+            "had come from an earlier group, it waits for new members. Before a member leaves, its node shows it "
+            "what the difference of the sums before and after would tell."
+        ),
     },
 }
 _WEIGHTED = {
-    "zh": "   会员的总量：每家会员的节点以一个只有自己知道、长期不变的系数（0.42 至 1）乘以自己各单位的贡献。即使其他所有会员都与商会串通，一家会员的总量也只能推知到约 ±25%；其各项总量之间的比例不受此保护。代价是贡献平均缩小到约 67%。",
-    "en": "   Totals of a member: each node multiplies the contributions of its units by a secret factor of its own, from 0.42 to 1, the same for ever. Even if all other members conspire with the chamber, a member's totals can be told to about ± 25 % only; the ratios of its totals to one another are not protected by this. The price is that contributions shrink to about 67 % on average.",
+    "zh": (
+        "   会员的总量：每家会员的节点以一个只有自己知道、长期不变的系数（0.42 至 1）乘以自己各单位的贡献。即使其他所有会员都与商会串通，一家会员的总量也只能推知到约 "
+        "±25%；其各项总量之间的比例不受此保护。代价是贡献平均缩小到约 67%。"
+    ),
+    "en": (
+        "   Totals of a member: each node multiplies the contributions of its units by a secret factor of its own, "
+        "from 0.42 to 1, the same for ever. Even if all other members conspire with the chamber, a member's totals "
+        "can be told to about ± 25 % only; the ratios of its totals to one another are not protected by this. The "
+        "price is that contributions shrink to about 67 % on average."
+    ),
 }
 _OPEN = {
     "zh": "   会员的总量：不受上述额度保护，可由加噪后的贡献估计。",
-    "en": "   Totals of a member: the budget does not protect them; they can be estimated from its noised contributions.",
+    "en": (
+        "   Totals of a member: the budget does not protect them; they can be estimated from its noised contributions."
+    ),
 }
 _SPANS = ((86_400, "天", "day"), (3600, "小时", "hour"), (60, "分钟", "minute"), (1, "秒", "second"))
 _BEIJING = timezone(timedelta(hours=8))

@@ -13,7 +13,8 @@ from contracts.terms.agreement import Terms
 from contracts.terms.prose import prose
 from contracts.wording import N_, Language, filled, visible
 
-# Printed below the text, not part of it: whoever holds the paper compares it with what `client-node pins` and `auditor verify` print.
+# Printed below the text, not part of it: whoever holds the paper compares it with what `client-node pins`
+# and `auditor verify` print.
 FINGERPRINT = N_("This agreement stands in the log {origin}, fingerprint {print}.")
 
 # field of the terms -> its name for people; fields that differ in every version have none
@@ -118,8 +119,8 @@ def _text(value: object) -> str:
 
 
 def readable(terms: Terms, lang: Language) -> str:
-    """The prose for a reader's eyes: that of the terms, unless a field holds what cannot be seen; then it stands there as its number,
-    and cannot pass for a clause. What is signed is `prose`."""
+    """The prose for a reader's eyes: that of the terms, unless a field holds what cannot be seen; then it stands there
+    as its number, and cannot pass for a clause. What is signed is `prose`."""
     return prose(Terms.model_construct(**_visible(dict(terms))), lang)
 
 
@@ -134,7 +135,8 @@ def _visible(value: Any) -> Any:
 
 
 def page(terms: Terms, lang: Language, translate: Callable[[str], str], *, origin: str, fingerprint: str) -> str:
-    """The prose as one page of HTML, and which log it stands in: no script, no style that is needed, every text escaped."""
+    """The prose as one page of HTML, and which log it stands in: no script, no style that is
+    needed, every text escaped."""
     text = readable(terms, lang)
     title = text.partition("\n")[0].removeprefix("# ")
     body = "\n".join(_block(kind, list(lines)) for kind, lines in groupby(text.splitlines(), _kind))

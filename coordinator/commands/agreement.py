@@ -108,9 +108,11 @@ def _check_tables(own: Iterable[str], covered: Sequence[str]) -> None:
 @agreement.command(
     "public-model",
     help=_(
-        "Make a public model of rows that belong to no member. Named in an agreement, it is one more vote at every member, "
+        "Make a public model of rows that belong to no member. Named in an agreement, it is one more vote at "
+        "every member, "
         "kept where the member's own rows do not speak against it, and costs no budget.\n\n"
-        'Example: coordinator agreement public-model statements.csv --source "published statements, 2020 to 2024" --out public.json'
+        'Example: coordinator agreement public-model statements.csv --source "published statements, 2020 to '
+        '2024" --out public.json'
     ),
 )
 def public_model(
@@ -235,7 +237,8 @@ def publish(
 
 @agreement.command(
     help=_(
-        "Suspend, resume, revoke, expire or close an agreement.\n\nExample: coordinator agreement retire suspend --reason incident"
+        "Suspend, resume, revoke, expire or close an agreement.\n\nExample: coordinator agreement retire suspend "
+        "--reason incident"
     )
 )
 def retire(

@@ -67,7 +67,8 @@ def show(home: Home = HOME) -> int:
 @policy.command(
     "propose",
     help=_(
-        "Write the statement that changes the quorum rule: members and auditors cosign it, then record puts it on the log.\n\n"
+        "Write the statement that changes the quorum rule: members and auditors cosign it, then record puts it "
+        "on the log.\n\n"
         'Example: coordinator policy propose "members 2n//3+1, auditors 1" --out quorum.json'
     ),
 )

@@ -85,7 +85,8 @@ def _say_order(office: Any, made: Any) -> None:
 
     terminal.say(
         N_(
-            "Order: task {task} by {family}, {rounds} rounds, at least {least} members, epsilon {epsilon} a member (delta 1e-6), unit {unit}"
+            "Order: task {task} by {family}, {rounds} rounds, at least {least} members, epsilon {epsilon} a "
+            "member (delta 1e-6), unit {unit}"
         ),
         task=made.task.name,
         family=made.family,
@@ -128,7 +129,8 @@ def _say_worth(made: Any) -> None:
     """What the budget buys, in words: what one member's record risks, and what a run like this gave on public data."""
     terminal.say(
         N_(
-            "Price: whoever sees all that a member sends guesses whether one {unit} is in its data right with odds at most "
+            "Price: whoever sees all that a member sends guesses whether one {unit} is in its data right with "
+            "odds at most "
             "e^{epsilon} times even, except with chance 1e-6; the budget of each member is used up by that much"
         ),
         unit=made.schema.unit,
@@ -143,7 +145,8 @@ def _say_worth(made: Any) -> None:
         after = one.spent.get(made.epsilon)
         terminal.say(
             N_(
-                "  {data}, {members} members, {measure} (lower is better): alone {alone}, start {unspent}, this run {after}"
+                "  {data}, {members} members, {measure} (lower is better): alone {alone}, start {unspent}, this "
+                "run {after}"
             ),
             **one.model_dump(exclude={"spent"}),
             after="?" if after is None else after,

@@ -32,7 +32,8 @@ def add_commands(app: typer.Typer) -> None:
     app.command(
         "recover",
         help=_(
-            "Bring back entries that a restored database lacks, from copies of the log: folders that client-node export, "
+            "Bring back entries that a restored database lacks, from copies of the log: folders that client-node "
+            "export, "
             "coordinator export or auditor mirror wrote.\n\n"
             "Example: coordinator recover --from member-1/log --from member-2/log"
         ),
@@ -68,7 +69,8 @@ def recover(
     )
     terminal.confirm(
         N_(
-            "Take them back? Ask every member first: a copy that comes later and holds more must be taken before anything is appended."
+            "Take them back? Ask every member first: a copy that comes later and holds more must be taken before "
+            "anything is appended."
         ),
         yes,
     )
@@ -92,19 +94,22 @@ def _tell(made: Recovered) -> int:
     if not made.has_office_key:
         terminal.bad(
             N_(
-                "the office key of this home has ended: bring the newer one from a later backup, or let auditors sign its successor"
+                "the office key of this home has ended: bring the newer one from a later backup, or let auditors "
+                "sign its successor"
             )
         )
     if not made.has_authority:
         terminal.bad(N_("the log names a newer CA than this home holds: coordinator certificate renew begins another"))
     terminal.note(
         N_(
-            "not back in any case: invites that were not used yet, messages of rounds (an open round ends without a sum), the calendar since the backup"
+            "not back in any case: invites that were not used yet, messages of rounds (an open round ends "
+            "without a sum), the calendar since the backup"
         )
     )
     terminal.say(
         N_(
-            "Next: coordinator serve; tell the members (coordinator incident TEXT --category availability); those whose node ended start it again"
+            "Next: coordinator serve; tell the members (coordinator incident TEXT --category availability); "
+            "those whose node ended start it again"
         )
     )
     complete = not made.missing and not made.nameless and not made.ahead

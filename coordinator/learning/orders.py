@@ -51,8 +51,9 @@ class Draft:
         return evidence(self.task.name)
 
     def pays(self) -> bool:
-        """False where all public data show that spending does not beat the unspent start, among the members that the order
-        waits for at least; True where one set does not. Where a whole member is the unit, one set has to show that it does."""
+        """False where all public data show that spending does not beat the unspent start, among the members
+        that the order waits for at least; True where one set does not. Where a whole member is the unit, one
+        set has to show that it does."""
         known = nearest(self.evidence(), self.min_members)
         told = [one.pays(self.epsilon) for one in known]
         return not known or True in told or (None in told and self.schema.unit != "member")
@@ -192,7 +193,8 @@ def affordable(state: TrustState, made: Draft, now: datetime) -> list[int]:
 
 
 def _left(state: TrustState, made: Draft, now: datetime) -> dict[str, int]:
-    """Of each member with a live consent to the task, signed in this year; 0 where it was asked as often as it allows."""
+    """Of each member with a live consent to the task, signed in this year; 0 where it was
+    asked as often as it allows."""
     at, left = time_text(now), dict[str, int]()
     parts = ("train", "holdout") if made.gate else ("train",)
     for member in state.members():
@@ -228,7 +230,8 @@ def must_reach(state: TrustState, made: Draft, now: datetime) -> None:
     if able < made.min_members:
         raise Refused(
             N_(
-                "the run is not ordered: {able} of {members} consenting members allow epsilon {epsilon}, {least} are needed"
+                "the run is not ordered: {able} of {members} consenting members allow epsilon {epsilon}, {least} "
+                "are needed"
             ),
             why=N_("what is left within their consents this year allows {least} of them {most}"),
             do=N_("order so much, or ask members to allow more: client-node consent sign"),

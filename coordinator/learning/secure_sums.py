@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RoundOpened:
-    """A round that may be asked for now: number, log index, members asked, and their Flower node ids. It `ends` at a time
-    after which it can only be aborted; None where the agreement knows none."""
+    """A round that may be asked for now: number, log index, members asked, and their Flower node ids. It `ends` at a
+    time after which it can only be aborted; None where the agreement knows none."""
 
     round: int
     index: int
@@ -98,8 +98,8 @@ def read_shares(data: bytes) -> dict[str, int]:
 
 
 class SumStep:
-    """Asks members of one open round and reads their replies; one that cannot be read is told to the journal. `parts` are
-    the shares of the time left that a step may wait, all of it where none is named."""
+    """Asks members of one open round and reads their replies; one that cannot be read is told to the journal. `parts`
+    are the shares of the time left that a step may wait, all of it where none is named."""
 
     def __init__(
         self,
@@ -139,7 +139,8 @@ class SumStep:
         return {member: found[member] for member in parts if member in found}
 
     def _wait_s(self, step: str) -> float:
-        """How long a step waits for the silent: where the round ends, so that the steps after it have their time too."""
+        """How long a step waits for the silent: where the round ends, so that the steps
+        after it have their time too."""
         if self._opened.ends is None:
             return self._deadline_s
         left = max(0.0, (self._opened.ends - datetime.now(UTC)).total_seconds())

@@ -1,4 +1,5 @@
-"""What a run that has not ended waits for, since when, and what to do: asked by every view of the office, told in one place."""
+"""What a run that has not ended waits for, since when, and what to do: asked by every view of the
+office, told in one place."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Members who hold more of the log than its own database: the sign that an older database was restored.
 
-What they say is no proof. But where those who hold more leave no quorum, nothing that is appended could be cosigned, and
-each entry would be a second history: so nothing is appended until the lost entries are back.
+What they say is no proof. But where those who hold more leave no quorum, nothing that is appended could be cosigned,
+and each entry would be a second history: so nothing is appended until the lost entries are back.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ def document_of(database: Database, name: str) -> bytes:
 
 
 def may_read(document: Document, role: str, member: str | None, shown: Collection[str] = ()) -> bool:
-    """Whether a key in this role may have a document: one contribution lets its reader estimate a member's totals. Of the
-    register a node may have its own member's, and those of members that are `shown` to it."""
+    """Whether a key in this role may have a document: one contribution lets its reader estimate a member's totals. Of
+    the register a node may have its own member's, and those of members that are `shown` to it."""
     if document.kind in ("contribution", "unmasking"):
         return role == "auditor" or (member is not None and document.author == member)
     if document.kind == "register":

@@ -278,8 +278,9 @@ class Log:
             return list(session.exec(select(PublishedCheckpoint.size).order_by(col(PublishedCheckpoint.size))))
 
     def cosign(self, size: int, line: str) -> None:
-        """Keep a signature line of a member's witness or an auditor under a checkpoint; Invalid unless it holds, Refused
-        (QUORUM) if there is no such checkpoint or witness here, or (CLOCK) if its time is not between the checkpoint's and now."""
+        """Keep a signature line of a member's witness or an auditor under a checkpoint; Invalid unless it
+        holds, Refused (QUORUM) if there is no such checkpoint or witness here, or (CLOCK) if its time is not
+        between the checkpoint's and now."""
         note, signature = self.note(size), parse_line(line)
         witness = self.state().quorum_at(size).keys().get(signature.name)
         if note is None or witness is None:

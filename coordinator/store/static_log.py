@@ -22,8 +22,8 @@ def write_static(log: Log, folder: Path, url: str, since: int = 0) -> tuple[int,
 
     `since` is a size up to which all was written before: only what reaches beyond it is looked at.
 
-    The checkpoint comes last, so that whoever reads it finds all its tiles. Partial tiles give way to the full one. Entries
-    that are signed and wait for cosignatures stand there too, since members may have seen them.
+    The checkpoint comes last, so that whoever reads it finds all its tiles. Partial tiles give way to the full one.
+    Entries that are signed and wait for cosignatures stand there too, since members may have seen them.
     """
     note, signed = log.witnessed(0) or log.note(), log.published_size()
     if note is None or signed is None:

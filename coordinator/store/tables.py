@@ -15,7 +15,8 @@ class LogEntry(SQLModel, table=True):
 
 
 class PublishedCheckpoint(SQLModel, table=True):
-    """A checkpoint that the log key has signed: one root a size, for ever. `signed_at` is Unix time, 0 where nobody knows."""
+    """A checkpoint that the log key has signed: one root a size, for ever. `signed_at` is Unix
+    time, 0 where nobody knows."""
 
     size: int = Field(primary_key=True)
     root: str
@@ -78,7 +79,8 @@ class LastSeen(SQLModel, table=True):
 
 
 class MemberAhead(SQLModel, table=True):
-    """A member whose node says that its copy holds more entries than this log: the database was restored, or it is wrong."""
+    """A member whose node says that its copy holds more entries than this log: the database was
+    restored, or it is wrong."""
 
     member: str = Field(primary_key=True)
     size: int = Field(sa_type=BigInteger)

@@ -87,8 +87,8 @@ def draft(
     now: datetime,
     public: Mapping[str, bytes] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Terms for `tasks` (task, schema) that a person may still change; the documents they name are stored. `public` holds
-    public models by task.
+    """Terms for `tasks` (task, schema) that a person may still change; the documents they name are stored. `public`
+    holds public models by task.
 
     Without the fields that follow from others when they are published: see `complete`.
     """
@@ -271,7 +271,8 @@ def find(state: TrustState, version: int) -> tuple[str, AgreementRecord]:
 
 
 def without_consent(state: TrustState, member: str, name: str, called: Mapping[str, str]) -> Refused:
-    """Why a member has no consent to an agreement: it is none, it never had, it has withdrawn, or a new version came."""
+    """Why a member has no consent to an agreement: it is none, it never had, it has
+    withdrawn, or a new version came."""
     words: dict[str, Any] = {"member": called.get(member, member), "version": state.agreements[name].terms.version}
     if member not in state.members():
         known = some_of(f"{called.get(one, one)} {one}" for one in state.members())

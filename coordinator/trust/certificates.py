@@ -1,7 +1,8 @@
-"""The chamber's own certificate authority for the connections of nodes: pinned by every invite, its key sealed in the home.
+"""The chamber's own certificate authority for the connections of nodes: pinned by every
+invite, its key sealed in the home.
 
-What is made here lies in the folder `tls`: `ca.pem` and `ca.key`, and what is shown to nodes, `server.pem` and `server.key`.
-How they are renewed: coordinator.trust.renewal.
+What is made here lies in the folder `tls`: `ca.pem` and `ca.key`, and what is shown to nodes, `server.pem` and
+`server.key`. How they are renewed: coordinator.trust.renewal.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Issuer:
 def make_certificates(
     folder: Path, office: Ed25519PrivateKey, *, name: str, hosts: Sequence[str], now: datetime | None = None
 ) -> None:
-    """The first certificates of a chamber, for these hosts, which `host_name` gave, and the machine itself; the key of the CA
-    is sealed under the `office` key."""
+    """The first certificates of a chamber, for these hosts, which `host_name` gave, and the machine itself; the key of
+    the CA is sealed under the `office` key."""
     now = now or datetime.now(UTC)
     folder.mkdir(parents=True, exist_ok=True)
     issuer, key = new_issuer(name, hosts[0], now), ec.generate_private_key(ec.SECP256R1())
@@ -92,8 +93,9 @@ def server_certificate(
 
 
 def bridge(issuer: Issuer, old: x509.Certificate, now: datetime, ends: datetime) -> x509.Certificate:
-    """The key of an older CA under the signature of a newer one (RFC 4210, 4.4: old with new). Shown beside a certificate of the
-    older one, it leads who trusts the newer alone to it as well; who trusts the older needs it not."""
+    """The key of an older CA under the signature of a newer one (RFC 4210, 4.4: old with new). Shown
+    beside a certificate of the older one, it leads who trusts the newer alone to it as well; who
+    trusts the older needs it not."""
     public = old.public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)
     made = _certificate(old.subject, issuer.certificate.subject, public, now, ends)
@@ -102,7 +104,8 @@ def bridge(issuer: Issuer, old: x509.Certificate, now: datetime, ends: datetime)
 
 
 def sealed(key: ec.EllipticCurvePrivateKey, office: Ed25519PrivateKey) -> bytes:
-    """A CA's key for the disk. Whoever holds the office key may name another CA, so it is no worse a seal than any other."""
+    """A CA's key for the disk. Whoever holds the office key may name another CA, so it is no
+    worse a seal than any other."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(_secret(office)))
 
 

@@ -30,7 +30,8 @@ def open_matters(state: TrustState, now: datetime) -> list[tuple[Matter, bool]]:
 
 
 def note_incident(office: Office, text: str, *, about: int | None, category: str, phase: str, now: datetime) -> int:
-    """Log an incident, or the answer to the matter at entry `about`; its words stand in a salted document. The index."""
+    """Log an incident, or the answer to the matter at entry `about`; its words stand in a
+    salted document. The index."""
     state, named = office.log.state(), None
     if about is not None:
         named = next((name for name, matter in state.matters.items() if matter.index == about), None)

@@ -109,8 +109,8 @@ def check_company_code(code: str) -> None:
 
 
 def join(database: Database, log: Log, settings: Settings, request: Join, node: Key, now: datetime) -> dict[str, str]:
-    """Use an invite for the member whose `node` key signed the request. Refused if it is unknown, used by another key, or
-    expired; a repeated request changes nothing."""
+    """Use an invite for the member whose `node` key signed the request. Refused if it is unknown, used by another key,
+    or expired; a repeated request changes nothing."""
     witness = read_key(request.entries[1])
     if (node.role, witness.role) != ("node", "witness") or node.member != witness.member or node.member is None:
         raise Malformed(N_("a join request brings one node key and one witness key of one member"))
@@ -151,8 +151,8 @@ def read_key(text: str) -> Key:
 
 
 def check_successor(key: Key) -> None:
-    """A key that follows another brings no register document: who stands behind a member was said when it joined, and a digest
-    alone would make it whoever that document is of."""
+    """A key that follows another brings no register document: who stands behind a member was said when it joined, and a
+    digest alone would make it whoever that document is of."""
     if key.register_document is not None:
         raise Refused(
             N_("a key that replaces another names no register document"),
@@ -205,7 +205,8 @@ def waiting(database: Database) -> list[JoinRequest]:
 
 
 def awaited(database: Database) -> list[dict[str, str]]:
-    """Name, member id and fingerprint of the node's key of everyone who waits: the office compares the last with the member."""
+    """Name, member id and fingerprint of the node's key of everyone who waits: the office compares
+    the last with the member."""
     called = names(database)
     return [
         {"name": called.get(row.member, row.member), "member": row.member, "fingerprint": of_key(row.node_key)}
@@ -214,7 +215,8 @@ def awaited(database: Database) -> list[dict[str, str]]:
 
 
 def admit(database: Database, log: Log, settings: Settings, member: str) -> str:
-    """Approve a join request: both keys go to the log under the office's signature; the fingerprint of the node's key."""
+    """Approve a join request: both keys go to the log under the office's signature; the
+    fingerprint of the node's key."""
     with database.read() as session:
         request = session.get(JoinRequest, member)
     if request is None:

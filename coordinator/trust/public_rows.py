@@ -12,8 +12,8 @@ from engine.table import TableSchema
 
 
 def read_rows(path: Path, schema: TableSchema) -> pl.DataFrame:
-    """The schema's columns of a CSV (UTF-8) or Parquet file, numbers as Float64 with null where missing; Malformed names the
-    first column that is not there, holds words, or is a label other than 0 and 1."""
+    """The schema's columns of a CSV (UTF-8) or Parquet file, numbers as Float64 with null where missing; Malformed
+    names the first column that is not there, holds words, or is a label other than 0 and 1."""
     try:
         frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:

@@ -1,8 +1,8 @@
 """An older database was restored, and members hold more of the log: its lost entries come back from copies of theirs.
 
 What comes back is what the log's own key has signed and lies on one tree with all that is here. It is taken in one
-transaction, whole or not at all, and the log goes on from there. What the database held beside the log comes back as far as
-a copy holds it and the log names it; the rest is counted, and said.
+transaction, whole or not at all, and the log goes on from there. What the database held beside the log comes back as
+far as a copy holds it and the log names it; the rest is counted, and said.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Recovered:
 
 
 def find_lost(office: Office, folders: Sequence[LogFolder]) -> Lost:
-    """Read and check copies of the log. Unavailable if none holds more than is here, Invalid if the log has signed another
-    history than this one, Refused if the rules refuse an entry."""
+    """Read and check copies of the log. Unavailable if none holds more than is here, Invalid if the log has signed
+    another history than this one, Refused if the rules refuse an entry."""
     log, state = office.log, office.log.state()
     found = [(note, folder) for folder in folders for note in folder.notes(log.key)]
     if not found:
@@ -115,7 +115,8 @@ def _check_on_tree(note: Note, folder: LogFolder, tree: Tree) -> None:
             N_("this log went on with other entries after it was restored: it has signed two histories below {size}"),
             why=N_("members who hold the other one will never follow this one, and can prove both signatures"),
             do=N_(
-                "restore the database again as it was before, and recover it first; else begin a new log, and tell the members"
+                "restore the database again as it was before, and recover it first; else begin a new log, and "
+                "tell the members"
             ),
             code="SELF_EQUIVOCATION",
             size=size,

@@ -1,7 +1,7 @@
 """Renewal of what nodes are shown: by the CA of before while its key is at hand and it lasts, else by a new CA.
 
-A new CA is an entry of the log, from which nodes learn it; for 60 days both count. Until then the certificate of the older
-one is shown, with a bridge for whoever trusts the newer alone (invites made since), and the new one lies ready in
+A new CA is an entry of the log, from which nodes learn it; for 60 days both count. Until then the certificate of the
+older one is shown, with a bridge for whoever trusts the newer alone (invites made since), and the new one lies ready in
 `tls/next.pem`. Everything is made in `tls/renewal` and comes to its place once the log names it, so a command that was
 killed goes on or begins anew.
 """
@@ -56,15 +56,16 @@ class Renewed:
 
 
 def needs_new_authority(settings: Settings, state: TrustState, now: datetime) -> bool:
-    """The key of the CA is not at hand, as in homes of before, or it ends too soon; or the log names a newer CA than this
-    home holds, which is an older one that was restored."""
+    """The key of the CA is not at hand, as in homes of before, or it ends too soon; or the log names a newer CA than
+    this home holds, which is an older one that was restored."""
     issuer = opened(settings.home / "tls", settings.office_key)
     is_newest = ca_digest(settings.home / "tls") == state.authority()
     return issuer is None or not is_newest or issuer.certificate.not_valid_after_utc - now < LEAST
 
 
 def renew(office: Office, now: datetime) -> Renewed:
-    """Renew what is shown to nodes; goes on with a renewal that was cut off. Refused while an earlier one waits to be shown."""
+    """Renew what is shown to nodes; goes on with a renewal that was cut off. Refused while an
+    earlier one waits to be shown."""
     settings, folder = office.settings, office.settings.home / "tls"
     before = office.log.state().authority()
     if not settle(settings, office.log.state()):

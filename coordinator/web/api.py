@@ -201,7 +201,8 @@ _STATUS = {Malformed: 422, Invalid: 401, Refused: 403, Unavailable: 503}
 
 
 def answer_error(request: Request, error: Exception) -> Response:
-    """One place maps errors to status; the sentences go out in English with their code and values, to people as a page."""
+    """One place maps errors to status; the sentences go out in English with their code and
+    values, to people as a page."""
     assert isinstance(error, TrustError)
     if request.url.path.startswith(PEOPLE):
         return problem(request, error)

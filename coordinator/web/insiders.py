@@ -1,4 +1,5 @@
-"""Who may see what the log keeps to itself, until people sign in: the office's own machine, or who has the office's code."""
+"""Who may see what the log keeps to itself, until people sign in: the office's own machine, or
+who has the office's code."""
 
 from __future__ import annotations
 

@@ -131,8 +131,8 @@ def _progress(run: RunRecord) -> dict[str, object]:
 
 
 def public_overview(office: Office, translate: Callable[[str], str] = str) -> dict[str, object]:
-    """The same for everybody: what the log says. Names stand in the office's register alone, and who is online, waits or
-    answered what cannot be read is for the office to know."""
+    """The same for everybody: what the log says. Names stand in the office's register alone, and who is online, waits
+    or answered what cannot be read is for the office to know."""
     seen: dict[str, Any] = overview(office, translate)
     listed = [{**one, "name": one["member"]} for one in seen["members"]]
     ordered = [{**one, "malformed": []} for one in seen["runs"]]

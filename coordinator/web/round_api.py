@@ -81,7 +81,8 @@ def _take(office: Office, row: TaskMessage, who: Caller) -> dict[str, str]:
     with _dropped_if_broken(office, row):
         line, data = _reply_of(who.body, row.step)
         if row.payload is None:
-            # before the write transaction: the log is never asked while one is open, or two threads could wait for each other
+            # before the write transaction: the log is never asked while one is open, or two
+            # threads could wait for each other
             (_check_contribution if row.step == TRAIN else _check_step)(office, row, who.key, line, data)
     with office.database.write() as session:
         is_first = _keep_reply(session.get_one(TaskMessage, row.id), line, data)

@@ -115,8 +115,8 @@ class Serving:
                 self._stop.wait(1.0)
 
     def _answerable(self) -> object:
-        """Changes when a poll may find something: an entry, a checkpoint, a message of a run that is under way. Nonces and
-        the like are no reason to wake everybody."""
+        """Changes when a poll may find something: an entry, a checkpoint, a message of a run that is under way. Nonces
+        and the like are no reason to wake everybody."""
         log, database = self._office.log, self._office.database
         runs = [name for name, run in log.state().runs.items() if run.open_round()]
         with database.read() as session:
@@ -179,8 +179,8 @@ class Serving:
 
 
 class _Server(BoundedServer):
-    """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute. Certificates are shown
-    as they are renewed."""
+    """Ends long polls at once when told to stop, so that stopping takes a second, not half a minute. Certificates are
+    shown as they are renewed."""
 
     def __init__(
         self,
@@ -220,8 +220,8 @@ def serve(
     static: Path | None = None,
     proxy: str = "",
 ) -> None:
-    """Serve until interrupted, under the chamber's certificate, and to browsers under another at a second port. `proxy` is
-    the address of a proxy in front: what it says of its callers is believed. Unavailable if a port is in use."""
+    """Serve until interrupted, under the chamber's certificate, and to browsers under another at a second port. `proxy`
+    is the address of a proxy in front: what it says of its callers is believed. Unavailable if a port is in use."""
     own = settings.home / "tls" / "server.pem", settings.home / "tls" / "server.key"
     what, do = N_("{path} cannot be shown to nodes"), N_("restore it and its key from a copy of this home")
     context_of(*own, what, do)  # uvicorn would read them after everything has begun
@@ -242,7 +242,8 @@ def serve(
     if config.ssl is not None:
         shown.append(Shown(config.ssl, *own))
     office.log.state()  # read before anybody asks
-    gc.freeze()  # libraries and the log's state live as long as the process: going through them stalled appends for 60 ms
+    # libraries and the log's state live as long as the process: going through them stalled appends for 60 ms
+    gc.freeze()
     raise_file_limit()
     serving.start()
     try:

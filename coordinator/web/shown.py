@@ -1,4 +1,5 @@
-"""What each port shows to who connects: the chamber's certificate to nodes, another to browsers; renewals need no restart."""
+"""What each port shows to who connects: the chamber's certificate to nodes, another to browsers;
+renewals need no restart."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from shell.log_lines import log_event
 
 @dataclass(frozen=True, slots=True)
 class PeoplesDoor:
-    """A second port, with a certificate that browsers trust. Nodes trust the chamber's own and no other, so they cannot share one."""
+    """A second port, with a certificate that browsers trust. Nodes trust the chamber's own and no other,
+    so they cannot share one."""
 
     port: int
     certificate: Path
@@ -52,8 +54,8 @@ class Shown:
         return tuple(path.stat().st_mtime for path in (self._certificate, self._key) if path.exists())
 
     def look(self) -> None:
-        """Show what lies there now; what cannot be shown is said once, and the one of before is kept. In the thread that
-        accepts connections."""
+        """Show what lies there now; what cannot be shown is said once, and the one of before is kept. In the thread
+        that accepts connections."""
         stamp = self._stamp()
         if stamp == self._seen:
             return

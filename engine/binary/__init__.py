@@ -1,1 +1,2 @@
-"""Models of an outcome that is yes or no, for tasks that score rows: own, public and shared votes become one probability with reasons."""
+"""Models of an outcome that is yes or no, for tasks that score rows: own, public and shared votes become one
+probability with reasons."""

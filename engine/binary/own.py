@@ -1,7 +1,7 @@
 """What a member can say alone, free of budget: its base rate, a logistic, boosted trees.
 
-The best of them has the member's vote: by rows that each was not fitted on, in five folds of all the member's rows, since a
-fifth of them alone holds too few positives to choose by. It is then fitted on all rows.
+The best of them has the member's vote: by rows that each was not fitted on, in five folds of all the member's rows,
+since a fifth of them alone holds too few positives to choose by. It is then fitted on all rows.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ BOOSTING = {  # size and rate chosen on validation rows of public credit sets
 
 
 def out_of_fold(rows: LabelledRows) -> dict[str, np.ndarray]:
-    """`(rows,)` chances by each of the member's own models, simplest first, from models that did not see the row's unit;
-    without those for which the rows of some fold's others are too few."""
+    """`(rows,)` chances by each of the member's own models, simplest first, from models that did not see the row's
+    unit; without those for which the rows of some fold's others are too few."""
     fold = np.array(
         [hashlib.sha256(b"fold/" + name.encode()).digest()[0] % _FOLDS for name in rows.unit], dtype=np.int64
     )

@@ -20,7 +20,8 @@ _STEPS, _PAIR_STEPS = 129, 17
 
 @dataclass(frozen=True, slots=True)
 class RowScorer:
-    """See engine.ensemble.Scorer. `models` are those that `ballot` gives weight; `actionable` the inputs that can be lowered."""
+    """See engine.ensemble.Scorer. `models` are those that `ballot` gives weight; `actionable` the
+    inputs that can be lowered."""
 
     models: dict[str, BinaryModel]
     ballot: Weights

@@ -1,5 +1,5 @@
-"""How a member's own score, a public one and the shared one become one probability: recalibrate each at home, average the
-log-odds by weights that held-out rows give."""
+"""How a member's own score, a public one and the shared one become one probability: recalibrate each at home, average
+the log-odds by weights that held-out rows give."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _BEFORE, _BELIEF = 1 / 3, 10.0  # weight of a further vote before any row is see
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The member's `own` best; (slope, intercept) of each candidate and the weight of each vote, one in sum; Brier score of each
-    held-out row `alone`, `shared` and as `used`; the `chance` that is used, of each of them; and how the shared vote
-    compared."""
+    """The member's `own` best; (slope, intercept) of each candidate and the weight of each vote, one in sum; Brier
+    score of each held-out row `alone`, `shared` and as `used`; the `chance` that is used, of each of them; and how
+    the shared vote compared."""
 
     own: str
     lines: dict[str, tuple[float, float]]
@@ -60,8 +60,9 @@ def choose(odds: dict[str, np.ndarray], y: np.ndarray) -> OwnSide:
 
 
 def decide(odds: dict[str, np.ndarray], y: np.ndarray, side: OwnSide) -> Weights:
-    """`odds` are log-odds of held-out rows by the member's own models, fitted on the other rows, by `PUBLIC` and by
-    `SHARED` where there is one; `y` 0 or 1, `(rows,)`. Each of the two has a vote unless it is worse than without it."""
+    """`odds` are log-odds of held-out rows by the member's own models, fitted on the other rows, by
+    `PUBLIC` and by `SHARED` where there is one; `y` 0 or 1, `(rows,)`. Each of the two has a vote unless it
+    is worse than without it."""
     own = side.name
     lines = {name: recalibrate(values, y) for name, values in odds.items()} | {own: side.line}
     each = {name: (_chance(_line(values, lines[name])) - y) ** 2 for name, values in odds.items()}
@@ -83,8 +84,8 @@ def decide(odds: dict[str, np.ndarray], y: np.ndarray, side: OwnSide) -> Weights
 
 
 def _weight(average: np.ndarray, towards: np.ndarray, y: np.ndarray) -> float:
-    """How far, 0 to 1, the average goes towards a further vote: a logistic of held-out rows on both (stacking, Wolpert 1992),
-    drawn towards `_BEFORE`."""
+    """How far, 0 to 1, the average goes towards a further vote: a logistic of held-out rows on both (stacking, Wolpert
+    1992), drawn towards `_BEFORE`."""
     weight = _BEFORE
     for _ in range(_STEPS):
         p = _chance(average + weight * towards)

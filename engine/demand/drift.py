@@ -1,5 +1,5 @@
-"""Does what was sold of late look like what taught? Today's windows beside those of a season ago, by three numbers of each
-that do not depend on its unit.
+"""Does what was sold of late look like what taught? Today's windows beside those of a season ago, by three numbers of
+each that do not depend on its unit.
 
 A season ago, so that a season is no drift; both with the same length of past, so that age is none. Members with less
 than that are compared with the windows of `level` periods ago, if there are as many before.

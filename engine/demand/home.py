@@ -38,8 +38,8 @@ def names(kind: Frequency) -> tuple[str, ...]:
 def simple(
     pasts: Sequence[np.ndarray], kind: Frequency, *, cache: Path | None = None, progress: Progress
 ) -> dict[str, np.ndarray]:
-    """Name -> `(series, origins, horizon, 5)` from what was sold before each origin, `(series, periods)`. `progress(done,
-    all)` counts fits of one series at one origin."""
+    """Name -> `(series, origins, horizon, 5)` from what was sold before each origin, `(series, periods)`.
+    `progress(done, all)` counts fits of one series at one origin."""
     first = seasonal_naive if kind.season == 12 else moving_average
     found = {names(kind)[0]: np.stack([first(past, kind) for past in pasts], 1)}
     every, done = len(_FITTED) * sum(map(len, pasts)), 0

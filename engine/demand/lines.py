@@ -1,11 +1,12 @@
 """The rule `sales-lines/1`: a product's sales by month (or week), from the lines of a member's deliveries or invoices.
 
-A line counts in the period of its day, whenever it was posted. A negative line is a correction and counts in the
-period of its own day: carried back to the sale that it corrects it would tell the past what nobody knew then. A period
-below zero counts as zero, a period without a line as zero from the product's first sale on. The period in which the books
-were closed is left out unless it ends on that day. When the books began is not asked: it could be seen only from the lines
-of all products, and what a product teaches depends on its own. Where a member also gives a calendar of promotions or a price list, the rows of these periods say the
-share of days on promotion and the mean price, and so do rows without sales of the periods to come.
+A line counts in the period of its day, whenever it was posted. A negative line is a correction and counts in the period
+of its own day: carried back to the sale that it corrects it would tell the past what nobody knew then. A period below
+zero counts as zero, a period without a line as zero from the product's first sale on. The period in which the books
+were closed is left out unless it ends on that day. When the books began is not asked: it could be seen only from the
+lines of all products, and what a product teaches depends on its own. Where a member also gives a calendar of promotions
+or a price list, the rows of these periods say the share of days on promotion and the mean price, and so do rows without
+sales of the periods to come.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def _periods(schema: TableSchema) -> tuple[str, str]:
 
 
 def with_offers(rows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], schema: TableSchema) -> pl.DataFrame:
-    """`rows` of `by_period` with what `promotions` (`series`, `begins`, `ends`) and `prices` (`series`, `begins`, `price`) say,
-    and rows without sales of the periods to come; as they are if there is neither table."""
+    """`rows` of `by_period` with what `promotions` (`series`, `begins`, `ends`) and `prices` (`series`, `begins`,
+    `price`) say, and rows without sales of the periods to come; as they are if there is neither table."""
     if rows.is_empty() or not {"promotions", "prices"} & set(tables):
         return rows
     who, when = schema.one("id").name, schema.one("period").name

@@ -54,8 +54,8 @@ class Head(nn.Module):
 
 
 def quantiles(z: Tensor, median: Tensor) -> Tensor:
-    """What the head's layer gives `(batch, 5 * horizon)` and the body's linear forecast of the median `(batch, horizon)`
-    -> `(batch, horizon, 5)`."""
+    """What the head's layer gives `(batch, 5 * horizon)` and the body's linear forecast of the median
+    `(batch, horizon)` -> `(batch, horizon, 5)`."""
     shift, *apart = z.reshape(len(z), 5, -1).unbind(1)
     low2, low1, high1, high2 = (functional.softplus(a - 2.0) for a in apart)
     middle = median + shift
@@ -64,7 +64,8 @@ def quantiles(z: Tensor, median: Tensor) -> Tensor:
 
 
 def layer_loss(z: Tensor, known: Tensor) -> Tensor:
-    """`pinball` of what the head's layer gives; `known` is `(batch, 2 * horizon)`: the body's medians, then what came."""
+    """`pinball` of what the head's layer gives; `known` is `(batch, 2 * horizon)`: the
+    body's medians, then what came."""
     median, y = known.chunk(2, 1)
     return pinball(quantiles(z, median), y)
 

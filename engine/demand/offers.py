@@ -1,9 +1,11 @@
-"""What a member offers, promotions and prices, which it knows beforehand, and how its series answered to those of the past.
+"""What a member offers, promotions and prices, which it knows beforehand, and how its series
+answered to those of the past.
 
-A series has its own response, on the scale of logarithms: a ridge slope of what it sold on its promotions and prices, each less
-its mean over the periods around it, drawn towards nothing where little is seen. Its past is brought to no promotion at the
-price of its last sale before windows are made, and what is forecast is multiplied by what is planned. So the public start need not know
-of prices, and a series' windows still depend on that series and public constants only.
+A series has its own response, on the scale of logarithms: a ridge slope of what it sold on its promotions and
+prices, each less its mean over the periods around it, drawn towards nothing where little is seen. Its past is
+brought to no promotion at the price of its last sale before windows are made, and what is forecast is
+multiplied by what is planned. So the public start need not know of prices, and a series' windows still depend
+on that series and public constants only.
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ def held(price: np.ndarray) -> np.ndarray:
 
 
 def response(sold: np.ndarray, offers: np.ndarray) -> np.ndarray:
-    """`(series, 2)`: by how much the logarithm of sales `(series, periods)` rises with promotion and with that of the price."""
+    """`(series, 2)`: by how much the logarithm of sales `(series, periods)` rises with promotion
+    and with that of the price."""
     seen = np.isfinite(sold)
     filled, count = np.where(seen, sold, 0.0), np.maximum(seen.sum(1), 1)
     logs = to_log(filled / np.maximum(_added(filled) / count, 1e-9)[:, None])
@@ -85,7 +88,8 @@ def response(sold: np.ndarray, offers: np.ndarray) -> np.ndarray:
 
 
 def _added(values: np.ndarray) -> np.ndarray:
-    """The sum over periods, one after the other: those around, in which only other series sold, do not change a bit of it."""
+    """The sum over periods, one after the other: those around, in which only other series sold,
+    do not change a bit of it."""
     total: np.ndarray = np.cumsum(values, 1)[:, -1]
     return total
 
@@ -103,9 +107,9 @@ def _apart(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def foreseen(series: Series, origin: int, kind: Frequency) -> tuple[Series, np.ndarray]:
-    """(what was sold before `origin`, as without promotion and at the price when it last sold; by how much what is planned moves the
-    logarithm of each period to come, `(series, horizon, 2)`), by what was known at `origin`. A member that says nothing of
-    periods to come is taken not to have done so before."""
+    """(what was sold before `origin`, as without promotion and at the price when it last sold; by how much what is
+    planned moves the logarithm of each period to come, `(series, horizon, 2)`), by what was known at `origin`. A member
+    that says nothing of periods to come is taken not to have done so before."""
     sold = series.values[:, :origin]
     if series.offers is None:
         return Series(sold, series.first, series.names), np.zeros((len(sold), kind.horizon, len(LEVERS)))
@@ -126,14 +130,15 @@ def factor(moved: np.ndarray) -> np.ndarray:
 
 
 def reasons(moved: np.ndarray) -> tuple[tuple[str, float], ...]:
-    """(promotion or price, the share by which it moves a series' forecast on average) from `(horizon, 2)`, if that is seen."""
+    """(promotion or price, the share by which it moves a series' forecast on average) from
+    `(horizon, 2)`, if that is seen."""
     shares = zip(LEVERS, np.expm1(moved.mean(0)).tolist(), strict=True)
     return tuple((lever, share) for lever, share in shares if abs(share) >= _SEEN)
 
 
 def helps(series: Series, kind: Frequency, forecast: Callable[[Series], np.ndarray]) -> bool:
-    """Would the newest periods have been foreseen better with the offers than without? `forecast` gives `(series, horizon, 5)`
-    after what was sold."""
+    """Would the newest periods have been foreseen better with the offers than without? `forecast` gives `(series,
+    horizon, 5)` after what was sold."""
     last, added = series.values.shape[1] - kind.horizon, 0.0
     for origin in range(max(kind.level, last - _JUDGED + 1), last + 1):
         y = series.values[:, origin : origin + kind.horizon]

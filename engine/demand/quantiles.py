@@ -9,7 +9,8 @@ import numpy as np
 
 LEVELS = np.array((0.1, 0.25, 0.5, 0.75, 0.9))
 _FACTORS = np.exp(np.linspace(np.log(0.25), np.log(3.0), 31))  # what a spread may be multiplied with
-_SHRINK = 360.0  # scored windows at which a factor is believed half: a member's windows err together (benchmarks.demand.bands)
+# scored windows at which a factor is believed half: a member's windows err together (benchmarks.demand.bands)
+_SHRINK = 360.0
 
 
 def pinball(y: np.ndarray, forecast: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""The forecast of a total, of a member or a family: its median is the sum of its series' medians, so that all figures add
-up."""
+"""The forecast of a total, of a member or a family: its median is the sum of its series' medians,
+so that all figures add up."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ def frequency(schema: TableSchema) -> Frequency:
 @dataclass(frozen=True, slots=True)
 class Series:
     """`values` `(series, periods)` with NaN where missing, the number of the first period, the names, and `offers`
-    `(series, periods + horizon, 2)`, promotion and logarithm of the price (of the periods so far alone, where nothing is
-    said of those to come); None where a member says nothing of either."""
+    `(series, periods + horizon, 2)`, promotion and logarithm of the price (of the periods so far alone, where nothing
+    is said of those to come); None where a member says nothing of either."""
 
     values: np.ndarray
     first: int

@@ -35,9 +35,9 @@ def present(tables: Mapping[str, pl.DataFrame], schema: TableSchema, closed_on: 
 
 
 def _settled(invoices: pl.DataFrame, payments: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Invoices without the reversed ones, each with the day it was `paid` and the day it counts as a default. What is taken
-    back later, such as a cheque that was not honoured, did not pay. A payment of a number that invoices of two customers have
-    counts for both, so that what one teaches does not depend on the other."""
+    """Invoices without the reversed ones, each with the day it was `paid` and the day it counts as a default. What is
+    taken back later, such as a cheque that was not honoured, did not pay. A payment of a number that invoices of two
+    customers have counts for both, so that what one teaches does not depend on the other."""
     whole, of = _without_reversed(invoices), ["counterparty", "invoice"]
     by_day = payments.group_by("invoice", "paid").agg(pl.col("amount").sum()).sort("paid")
     running = by_day.with_columns(least=pl.col("amount").cum_sum().reverse().cum_min().reverse().over("invoice"))

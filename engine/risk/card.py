@@ -4,7 +4,8 @@ from contracts.wording import N_
 
 GIVES = (
     N_(
-        "the probability that a customer leaves a receivable unpaid for 90 days within the next 180, from the seller's own books"
+        "the probability that a customer leaves a receivable unpaid for 90 days within the next 180, from the "
+        "seller's own books"
     ),
 )
 NOT_FOR = (

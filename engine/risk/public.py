@@ -1,7 +1,8 @@
 """A public model: boosted trees of rows that belong to no member, as data that anybody can read.
 
-It costs no budget, since nobody's rows are in it; the agreement names its digest, and each node keeps its vote only while its
-own held-out rows do not speak against it. The document holds numbers alone. What LightGBM reads is written here from them.
+It costs no budget, since nobody's rows are in it; the agreement names its digest, and each node keeps its
+vote only while its own held-out rows do not speak against it. The document holds numbers alone. What LightGBM
+reads is written here from them.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ LARGEST = 5_000_000  # bytes
 _LEAST = 50  # rows of each class
 _MISSING = 8  # LightGBM: NaN is the missing value; plus 2 where it goes left
 _ROUNDS = 120
-# one member's trees, a little faster and more: chosen on validation rows of a public set; reasons take time with their size
+# one member's trees, a little faster and more: chosen on validation rows of a public set;
+# reasons take time with their size
 _BOOSTING = BOOSTING | {"learning_rate": 0.12}
 
 
 class PublicTree(Strict):
-    """Inner nodes in order, the first is the root: a row goes left where `column` (of those of `engine.scaling.columns`)
-    is at most `cut`, or missing and `missing_left`. A child of -1 - k is leaf k; `rows` counts public rows, nodes then leaves."""
+    """Inner nodes in order, the first is the root: a row goes left where `column` (of those of
+    `engine.scaling.columns`) is at most `cut`, or missing and `missing_left`. A child of -1 - k is leaf k; `rows`
+    counts public rows, nodes then leaves."""
 
     column: tuple[Index, ...]
     cut: tuple[float, ...]
@@ -58,7 +61,8 @@ class PublicTree(Strict):
 
 
 class PublicModel(Strict):
-    """The document. `source` says whose rows these are; `rows` and `positives` count them; the sum of leaves is log-odds."""
+    """The document. `source` says whose rows these are; `rows` and `positives` count them; the
+    sum of leaves is log-odds."""
 
     format: Literal["mengbang-public-model/1"]
     task: Literal["risk"]

@@ -1,10 +1,10 @@
 """What a customer's receipts leave open, before the rule of `engine.risk.books` sees them.
 
-A receipt that is missing, unreadable or short makes a defaulter of a customer that paid. What the books say otherwise is
-put right: receipts of several invoices, red letters, discounts within the member's tolerance. What stays unclear makes a
-customer doubtful: one with a doubtful invoice in the year up to its newest one teaches nothing; an older doubtful invoice is
-set aside alone, since to leave out whoever has a long history would leave defaulters over. Everything follows from that
-customer's own documents, from receipts that may be its own, and from the closing day.
+A receipt that is missing, unreadable or short makes a defaulter of a customer that paid. What the books say otherwise
+is put right: receipts of several invoices, red letters, discounts within the member's tolerance. What stays unclear
+makes a customer doubtful: one with a doubtful invoice in the year up to its newest one teaches nothing; an older
+doubtful invoice is set aside alone, since to leave out whoever has a long history would leave defaulters over.
+Everything follows from that customer's own documents, from receipts that may be its own, and from the closing day.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ def settle(
 ) -> Settled:
     """The tables as the rule shall see them, and the doubts: `counterparty`, `invoice`, `row`, `rule`, `whole`.
 
-    `unsure` are receipts that were left out, with what could be read of them: `invoice` (null: none that is there), `paid`,
-    `amount`, `counterparty`. `tolerance` is the share by which a receipt may fall short; `unpaid` are invoices that the member knows to be unpaid."""
+    `unsure` are receipts that were left out, with what could be read of them: `invoice` (null: none that is there),
+    `paid`, `amount`, `counterparty`. `tolerance` is the share by which a receipt may fall short; `unpaid` are invoices
+    that the member knows to be unpaid."""
     payments, unclear = _split(tables["invoices"], tables["payments"])
     invoices, credits = _credited(_reversed(tables["invoices"], payments), payments)
     payments = _forgiven(invoices, payments, tolerance)
@@ -82,8 +83,8 @@ def _shared(left: Mapping[str, float], amount: float) -> Iterator[tuple[str, flo
 
 
 def _reversed(invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
-    """Without red letters of a whole invoice that is open, and without that invoice: the oldest of the open ones. Others are
-    the rule's, which takes the oldest of all."""
+    """Without red letters of a whole invoice that is open, and without that invoice: the oldest of the open ones.
+    Others are the rule's, which takes the oldest of all."""
     state = _state(invoices, payments)
     nth = pl.int_range(pl.len()).over("counterparty", "size")
     letters = invoices.filter(pl.col("amount") < 0).with_columns(size=-pl.col("amount")).sort("issued", "invoice")
@@ -95,8 +96,8 @@ def _reversed(invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
 
 
 def _credited(invoices: pl.DataFrame, payments: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Invoices less the red letters of a part of them, and those among which a letter could not be placed. A letter belongs to
-    an invoice that it leaves paid in full; it is unclear where one is paid in part and short of more."""
+    """Invoices less the red letters of a part of them, and those among which a letter could not be placed. A letter
+    belongs to an invoice that it leaves paid in full; it is unclear where one is paid in part and short of more."""
     sizes = invoices.filter(pl.col("amount") > 0).select("counterparty", amount=-pl.col("amount"))
     letters = invoices.filter(pl.col("amount") < 0).join(sizes, on=["counterparty", "amount"], how="anti")
     begun = _state(invoices, payments).filter(pl.col("is_open") & (pl.col("got") > 0))
@@ -130,8 +131,8 @@ def _forgiven(invoices: pl.DataFrame, payments: pl.DataFrame, tolerance: float) 
 
 
 def _state(invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
-    """Each invoice that is none of credit with what it `got`, by when, what it is `short` of, whether it `is_open`, and whether
-    a receipt was `taken_back`, so that it is known to be unpaid."""
+    """Each invoice that is none of credit with what it `got`, by when, what it is `short` of, whether it `is_open`, and
+    whether a receipt was `taken_back`, so that it is known to be unpaid."""
     got = payments.group_by("invoice").agg(
         got=pl.col("amount").sum(), last=pl.col("paid").max(), taken_back=(pl.col("amount") < 0).any()
     )
@@ -155,8 +156,8 @@ def _named(state: pl.DataFrame, which: pl.DataFrame, rule: str) -> pl.DataFrame:
 
 
 def _unmatched(state: pl.DataFrame, unsure: pl.DataFrame) -> pl.DataFrame:
-    """Open invoices that a receipt without a number may have paid, by its customer or by its exact amount, unless it came in
-    long before them; and those that a customer paid with what stands at another invoice of its own."""
+    """Open invoices that a receipt without a number may have paid, by its customer or by its exact amount, unless it
+    came in long before them; and those that a customer paid with what stands at another invoice of its own."""
     lone = unsure.filter(pl.col("invoice").is_null()).select("counterparty", cents=_cents("amount"), then="paid")
     is_open = state.filter("is_open").with_columns(cents=_cents("short"))
     near = pl.col("then").is_null() | (pl.col("then") > pl.col("issued") - timedelta(days=HORIZON_DAYS))
@@ -187,8 +188,8 @@ def _short(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
 
 
 def _missing(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
-    """Unpaid, though the customer paid a later invoice after this one was due (where a part of this one came in: one of the
-    half year after it); or, where nothing of it came in, though it was supplied on after the 90 days."""
+    """Unpaid, though the customer paid a later invoice after this one was due (where a part of this one came in: one of
+    the half year after it); or, where nothing of it came in, though it was supplied on after the 90 days."""
     failed = _failed(state, closed_on)
     later = state.filter(~pl.col("is_open")).select("counterparty", then="issued", paid_then="last")
     between = failed.join(later, on="counterparty").filter(
@@ -203,7 +204,8 @@ def _missing(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
 
 
 def received(tables: Mapping[str, pl.DataFrame], closed_on: date) -> Received:
-    """What the books as a whole say of receipts. It decides about nobody's rows: those depend on their own customer alone."""
+    """What the books as a whole say of receipts. It decides about nobody's rows: those depend on
+    their own customer alone."""
     payments, _unclear = _split(tables["invoices"], tables["payments"])
     state = _state(tables["invoices"], payments).filter(_limit() <= closed_on)
     due, got = state.select(pl.col("amount").sum(), pl.min_horizontal("got", "amount").sum().alias("sum")).row(0)

@@ -67,7 +67,8 @@ class Risk:
         return Design(Trees("trees", secrets.token_hex(16), trees, depth), releases, _boost_step)
 
     def start(self, schema: TableSchema, family: str) -> array[float]:
-        """No opinion; gradients at a public base rate of five in a hundred (a Newton step from there would overshoot)."""
+        """No opinion; gradients at a public base rate of five in a hundred (a Newton step
+        from there would overshoot)."""
         base = float(np.log(0.05 / 0.95))
         width = len(input_names(schema))
         return array("d", {"trees": [0.0], "gradients": [0.0] * width + [base]}.get(family, [0.0] * (width + 1)))
@@ -156,8 +157,8 @@ class Risk:
         public.read(data, schema)
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> EnsembleResult:
-        """The best of the member's own models, the public one and the shared score, each recalibrated on units that it was
-        not fitted on, averaged in log-odds."""
+        """The best of the member's own models, the public one and the shared score, each recalibrated on units that it
+        was not fitted on, averaged in log-odds."""
         rows = self.prepare(frame, schema)
         train, held = self.split(rows, home.key)
         fitted = {name: fit_own(name, train) for name in OWN}

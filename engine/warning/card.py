@@ -4,7 +4,8 @@ from contracts.wording import N_
 
 GIVES = (
     N_(
-        "the probability that the member itself leaves one of its own bills unpaid for 90 days within the next six months, from its own books"
+        "the probability that the member itself leaves one of its own bills unpaid for 90 days within the next "
+        "six months, from its own books"
     ),
     N_("it begins from a prior made from simulated firms, not checked on real ones"),
 )

@@ -1,8 +1,8 @@
-"""Simulated firms, month by month: cash, orders, capacity, customers who pay late, and the month from which on a firm can no
-longer pay. What the prior is made from and benchmarks measure by; no data of any firm.
+"""Simulated firms, month by month: cash, orders, capacity, customers who pay late, and the month from which on a firm
+can no longer pay. What the prior is made from and benchmarks measure by; no data of any firm.
 
-Deterministic by seed. What books show is measured with error and in part missing; calls on cash (a guarantee, a claim, the
-owner) cannot be foreseen by anybody.
+Deterministic by seed. What books show is measured with error and in part missing; calls on cash (a guarantee, a claim,
+the owner) cannot be foreseen by anybody.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ _CALL, _LINE = 0.012, 1.0  # share of firm-months with a call on cash; credit li
 
 @dataclass(frozen=True, slots=True)
 class Firms:
-    """`ratios` `(firms, months, ratios)` with NaN where missing; `onset` `(firms,)`: month of distress, -1 for never."""
+    """`ratios` `(firms, months, ratios)` with NaN where missing; `onset` `(firms,)`: month
+    of distress, -1 for never."""
 
     ratios: np.ndarray
     onset: np.ndarray
 
     def tables(self, months: int) -> list[pl.DataFrame]:
-        """Each firm's table (see schema.json) as it stands after the first `months`. Before its distress a firm with little
-        cash pays its own bills late, and from then on it does not pay them."""
+        """Each firm's table (see schema.json) as it stands after the first `months`. Before its distress a firm with
+        little cash pays its own bills late, and from then on it does not pay them."""
         when = [f"{BEGIN + month // 12}-{month % 12 + 1:02d}" for month in range(months)]
         late = np.minimum(30 * (1 - self.ratios[:, :, 0]).clip(0), 89)
         since = np.arange(self.ratios.shape[1]) - self.onset[:, None]
@@ -52,7 +53,8 @@ class Firms:
 
 
 def simulate(firms: int, months: int, seed: int) -> Firms:
-    """Sectors move together; weak orders and late customers eat cash; debt costs interest; months of warm-up are cut."""
+    """Sectors move together; weak orders and late customers eat cash; debt costs interest;
+    months of warm-up are cut."""
     rng, length = np.random.default_rng(seed), months + WARM_UP
     sector = rng.integers(0, _SECTORS, firms)
     market = _walk(rng, (1, length), 0.85, 0.025)

@@ -1,9 +1,9 @@
 """The rule `own-bill-unpaid-90-days/1`: which months of a member teach, and how each of them ended.
 
-Nobody states a distress. It is there in the first month at whose end one of the member's own bills has been unpaid for more
-than 90 days after it was due: the day on which its suppliers' books call it a default (`receivable-unpaid-90-days/1`). A month
-teaches if it lies before that one and the books cover the six months after it. A member is one unit, so its months may
-depend on each other, and on nothing else.
+Nobody states a distress. It is there in the first month at whose end one of the member's own bills has been unpaid for
+more than 90 days after it was due: the day on which its suppliers' books call it a default
+(`receivable-unpaid-90-days/1`). A month teaches if it lies before that one and the books cover the six months after it.
+A member is one unit, so its months may depend on each other, and on nothing else.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _NEVER = 1 << 40
 
 
 def ratios(schema: TableSchema) -> TableSchema:
-    """The table without the column by which a distress is known: what a model sees. Malformed if the schema names another rule
-    or unit: of a finer one, all rows together would move a sum by more than its plan says."""
+    """The table without the column by which a distress is known: what a model sees. Malformed if the schema names
+    another rule or unit: of a finer one, all rows together would move a sum by more than its plan says."""
     if (schema.rule, schema.unit) != (RULE, "member"):
         raise Malformed(
             N_("warning does not know the rule {rule} for the unit {unit}"),

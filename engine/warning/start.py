@@ -1,4 +1,5 @@
-"""The prior: a logistic of simulated firms, shipped with the product and known by its digest. Not checked on real firms."""
+"""The prior: a logistic of simulated firms, shipped with the product and known by its digest.
+Not checked on real firms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Early warning: will the member itself be unable to pay within six months? A logistic that begins from simulated firms."""
+"""Early warning: will the member itself be unable to pay within six months? A logistic that
+begins from simulated firms."""
 
 from __future__ import annotations
 
@@ -87,8 +88,8 @@ class EarlyWarning:
         return Judged(p, (p - rows.y) ** 2, rows.y)
 
     def vote(self, shared: Model | None, frame: pl.DataFrame, schema: TableSchema, home: AtHome) -> EnsembleResult:
-        """The prior, or what a run made of it: one member's months, most without any distress, can neither fit a model nor
-        judge one. Every month in which its bills were paid has a line, the newest first."""
+        """The prior, or what a run made of it: one member's months, most without any distress, can neither fit a model
+        nor judge one. Every month in which its bills were paid has a line, the newest first."""
         seen, whose = ratios(schema), SHARED if shared else START
         model = shared or Model(self.design(schema, "gradients", 1).shape, self.start(schema, "gradients"))
         panel = RowScorer({whose: model}, unweighed(whose), seen, ACTIONABLE)

@@ -1,4 +1,5 @@
-"""Whatever a log, a mirror or a pack holds, an auditor gives a finding, says what it could not check, or says why it cannot begin."""
+"""Whatever a log, a mirror or a pack holds, an auditor gives a finding, says what it could not check, or
+says why it cannot begin."""
 
 import secrets
 

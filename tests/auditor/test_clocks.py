@@ -1,4 +1,5 @@
-"""Clocks that are wrong by up to two years, alone and together: no data outside a consent, and nobody blamed for nothing.
+"""Clocks that are wrong by up to two years, alone and together: no data outside a consent,
+and nobody blamed for nothing.
 
 Everybody's clock is right when the consents are given. Then a round is ordered and opened by an honest office, by its
 clock; each node asks its guard, by its own; the witnesses cosign by theirs. The auditor needs no clock.
@@ -32,7 +33,8 @@ LIMITS = Limits(10**12, 10**12, 10**12, "1e-6")
 
 
 class World(Documents):
-    """Four members; `wrong` says by how much the clocks of office, nodes and witnesses are off from the true time on."""
+    """Four members; `wrong` says by how much the clocks of office, nodes and witnesses are
+    off from the true time on."""
 
     def __init__(self, folder):
         self.fixed, self.folder, self.kept = Fixed(), folder, []

@@ -1,4 +1,5 @@
-"""A consent that has ended brings nothing: the audit compares every use with what members and witnesses say about time."""
+"""A consent that has ended brings nothing: the audit compares every use with what members and
+witnesses say about time."""
 
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch

@@ -1,4 +1,5 @@
-"""A whole mirror of 60 entries: any change of any file is found, in the file where it was made. `make flips` tries every byte."""
+"""A whole mirror of 60 entries: any change of any file is found, in the file where it was made.
+`make flips` tries every byte."""
 
 import random
 

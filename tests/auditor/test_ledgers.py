@@ -51,7 +51,8 @@ class Office(Documents):
         return super().open(deadline_s=600, **changes)
 
     def learn(self, round, says=None):
-        """A round after which every member's book stands one release higher; of the first the office `says` something else."""
+        """A round after which every member's book stands one release higher; of the first the
+        office `says` something else."""
         members = sorted(firm.member for firm in self.firms)
         said = tuple((m, head(says) if says and m == members[0] else self.ledger(m, COST)) for m in members)
         self.combine(round, ledgers=said)

@@ -1,4 +1,5 @@
-"""A wrong member's contribution is refused on arrival, or bounded by the clip, or the gate stops what it made of the model."""
+"""A wrong member's contribution is refused on arrival, or bounded by the clip, or the gate stops
+what it made of the model."""
 
 from dataclasses import replace
 

@@ -1,4 +1,5 @@
-"""Files of a home that a crash, an editor or a disk has damaged: each is named in three lines, written anew, or passed over."""
+"""Files of a home that a crash, an editor or a disk has damaged: each is named in three lines,
+written anew, or passed over."""
 
 from types import SimpleNamespace
 

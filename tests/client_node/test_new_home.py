@@ -53,7 +53,8 @@ print(step)
 
 
 def places(tmp_path, *words):
-    """Homes whose making broke at the first file that it touched, the second, and so on; the last one was not broken."""
+    """Homes whose making broke at the first file that it touched, the second, and so on;
+    the last one was not broken."""
     done = subprocess.run(
         [sys.executable, "-c", BREAKS, str(tmp_path), *words],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

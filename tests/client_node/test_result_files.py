@@ -1,4 +1,5 @@
-"""Files of results: what a spreadsheet opens is text and numbers, never a formula, and our own readers get back what was written."""
+"""Files of results: what a spreadsheet opens is text and numbers, never a formula, and our own readers
+get back what was written."""
 
 import csv
 import io
@@ -72,7 +73,8 @@ def test_no_text_in_a_csv_begins_a_formula_and_negative_numbers_are_numbers(tmp_
 
 
 def test_a_csv_that_is_split_at_semicolons_begins_no_formula_either(tmp_path):
-    """Spreadsheets of some countries expect them: then a line is one cell, as long as it begins with a quotation mark."""
+    """Spreadsheets of some countries expect them: then a line is one cell, as long as it
+    begins with a quotation mark."""
     text = written(tmp_path, "csv").read_text(encoding="utf-8-sig")
     for row in csv.reader(io.StringIO(text, newline=""), delimiter=";"):
         assert not any(cell.startswith(FORMULA) for cell in row), row

@@ -1,4 +1,5 @@
-"""The configuration of docs/how-to/behind-a-proxy.md, run: members' signatures hold through it, and its limits are those that it states."""
+"""The configuration of docs/how-to/behind-a-proxy.md, run: members' signatures hold through it, and its limits
+are those that it states."""
 
 import re
 import shutil

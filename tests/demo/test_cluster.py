@@ -36,10 +36,12 @@ def test_a_model_that_the_gate_kept_back_is_told_apart_from_an_order_that_failed
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_whoever_ends_the_demo_ends_all_that_it_started(tmp_path, how):
     code = (
-        "import subprocess, sys, time; from pathlib import Path; from demo.cluster import Cluster; from demo.story import leave_whole\n"
+        "import subprocess, sys, time; from pathlib import Path; from demo.cluster import Cluster; from "
+        "demo.story import leave_whole\n"
         "leave_whole()\n"
         f"with Cluster(Path({str(tmp_path)!r})) as cluster:\n"
-        "    cluster.processes['node'] = child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "    cluster.processes['node'] = child = subprocess.Popen([sys.executable, '-c', 'import time; "
+        "time.sleep(60)'])\n"
         "    print(child.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )

@@ -18,7 +18,8 @@ LIFT, ELASTICITY = 0.6, -1.5
 
 
 def shop(series=8, periods=23, seed=4, *, kind=MONTHLY, lift=LIFT, elasticity=ELASTICITY):
-    """Series around a level of their own that answer to promotions and prices; what is offered is known a horizon ahead."""
+    """Series around a level of their own that answer to promotions and prices; what is offered
+    is known a horizon ahead."""
     random = np.random.default_rng(seed)
     every = periods + kind.horizon
     promotion = (random.random((series, every)) < 0.2) * random.uniform(0.3, 1, (series, every))

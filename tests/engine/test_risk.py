@@ -147,7 +147,8 @@ def test_the_best_own_model_on_rows_that_it_has_not_seen_has_the_members_vote(tm
 
 
 def drawn(rows, seed, told):
-    """Labels, and log-odds of a member's own model and of a shared one that knows a share `told` of what the own one does not."""
+    """Labels, and log-odds of a member's own model and of a shared one that knows a share `told` of
+    what the own one does not."""
     r = np.random.default_rng(seed)
     own, hidden = r.normal(0, 1, rows), r.normal(0, 1, rows)
     y = (r.random(rows) < 1 / (1 + np.exp(1.5 - own - hidden))).astype(float)

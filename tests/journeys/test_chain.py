@@ -47,7 +47,8 @@ def cluster(tmp_path_factory):
 
 
 def order(cluster):
-    """What is said of a run to its end. Beside a model that serves, the noise of so few members may call a good one worse."""
+    """What is said of a run to its end. Beside a model that serves, the noise of so few members
+    may call a good one worse."""
     words = ("risk", "--rounds", ROUNDS, "--epsilon", "1", "--deadline", "15", "--yes", "--spend-anyway", "--wait")
     said = cluster.command("coordinator", "order", *words, home="chamber", ok=(0, 1))
     assert "model released" in said or "gate: worse" in said

@@ -1,4 +1,5 @@
-"""The light extra in an environment of its own: small, quick to start, and enough to judge the demo's pack without a network."""
+"""The light extra in an environment of its own: small, quick to start, and enough to judge the
+demo's pack without a network."""
 
 import os
 import resource
@@ -30,7 +31,8 @@ def clean():
 
 
 def cpu_s(*words, ok=0):
-    """Median of five: processor seconds, which a busy machine changes less than the clock; and the shortest wall time."""
+    """Median of five: processor seconds, which a busy machine changes less than the clock;
+    and the shortest wall time."""
     taken, walls = [], []
     for _ in range(5):
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()

@@ -1,4 +1,5 @@
-"""What each party writes is its owner's alone, whatever the shell says of new files, and a home that was opened is closed again."""
+"""What each party writes is its owner's alone, whatever the shell says of new files, and a home that
+was opened is closed again."""
 
 import errno
 import os

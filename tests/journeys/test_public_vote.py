@@ -1,4 +1,5 @@
-"""A public model over real processes: made by the office, named in the agreement, one more vote at a member, no budget."""
+"""A public model over real processes: made by the office, named in the agreement, one more
+vote at a member, no budget."""
 
 import json
 

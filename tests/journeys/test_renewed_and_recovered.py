@@ -1,4 +1,5 @@
-"""A chamber over the years, with real processes and real TLS: its CA changes, a certificate ends, an old backup is restored."""
+"""A chamber over the years, with real processes and real TLS: its CA changes, a certificate ends,
+an old backup is restored."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""The tutorial, typed line by line as it stands in the documentation, and what its words promise beside the commands."""
+"""The tutorial, typed line by line as it stands in the documentation, and what its words
+promise beside the commands."""
 
 import os
 import re

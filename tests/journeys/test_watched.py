@@ -163,7 +163,8 @@ def test_the_office_replaces_its_own_keys(cluster):
 
 @pytest.fixture
 def two_views(tmp_path):
-    """A chamber that went on in two ways after a common beginning: the first member is shown one, the second the other."""
+    """A chamber that went on in two ways after a common beginning: the first member is shown
+    one, the second the other."""
     with found(tmp_path, 3) as made:
         made.stop("coordinator")
         shutil.copytree(made.home("chamber"), made.home("other"))

@@ -1,4 +1,5 @@
-"""schemathesis asks the real application whatever fits its routes, unsigned and signed: it answers, and never breaks."""
+"""schemathesis asks the real application whatever fits its routes, unsigned and signed: it
+answers, and never breaks."""
 
 import secrets
 from datetime import UTC, datetime

@@ -19,7 +19,8 @@ DELTA = "1e-6"
 
 
 def schedule(number):
-    """Plans of one to six releases whose noise multipliers lie between 1 and 60, as an adaptive member would see them."""
+    """Plans of one to six releases whose noise multipliers lie between 1 and 60, as an
+    adaptive member would see them."""
     rng = np.random.default_rng(number)
     sigmas = np.exp(rng.uniform(0, np.log(60), rng.integers(1, 7))) * 2**20
     return [stated(plan(sigma_steps=int(sigma))) for sigma in sigmas]

@@ -1,4 +1,5 @@
-"""Bugs planted in the code that members' rows go through, family by family: the canaries must see each, and nothing else."""
+"""Bugs planted in the code that members' rows go through, family by family: the canaries must
+see each, and nothing else."""
 
 from array import array
 from math import sqrt

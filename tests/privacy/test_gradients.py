@@ -109,7 +109,8 @@ def test_a_unit_whose_rows_cancel_is_clipped_all_the_same(clip, rows):
 
 
 def test_a_unit_of_ten_thousand_rows_takes_no_more_memory_than_its_rows():
-    """Products of all its rows with each other would be 800 MB a layer: a small machine would end the node because of them."""
+    """Products of all its rows with each other would be 800 MB a layer: a small machine would end
+    the node because of them."""
     rows, width = 10_000, 12
     x, y = torch.rand(rows, width, dtype=torch.float64), torch.rand(rows, dtype=torch.float64)
     query = clipped(nn.Linear(width, 1, dtype=torch.float64))

@@ -65,7 +65,8 @@ def products(rng, units):
 
 
 def months(rng, count):
-    """The months of one member, in any order, with values that no honest book holds; often of one class, or none known."""
+    """The months of one member, in any order, with values that no honest book holds; often of
+    one class, or none known."""
     values = rng.normal(0, 10 ** rng.uniform(-2, 3), (count, len(RATIOS)))
     values[rng.random(values.shape) < 0.03] = rng.choice(WILD)
     late = np.where(rng.random(count) < 0.02, 200.0, 10.0)

@@ -1,12 +1,13 @@
-"""What CI runs today: the suites of `shards.toml` that are daily, those whose day it is, and those that a change touches.
+"""What CI runs today: the suites of `shards.toml` that are daily, those whose day it is, and
+those that a change touches.
 
     python tests/suites/shards.py              today's
     python tests/suites/shards.py --plan       only named, with the reason
     python tests/suites/shards.py --long       every one that is not daily (`make slow`)
     python tests/suites/shards.py --all        every one (`make all`)
 
-Each suite has its day, so that none is older than a week. One that a change touches runs the same day as long as the budget lasts;
-what is left then is named, with its day. Standard library only.
+Each suite has its day, so that none is older than a week. One that a change touches runs the same day as long as the
+budget lasts; what is left then is named, with its day. Standard library only.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ SHARED = ROOT.parent / "shared"
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A suite: one call of Python, its day, what it watches over, what it took on two cores, and whether it needs both."""
+    """A suite: one call of Python, its day, what it watches over, what it took on two cores,
+    and whether it needs both."""
 
     name: str
     day: str
@@ -82,8 +84,8 @@ def took(shards: Sequence[Shard]) -> float:
 
 
 def plan(shards: Sequence[Shard], files: Sequence[str] | None, today: date, budget_s: int) -> Plan:
-    """Those whose day it is, then those that the changed `files` touch, the quickest first, while the budget lasts. None:
-    nobody knows what changed."""
+    """Those whose day it is, then those that the changed `files` touch, the quickest first, while the budget lasts.
+    None: nobody knows what changed."""
     days, left = (DAILY, DAYS[today.weekday()]), []
     chosen = [(shard, shard.day) for shard in shards if shard.day in days]
     others = [shard for shard in shards if shard.day not in days]
@@ -98,8 +100,8 @@ def plan(shards: Sequence[Shard], files: Sequence[str] | None, today: date, budg
 
 
 def changed() -> list[str] | None:
-    """Files that differ from the base, or in a clone of the base itself from what stood a day before; None if the history
-    is too short to say."""
+    """Files that differ from the base, or in a clone of the base itself from what stood a day before; None if the
+    history is too short to say."""
     base = _git("merge-base", "HEAD", BASE)
     if base in (None, _git("rev-parse", "HEAD")):
         last = _git("log", "-1", "--format=%ct")

@@ -1,4 +1,5 @@
-"""The long suites: none is forgotten, each runs within a week, a change brings its own forward, and the day's budget holds."""
+"""The long suites: none is forgotten, each runs within a week, a change brings its own forward,
+and the day's budget holds."""
 
 from datetime import date, timedelta
 from pathlib import Path

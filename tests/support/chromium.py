@@ -1,4 +1,5 @@
-"""Debian's Chromium, asked over its own pipe: what a page measures in a window of a given width. Skips where there is none."""
+"""Debian's Chromium, asked over its own pipe: what a page measures in a window of a given width.
+Skips where there is none."""
 
 import json
 import os

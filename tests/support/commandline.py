@@ -18,7 +18,8 @@ try:
     main()
 except SystemExit as end:
     code = end.code
-heavy = [name for name in ("torch", "flwr", "opendp", "polars", "numpy", "fastapi", "sqlmodel", "ray") if name in sys.modules]
+names = ("torch", "flwr", "opendp", "polars", "numpy", "fastapi", "sqlmodel", "ray")
+heavy = [name for name in names if name in sys.modules]
 print("LOOK", json.dumps([code, time.perf_counter() - began, heavy]))
 """
 
@@ -45,7 +46,8 @@ def walk(command, words):
     for name, child in getattr(command, "commands", {{}}).items():
         yield from walk(child, [*words, name])
     if not hasattr(command, "commands"):
-        yield words, ["--help", "-h", "--lang", "--quiet", "--verbose", *(opt for param in command.params for opt in (*param.opts, *param.secondary_opts))]
+        own = (opt for param in command.params for opt in (*param.opts, *param.secondary_opts))
+        yield words, ["--help", "-h", "--lang", "--quiet", "--verbose", *own]
 print(json.dumps(list(walk(typer.main.get_command(cli.app), []))))
 """
     done = subprocess.run(

@@ -35,7 +35,8 @@ FolderEdit = Callable[[Mirror, Path, dict[str, Any]], object]
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: its number in the list of faults (0: not listed there), code, invariant that it breaks, words, making."""
+    """One fault: its number in the list of faults (0: not listed there), code, invariant that
+    it breaks, words, making."""
 
     number: int
     code: str
@@ -603,7 +604,8 @@ def main() -> int:
         clean = found([], Path(folder))
     print(f"{'ok ' if not clean else 'BAD'}  -  {', '.join(sorted(clean)) or 'nothing':<26}         the clean log")
     print(
-        " 5, 28: receipts, see tests/auditor/test_receipts.py; 33: no profile with a second signature exists (NOT_CHECKED)"
+        " 5, 28: receipts, see tests/auditor/test_receipts.py; 33: no profile with a second signature exists "
+        "(NOT_CHECKED)"
     )
     return 1 if wrong or clean else 0
 

@@ -166,7 +166,8 @@ def name_of(key: Ed25519PrivateKey) -> str:
     return key_id(key.public_key())
 
 
-# Edition 2: clean logs, and one for each rule that came with it, in a folder of their own; what is signed above stays as it is.
+# Edition 2: clean logs, and one for each rule that came with it, in a folder of their own; what is
+# signed above stays as it is.
 
 EDITION_2 = GOLDEN / "edition-2"
 BY_DOCUMENTS = {"CONSENT_ENDED", "LEDGER_UNPROVEN"}  # what the entries alone do not show
@@ -294,7 +295,8 @@ def write_edition_2() -> None:
     (EDITION_2 / "codes.json").write_text(json.dumps(codes, indent=1) + "\n", encoding="ascii")
 
 
-# Certificate authorities: whose word they are, and how they follow one another. The bytes of a certificate are no rule's matter.
+# Certificate authorities: whose word they are, and how they follow one another. The bytes of a
+# certificate are no rule's matter.
 
 AUTHORITY = GOLDEN / "authority"
 

@@ -1,4 +1,5 @@
-"""A chamber's office made in this process by its own commands, for tests of what it then does and not of how a command starts."""
+"""A chamber's office made in this process by its own commands, for tests of what it then does and
+not of how a command starts."""
 
 from typer.testing import CliRunner
 

@@ -1,4 +1,5 @@
-"""Risk tables from rules that models can learn: a receivables ledger in the shipped columns, and a small table of its own."""
+"""Risk tables from rules that models can learn: a receivables ledger in the shipped columns, and
+a small table of its own."""
 
 import numpy as np
 import polars as pl

@@ -200,8 +200,8 @@ class Opinion:
         return edition(terms) if terms else 1
 
     def ledger(self, member: str, agreement: str) -> int:
-        """The highest total that counts for a statement under an agreement: since edition 2 what the member itself has signed,
-        before also what rounds of edition 1 repeat."""
+        """The highest total that counts for a statement under an agreement: since edition 2 what the member itself has
+        signed, before also what rounds of edition 1 repeat."""
         mine = [s.p for s in self.good(*SHOWING) if s.p["member"] == member]
         shown = [p["ledger"] for p in mine if p.get("event") != "expire"]
         old = self.edition_of(agreement) == 1

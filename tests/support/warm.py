@@ -1,7 +1,8 @@
-"""A cluster whose processes are forked from one that has imported everything: a command costs a tenth of a second, not two.
+"""A cluster whose processes are forked from one that has imported everything: a command costs
+a tenth of a second, not two.
 
-They are processes of their own all the same, with their own memory, and can be killed. For what parties do to each other; how
-a command starts from nothing is tried with `demo.cluster.Cluster` itself.
+They are processes of their own all the same, with their own memory, and can be killed. For what parties do to each
+other; how a command starts from nothing is tried with `demo.cluster.Cluster` itself.
 """
 
 import multiprocessing

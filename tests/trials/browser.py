@@ -1,4 +1,5 @@
-"""The member's pages as a person meets them, in a real browser: `make browser` (needs Chromium, `apt-get install chromium`).
+"""The member's pages as a person meets them, in a real browser: `make browser` (needs Chromium,
+`apt-get install chromium`).
 
 Not collected by pytest: it starts a browser. Each check prints a line; exit 1 if one fails.
 """

@@ -1,8 +1,8 @@
-"""Clocks of real processes that are wrong by up to two years (`faketime`, of Debian): office, nodes with their witnesses,
-one node, auditor; alone and together.
+"""Clocks of real processes that are wrong by up to two years (`faketime`, of Debian): office, nodes with their
+witnesses, one node, auditor; alone and together.
 
-Consents are given at the true time, and the agreement ends a month later. Then everybody's process is started again under
-the clocks of the case, the office orders, and what reached the log is compared with what may have.
+Consents are given at the true time, and the agreement ends a month later. Then everybody's process is started again
+under the clocks of the case, the office orders, and what reached the log is compared with what may have.
 """
 
 import shutil

@@ -1,9 +1,9 @@
 """Fifty strangers who misbehave beside sixty honest members: `make crowd` (python tests/trials/crowd.py [SECONDS]).
 
 One real coordinator. The members poll, and ask once a second what a node asks; first alone, then beside strangers of
-every kind of tests/trials/strangers.py, each kind in a process of its own. It prints what was waited and how far
-memory grew over the quiet time, and ends with 1 if honest members wait more than a second and five times as long as before,
-or memory grows by more than 100 MB. All of it stays on this machine.
+every kind of tests/trials/strangers.py, each kind in a process of its own. It prints what was waited and how far memory
+grew over the quiet time, and ends with 1 if honest members wait more than a second and five times as long as before, or
+memory grows by more than 100 MB. All of it stays on this machine.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Every byte of a whole mirror changed once: `make flips` sweeps all, the tests a sample.
 
-The mirror holds 60 entries and every kind of file that a mirror may hold. Each change goes through the real `verify`; only
-three pure functions (read an envelope, read a statement, check a signature) remember their answers for bytes they
+The mirror holds 60 entries and every kind of file that a mirror may hold. Each change goes through the real `verify`;
+only three pure functions (read an envelope, read a statement, check a signature) remember their answers for bytes they
 have seen, so that a sweep takes minutes and not hours.
 
     python tests/trials/flips.py [PART/PARTS]       PART of PARTS processes, for example 1/2

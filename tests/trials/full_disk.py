@@ -1,7 +1,9 @@
-"""A coordinator on a disk that fills up, or turns read-only, and comes back: `python tests/trials/full_disk.py full|read-only`.
+"""A coordinator on a disk that fills up, or turns read-only, and comes back: `python
+tests/trials/full_disk.py full|read-only`.
 
-In a mount namespace of its own (`unshare -rm`) the disk is a real one of a few MiB. Where that is not to be had, a limit
-on the size of files stands for the full disk, and taken write permissions, for a user who is not root, for the other.
+In a mount namespace of its own (`unshare -rm`) the disk is a real one of a few MiB. Where that is not
+to be had, a limit on the size of files stands for the full disk, and taken write permissions, for a
+user who is not root, for the other.
 """
 
 import os
@@ -164,8 +166,8 @@ def full(disk, chamber):
 
 
 def read_only(disk, chamber):
-    """A system does not let go of open files, so the disk turns read-only between two runs: then commands and the server
-    refuse what they cannot write down; what was opened read-only is opened anew by a restart."""
+    """A system does not let go of open files, so the disk turns read-only between two runs: then commands and the
+    server refuse what they cannot write down; what was opened read-only is opened anew by a restart."""
     chamber.start()
     chamber.goes_on()
     chamber.end()
@@ -194,7 +196,10 @@ def story(what, folder):
     finally:
         chamber.submitters.end()
         chamber.end()
-    return f"{what}: {chamber.has_lost_nothing()} acknowledged, none lost; {'a disk of its own' if disk.is_real else 'limits'}"
+    return (
+        f"{what}: {chamber.has_lost_nothing()} acknowledged, none lost; "
+        f"{'a disk of its own' if disk.is_real else 'limits'}"
+    )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python tests/trials/honest_moments.py [MOMENTS] [SEED]
 
 Between two audits something happens that happens in an honest trust: nodes fall asleep, are killed and wake up, the
-coordinator restarts or is moved to a copy of its database, runs are ordered, an auditor is admitted whose witness is seldom
-awake, agreements rest, matters are logged. Pins are taken at any time, and each audit reads the coordinator, a fresh copy of
-its folder, or a mirror that grew since the last one, by pins that were taken before.
+coordinator restarts or is moved to a copy of its database, runs are ordered, an auditor is admitted whose witness is
+seldom awake, agreements rest, matters are logged. Pins are taken at any time, and each audit reads the coordinator, a
+fresh copy of its folder, or a mirror that grew since the last one, by pins that were taken before.
 """
 
 import random

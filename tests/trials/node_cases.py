@@ -195,7 +195,8 @@ def _kept(trust):
 
 
 def _one_more_round(trust, home):
-    """A round of a new run with this node in its sum, so that the log has seen a later head of its ledger than a backup holds."""
+    """A round of a new run with this node in its sum, so that the log has seen a later head of its
+    ledger than a backup holds."""
     size, member = trust.cluster.log().state().size, trust.settings[home].member
     order(trust.cluster)
 

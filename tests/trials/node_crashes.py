@@ -2,9 +2,9 @@
 
     python tests/trials/node_crashes.py [KILLS AT EACH STEP, BEFORE AND AFTER IT]
 
-Two of five nodes at a time are started to die at a step, and started again; runs are ordered all the while, and one member
-refuses each of them. Then every node must cosign what the log holds, the quorum must be met, a round must be summed, and no
-refusal may stand in the log twice.
+Two of five nodes at a time are started to die at a step, and started again; runs are ordered all the while, and one
+member refuses each of them. Then every node must cosign what the log holds, the quorum must be met, a round must be
+summed, and no refusal may stand in the log twice.
 """
 
 import itertools
@@ -162,7 +162,8 @@ def kill(trust, victims, step, draw):
 
 @dataclass(frozen=True)
 class Row:
-    """What one step came to: kills that were tried, those whose node came there, rounds summed meanwhile, who stalled."""
+    """What one step came to: kills that were tried, those whose node came there, rounds
+    summed meanwhile, who stalled."""
 
     step: str
     kills: int

@@ -1,4 +1,5 @@
-"""The demo with the network cut, in a namespace that has loopback and nothing else: `python tests/trials/offline_demo.py --members 3`.
+"""The demo with the network cut, in a namespace that has loopback and nothing else: `python
+tests/trials/offline_demo.py --members 3`.
 
 Where this machine has no such namespace to give, the demo runs with the network, and that is said.
 """

@@ -1,8 +1,8 @@
 """Kill storm: 200 submitters speak HTTPS to `coordinator serve`, its process is killed at any moment, and what was
 acknowledged must be there.
 
-`python tests/trials/storm.py [KILLS] [sqlite|postgresql]` runs one and prints a table; the log is begun anew every 50 kills.
-A lost entry, a second root, a receipt that does not hold or a refusal ends it with an error. A submitter whose
+`python tests/trials/storm.py [KILLS] [sqlite|postgresql]` runs one and prints a table; the log is begun anew every 50
+kills. A lost entry, a second root, a receipt that does not hold or a refusal ends it with an error. A submitter whose
 connection broke sends the same bytes again. Processes are forked from one that has imported everything, so that a kill
 costs a second and not five.
 """
@@ -96,9 +96,9 @@ def serve(home, port, database_url):
 
 
 class Submitters:
-    """200 connections of one member's node; `told` holds (entry, answer) of everything that was
-    acknowledged, `refused` what was not taken for now, `wrong` all else, unless `era`, which is odd while a
-    server is being stopped, changed between question and answer: it cuts off, with a 500, who is not answered in time."""
+    """200 connections of one member's node; `told` holds (entry, answer) of everything that was acknowledged, `refused`
+    what was not taken for now, `wrong` all else, unless `era`, which is odd while a server is being stopped, changed
+    between question and answer: it cuts off, with a 500, who is not answered in time."""
 
     def __init__(self, home, port, member, node):
         self._url, self._member, self._node = f"https://127.0.0.1:{port}/v1/statements", member, node

@@ -1,4 +1,5 @@
-"""Receipts that are missing, faulty or short make no defaulters of good customers: those are read right, or left out by name."""
+"""Receipts that are missing, faulty or short make no defaulters of good customers: those are read
+right, or left out by name."""
 
 import json
 from datetime import date, timedelta
@@ -28,8 +29,8 @@ AT = 12  # the invoice that something is wrong with: number 7 of customer K1
 
 
 class Books:
-    """Monthly invoices of customers K0 to K3, each paid on the day it was due, as text that a test may change. FP0107 is the
-    seventh invoice of K1."""
+    """Monthly invoices of customers K0 to K3, each paid on the day it was due, as text that a test may change. FP0107
+    is the seventh invoice of K1."""
 
     def __init__(self, data, home):
         self.data, self.home, self.said = data, home, []

@@ -1,4 +1,5 @@
-"""Files of a stranger: old line ends, titles that name a unit, hidden sheets, months that there are not, slips in data.toml."""
+"""Files of a stranger: old line ends, titles that name a unit, hidden sheets, months that there
+are not, slips in data.toml."""
 
 import json
 import sqlite3

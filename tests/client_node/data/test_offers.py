@@ -1,4 +1,5 @@
-"""Promotions and prices as members keep them: columns of the table, or a calendar and a price list beside sales lines."""
+"""Promotions and prices as members keep them: columns of the table, or a calendar and a
+price list beside sales lines."""
 
 import json
 from datetime import date

@@ -1,4 +1,5 @@
-"""Days, money and identifiers: one table of cases, read by every reader. `[rule]` is the sentence that names what is not read."""
+"""Days, money and identifiers: one table of cases, read by every reader. `[rule]` is the sentence
+that names what is not read."""
 
 import csv
 import sqlite3

@@ -1,4 +1,5 @@
-"""Files as people really keep them: titles, totals, torn lines, workbooks that unpack to too much; every fault is named."""
+"""Files as people really keep them: titles, totals, torn lines, workbooks that unpack to too
+much; every fault is named."""
 
 import json
 import os
@@ -237,7 +238,10 @@ def bomb(path, sheet, parts=1):
                     part.write(block)
 
 
-FAR = b'<worksheet><sheetData><row r="1"><c r="A1"><v>1</v></c><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
+FAR = (
+    b'<worksheet><sheetData><row r="1"><c r="A1"><v>1</v></c><c '
+    b'r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
+)
 
 
 @pytest.mark.parametrize(("sheet", "parts"), [(bytes(2**20), 600), (FAR, 1)], ids=["bytes", "cells"])

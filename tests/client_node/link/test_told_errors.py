@@ -1,4 +1,5 @@
-"""What the coordinator says of a message is its word: it puts none into this node's mouth, and ends nothing by its form."""
+"""What the coordinator says of a message is its word: it puts none into this node's mouth, and
+ends nothing by its form."""
 
 import json
 from collections import deque

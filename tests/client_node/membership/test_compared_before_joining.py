@@ -1,4 +1,5 @@
-"""Nothing leaves a node before a person has compared whom its invite leads to; both sides show the same eight groups."""
+"""Nothing leaves a node before a person has compared whom its invite leads to; both sides
+show the same eight groups."""
 
 import json
 import re

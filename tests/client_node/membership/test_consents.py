@@ -82,7 +82,8 @@ def test_a_delegate_signs_by_a_document_that_stays_here_under_a_salted_digest(no
 
 @pytest.fixture
 def leaver(monkeypatch, capsys):
-    """What `client-node consent withdraw` does for a member whose group was summed: (words -> printed, whether it withdrew)."""
+    """What `client-node consent withdraw` does for a member whose group was summed: (words ->
+    printed, whether it withdrew)."""
     rule = Grouped(rule="groups", size=3, colluders=0, after_leaving="go-on")
     trust = Trust(4, edition=2, secure_sum="required", totals=rule)
     for firm in trust.firms:

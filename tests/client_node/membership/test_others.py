@@ -1,4 +1,5 @@
-"""Who is in the sum? Where an agreement shows it, names and company codes by the log; a member may demand those it knows."""
+"""Who is in the sum? Where an agreement shows it, names and company codes by the log; a member
+may demand those it knows."""
 
 import secrets
 from types import SimpleNamespace

@@ -19,7 +19,8 @@ LINES = ['{"id":"A","outcome":{"risk":"0.1"}}', '{"id":"B","outcome":{"risk":"0.
 
 @pytest.fixture
 def node(tmp_path):
-    """A member of a trust with a whole run: settings, its copy of the log, an uplink that shows a cosigned checkpoint."""
+    """A member of a trust with a whole run: settings, its copy of the log, an uplink that
+    shows a cosigned checkpoint."""
     trust = Trust()
     trust.whole_run()
     firm = trust.firms[0]

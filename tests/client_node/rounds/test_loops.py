@@ -1,4 +1,5 @@
-"""What nobody has foreseen: it passes, or it ends the node with a word and a code; it never ends a thread in silence."""
+"""What nobody has foreseen: it passes, or it ends the node with a word and a code; it never
+ends a thread in silence."""
 
 import sqlite3
 import threading

@@ -161,7 +161,8 @@ def test_a_reveal_that_cannot_be_written_down_first_is_not_made(hostile):
     path, run = hostile.sides[hostile.victim].path, hostile.sum.trust.run.run
     with sqlite3.connect(path) as connection:
         connection.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON row WHEN new.body LIKE '%reveal%' BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+            "CREATE TRIGGER full BEFORE INSERT ON row WHEN new.body LIKE '%reveal%' BEGIN SELECT RAISE(ABORT, "
+            "'disk full'); END"
         )
     with pytest.raises(Unavailable, match="cannot be used"):
         hostile.ask(hostile.victim, UNMASK, *signed)

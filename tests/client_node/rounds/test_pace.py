@@ -1,4 +1,5 @@
-"""Sizes and times of what leaves a node: the same for a shop of ten rows, a mill of fifty thousand, and an empty file."""
+"""Sizes and times of what leaves a node: the same for a shop of ten rows, a mill of fifty
+thousand, and an empty file."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,5 @@
-"""How a node hides the scale of its totals under terms that say so: in training and in what is held out, by one factor."""
+"""How a node hides the scale of its totals under terms that say so: in training and in what
+is held out, by one factor."""
 
 from array import array
 from types import SimpleNamespace

@@ -1,4 +1,5 @@
-"""What a member sees of itself: months in order, reasons, what would help, and everywhere that the prior is simulated."""
+"""What a member sees of itself: months in order, reasons, what would help, and everywhere
+that the prior is simulated."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,5 @@
-"""Certificate authorities on the log: golden logs, the second reader, when the replaced one ends, what an auditor reads."""
+"""Certificate authorities on the log: golden logs, the second reader, when the replaced one
+ends, what an auditor reads."""
 
 import json
 

@@ -51,7 +51,8 @@ def test_rule_code_and_test_carry_one_number(fault):
 
 
 def test_every_invariant_has_a_fault():
-    """Beside those of receipts (I22, in tests/auditor/test_receipts.py) and of a second signature (I30), which nobody can demand yet."""
+    """Beside those of receipts (I22, in tests/auditor/test_receipts.py) and of a second signature (I30),
+    which nobody can demand yet."""
     broken = {int(rule[1:]) for fault in FAULTS for rule in fault.rule.split()}
     assert set(range(1, 32)) - broken == {22, 30}
 

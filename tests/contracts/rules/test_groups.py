@@ -295,7 +295,8 @@ def test_a_member_whose_group_would_not_go_on_shows_nothing_by_leaving():
 
 
 def test_the_shown_number_is_what_the_best_estimate_has_left():
-    """Of a total in which every unit counts fully, by the sums before and after a leave, simulated with the plan's noise."""
+    """Of a total in which every unit counts fully, by the sums before and after a leave,
+    simulated with the plan's noise."""
     trust = chamber(5)
     whole_round(trust)
     [told] = leaving(trust.state, trust.firms[0].member)
@@ -307,7 +308,8 @@ def test_the_shown_number_is_what_the_best_estimate_has_left():
 
 
 def test_a_group_does_not_go_on_without_a_member_that_rode_with_it():
-    """Else the difference would show it, and an older sum of its, less it and a colluder that left, two honest members."""
+    """Else the difference would show it, and an older sum of its, less it and a colluder that
+    left, two honest members."""
     trust = chamber(5, size=4)
     whole_round(trust)
     conspires, leaves = trust.firms[0], trust.firms[1]

@@ -1,4 +1,5 @@
-"""A kind of statement stands in one table: whoever adds one changes one file and the catalogue, and nothing can be forgotten."""
+"""A kind of statement stands in one table: whoever adds one changes one file and the catalogue, and
+nothing can be forgotten."""
 
 import json
 import os
@@ -82,7 +83,9 @@ told = {
     "codes": [remark(trust.office, trust.agreement), remark(firm.node, NOTHING), remark(firm.node, trust.agreement)],
     "matters": [m.index for m in trust.state.matters.values()],
     "parsed": read(trust.entries[-1]).said.tone,
-    "words": [sentence(read(trust.entries[-1]), lambda m: "ACME").text(translator("auditor", lang)) for lang in ("zh", "en")],
+    "words": [
+        sentence(read(trust.entries[-1]), lambda m: "ACME").text(translator("auditor", lang)) for lang in ("zh", "en")
+    ],
     "fields": runpy.run_path("docs/write_fields.py")["page"]().partition("### remark")[2].partition("###")[0],
     "entries": len(trust.entries),
 }

@@ -1,4 +1,5 @@
-"""What a run waits for is one sentence, the same in all places where the office looks; a stranger's node says its part."""
+"""What a run waits for is one sentence, the same in all places where the office looks; a
+stranger's node says its part."""
 
 import time
 from dataclasses import replace

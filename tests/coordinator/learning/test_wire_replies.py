@@ -1,4 +1,5 @@
-"""A buggy or greedy member over real HTTPS: each broken reply is refused, typed, never combined, and in the round's record."""
+"""A buggy or greedy member over real HTTPS: each broken reply is refused, typed, never combined,
+and in the round's record."""
 
 import secrets
 import ssl

@@ -1,4 +1,5 @@
-"""What a coordinator holds of its members: its memory and its database are dumped, and each member's numbers looked for.
+"""What a coordinator holds of its members: its memory and its database are dumped, and each
+member's numbers looked for.
 
 The numbers are noised, not masked: what a secure sum is to hide. With plain sums the same search finds them.
 """

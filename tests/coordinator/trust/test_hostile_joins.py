@@ -1,4 +1,5 @@
-"""Whoever holds an invite joins as the company that it names, with keys that the log takes, and holds up nobody behind it."""
+"""Whoever holds an invite joins as the company that it names, with keys that the log takes, and
+holds up nobody behind it."""
 
 import base64
 from datetime import UTC, datetime, timedelta

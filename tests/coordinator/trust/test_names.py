@@ -1,4 +1,5 @@
-"""A name with a hidden clause comes into no office, no invite and no register, and no page shows one as its own words."""
+"""A name with a hidden clause comes into no office, no invite and no register, and no page
+shows one as its own words."""
 
 import json
 from dataclasses import replace

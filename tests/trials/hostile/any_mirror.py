@@ -1,4 +1,5 @@
-"""Everything that an auditor's commands do, over hostile mirrors: none may stop an audit, and none that was altered may be clean.
+"""Everything that an auditor's commands do, over hostile mirrors: none may stop an audit, and none
+that was altered may be clean.
 
 A CI run reads two thousand of them (tests/auditor/test_any_document.py); this reads a hundred thousand, once.
 
@@ -39,7 +40,8 @@ Fault = tuple[str, str]  # (what the case was, what went wrong)
 
 
 def fault_of(case: Case, place: Path | None = None) -> str:
-    """What is wrong with how a case was read; "" if nothing is. With a `place` everything else is done too, on its disk."""
+    """What is wrong with how a case was read; "" if nothing is. With a `place` everything else
+    is done too, on its disk."""
     try:
         verdict = verify(flips.Held(case.files), case.pins)
         if place is not None:

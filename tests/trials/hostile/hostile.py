@@ -1,9 +1,9 @@
 """A hostile coordinator over real HTTPS: the office's own keys and log, real node processes, every attack we know.
 
-`make hostile` (python tests/trials/hostile/hostile.py) runs all and prints, for each attack: bytes of data that left a node from then
-on (as the coordinator received them), the typed refusal, whether the node's signed refusal stands in the log, and
-whether its own status shows it. Then it repeats a few against nodes whose rules are patched out: those must leak,
-or this script could not tell. Ends with 1 if any cell is wrong.
+`make hostile` (python tests/trials/hostile/hostile.py) runs all and prints, for each attack: bytes of data that left a
+node from then on (as the coordinator received them), the typed refusal, whether the node's signed refusal stands in the
+log, and whether its own status shows it. Then it repeats a few against nodes whose rules are patched out: those must
+leak, or this script could not tell. Ends with 1 if any cell is wrong.
 """
 
 import contextlib
@@ -411,7 +411,8 @@ def trust(folder):
 
 
 def wage(campaign, aborted=100):
-    """All attacks, on nodes as they are and on nodes without their rules; the rows of the table. No honest member is blamed."""
+    """All attacks, on nodes as they are and on nodes without their rules; the rows of the table.
+    No honest member is blamed."""
     campaign.orders()
     campaign.rounds()
     for attacks in hostile_words.PLAIN:

@@ -1,8 +1,8 @@
 """Mirrors as a hostile office, member or courier would make them: in each of them one thing is not what it should be.
 
-`cases(seed)` gives them without end. Half of them are *logged*: the office that signs everything names a document, says a
-statement, signs a checkpoint or shows a receipt that nobody should, so every digest and signature holds. The others are *altered* on the
-way: a file changed, added, renamed or taken away; there no verdict may be clean.
+`cases(seed)` gives them without end. Half of them are *logged*: the office that signs everything names a document, says
+a statement, signs a checkpoint or shows a receipt that nobody should, so every digest and signature holds. The others
+are *altered* on the way: a file changed, added, renamed or taken away; there no verdict may be clean.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Twist:
 
 
 class Story(Whole):
-    """A trust with a register, a run of two rounds that a third one judges, a gate, a release, reports and incidents."""
+    """A trust with a register, a run of two rounds that a third one judges, a gate, a
+    release, reports and incidents."""
 
     def __init__(self, fixed: Fixed, twist: Twist, **terms: object):
         self.twist = twist
@@ -341,9 +342,12 @@ def shown(draw: random.Random) -> Case:
 
 TIMES = (0, 1, 1_767_600_000, 2**32, 253_402_300_799, 253_402_300_800, 2**63, 2**64 - 1)
 PATHS = (
-    "checkpoints/", "checkpoints/x", "checkpoints/-1", "checkpoints/" + "9" * 5000, "checkpoints/１２", "receipts/", "receipts/a\nb", "receipts/\u202e",
-    "tile/", "tile/x", "tile/0/" + "x001/" * 2000 + "000", "tile/99/000", "tile/0/000.p/0", "tile/0/000.p/999", "tile/entries/000.p/1", "tile/7/x999/x999/000",
-    "documents/", "documents/..", "documents/" + "0" * 64, "documents/" + "g" * 64, "policy/", "\x1b[2J", "\ud800", "", "pins.json",
+    "checkpoints/", "checkpoints/x", "checkpoints/-1", "checkpoints/" + "9" * 5000, "checkpoints/１２",
+    "receipts/", "receipts/a\nb", "receipts/\u202e",
+    "tile/", "tile/x", "tile/0/" + "x001/" * 2000 + "000", "tile/99/000", "tile/0/000.p/0",
+    "tile/0/000.p/999", "tile/entries/000.p/1", "tile/7/x999/x999/000",
+    "documents/", "documents/..", "documents/" + "0" * 64, "documents/" + "g" * 64, "policy/", "\x1b[2J",
+    "\ud800", "", "pins.json",
 )  # fmt: skip
 BEYOND = ("tile/7/x999/x999/000",)  # a log may have grown since its checkpoint: that is said, and no finding
 KINDS: tuple[Callable[[random.Random], Case], ...] = (logged, logged, logged, altered, altered, signed, shown)

@@ -1,4 +1,5 @@
-"""The office in the wrong hands: a coordinator over TLS that signs and logs what it likes and keeps every byte it gets."""
+"""The office in the wrong hands: a coordinator over TLS that signs and logs what it likes and
+keeps every byte it gets."""
 
 import asyncio
 import dataclasses
@@ -270,7 +271,8 @@ class Coordinator:
         return self.state.live_key(member, "node")[0]
 
     def refusals(self, member, run, since):
-        """Signed refusals of a run by a member in the log from `since` on that the true rules find nothing wrong with."""
+        """Signed refusals of a run by a member in the log from `since` on that the true
+        rules find nothing wrong with."""
         said = [said for at, (said, found) in enumerate(self.judged()) if at >= since and not found]
         return [s for s in said if isinstance(s, Refusal) and (s.member, s.order) == (member, run)]
 

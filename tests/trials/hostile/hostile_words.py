@@ -1,4 +1,5 @@
-"""More attacks of a hostile office, rows of the table in hostile.py: false times, terms, texts, ledgers, keys and lists."""
+"""More attacks of a hostile office, rows of the table in hostile.py: false times, terms,
+texts, ledgers, keys and lists."""
 
 import time
 from array import array
@@ -28,7 +29,8 @@ def dated(seconds):
 
 
 def terms_and_rules(campaign):
-    """Orders and openings that leave the agreement or the rules of the log: (name, an auditor's finding, order, opening)."""
+    """Orders and openings that leave the agreement or the rules of the log: (name, an auditor's
+    finding, order, opening)."""
     it = campaign.it
     _, terms = it.terms()
     limits, asked = terms.rounds, it.consents()
