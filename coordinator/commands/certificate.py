@@ -55,7 +55,8 @@ def renew(yes: Yes = False, home: Home = HOME) -> int:
 
     office, now = office_of(home), datetime.now(UTC)
     if renewal.needs_new_authority(office.settings, office.log.state(), now):
-        terminal.confirm(N_("Begin a new CA of this chamber?"), yes)
+        question = N_("Begin a new CA of this chamber? This clock says {now}: a time ahead cannot be taken back.")
+        terminal.confirm(question, yes, now=time_text(now))
     made = renewal.renew(office, now)
     if made.entry is not None:
         terminal.ok(N_("a new CA is named by entry {index}; nodes that run follow by themselves"), index=made.entry)
