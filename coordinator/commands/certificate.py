@@ -37,6 +37,11 @@ def show(home: Home = HOME, as_json: Json = False) -> int:
         terminal.say(N_("the newest certificate ends on {ends}; invites name the CA {ca}"), **seen)
         if turns_at:
             terminal.note(N_("it is shown from {shown_from} on; until then nodes learn its CA from the log"), **seen)
+        state = office.log.state()
+        if state.authorities and ca_digest(office.settings.home / "tls") != state.authority():
+            terminal.bad(
+                N_("the log names a newer CA than this home holds: coordinator certificate renew begins another")
+            )
         warn_of_certificate(office.settings)
     return FOUND if stage(ends, now) == 0 else OK
 

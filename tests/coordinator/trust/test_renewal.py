@@ -163,7 +163,10 @@ def test_a_home_restored_from_before_a_new_ca_begins_another(office, tmp_path):
     shutil.rmtree(tls(office))
     shutil.copytree(tmp_path / "backup", tls(office))
     assert opened(tls(office), office.settings.office_key) is not None
+    shown = ("certificate", "show", "--lang", "en", "--home", office.settings.home)
+    assert "names a newer CA" in run(*shown).stdout
     assert renew(office, NOW).entry is not None
+    assert "names a newer CA" not in run(*shown).stdout
     assert office.log.state().authorities[-1].replaces == lost
 
 
