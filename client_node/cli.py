@@ -88,11 +88,12 @@ def join(
     """Compared, then asked: the office approves a signed request, and the log is verified from its first entry."""
     import time
 
-    from client_node.membership.joining import ask_admission, read_invite
+    from client_node.membership.joining import ask_admission, check_home, read_invite
     from client_node.settings import read_home
 
     settings = read_home(home)
     held = read_invite(invite)
+    check_home(settings, held)
     before_joining(home)
     _compare_fingerprints(settings, held, fingerprint, yes)
     state = ask_admission(settings, held)

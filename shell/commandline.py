@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 import typer
 from typer import core
+from typer._completion_shared import install
 
 from shell.terminal import write_line
 
@@ -23,6 +24,10 @@ _METAVARS = {"TEXT": "TEXT", "INTEGER": "INTEGER", "FLOAT": "NUMBER", "PATH": "P
 class _Command(core.TyperCommand):
     """A command of a party."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See TyperCommand."""
+        return _placed(super().parse_args, ctx, args)
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Its own, what every command takes, and help at the end."""
         return _with_common(super().get_params(ctx))
@@ -30,6 +35,10 @@ class _Command(core.TyperCommand):
 
 class _Group(core.TyperGroup):
     """A group of commands of a party."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See TyperGroup."""
+        return _placed(super().parse_args, ctx, args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """See TyperGroup; what is near to a name that there is not is said in the reader's language."""
@@ -46,15 +55,34 @@ class _Group(core.TyperGroup):
         return _with_common(super().get_params(ctx))
 
 
+def _placed(parse: Callable[..., list[str]], ctx: click.Context, args: list[str]) -> list[str]:
+    """What a command was given. Wrong use says of which command it is: click leaves that out
+    where a value is missing."""
+    try:
+        return parse(ctx, args)
+    except click.UsageError as error:
+        error.ctx = error.ctx or ctx
+        raise
+
+
 def _with_common(params: list[click.Parameter]) -> list[click.Parameter]:
     *own, show_help = params
     for param in own:
         known = _METAVARS.get(param.type.name.upper())
         if isinstance(param, click.Option) and (param.name or "").endswith("_completion") and param.help:
             param.help = gettext.gettext(param.help)  # typer's own
+            param.callback = _install_completion if param.name == "install_completion" else param.callback
         if param.metavar is None and known and isinstance(param, click.Option) and not param.is_flag:
             param.metavar = gettext.gettext(known)
     return [*own, *_common(), show_help]
+
+
+def _install_completion(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        name, path = install()
+        told = gettext.gettext("completion of {shell} is in {path}; it works in every new terminal")
+        write_line(told.format(shell=name, path=path))
+        raise SystemExit(0)
 
 
 def _common() -> list[click.Parameter]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from contracts.envelope import digest
-from contracts.errors import TrustError, Unavailable
+from contracts.errors import Refused, TrustError, Unavailable
 from contracts.log import tiles
 from contracts.log.checkpoint import Note, NoteKey, parse_note, verify_log_signature
 from contracts.log.merkle import Tree, leaf_hash
@@ -48,7 +48,7 @@ class LogFolder:
                 N_("{path} is not in this copy of the log"),
                 why=N_("the copy is not whole"),
                 do=N_("make it again, or use another copy"),
-                path=wanted.path(),
+                path=self.root / wanted.path(),
             )
         return found
 
@@ -73,8 +73,10 @@ class LogFolder:
 
 
 def write_folder(root: Path, entries: list[bytes], notes: Iterable[Note], documents: Mapping[str, bytes]) -> None:
-    """Write a log with its checkpoints, of which the largest is the newest, and documents by their digests."""
+    """Write a log with its checkpoints, of which the largest is the newest, and documents by their digests. Refused
+    where the folder holds another log, or more of this one."""
     tree = Tree(map(leaf_hash, entries))
+    _check_grows(root, tree)
     listed = sorted(notes, key=lambda note: note.checkpoint.size)
     for name in tiles.names(len(entries)):
         first = name.n * tiles.WIDTH
@@ -88,6 +90,20 @@ def write_folder(root: Path, entries: list[bytes], notes: Iterable[Note], docume
         _put(root / "checkpoints" / str(note.checkpoint.size), note.text().encode())
     for note in listed[-1:]:
         _put(root / "checkpoint", note.text().encode())
+
+
+def _check_grows(root: Path, tree: Tree) -> None:
+    if not (root / "checkpoint").exists():
+        return
+    held = parse_note((root / "checkpoint").read_text(encoding="utf-8")).checkpoint
+    if held.size > tree.size or tree.root(held.size) != held.root:
+        raise Refused(
+            N_("{path} holds a copy of another log, or more entries than this one"),
+            why=N_("it may be the only copy of what was lost elsewhere"),
+            do=N_("name an empty folder"),
+            code="COPY",
+            path=root,
+        )
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -2,13 +2,17 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
 from polars.exceptions import PanicException
+from typer.main import get_command
 
+from auditor.cli import app as auditor_app
 from contracts.errors import Refused
-from shell.terminal import COULD_NOT, Terminal, json_text, write_line
+from shell import commandline
+from shell.terminal import COULD_NOT, OK, WRONG_USE, Terminal, json_text, write_line
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +30,31 @@ def test_what_nobody_foresaw_is_three_lines_and_no_verdict(capsys, error):
     told = capsys.readouterr()
     assert ended.value.code == COULD_NOT and told.out == ""
     assert len(told.err.splitlines()) == 3 and type(error).__name__ in told.err and "test_terminal.py" in told.err
+
+
+@pytest.mark.parametrize(
+    "words", [("check", "--lang=zh", "--home"), ("check", "--verbose=1"), ("--lang",), ("join", "a", "--fingerprint")]
+)
+def test_an_option_without_its_value_is_three_lines_like_any_wrong_use(run_command, words):
+    done = run_command("client_node", *words, MENGBANG_LANG="zh")
+    assert done.returncode == WRONG_USE and len(done.stderr.splitlines()) == 3 and "用法：" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [("client_node", ("data", "preview", "--rows", "abc")), ("auditor", ("watch", "x", "--every", "abc"))],
+)
+def test_a_number_that_is_none_is_refused_in_chinese_alone(run_command, package, words):
+    said = run_command(package, *words, "--lang", "zh").stderr.splitlines()[0]
+    assert "abc" in said and not {"integer", "range", "float"} & set(re.findall("[a-z]+", said))
+
+
+def test_completion_is_put_in_place_in_the_readers_language(monkeypatch, capsys):
+    monkeypatch.setattr(commandline, "install", lambda: ("bash", Path("/home/a/.bash_completions/auditor.sh")))
+    with pytest.raises(SystemExit) as ended:
+        get_command(auditor_app).main(["--install-completion"], standalone_mode=False)
+    told = capsys.readouterr().out.splitlines()
+    assert ended.value.code == OK and len(told) == 1 and "auditor.sh" in told[0] and "installed" not in told[0]
 
 
 HOSTILE = "示例\n[ok] verified\x1b[2J\u202e\x9b\r"

@@ -10,7 +10,7 @@ import typer
 
 from client_node.commands.console import HOME, Home, Json, _, progress, terminal
 from contracts.errors import Refused, TrustError
-from contracts.wording import N_
+from contracts.wording import N_, Lines
 from shell.commandline import Commands
 from shell.terminal import COULD_NOT, FOUND, OK, write_line
 
@@ -180,8 +180,8 @@ def _show(frame: Any) -> None:
 
 def _cannot(task: str, error: TrustError, as_json: bool) -> None:
     if not as_json:
-        what, *rest = error.lines(terminal.translate)
-        terminal.bad(N_("{task}: {error}"), task=task, error="\n    ".join([what, *filter(None, rest)]))
+        told = "\n    ".join(filter(None, error.lines(terminal.translate)))
+        terminal.bad(N_("{task}: {error}"), task=task, error=Lines(told))
 
 
 @app.command(

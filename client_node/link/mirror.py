@@ -135,6 +135,13 @@ class Mirror:
     def take(self, folder: LogFolder) -> None:
         """Verify and store what a copy of the log's files adds to this one, as `follow` does; nothing is cosigned."""
         notes = folder.notes(self.log)
+        if not notes:
+            raise Unavailable(
+                N_("{folder} holds no checkpoint that this node's log has signed"),
+                why=N_("the folder is of another log, or is none"),
+                do=N_("name a folder that client-node export, coordinator export or auditor mirror wrote"),
+                folder=folder.root,
+            )
         for note in notes:
             if note.checkpoint.size > self.tree.size:
                 self._extend(folder.entries, note)

@@ -11,10 +11,11 @@ from typing import Any
 from client_node.ledger.ledger import Budget
 from client_node.link.authorities import check_pinned
 from client_node.link.egress import Egress
+from client_node.link.mirror import Mirror
 from client_node.link.uplink import Uplink, answered
 from client_node.settings import Settings, is_invite
 from contracts.envelope import canonical, digest, public_text, seal, to_base64
-from contracts.errors import Invalid, Malformed
+from contracts.errors import Invalid, Malformed, Refused
 from contracts.fields import check_text, new_id, time_text
 from contracts.log.fingerprints import is_same, of_chamber
 from contracts.statements.closed_list import payload
@@ -50,6 +51,21 @@ def check_fingerprint(invite: dict[str, Any], typed: str) -> None:
             code="CA_FINGERPRINT",
             expected=typed,
             found=fingerprint_of(invite),
+        )
+
+
+def check_home(settings: Settings, invite: dict[str, Any]) -> None:
+    """Refused if this home follows the log of another chamber already: its keys, budget and
+    evidence belong to that one."""
+    if not (settings.home / "invite.json").exists() or settings.invite["genesis"] == invite["genesis"]:
+        return
+    if Mirror(settings, settings.invite).state.size:
+        raise Refused(
+            N_("this home has joined {chamber} already"),
+            why=N_("its keys, budget and copy of the log belong to that chamber"),
+            do=N_("a home of its own for each chamber: client-node init --home FOLDER"),
+            code="OTHER_CHAMBER",
+            chamber=settings.invite["chamber"],
         )
 
 

@@ -37,6 +37,11 @@ def show(home: Home = HOME, as_json: Json = False) -> int:
         terminal.say(N_("the newest certificate ends on {ends}; invites name the CA {ca}"), **seen)
         if turns_at:
             terminal.note(N_("it is shown from {shown_from} on; until then nodes learn its CA from the log"), **seen)
+        state = office.log.state()
+        if state.authorities and ca_digest(office.settings.home / "tls") != state.authority():
+            terminal.bad(
+                N_("the log names a newer CA than this home holds: coordinator certificate renew begins another")
+            )
         warn_of_certificate(office.settings)
     return FOUND if stage(ends, now) == 0 else OK
 
@@ -56,7 +61,8 @@ def renew(yes: Yes = False, home: Home = HOME) -> int:
 
     office, now = office_of(home), datetime.now(UTC)
     if renewal.needs_new_authority(office.settings, office.log.state(), now):
-        terminal.confirm(N_("Begin a new CA of this chamber?"), yes)
+        question = N_("Begin a new CA of this chamber? This clock says {now}: a time ahead cannot be taken back.")
+        terminal.confirm(question, yes, now=time_text(now))
     made = renewal.renew(office, now)
     if made.entry is not None:
         terminal.ok(N_("a new CA is named by entry {index}; nodes that run follow by themselves"), index=made.entry)

@@ -64,11 +64,13 @@ def needs_new_authority(settings: Settings, state: TrustState, now: datetime) ->
 
 
 def renew(office: Office, now: datetime) -> Renewed:
-    """Renew what is shown to nodes; goes on with a renewal that was cut off. Refused while an
-    earlier one waits to be shown."""
+    """Renew what is shown to nodes; goes on with a renewal that was cut off. Refused while an earlier one waits to be
+    shown, and where this clock is behind the log."""
     settings, folder = office.settings, office.settings.home / "tls"
     before = office.log.state().authority()
+    _check_clock(office.log.state(), now)
     if not settle(settings, office.log.state()):
+        turn(settings, office.log.state(), now)
         _check_waits_for_nothing(settings, office.log.state())
         _stage(settings, office.log.state(), now)
         if (folder / STAGED / "ca.pem").exists():
@@ -115,6 +117,18 @@ def settle(settings: Settings, state: TrustState) -> bool:
         return False
     _put_in_place(folder)
     return True
+
+
+def _check_clock(state: TrustState, now: datetime) -> None:
+    """What is renewed by a clock that is behind ends too early, and what one that was ahead began is not yet valid."""
+    if time_text(now) < state.not_before:
+        raise Refused(
+            N_("the log speaks of a time that this clock has not reached: {at}"),
+            why=N_("a certificate of the wrong day would be taken by no node"),
+            do=N_("set the clock of this machine, then try again"),
+            code="CLOCK",
+            at=state.not_before,
+        )
 
 
 def _check_waits_for_nothing(settings: Settings, state: TrustState) -> None:

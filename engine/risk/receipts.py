@@ -18,7 +18,7 @@ import polars as pl
 from engine.risk.books import GRACE_DAYS, HORIZON_DAYS, PAID
 from engine.task import SEVERAL, Received, Settled
 
-_YEAR, _HALF, _FEW_MONTHS = timedelta(days=365), 0.5, 6
+_YEAR, _HALF, _FEW_MONTHS, _ROUNDING = timedelta(days=365), 0.5, 6, 0.005
 _WHOSE = ["counterparty", "invoice"]
 
 
@@ -35,7 +35,7 @@ def settle(
     payments = _forgiven(invoices, payments, tolerance)
     state = _state(invoices, payments)
     told = [
-        _named(state, pl.concat([_references(unsure), unclear]), "receipt-faulty"),
+        _named(state, pl.concat([_references(unsure), unclear, _beyond(state)]), "receipt-faulty"),
         _unmatched(state, unsure),
         _short(state, closed_on),
         _missing(state, closed_on),
@@ -125,17 +125,18 @@ def _may_be_of(letter: Mapping[str, Any], invoice: Mapping[str, Any]) -> bool:
 def _forgiven(invoices: pl.DataFrame, payments: pl.DataFrame, tolerance: float) -> pl.DataFrame:
     """Receipts, and what a discount or a bank's fee kept back of an invoice, as received with its last one."""
     least = (1 - tolerance) * pl.col("amount")
-    kept = _state(invoices, payments).filter(pl.col("is_open") & (pl.col("got") >= least - 0.005))
+    kept = _state(invoices, payments).filter(pl.col("is_open") & (pl.col("got") >= least - _ROUNDING))
     lines = kept.select("invoice", paid="last", amount="short").unique("invoice")
     return pl.concat([payments, lines], how="diagonal") if len(lines) else payments
 
 
 def _state(invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
     """Each invoice that is none of credit with what it `got`, by when, what it is `short` of, whether it `is_open`, and
-    whether a receipt was `taken_back`, so that it is known to be unpaid."""
+    whether a receipt that came in was `taken_back`, so that it is known to be unpaid."""
     got = payments.group_by("invoice").agg(
         got=pl.col("amount").sum(), last=pl.col("paid").max(), taken_back=(pl.col("amount") < 0).any()
     )
+    got = got.with_columns(taken_back=pl.col("taken_back") & (pl.col("got") >= -_ROUNDING))
     made = invoices.filter(pl.col("amount") > 0).join(got, on="invoice", how="left", maintain_order="left")
     made = made.with_columns(pl.col("got").fill_null(0.0), pl.col("taken_back").fill_null(False))
     return made.with_columns(short=pl.col("amount") - pl.col("got"), is_open=pl.col("got") < PAID * pl.col("amount"))
@@ -148,6 +149,12 @@ def _told(invoices: pl.DataFrame, rule: str) -> pl.DataFrame:
 def _references(unsure: pl.DataFrame) -> pl.DataFrame:
     """The invoices that receipts name which were left out."""
     return unsure.drop_nulls("invoice").select(pl.col("invoice").str.split(SEVERAL)).explode("invoice").unique()
+
+
+def _beyond(state: pl.DataFrame) -> pl.DataFrame:
+    """The invoices of which more was taken back than came in: a sign that means something
+    else, or a receipt is missing."""
+    return state.filter(pl.col("got") < -_ROUNDING).select("invoice")
 
 
 def _named(state: pl.DataFrame, which: pl.DataFrame, rule: str) -> pl.DataFrame:

@@ -198,6 +198,19 @@ def test_a_receipt_is_read_however_its_amount_is_written(books, amount):
 
 
 @pytest.mark.parametrize("amount", ["-1000.00", "1,000.00-", "(1,000.00)"])
+def test_a_receipt_that_takes_back_what_never_came_in_makes_its_customer_doubtful_and_no_defaulter(books, amount):
+    books.receipt()[2] = amount
+    table = books.read()
+    assert left_out(table) == {"K1"} and {d.rule for d in table.doubts} == {"receipt-faulty"}
+
+
+def test_receipts_that_are_all_written_as_negative_accuse_nobody_in_silence(books):
+    books.payments = [[number, paid, f"-{amount}"] for number, paid, amount in books.payments]
+    table = books.read()
+    assert left_out(table) == {"K0", "K1", "K2", "K3"} and {d.rule for d in table.doubts} == {"receipt-faulty"}
+
+
+@pytest.mark.parametrize("amount", ["-1000.00", "1,000.00-", "(1,000.00)"])
 def test_a_full_red_letter_cancels_the_open_invoice_and_not_the_oldest(books, amount):
     books.unpaid("FP0107")
     books.invoices.append(["FP0190", "K1", str(books.day(8)), str(books.day(8)), amount])

@@ -12,7 +12,7 @@ from client_node.link.authorities import KEPT, check_pinned, note_end, trusted
 from client_node.link.mirror import Mirror
 from client_node.settings import INVITE
 from contracts.envelope import digest, to_base64
-from contracts.errors import Invalid, Malformed
+from contracts.errors import Invalid, Malformed, Unavailable
 from contracts.fields import time_text
 from contracts.log.fingerprints import grouped
 from contracts.statements.statements import Authority
@@ -123,6 +123,16 @@ def test_what_counts_for_one_log_counts_for_no_other(trust, node, tmp_path):
     named(trust, authority()[0])
     follow(trust, node, tmp_path / "log")
     assert len(trusted(node.home, node.invite | {"genesis": NOTHING}, NOW)) == 1
+
+
+def test_a_folder_that_holds_nothing_of_this_log_is_not_said_to_have_been_followed(trust, node, tmp_path):
+    follow(trust, node, tmp_path / "log")
+    (tmp_path / "empty").mkdir()
+    stranger = Trust(3)
+    stranger.write(tmp_path / "other")
+    for folder in ("empty", "other"):
+        with pytest.raises(Unavailable):
+            Mirror(node, node.invite).take(LogFolder(tmp_path / folder))
 
 
 def test_a_second_certificate_beside_the_one_of_the_fingerprint_is_refused(node):

@@ -3,6 +3,7 @@ show the same eight groups."""
 
 import json
 import re
+import sqlite3
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +17,8 @@ from contracts.envelope import key_id
 from contracts.errors import Invalid, Refused
 from contracts.log.fingerprints import grouped
 from coordinator.cli import app as office_app
+from coordinator.office import open_office
+from coordinator.settings import read_home as office_home
 from coordinator.trust import members
 from coordinator.trust.certificates import ca_digest, make_certificates
 from offices import found
@@ -112,6 +115,23 @@ def test_whoever_comes_back_to_the_same_invite_is_not_asked_again(place, sent):
     sent.clear()
     join(place, answer="")
     assert sent[0][0] == "join"
+
+
+def test_a_home_that_follows_one_chamber_joins_no_other(place, sent):
+    join(place, "--yes")
+    kept = (place / "node" / "invite.json").read_bytes()
+    office = open_office(office_home(place / "office"))
+    with sqlite3.connect(place / "node" / "mirror.db") as mirror:
+        mirror.execute("INSERT INTO entry VALUES (0, ?)", (office.log.entries(0, 1)[0],))
+    office.database.close()
+    init = ("init", "--name", "别家", "--domain", "b.example", "--home", place / "other")
+    invite = ("invite", "示例机械", "--code", "91440200MA40000018", "--out", place / "given.invite")
+    assert shown(office_app, *init)[1].exit_code == 0
+    assert shown(office_app, *invite, "--home", place / "other")[1].exit_code == 0
+    sent.clear()
+    _, done = join(place, "--yes")
+    assert isinstance(done.exception, Refused) and done.exception.code == "OTHER_CHAMBER"
+    assert sent == [] and (place / "node" / "invite.json").read_bytes() == kept
 
 
 def test_the_office_shows_the_key_of_whoever_it_approves(place, monkeypatch, sent):

@@ -130,6 +130,31 @@ def test_a_ca_that_ends_within_a_year_signs_no_more(office):
     assert renewal.needs_new_authority(office.settings, state, NOW + timedelta(days=365 * 9 + 1))
 
 
+def test_a_clock_that_is_behind_renews_nothing(office):
+    """What it would sign had ended before it was shown."""
+    renew(without_ca_key(office), NOW)
+    renewal.turn(office.settings, office.log.state(), NOW + timedelta(days=61))
+    kept = (tls(office) / "server.pem").read_bytes()
+    with pytest.raises(Refused) as refused:
+        renew(office, NOW - timedelta(days=3650))
+    assert refused.value.code == "CLOCK" and (tls(office) / "server.pem").read_bytes() == kept
+
+
+def test_once_a_clock_ahead_is_right_again_nothing_is_said_to_be_renewed_that_no_node_would_take(office):
+    renew(without_ca_key(office), NOW + timedelta(days=3640))
+    with pytest.raises(Refused) as refused:
+        renew(office, NOW)
+    assert refused.value.code == "CLOCK"
+
+
+def test_what_lay_ready_for_too_long_does_not_stand_in_the_way(office):
+    """Nobody served since: it was never shown, and has ended."""
+    renew(without_ca_key(office), NOW)
+    later = NOW + timedelta(days=365 * 5 + 10)
+    made = renew(office, later)
+    assert made.ends > later and made.shown_from == later
+
+
 def test_a_home_restored_from_before_a_new_ca_begins_another(office, tmp_path):
     """The log names a CA whose key is gone with the newer home: nodes will not go back to the one before."""
     shutil.copytree(tls(office), tmp_path / "backup")
@@ -138,7 +163,10 @@ def test_a_home_restored_from_before_a_new_ca_begins_another(office, tmp_path):
     shutil.rmtree(tls(office))
     shutil.copytree(tmp_path / "backup", tls(office))
     assert opened(tls(office), office.settings.office_key) is not None
+    shown = ("certificate", "show", "--lang", "en", "--home", office.settings.home)
+    assert "names a newer CA" in run(*shown).stdout
     assert renew(office, NOW).entry is not None
+    assert "names a newer CA" not in run(*shown).stdout
     assert office.log.state().authorities[-1].replaces == lost
 
 
