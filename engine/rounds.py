@@ -86,8 +86,12 @@ def invitation(asked: RoundRequest, model: array[float] | None = None) -> Record
 def asked(content: RecordDict) -> RoundRequest:
     """What `invitation` was made of."""
     config = content["config"]
-    # type: ignore
-    return RoundRequest(str(config["run"]), int(config["round"]), int(config["open"]), tuple(config["parts"]))
+    return RoundRequest(
+        str(config["run"]),
+        int(config["round"]),  # type: ignore[arg-type]
+        int(config["open"]),  # type: ignore[arg-type]
+        tuple(config["parts"]),  # type: ignore[arg-type]
+    )
 
 
 def contribution(values: array[int], line: bytes) -> RecordDict:
