@@ -76,7 +76,7 @@ def write_folder(root: Path, entries: list[bytes], notes: Iterable[Note], docume
     """Write a log with its checkpoints, of which the largest is the newest, and documents by their digests. Refused
     where the folder holds another log, or more of this one."""
     tree = Tree(map(leaf_hash, entries))
-    _check_grows(root, tree)
+    check_grows(root, tree)
     listed = sorted(notes, key=lambda note: note.checkpoint.size)
     for name in tiles.names(len(entries)):
         first = name.n * tiles.WIDTH
@@ -92,7 +92,8 @@ def write_folder(root: Path, entries: list[bytes], notes: Iterable[Note], docume
         _put(root / "checkpoint", note.text().encode())
 
 
-def _check_grows(root: Path, tree: Tree) -> None:
+def check_grows(root: Path, tree: Tree) -> None:
+    """Refused where the folder holds another log, or more of this one."""
     if not (root / "checkpoint").exists():
         return
     held = parse_note((root / "checkpoint").read_text(encoding="utf-8")).checkpoint

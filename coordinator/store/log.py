@@ -313,6 +313,11 @@ class Log:
         self.state()
         return format_proof(index, self._tree.inclusion_proof(index, note.checkpoint.size), note)
 
+    def tree(self) -> Tree:
+        """The tree over all entries."""
+        self.state()
+        return self._tree
+
     def tile(self, path: str) -> bytes:
         """Bytes of a tile of the log as it is now; Malformed if there is none of that name."""
         name = tiles.parse_path(path)

@@ -11,6 +11,7 @@ from contracts.errors import TrustError
 from contracts.log import tiles
 from contracts.log.checkpoint import Note
 from coordinator.store.log import Log
+from shell.log_folder import check_grows
 from shell.log_lines import log_event
 from shell.unix import publish
 
@@ -28,6 +29,7 @@ def write_static(log: Log, folder: Path, url: str, since: int = 0) -> tuple[int,
     note, signed = log.witnessed(0) or log.note(), log.published_size()
     if note is None or signed is None:
         return 0, 0
+    check_grows(folder, log.tree())
     size, written = note.checkpoint.size, 0
     for name in chain(tiles.names(size), tiles.bundle_names(signed, size // tiles.WIDTH)):
         if (name.n + 1) * tiles.WIDTH ** ((name.level or 0) + 1) <= since:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import OperationalError
 
 from auditor.evidence.reader import Folder
@@ -248,6 +248,30 @@ def test_the_log_as_a_folder_is_what_the_auditor_verifies_and_grows_without_touc
     write_static(log, tmp_path / "served", "https://chamber.test")
     assert (tmp_path / "served/tile/entries/000").stat().st_mtime_ns == full
     assert verify(Folder(tmp_path / "served"), pins).findings() == []
+
+
+def log_of(settings, trust, path, entries):
+    address = make_url(f"sqlite:///{path}")
+    migrate(address)
+    log = Log(
+        Database(address), replace(settings, log_key=trust.log_key, domain="test"), clock=lambda: trust.now.timestamp()
+    )
+    for entry in entries:
+        log.append(entry)
+    log.publish()
+    return log
+
+
+@pytest.mark.parametrize("is_another", [True, False])
+def test_a_folder_is_not_written_over_by_another_log_or_an_older_one(settings, tmp_path, is_another):
+    trust, folder = Trust(members=3), tmp_path / "served"
+    write_static(log_of(settings, trust, tmp_path / "first.db", trust.entries), folder, "https://chamber.test")
+    before = (folder / "checkpoint").read_bytes()
+    other = Trust(members=3) if is_another else trust
+    shown = log_of(settings, other, tmp_path / "second.db", other.entries[: None if is_another else 2])
+    with pytest.raises(Refused, match="another log, or more entries"):
+        write_static(shown, folder, "https://chamber.test")
+    assert (folder / "checkpoint").read_bytes() == before
 
 
 def test_of_all_processes_one_leads_and_another_follows_when_it_has_ended(settings, database):
