@@ -88,10 +88,10 @@ class Mirror:
         """The log's key, as the invite names it."""
         return parse_vkey(self._invite["log_vkey"])
 
-    def entries(self) -> list[bytes]:
-        """Every entry of this copy, in order."""
+    def entries(self, start: int = 0) -> list[bytes]:
+        """The entries of this copy from `start` on, in order."""
         with self._open() as connection:
-            return [entry for (entry,) in connection.execute("SELECT entry FROM entry ORDER BY idx")]
+            return list(_stream(connection, start))
 
     def seen(self) -> Seen:
         """The newest verified state, for signed statements."""

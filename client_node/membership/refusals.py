@@ -18,6 +18,7 @@ from client_node.membership import consents
 from client_node.settings import Settings
 from contracts.errors import TrustError
 from contracts.fields import new_id, time_text
+from contracts.statements.signed import read_statement
 from contracts.statements.statements import Refusal
 
 _under_way: set[Path] = set()  # of this process: the thread that works and the one that follows the log both send
@@ -36,8 +37,11 @@ class Unheard(BaseModel):
 
 
 def say(settings: Settings, mirror: Mirror, uplink: Uplink, *, order: str, reason: str, open: int | None) -> None:
-    """Put a refusal on the log; one that does not come to stand there is kept and sent again."""
+    """Put a refusal on the log; one that does not come to stand there is kept and sent again. What stands there or is
+    kept already is not said a second time, as a node would that was killed before it knew."""
     said = Unheard(order=order, reason=reason, open=open, since=time_text(datetime.now(UTC)))
+    if _stands(settings, mirror, said) or any((one.order, one.open) == (order, open) for _, one in _kept(settings)):
+        return
     path = _folder(settings) / f"{new_id().rpartition(':')[2]}.json"
     path.write_text(said.model_dump_json(), encoding="ascii")
     _send(settings, mirror, uplink, said, path)
@@ -46,8 +50,7 @@ def say(settings: Settings, mirror: Mirror, uplink: Uplink, *, order: str, reaso
 def send_kept(settings: Settings, mirror: Mirror, uplink: Uplink) -> None:
     """Try again; a coordinator that still does not take one changes nothing else."""
     for path, said in _kept(settings):
-        run = mirror.state.runs.get(said.order)
-        if said.open is None and run is not None and settings.member in run.refused:
+        if _stands(settings, mirror, said):
             path.unlink(missing_ok=True)  # it stands there: the answer was lost, not the refusal
             continue
         if said.reason == "not-started" and not _is_open(mirror, said):
@@ -55,6 +58,22 @@ def send_kept(settings: Settings, mirror: Mirror, uplink: Uplink) -> None:
             continue
         with suppress(TrustError):
             _send(settings, mirror, uplink, said, path)
+
+
+def _stands(settings: Settings, mirror: Mirror, said: Unheard) -> bool:
+    """Whether this copy of the log shows it, for its run or, among what came after its opening, for its round."""
+    if said.open is None:
+        run = mirror.state.runs.get(said.order)
+        return run is not None and settings.member in run.refused
+    return any(_says(entry, settings.member, said) for entry in mirror.entries(said.open + 1))
+
+
+def _says(entry: bytes, member: str, said: Unheard) -> bool:
+    try:
+        read = read_statement(entry).said
+    except TrustError:
+        return False
+    return isinstance(read, Refusal) and (read.member, read.order, read.open) == (member, said.order, said.open)
 
 
 def _is_open(mirror: Mirror, said: Unheard) -> bool:

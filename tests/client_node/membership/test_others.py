@@ -150,7 +150,8 @@ def test_staying_out_costs_nothing_and_is_over_with_the_round(trust):
 
 def test_a_word_about_a_round_that_has_ended_is_not_kept_for_ever(trust, tmp_path, monkeypatch):
     monkeypatch.setattr(refusals, "_send", lambda *_given: (_ for _ in ()).throw(Unavailable("away")))
-    settings, mirror = SimpleNamespace(home=tmp_path, member=trust.firms[0].member), SimpleNamespace(state=trust.state)
+    settings = SimpleNamespace(home=tmp_path, member=trust.firms[0].member)
+    mirror = SimpleNamespace(state=trust.state, entries=lambda start: trust.entries[start:])
     with pytest.raises(Unavailable):
         refusals.say(
             settings, mirror, None, order=trust.run.run, reason="not-started", open=trust.run.rounds[0].open_index
@@ -158,7 +159,8 @@ def test_a_word_about_a_round_that_has_ended_is_not_kept_for_ever(trust, tmp_pat
     refusals.send_kept(settings, mirror, None)
     assert len(refusals.kept(settings)) == 1
     trust.close()
-    refusals.send_kept(settings, SimpleNamespace(state=trust.state), None)
+    mirror.state = trust.state
+    refusals.send_kept(settings, mirror, None)
     assert refusals.kept(settings) == []
 
 

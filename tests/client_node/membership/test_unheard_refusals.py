@@ -39,7 +39,9 @@ def node(tmp_path, monkeypatch):
     settings = SimpleNamespace(home=tmp_path, member=firm.member, node_key=firm.node)
     Budget(tmp_path / "ledger.db")
     monkeypatch.setattr(refusals.consents, "_index", lambda mirror, entry, answer: 0)  # proofs: tests/journeys
-    mirror = SimpleNamespace(seen=lambda: Seen(size=0, root=NOTHING), state=trust.state)
+    mirror = SimpleNamespace(
+        seen=lambda: Seen(size=0, root=NOTHING), state=trust.state, entries=lambda start: trust.entries[start:]
+    )
     return trust, settings, mirror, Deaf(trust)
 
 
@@ -85,6 +87,28 @@ def test_a_refusal_of_one_round_is_said_again_too(node):
     office.listens = True
     refusals.send_kept(settings, mirror, office)
     assert refusals.kept(settings) == [] and len(office.heard) == 1
+
+
+def test_a_node_that_was_killed_before_it_knew_says_a_refusal_of_one_round_once(node):
+    """Killed after the log took it: the file is still there, and the round is asked again."""
+    _trust, settings, mirror, office = node
+    office.listens = True
+    say(node, reason="restarted", open=7)
+    kept = refusals.Unheard(order=node[0].run.run, reason="restarted", open=7, since="2026-01-05T08:00:00Z")
+    (settings.home / "refusals" / "left.json").write_text(kept.model_dump_json(), encoding="ascii")
+    refusals.send_kept(settings, mirror, office)
+    say(node, reason="restarted", open=7)
+    assert refusals.kept(settings) == [] and len(office.heard) == 1
+    say(node, reason="restarted", open=9)
+    assert len(office.heard) == 2, "another round is another matter"
+
+
+def test_a_refusal_that_is_kept_is_not_said_beside_it(node):
+    _trust, settings, _mirror, _office = node
+    with pytest.raises(Unavailable):
+        say(node, reason="restarted", open=7)
+    say(node, reason="restarted", open=7)
+    assert len(refusals.kept(settings)) == 1
 
 
 def test_two_threads_of_a_node_say_one_refusal_once(node, monkeypatch):
