@@ -145,8 +145,7 @@ class Watch:
         return Invalid(
             N_(
                 "the log signed {size} entries and now shows {shown}: an older database was restored and is not "
-                "recovered, or "
-                "entries are hidden"
+                "recovered, or entries are hidden"
             ),
             code="TRUNCATED",
             size=size,

@@ -15,18 +15,14 @@ from contracts.wording import N_
 _SENTENCES = {
     "go-on": N_(
         "If this member leaves, its group in {dataset} goes on without it. The difference of the sums before and "
-        "after then "
-        "shows the number of its units (one unit is one {unit}) to ± {plus_minus} (95 %) at best, and its other "
-        "totals as "
-        "precisely: {rounds} rounds were summed with it, and as many may follow with {left} members."
+        "after then shows the number of its units (one unit is one {unit}) to ± {plus_minus} (95 %) at best, and its "
+        "other totals as precisely: {rounds} rounds were summed with it, and as many may follow with {left} members."
     ),
     "rest": N_(
-        "If this member leaves, its group in {dataset} rests until the next year and then goes on without it. "
-        "The difference of "
-        "the sums before and after then shows the number of its units (one unit is one {unit}) to ± {plus_minus} "
-        "(95 %) at best, "
-        "and its other totals as precisely: {rounds} rounds were summed with it, and as many may follow with "
-        "{left} members."
+        "If this member leaves, its group in {dataset} rests until the next year and then goes on without it. The "
+        "difference of the sums before and after then shows the number of its units (one unit is one {unit}) to ± "
+        "{plus_minus} (95 %) at best, and its other totals as precisely: {rounds} rounds were summed with it, and as "
+        "many may follow with {left} members."
     ),
     "nothing": N_("If this member leaves, no difference of sums of {dataset} shows its totals."),
 }

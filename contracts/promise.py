@@ -59,22 +59,18 @@ Totals = Literal[
 ]  # how an agreement hides the totals of a member; "sum" by nothing more than a sum
 _TOTALS = {
     "groups": N_(
-        "This protects single records, not your company's totals; those are summed with its whole group or not "
-        "at all, and no "
-        "difference of sums is of fewer companies. A company far larger than the rest of its group still shows "
-        "in their sum."
+        "This protects single records, not your company's totals; those are summed with its whole group or not at "
+        "all, and no difference of sums is of fewer companies. A company far larger than the rest of its group still "
+        "shows in their sum."
     ),
     "weighted": N_(
-        "This protects single records, not your company's totals; your node multiplies them by a secret factor "
-        "of its own, so "
-        "that they can be told to about ± 25 % only, even if everybody else conspires. The price: a contribution "
-        "counts 67 % on "
-        "average."
+        "This protects single records, not your company's totals; your node multiplies them by a secret factor of "
+        "its own, so that they can be told to about ± 25 % only, even if everybody else conspires. The price: a "
+        "contribution counts 67 % on average."
     ),
     "sum": N_(
-        "This protects single records, not your company's totals; a secure sum hides those, but the difference "
-        "of two sums, with "
-        "your company and without it, can show them."
+        "This protects single records, not your company's totals; a secure sum hides those, but the difference of "
+        "two sums, with your company and without it, can show them."
     ),
     "none": N_(
         "This protects single records, not your company's totals; no secure sum was in force, so the coordinator can "
@@ -86,9 +82,8 @@ _NONE_AGREED = N_(
     "estimate those."
 )
 _BESIDE = N_(
-    "{dataset} is also released by {beside}. That is not in these numbers: it hides less than one {unit}, and "
-    "what it tells "
-    "of one has no bound."
+    "{dataset} is also released by {beside}. That is not in these numbers: it hides less than one {unit}, and what "
+    "it tells of one has no bound."
 )
 
 
@@ -123,9 +118,8 @@ class Promise:
         elif self.honest:
             told.append(
                 N_(
-                    "If at least {honest} of the companies in the final sum are honest, this one included: "
-                    "epsilon {seen_by_sum:.2f} "
-                    "for whoever sees only the sums."
+                    "If at least {honest} of the companies in the final sum are honest, this one included: epsilon "
+                    "{seen_by_sum:.2f} for whoever sees only the sums."
                 )
             )
         told += [_INSIDERS, _TOTALS["none" if self.seen_by_sum is None and self.totals == "sum" else self.totals]]
@@ -150,17 +144,15 @@ class Limit:
         """Those of a `Promise`, of what is yet to come."""
         told = [
             N_(
-                "If everybody else conspires: epsilon at most {epsilon:.2f} at delta {delta}, for adding or "
-                "removing one "
-                "{unit} of {dataset} (in training or held out), over a year."
+                "If everybody else conspires: epsilon at most {epsilon:.2f} at delta {delta}, for adding or removing "
+                "one {unit} of {dataset} (in training or held out), over a year."
             )
         ]
         if self.secure_sum == "required":
             told.append(
                 N_(
                     "How much less it is for whoever sees only the sums depends on the companies in each: the "
-                    "receipt of "
-                    "a round says it, and client-node status."
+                    "receipt of a round says it, and client-node status."
                 )
             )
         open_to_all = self.secure_sum == "none" and self.totals == "sum"

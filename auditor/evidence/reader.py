@@ -146,9 +146,8 @@ class ServedEvidence:
                 N_("{url} shows a certificate that is not trusted here"),
                 why=N_("a chamber has a CA of its own, which stands in the pins of its members: {error}"),
                 do=N_(
-                    "give a member's pins: auditor verify {url} --pins pins.json. If you gave them: a member "
-                    "whose node has "
-                    "followed the log since writes new ones (client-node pins); else do not go on"
+                    "give a member's pins: auditor verify {url} --pins pins.json. If you gave them: a member whose "
+                    "node has followed the log since writes new ones (client-node pins); else do not go on"
                 ),
                 code="CA",
                 url=self._url,

@@ -78,9 +78,8 @@ def compare(step: AuditStep, newest: Note, roots: Mapping[int, bytes], views: li
             step.add(
                 "TRUNCATED",
                 N_(
-                    "the log has {size} entries, {file} has seen {seen}: either an older database was restored, "
-                    "and coordinator "
-                    "recover can bring the entries back, or they are hidden"
+                    "the log has {size} entries, {file} has seen {seen}: either an older database was restored, and "
+                    "coordinator recover can bring the entries back, or they are hidden"
                 ),
                 view.file or "checkpoint",
                 size=newest.checkpoint.size,

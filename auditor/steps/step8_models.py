@@ -161,8 +161,7 @@ def _tell_lost_keys(state: TrustState, record: RoundRecord, lines: list[Contribu
             step.skip(
                 N_(
                     "entry {index}: round {round} uses {member}, whose key was reported as compromised in entry "
-                    "{ended},"
-                    " before the round ended: the contribution may not be its owner's"
+                    "{ended}, before the round ended: the contribution may not be its owner's"
                 ),
                 index=record.open_index,
                 round=line.round,

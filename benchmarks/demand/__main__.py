@@ -35,22 +35,17 @@ BAR = {"Texas, chain": 0.0724, "Texas, county": 0.1192, "Retail, normal": 0.5718
 LEARNED = {"Texas, county"}  # networks pooled and by FedAvg are left out here: the README has them, CPU is scarce
 NODES = 8
 NODES_NOTE = (
-    f"The {NODES} members with most series as coordinator and node processes over TLS with a secure sum, one run "
-    f"at local epsilon "
-    "1, delta 1e-6, unit series, on what had been sold when the training targets end; a node holds a fifth of "
-    "its series back for "
-    "the gate, and so does the same run in one process beside it. The model alone and as these members would "
-    "serve it, on their "
-    "test origins; gain / tie / lose and the worst member as in the other tables of this set."
+    f"The {NODES} members with most series as coordinator and node processes over TLS with a secure sum, one run at "
+    f"local epsilon 1, delta 1e-6, unit series, on what had been sold when the training targets end; a node holds a "
+    f"fifth of its series back for the gate, and so does the same run in one process beside it. The model alone and "
+    f"as these members would serve it, on their test origins; gain / tie / lose and the worst member as in the other "
+    f"tables of this set."
 )
 CHAIN_NOTES = (
     "Texas, chain: read with care. LGBM, ridge, the central network and FedAvg are weaker here than in the set's "
-    "README (LGBM "
-    "local .0724, FedAvg .0756): their windows are the product's and they were not tuned. LGBM fails at chains "
-    "with four to nine "
-    "series, so the own best by validation is an easy baseline for the small third and its bar; the README's "
-    "best there is "
-    "AutoETS (.1128).",
+    "README (LGBM local .0724, FedAvg .0756): their windows are the product's and they were not tuned. LGBM fails at "
+    "chains with four to nine series, so the own best by validation is an easy baseline for the small third and its "
+    "bar; the README's best there is AutoETS (.1128).",
     (
         "Texas, chain: why some chains lie below .65, and what was tried on earlier origins, stands in "
         "`results/demand_bands.md`."
@@ -315,11 +310,10 @@ def main() -> None:
         parts["Texas, every chain as a newcomer with six months"], told = newcomers(named["Texas, chain"]())
         bars += told
     notes = [
-        f"{chosen.seeds} seeds where noise or a random start is involved, ± their sd. delta 1e-6, unit series, "
-        f"local noise, "
-        "25 rounds over LocalGrid on 2,415 (months) or 3,220 (weeks) numbers of the head. gain / tie / lose and "
-        "the worst "
-        "member: against each member's own best single baseline by validation, 2,000 bootstrap draws over series.",
+        f"{chosen.seeds} seeds where noise or a random start is involved, ± their sd. delta 1e-6, unit series, local "
+        f"noise, 25 rounds over LocalGrid on 2,415 (months) or 3,220 (weeks) numbers of the head. gain / tie / lose "
+        f"and the worst member: against each member's own best single baseline by validation, 2,000 bootstrap draws "
+        f"over series.",
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]
     notes += CHAIN_NOTES if "Texas, chain" in parts else ()

@@ -30,23 +30,17 @@ WAYS = {  # name -> (windows at which a factor is believed half, what all bands 
     "as served, every band 1.25 times as wide": (360.0, 1.25),
 }
 NOTE = (
-    "Factors of spread and band are decided on three validation origins. Their targets overlap and a member's "
-    "series err together, "
-    "so nine windows may well tell no more than one: a factor is therefore believed half at 360 windows. Table 1 "
-    "compares that with "
-    "40 and with none where a choice may look."
+    "Factors of spread and band are decided on three validation origins. Their targets overlap and a member's series "
+    "err together, so nine windows may well tell no more than one: a factor is therefore believed half at 360 "
+    "windows. Table 1 compares that with 40 and with none where a choice may look."
 )
 READING = (
     "Read: trusting fewer windows costs next to nothing and keeps every member inside the bar before the test "
-    "origins, which 40 did "
-    "not. On the test origins it keeps all retail members inside (`demand-retail-*.md`) and one Texas chain more "
-    "(M16, whose bands were "
-    "narrowed at home). Two chains miss the bar without any factor too, because all of a chain's shops moved "
-    "together (M12 sold a "
-    "quarter more than foreseen, then a tenth less; M20 more and more), which their validation origins did not "
-    "show. Only bands a "
-    "quarter wider for everybody would hold them: 2 to 5 % of WQL before the test origins, and 90 % cover where "
-    "80 % are promised."
+    "origins, which 40 did not. On the test origins it keeps all retail members inside (`demand-retail-*.md`) and "
+    "one Texas chain more (M16, whose bands were narrowed at home). Two chains miss the bar without any factor too, "
+    "because all of a chain's shops moved together (M12 sold a quarter more than foreseen, then a tenth less; M20 "
+    "more and more), which their validation origins did not show. Only bands a quarter wider for everybody would "
+    "hold them: 2 to 5 % of WQL before the test origins, and 90 % cover where 80 % are promised."
 )
 
 
@@ -114,9 +108,8 @@ def missed(setting: Setting) -> tuple[list[dict[str, Any]], str]:
     share = by_chance(setting, served(setting, made, next(iter(WAYS))), len(rows))
     return rows, (
         f"With the series dealt to members of the same sizes at random ({DRAWS:,} draws, the largest member left "
-        f"out), {len(rows)} or more "
-        f"members below {LOW} came in {share:.1%} of the draws: it is not few series that miss, but series of "
-        f"one member that err together."
+        f"out), {len(rows)} or more members below {LOW} came in {share:.1%} of the draws: it is not few series that "
+        f"miss, but series of one member that err together."
     )
 
 

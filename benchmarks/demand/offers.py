@@ -29,21 +29,16 @@ SEED, SERIES, ORIGINS = 1_000, 8, 3  # of a generated member: one family of the 
 PLANTED = (1.0, 0.3, 0.0)  # of the whole answer
 WAYS = ("without", "with", "decided")
 NOTES = (
-    "WQL of the public start alone; lower is better. `decided`: as a node does, offers are used where the "
-    "member's newest six origins before were "
-    "foreseen better with them. `known`: promotions and prices so far and of the periods to come, or those so "
-    "far alone.",
-    "Generated members: promotions in 15 % of months or 10 % of weeks, of a fifth to all of their days; prices "
-    "step by 8 % (sd) in 6 % of the "
-    "periods and fall by up to a fifth of their logarithm in promotions. The whole answer is a lift of .5 (sd "
-    ".25) for a promotion of all days and an "
-    "elasticity of -1.5 (sd .6), by series; where nothing is planted, both are said and tell nothing. Members of "
-    "eight series, each of equal weight.",
-    "Retail: the price of a week is the median over its invoice lines, and none is known of a week without "
-    "sales. So a changed price also says that "
-    "the product was sold, and a low one that wholesalers bought (they pay less a piece): knowing it beforehand "
-    "gives more here than a price list "
-    "would. No promotions are known.",
+    "WQL of the public start alone; lower is better. `decided`: as a node does, offers are used where the member's "
+    "newest six origins before were foreseen better with them. `known`: promotions and prices so far and of the "
+    "periods to come, or those so far alone.",
+    "Generated members: promotions in 15 % of months or 10 % of weeks, of a fifth to all of their days; prices step "
+    "by 8 % (sd) in 6 % of the periods and fall by up to a fifth of their logarithm in promotions. The whole answer "
+    "is a lift of .5 (sd .25) for a promotion of all days and an elasticity of -1.5 (sd .6), by series; where "
+    "nothing is planted, both are said and tell nothing. Members of eight series, each of equal weight.",
+    "Retail: the price of a week is the median over its invoice lines, and none is known of a week without sales. So "
+    "a changed price also says that the product was sold, and a low one that wholesalers bought (they pay less a "
+    "piece): knowing it beforehand gives more here than a price list would. No promotions are known.",
 )
 
 

@@ -254,8 +254,7 @@ def main():
             f"the first lines are the baseline."
         ),
         "Budgets: durable acknowledgement p99 under 50 ms, 5,000 entries/s, inclusion proof p99 under 10 ms, "
-        "witnessed receipt"
-        " p99 under 5 s.",
+        "witnessed receipt p99 under 5 s.",
     ]
     publish("log", "The log's own speed", {"Figures": lines}, notes)
 

@@ -231,13 +231,11 @@ def main() -> None:
     missed = sum(line["ours"] > MOST for line in lines), sum(line["ghost / ours"] < LEAST for line in lines)
     notes = [
         f"{ROWS:,} rows, one thread, float64, CPU time of an epoch, medians; ratios to plain SGD.",
-        f"At most {MOST} times plain SGD: missed in {missed[0]} of {len(lines)} cells. At least {LEAST} times as "
-        f"fast as"
-        f" ghost clipping: missed in {missed[1]}. Any method needs three matrix products a layer (forward, "
-        f"backprop, sum), ghost"
-        " clipping with its two backward passes five: the wider the layers, the nearer the two come to 5 / 3. "
-        "`products alone` is"
-        " the time of the three without anything else. Rows of one unit (eight here) add a Gram matrix a unit.",
+        f"At most {MOST} times plain SGD: missed in {missed[0]} of {len(lines)} cells. At least {LEAST} times as fast "
+        f"as ghost clipping: missed in {missed[1]}. Any method needs three matrix products a layer (forward, "
+        f"backprop, sum), ghost clipping with its two backward passes five: the wider the layers, the nearer the two "
+        f"come to 5 / 3. `products alone` is the time of the three without anything else. Rows of one unit (eight "
+        f"here) add a Gram matrix a unit.",
     ]
     publish("clipping", "Clipped sums beside plain SGD and Opacus", {"Ratios": lines}, notes)
 

@@ -36,13 +36,11 @@ NO_NOISE_NANO = 10**13
 TASK = load("risk")
 NOTES = [
     'Noise is drawn anew in every run, so digits differ from run to run. "Noise once" is research: the sum of '
-    "all members"
-    " with the noise of one; in brackets, the local epsilon that members would have to allow.",
+    "all members with the noise of one; in brackets, the local epsilon that members would have to allow.",
     '"The design\'s trees" are the same idea written a second time in floats (benchmarks/privacy/recipe.py, mean '
-    "of three draws) with"
-    " the same budget, members and split: where a figure differs from the design's own table, they show whether "
-    "the product or"
-    " the protocol differs. `sba-all` is that table's selection of loans; its own README forbids it for scoring.",
+    "of three draws) with the same budget, members and split: where a figure differs from the design's own table, "
+    "they show whether the product or the protocol differs. `sba-all` is that table's selection of loans; its own "
+    "README forbids it for scoring.",
 ]
 
 

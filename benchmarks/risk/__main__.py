@@ -56,26 +56,21 @@ PUBLIC_ROUNDS, PUBLIC_COLUMNS = 10, 8  # of 8, 16 and 24 columns, 8 were best on
 BAR = {"UCI": 0.1352, "Polish": 0.0278, "SBA": 0.1688, "SBA, 2006 on": 0.2559}
 LEVEL = {"UCI": 0.790, "Polish": 0.960, "SBA": 0.736, "SBA, 2006 on": 0.650}
 NOTE = (
-    "20 natural members, {seeds} seeds (the split moves with the seed), ± the sd of AUC over seeds; delta 1e-6, "
-    "unit row, "
-    "every member adds its own noise, rounds over LocalGrid; nothing else was spent (evaluation by a gate would "
-    "be). Shared "
-    "models learn from train only; a vote is decided on validation. gain / tie / lose and the worst member: "
-    "Brier beside the "
-    "member's own best by validation, 2,000 bootstrap draws over units, one-sided 1 % and .002. The last column "
-    "is what a "
-    "choice may look at. Research rows are no mode of the product."
+    "20 natural members, {seeds} seeds (the split moves with the seed), ± the sd of AUC over seeds; delta 1e-6, unit "
+    "row, every member adds its own noise, rounds over LocalGrid; nothing else was spent (evaluation by a gate would "
+    "be). Shared models learn from train only; a vote is decided on validation. gain / tie / lose and the worst "
+    "member: Brier beside the member's own best by validation, 2,000 bootstrap draws over units, one-sided 1 % and "
+    ".002. The last column is what a choice may look at. Research rows are no mode of the product."
 )
 NODES_NOTE = (
-    f"Seed 0, the {NODES} largest members of each set as coordinator and node processes over TLS with a secure "
-    f"sum, one run at "
-    "local epsilon 1, delta 1e-6, unit row; the shared score alone, on their test rows. Beside it the same "
-    "rounds in one process."
+    f"Seed 0, the {NODES} largest members of each set as coordinator and node processes over TLS with a secure sum, "
+    f"one run at local epsilon 1, delta 1e-6, unit row; the shared score alone, on their test rows. Beside it the "
+    f"same rounds in one process."
 )
 LEVELS_NOTE = (
-    "The README's levels (pooled trees .7946, FedAvg .7892, three seeds) were reached with age, sex, marriage "
-    "and schooling among "
-    "the inputs, and by fitting again on train and validation. No privacy here; the product uses neither."
+    "The README's levels (pooled trees .7946, FedAvg .7892, three seeds) were reached with age, sex, marriage and "
+    "schooling among the inputs, and by fitting again on train and validation. No privacy here; the product uses "
+    "neither."
 )
 PUBLIC_MODEL = "public model of the pool's rows, nothing spent"
 Both = tuple[Chances, Chances]  # (validation, test)

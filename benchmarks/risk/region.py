@@ -133,9 +133,8 @@ def main() -> None:
     chosen = parser.parse_args()
     lines, bars = counterparty_table(range(chosen.worlds))
     notes = [
-        f"**Simulated**: a generator of this repository (demo/world.py). Means over {chosen.worlds} worlds. "
-        f"{MEMBERS} members, "
-        "unit counterparty, noise of every member. Delta 1e-6.",
+        f"**Simulated**: a generator of this repository (demo/world.py). Means over {chosen.worlds} worlds. {MEMBERS} "
+        f"members, unit counterparty, noise of every member. Delta 1e-6.",
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]
     publish("region", "The simulated region", {"Counterparties": lines}, notes)

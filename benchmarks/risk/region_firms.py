@@ -154,12 +154,10 @@ def main() -> None:
         parts[f"{members} members"] = [row(name, one) for name, one in found.items()]
         told += bars(members, found)
     notes = [
-        "**Simulated**: a generator of this repository (engine/warning/firms.py); no public data of this kind "
-        "exist. Unit member, "
-        f"delta {DELTA}, noise of every member; worlds of each number of members: {SIZES}. The prior as it ships "
-        f"flatters: it "
-        "comes from the same generator. The damaged one has its coefficients halved, with errors as large as "
-        "they were.",
+        f"**Simulated**: a generator of this repository (engine/warning/firms.py); no public data of this kind exist. "
+        f"Unit member, delta {DELTA}, noise of every member; worlds of each number of members: {SIZES}. The prior as "
+        f"it ships flatters: it comes from the same generator. The damaged one has its coefficients halved, with "
+        f"errors as large as they were.",
         "What members add to the damaged prior:\n\n" + "\n".join(f"- {bar}" for bar in told),
     ]
     publish("region_firms", "Early warning of the member itself, by month", parts, notes)

@@ -34,20 +34,16 @@ RULES = {  # name -> (weight before a row is seen, how firmly); None: one half w
 }
 WORLDS = 100  # first world of the region; `benchmarks.risk.region` reports the first few
 NOTE = (
-    "Brier of all members, {seeds} splits inside the rows that `benchmarks.risk` learns from, and as many worlds "
-    "of the simulated region that "
-    "`benchmarks.risk.region` does not report. One further vote beside the member's own model, dropped in every "
-    "column where held-out rows show it worse "
-    "by one standard error. A weight maximises the likelihood of held-out rows with a normal prior around 0 "
-    "(variance 1/3), 1/4, 1/3, 1/2 (each 1/10) "
-    "or 1/2 (1/3)."
+    "Brier of all members, {seeds} splits inside the rows that `benchmarks.risk` learns from, and as many worlds of "
+    "the simulated region that `benchmarks.risk.region` does not report. One further vote beside the member's own "
+    "model, dropped in every column where held-out rows show it worse by one standard error. A weight maximises the "
+    "likelihood of held-out rows with a normal prior around 0 (variance 1/3), 1/4, 1/3, 1/2 (each 1/10) or 1/2 (1/3)."
 )
 READING = (
-    "Read: from 1/3 no line is worse than with one vote each. Poor models of noise cost small members less "
-    "(Polish firms: 4 and 6 % of the Brier "
-    "score), good votes bring more (up to 4 %). From 0 and from 1/4 a good shared model brings members of a few "
-    "dozen rows less than one vote each "
-    "did (region); from 1/2 good votes bring a little more still, and poor ones cost half as much again as from 1/3."
+    "Read: from 1/3 no line is worse than with one vote each. Poor models of noise cost small members less (Polish "
+    "firms: 4 and 6 % of the Brier score), good votes bring more (up to 4 %). From 0 and from 1/4 a good shared "
+    "model brings members of a few dozen rows less than one vote each did (region); from 1/2 good votes bring a "
+    "little more still, and poor ones cost half as much again as from 1/3."
 )
 
 

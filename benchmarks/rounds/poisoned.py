@@ -236,19 +236,15 @@ def main() -> None:
             + ("MET" if not missed else f"MISSED by {'; '.join(missed)}")
         )
     notes = [
-        f"{MEMBERS} members, {chosen.seeds} seeds, local epsilon {EPSILON}, delta {DELTA}; one verdict a seed. A "
-        f"run costs every "
-        f"member epsilon {EPSILON} of its training units and its evaluation epsilon {GATE} of its held-out "
-        f"units, also where the model is refused: "
-        "budget that was spent on a spoilt run is gone, and the agreement caps how many such runs a year may "
-        "hold. A member whose "
-        "contribution is refused on arrival is out of that round; the others' sum stands without it. A secure "
-        "sum outside "
-        "the plan's range is refused as a whole: that round is lost, with its budget. A gate that says too-few "
-        "releases nothing unless "
-        "the order said --untold release, which is the default of risk, where nothing else is shared, and not of "
-        "demand. The two largest hold a third of the card holders' training rows. The first line is a second run "
-        "without wrong members: how far two runs differ by noise alone.",
+        f"{MEMBERS} members, {chosen.seeds} seeds, local epsilon {EPSILON}, delta {DELTA}; one verdict a seed. A run "
+        f"costs every member epsilon {EPSILON} of its training units and its evaluation epsilon {GATE} of its "
+        f"held-out units, also where the model is refused: budget that was spent on a spoilt run is gone, and the "
+        f"agreement caps how many such runs a year may hold. A member whose contribution is refused on arrival is out "
+        f"of that round; the others' sum stands without it. A secure sum outside the plan's range is refused as a "
+        f"whole: that round is lost, with its budget. A gate that says too-few releases nothing unless the order said "
+        f"--untold release, which is the default of risk, where nothing else is shared, and not of demand. The two "
+        f"largest hold a third of the card holders' training rows. The first line is a second run without wrong "
+        f"members: how far two runs differ by noise alone.",
         "Bars:\n\n" + "\n".join(f"- {bar}" for bar in bars),
     ]
     publish("poisoned", "Wrong members", parts, notes)

@@ -49,8 +49,7 @@ def _named(state: Any) -> set[str]:
 @app.command(
     help=_(
         "Follow the log by a copy of its files, where the coordinator cannot be reached: its CA may have changed "
-        "while this "
-        "node was away.\n\nExample: client-node follow /media/usb/log"
+        "while this node was away.\n\nExample: client-node follow /media/usb/log"
     )
 )
 def follow(

@@ -21,10 +21,9 @@ proofs = Commands()
 
 @proofs.command(
     help=_(
-        "List this member's receipts: consents, rounds and releases, each a file that proves itself, with what "
-        "it allows "
-        "or cost. The running node writes them; what is missing is written now.\n\nExample: client-node receipts "
-        "--out ./for-the-auditor"
+        "List this member's receipts: consents, rounds and releases, each a file that proves itself, with what it "
+        "allows or cost. The running node writes them; what is missing is written now.\n\nExample: client-node "
+        "receipts --out ./for-the-auditor"
     )
 )
 def receipts(

@@ -65,9 +65,8 @@ def forecast(out: Out = None, home: Home = HOME, as_json: Json = False) -> int:
 
 @serving.command(
     help=_(
-        "Probability that this member itself cannot pay within six months, by month from its own books, with "
-        "reasons and a "
-        "receipt.\n\nExample: client-node warn"
+        "Probability that this member itself cannot pay within six months, by month from its own books, with reasons "
+        "and a receipt.\n\nExample: client-node warn"
     )
 )
 def warn(out: Out = None, home: Home = HOME, as_json: Json = False) -> int:
@@ -172,9 +171,8 @@ def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int:
     made = comparison.declaration(settings, mirror, run, word)
     terminal.note(
         N_(
-            "This word goes on the log for everybody, under this member's name, for good: {word}. It is exact, "
-            "from this "
-            "member's rows, outside epsilon; no figure and no count goes with it, and nobody can check it."
+            "This word goes on the log for everybody, under this member's name, for good: {word}. It is exact, from "
+            "this member's rows, outside epsilon; no figure and no count goes with it, and nobody can check it."
         ),
         word=_(comparison.WORDS[made.verdict]),
     )

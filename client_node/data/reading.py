@@ -49,7 +49,8 @@ _DAYS = tuple(
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH_NAME = re.compile(
-    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)"
+    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|"
+    r"aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)"
 )
 # most cells are one of these, and are read all at once; what `day_of` and `amount_of` make of them is the same
 _USUAL_DAYS, _USUAL_DAY = (
@@ -69,7 +70,8 @@ _WRITTEN = re.compile(
 )
 
 _ABROAD = (
-    r"(?i)(US\$|HK\$|NT\$|[$€£₩₽₹฿]|円|\b(USD|EUR|HKD|JPY|GBP|KRW|TWD|NTD|MOP|AUD|CAD|NZD|SGD|CHF|THB|VND|RUB|INR|MYR|IDR|PHP|BRL|ZAR|AED|"
+    r"(?i)(US\$|HK\$|NT\$|[$€£₩₽₹฿]|円|\b(USD|EUR|HKD|JPY|GBP|KRW|TWD|NTD|MOP|AUD|CAD|NZD|"
+    r"SGD|CHF|THB|VND|RUB|INR|MYR|IDR|PHP|BRL|ZAR|AED|"
     r"SEK|NOK|DKK|TRY|MXN|SAR|KZT|USDT)(\b|\d)|\d(USD|EUR|HKD|JPY|GBP|KRW|TWD|MOP|AUD|CAD|SGD|CHF)\b|"
     r"美元|美金|欧元|港[币元幣]|日[元圆币]|英镑|韩[元币]|[新台]台?币|澳[元门]|加[元币]|加拿大元|澳大利亚元|新加坡元|新西兰元|瑞士法郎|泰铢|越南盾|卢布|卢比|外币)"
 )

@@ -178,7 +178,7 @@ def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
             "all is yuan。"
         ),
         f"closed_on = {closing_day(found).isoformat()}"
-        "  # 账目完整到哪一天 / the day up to which the books are complete",
+        + "  # 账目完整到哪一天 / the day up to which the books are complete",
     ]
     for one, source in ((m, s) for m, schema in zip(found, schemas, strict=True) for s in schema.sources):
         origin = one.origins.get(source.name)

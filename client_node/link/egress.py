@@ -44,11 +44,9 @@ ALLOWED: dict[str, MessageKind] = {
         rf"/v1/contributions/{_NAME}",
         frozenset({"line", "payload"}),
         "noised",
-        "Spend of the order's ReleasePlan, reserved in the ledger before rows are summed and noise is put on "
-        "them. Only bytes that the ledger "
-        "has published pass; one vector of whole numbers whose length the plan fixes, under masks where the "
-        "agreement requires a secure sum, "
-        "and the signed line about it.",
+        "Spend of the order's ReleasePlan, reserved in the ledger before rows are summed and noise is put on them. "
+        "Only bytes that the ledger has published pass; one vector of whole numbers whose length the plan fixes, "
+        "under masks where the agreement requires a secure sum, and the signed line about it.",
         journalled=True,
     ),
     "sum-step": MessageKind(
@@ -56,11 +54,10 @@ ALLOWED: dict[str, MessageKind] = {
         rf"/v1/replies/{_NAME}",
         frozenset({"line", "payload"}),
         "no data",
-        "A step of the secure sum: fresh random keys, sealed shares of them, a signed list of who is there, "
-        "shares shown. "
-        "Written down in the ledger before it leaves, and never said otherwise (client_node/rounds/masking.py). "
-        "Only signed words about a sum, or "
-        "one share of fixed size for each of some members, pass.",
+        "A step of the secure sum: fresh random keys, sealed shares of them, a signed list of who is there, shares "
+        "shown. Written down in the ledger before it leaves, and never said otherwise "
+        "(client_node/rounds/masking.py). Only signed words about a sum, or one share of fixed size for each of some "
+        "members, pass.",
         journalled=True,
     ),
     "join": MessageKind(
@@ -86,9 +83,9 @@ ALLOWED: dict[str, MessageKind] = {
         "/v1/statements",
         frozenset({"entry"}),
         "declared",
-        "Outside epsilon: one of three words (better, tie, worse) on a released model, once a model, exact from "
-        "this member's "
-        "held-out rows. Only a person's command sends it (client-node compare --declare); a running node never does.",
+        "Outside epsilon: one of three words (better, tie, worse) on a released model, once a model, exact from this "
+        "member's held-out rows. Only a person's command sends it (client-node compare --declare); a running node "
+        "never does.",
         journalled=True,
     ),
     "cosignature": MessageKind(

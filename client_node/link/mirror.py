@@ -258,9 +258,9 @@ class Mirror:
             N_("the log has become shorter: it shows {size} entries, this node holds {held}"),
             why=N_("the chamber has restored an older database, and says so, or it hides what it signed"),
             do=N_(
-                "do not contribute; ask the chamber. After a restore, hand it what client-node export writes, "
-                "and start again when "
-                "it has recovered; if it goes on without these entries, hand {evidence} to other members and an auditor"
+                "do not contribute; ask the chamber. After a restore, hand it what client-node export writes, and "
+                "start again when it has recovered; if it goes on without these entries, hand {evidence} to other "
+                "members and an auditor"
             ),
             code="TRUNCATED",
             size=note.checkpoint.size,

@@ -114,9 +114,8 @@ def _unreachable(url: str, error: httpx.HTTPError) -> TrustError:
             N_("{url} does not show a certificate of a CA that this node trusts"),
             why=N_("{error}"),
             do=N_(
-                "nothing was sent. If the chamber says that its CA has changed while this node was away: "
-                "client-node follow "
-                "FOLDER, with a copy of its log; else ask it over another channel"
+                "nothing was sent. If the chamber says that its CA has changed while this node was away: client-node "
+                "follow FOLDER, with a copy of its log; else ask it over another channel"
             ),
             code="CA_FINGERPRINT",
             url=url,

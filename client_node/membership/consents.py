@@ -263,13 +263,13 @@ def send_withdrawals(settings: Settings, mirror: Mirror, uplink: Uplink) -> bool
     return True
 
 
-def _mark(settings: Settings):  # type: ignore[no-untyped-def]
+def _mark(settings: Settings) -> Path:
     return settings.home / "withdrawn"
 
 
 def is_withdrawn(settings: Settings) -> bool:
     """This member has withdrawn, whether or not the chamber knows."""
-    return bool(_mark(settings).exists())
+    return _mark(settings).exists()
 
 
 def forget_withdrawal(settings: Settings) -> None:

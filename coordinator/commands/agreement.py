@@ -108,9 +108,8 @@ def _check_tables(own: Iterable[str], covered: Sequence[str]) -> None:
 @agreement.command(
     "public-model",
     help=_(
-        "Make a public model of rows that belong to no member. Named in an agreement, it is one more vote at "
-        "every member, "
-        "kept where the member's own rows do not speak against it, and costs no budget.\n\n"
+        "Make a public model of rows that belong to no member. Named in an agreement, it is one more vote at every "
+        "member, kept where the member's own rows do not speak against it, and costs no budget.\n\n"
         'Example: coordinator agreement public-model statements.csv --source "published statements, 2020 to '
         '2024" --out public.json'
     ),

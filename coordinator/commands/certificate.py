@@ -49,9 +49,8 @@ def show(home: Home = HOME, as_json: Json = False) -> int:
 @certificate.command(
     "renew",
     help=_(
-        "Renew the certificate. Where the CA's key is not at hand, or the CA ends soon, a new CA begins: an "
-        "entry of the log "
-        "says so, and nodes learn it in 60 days.\n\nExample: coordinator certificate renew"
+        "Renew the certificate. Where the CA's key is not at hand, or the CA ends soon, a new CA begins: an entry of "
+        "the log says so, and nodes learn it in 60 days.\n\nExample: coordinator certificate renew"
     ),
 )
 def renew(yes: Yes = False, home: Home = HOME) -> int:

@@ -129,9 +129,9 @@ def _say_worth(made: Any) -> None:
     """What the budget buys, in words: what one member's record risks, and what a run like this gave on public data."""
     terminal.say(
         N_(
-            "Price: whoever sees all that a member sends guesses whether one {unit} is in its data right with "
-            "odds at most "
-            "e^{epsilon} times even, except with chance 1e-6; the budget of each member is used up by that much"
+            "Price: whoever sees all that a member sends guesses whether one {unit} is in its data right with odds "
+            "at most e^{epsilon} times even, except with chance 1e-6; the budget of each member is used up by that "
+            "much"
         ),
         unit=made.schema.unit,
         epsilon=made.epsilon,
