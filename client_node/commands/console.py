@@ -27,6 +27,6 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal or terminal.is_quiet) as bar:
         work = bar.add_task(what, total=None)
         yield lambda done, every: bar.update(work, completed=done, total=every)
