@@ -53,7 +53,7 @@ def verify(
         load_reports()  # said before the work, not after it
     pinned = read_pins(pins)
     evidence = open_source(source, pinned, identity)
-    verdict = (verify_structure if structure else whole)(evidence, pinned, print_progress(as_json))
+    verdict = (verify_structure if structure else whole)(evidence, pinned, print_progress(as_json or terminal.is_quiet))
     findings = as_dict(verdict, pinned, evidence, translator("auditor", "zh")) if as_json or report else {}
     if as_json:
         terminal.json(findings)
@@ -99,7 +99,7 @@ def mirror(
     from auditor.reading.verdict import print_progress
 
     evidence = open_source(url, read_pins(pins) if pins else None, identity)
-    size, documents, absent = copy(evidence, folder, print_progress(False))
+    size, documents, absent = copy(evidence, folder, print_progress(terminal.is_quiet))
     terminal.ok(N_("{n} entries and {held} documents in {folder}"), n=size, held=documents - absent, folder=folder)
     if absent:
         terminal.note(
@@ -126,7 +126,7 @@ def pack(
     from auditor.reading.verdict import print_progress
 
     found = [file for given in receipts for file in sorted(given.glob("*.tlog-proof"))]
-    n, left_out = write_pack(Folder(folder), found, out, print_progress(False))
+    n, left_out = write_pack(Folder(folder), found, out, print_progress(terminal.is_quiet))
     terminal.ok(N_("{n} files in {out}, {digest}"), n=n, out=out, digest=pack_digest(out))
     for path in left_out:
         terminal.note(N_("left out, not part of a log: {path}"), path=path)
