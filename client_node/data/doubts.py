@@ -21,6 +21,14 @@ DOUBTS: dict[str, tuple[str, str]] = {
         N_("paid for the most part, but not in full"),
         N_("a discount or a fee: tolerance_percent in data.toml; if the rest is unpaid indeed: really_unpaid"),
     ),
+    "receipt-unit": (
+        N_("paid by the same small share as every invoice that this customer paid: another unit or currency?"),
+        N_("bring the receipts into yuan; if the rest is unpaid indeed: really_unpaid in data.toml"),
+    ),
+    "receipt-early": (
+        N_("paid in full more than 200 days before it was issued: is the receipt's year right?"),
+        N_("mend the receipt's year; a prepayment has the day on which it was set against the invoice"),
+    ),
     "receipt-missing": (
         N_("unpaid for 90 days, though the customer paid later invoices or was supplied on"),
         _CONFIRM,

@@ -19,6 +19,7 @@ from engine.risk.books import GRACE_DAYS, HORIZON_DAYS, PAID
 from engine.task import SEVERAL, Received, Settled
 
 _YEAR, _HALF, _FEW_MONTHS, _ROUNDING = timedelta(days=365), 0.5, 6, 0.005
+_RATES, _EARLY = 1.25, timedelta(days=200)  # what rates of a currency differ by in the years of the books; a slip's
 _WHOSE = ["counterparty", "invoice"]
 
 
@@ -37,9 +38,11 @@ def settle(
     told = [
         _named(state, pl.concat([_references(unsure), unclear, _beyond(state)]), "receipt-faulty"),
         _unmatched(state, unsure),
+        _other_unit(state, closed_on),
         _short(state, closed_on),
         _missing(state, closed_on),
         _named(state, credits, "credit-unclear"),
+        _early(state),
     ]
     doubts = pl.concat(told).unique(_WHOSE, keep="first", maintain_order=True)
     doubts = doubts.filter(~pl.col("invoice").is_in(unpaid)).sort("row", "counterparty")
@@ -192,6 +195,20 @@ def _limit() -> pl.Expr:
 def _short(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
     """Who paid most of an invoice is seldom one that pays no more."""
     return _told(_failed(state, closed_on).filter(pl.col("got") > _HALF * pl.col("amount")), "receipt-short")
+
+
+def _other_unit(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
+    """Open, as each invoice of which this customer paid anything, and by the same share: its receipts may be in
+    another unit or currency."""
+    begun = state.filter(pl.col("got") > _ROUNDING).with_columns(share=pl.col("got") / pl.col("amount"))
+    shares = begun.group_by("counterparty").agg(n=pl.len(), low=pl.col("share").min(), high=pl.col("share").max())
+    alike = shares.filter(pl.col("n") > 1, pl.col("high") < PAID, pl.col("high") <= _RATES * pl.col("low"))
+    return _told(_failed(state, closed_on).join(alike, on="counterparty", how="semi"), "receipt-unit")
+
+
+def _early(state: pl.DataFrame) -> pl.DataFrame:
+    """Paid in full so long before it was issued that the day of the receipt may be of another year."""
+    return _told(state.filter(~pl.col("is_open"), pl.col("last") < pl.col("issued") - _EARLY), "receipt-early")
 
 
 def _missing(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:

@@ -190,6 +190,38 @@ def test_a_discount_or_a_bank_fee_is_paid_within_the_members_tolerance_and_doubt
     assert {d.rule for d in table.doubts} == ({"receipt-short"} if is_out else set())
 
 
+@pytest.mark.parametrize("shares", [[0.1371], [0.0001], [0.45, 0.42, 0.38], [0.01, 0.0101]])
+def test_receipts_by_the_same_small_share_of_each_invoice_are_doubtful_their_unit_may_be_another(books, shares):
+    theirs = [row for row in books.payments if row[0].startswith("FP01")]
+    for n, row in enumerate(theirs):
+        row[2] = f"{1000 * shares[n % len(shares)]:.2f}"
+    table = books.read()
+    assert left_out(table) == {"K1"}
+    assert "receipt-unit" in {doubt.rule for doubt in table.doubts}
+
+
+def test_who_pays_other_parts_of_its_invoices_is_a_default(books):
+    for n, row in enumerate(row for row in books.payments if row[0] > "FP0106" and row[0].startswith("FP01")):
+        row[2] = ("400.00", "150.00", "300.00")[n % 3]
+    table = books.read()
+    assert not table.doubts and table.training["defaulted"].sum() > 0
+
+
+@pytest.mark.parametrize(("years", "is_out"), [(1, True), (2, True), (0, False)])
+def test_a_receipt_that_is_dated_a_year_early_is_doubtful(books, years, is_out):
+    receipt = books.receipt()
+    receipt[1] = str(date.fromisoformat(receipt[1]).replace(year=date.fromisoformat(receipt[1]).year - years))
+    table = books.read()
+    assert left_out(table) == ({"K1"} if is_out else set())
+    assert [doubt.rule for doubt in table.doubts] == ["receipt-early"] * is_out
+
+
+@pytest.mark.parametrize("early", [30, 90, 180])
+def test_a_prepayment_pays(books, early):
+    books.receipt()[1] = str(date.fromisoformat(books.invoice()[2]) - timedelta(days=early))
+    assert not left_out(books.read())
+
+
 @pytest.mark.parametrize("amount", ["1,000.00", "1000.00元", "￥1,000.00", "0.1万元", "１０００"])
 def test_a_receipt_is_read_however_its_amount_is_written(books, amount):
     books.receipt()[2] = amount
