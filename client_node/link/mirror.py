@@ -208,9 +208,11 @@ class Mirror:
             try:
                 self._hand_over(uplink, latest.checkpoint.size, mine[0].line())
             except CoordinatorRefused:
-                self._check_not_shorter(self._head(uplink, 0))  # it may not know the checkpoint any more
-                raise
-        self._owes = False
+                head = self._head(uplink, 0)
+                self._check_not_shorter(head)
+                if head is None:  # it stands where this node does: it was signed under a wrong clock
+                    self._cosign(uplink, latest)
+        self._owes = False  # if it stands further: it may not know this checkpoint any more, and the next is cosigned
 
     def _hand_over(self, uplink: Uplink, size: int, line: str) -> None:
         self._owes = True

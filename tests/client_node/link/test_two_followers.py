@@ -78,7 +78,8 @@ class Cosigned(Office):
 
     def __init__(self, log):
         super().__init__(log)
-        self.fails, self.unknown, self.kept, self.pause = False, None, [], 0.0
+        self.fails, self.unknown, self.kept = False, None, []
+        self.forgotten, self.refusing = set(), lambda body: None
 
     def ask(self, kind, method, path, body=None):
         if kind == "cosignature":
@@ -86,6 +87,9 @@ class Cosigned(Office):
                 raise Unavailable("away")
             if self.unknown:
                 raise self.unknown
+            if body["size"] in self.forgotten:
+                self.refusing(body)
+                raise CoordinatorRefused("no such checkpoint or witness", code="QUORUM")
             self.kept.append(body["size"])
             return None
         if kind == "checkpoint":
@@ -128,6 +132,32 @@ def test_a_node_that_starts_on_a_shorter_log_says_that_it_is_shorter(witnessing,
     with pytest.raises(Invalid, match="the log has become shorter") as told:
         witnessing().follow(office, 0)
     assert "restored an older database" in told.value.lines()[1]
+
+
+def test_a_checkpoint_that_a_recovered_log_does_not_know_keeps_nobody_from_its_newer_ones(witnessing, office):
+    office = Cosigned(office.log)
+    witnessing().follow(office, 0)
+    office.size, office.forgotten = 9, {5}
+    again = witnessing()
+    again.follow(office, 0)
+    assert again.tree.size == 9 and office.kept == [5, 9]
+
+
+def test_a_cosignature_under_a_wrong_clock_is_given_anew_when_the_clock_is_right(witnessing, office):
+    office = Cosigned(office.log)
+    office.unknown = CoordinatorRefused("the clock of this witness is wrong", code="CLOCK")
+    mirror = witnessing()
+    for _ in range(2):
+        with pytest.raises(CoordinatorRefused, match="clock of this witness"):
+            mirror.follow(office, 0)
+    office.unknown, office.forgotten = None, {5}  # once more it is the line of before, and refused
+
+    def is_right_now(body):
+        office.forgotten = set()
+
+    office.refusing = is_right_now
+    mirror.follow(office, 0)
+    assert office.kept == [5], "no new entry is needed for it"
 
 
 def test_a_checkpoint_that_took_long_to_read_is_signed_only_while_it_is_the_newest(witnessing, office, monkeypatch):
