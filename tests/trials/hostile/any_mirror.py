@@ -18,7 +18,10 @@ from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
+TESTS = Path(__file__).resolve().parents[2]
+sys.path += [str(TESTS.parent), str(TESTS / "support"), str(TESTS / "trials")]
+# ruff: noqa: E402 (a script that must find the project first)
+
 import flips
 import hostile_mirror
 from auditor.evidence.member_register import read_register
