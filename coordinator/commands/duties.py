@@ -1,4 +1,4 @@
-"""`coordinator matters`, `incident`, `erase`, `end-key`: what the office owes to its members."""
+"""`coordinator matters`, `clock`, `incident`, `erase`, `end-key`: what the office owes to its members."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def add_commands(app: typer.Typer) -> None:
     """Put the commands into the coordinator's."""
     app.command("matters", help=_("What waits for the office's answer.\n\nExample: coordinator matters"))(matters)
     app.command(
+        "clock",
+        help=_(
+            "Up to when this machine's clock is known to be right, and with --is-right: it was compared.\n\n"
+            "Example: coordinator clock --is-right"
+        ),
+    )(clock)
+    app.command(
         "incident",
         help=_(
             "Log an incident, or with --about the answer to what waits; the words stay off the log.\n\n"
@@ -53,6 +60,30 @@ def add_commands(app: typer.Typer) -> None:
         "end-key",
         help=_("End a key of a member or an auditor.\n\nExample: coordinator end-key sha256:9c… --compromised"),
     )(end_key)
+
+
+def clock(
+    is_right: Annotated[
+        bool, typer.Option("--is-right", help=_("the clock was compared with another, and may sign"))
+    ] = False,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> int:
+    """After days without nodes and entries nothing but somebody's look says that it is right."""
+    from contracts.fields import time_text
+    from coordinator.store.clock import confirm, right_until
+
+    office = office_of(home)
+    if is_right:
+        confirm(home)
+    state = office.log.state()
+    with office.database.read() as session:
+        seen = {"now": time_text(datetime.now(UTC)), "right_until": time_text(right_until(session, home, state))}
+    if as_json:
+        terminal.json(seen)
+    else:
+        terminal.say(N_("this clock says {now}; known to be right up to {right_until}"), **seen)
+    return OK
 
 
 def matters(home: Home = HOME, as_json: Json = False) -> int:

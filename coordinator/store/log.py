@@ -45,6 +45,7 @@ from contracts.statements.statements import Genesis
 from contracts.wording import N_
 from coordinator.settings import Settings
 from coordinator.store.ahead import check_none_is_lost
+from coordinator.store.clock import check_not_ahead
 from coordinator.store.database import Database
 from coordinator.store.tables import Cosignature, LogEntry, PublishedCheckpoint
 from shell.snapshot import Snapshot
@@ -177,7 +178,10 @@ class Log:
                 if said.digest not in known:
                     entry = said.make(state)
                     said.digest = digest(entry)
-                    state = self._accepted(state, entry)
+                    after = self._accepted(state, entry)
+                    now = datetime.fromtimestamp(self._clock(), UTC)
+                    check_not_ahead(session, self._settings.home, state, after, now)
+                    state = after
                     known[said.digest] = state.size - 1
                     added.append({"index": state.size - 1, "digest": said.digest, "entry": entry})
                 indices.append(known[said.digest])
