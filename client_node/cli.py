@@ -75,7 +75,10 @@ def init(
     help=_("Join with an invite file, read the agreement, consent.\n\nExample: client-node join 示例机械.invite")
 )
 def join(
-    invite: Annotated[Path, typer.Argument(help=_("invite file of the chamber"))],
+    invite: Annotated[
+        Path | None,
+        typer.Argument(help=_("invite file of the chamber; by default the one joined with"), show_default=False),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help=_("join and consent without being asked"))] = False,
     fingerprint: Annotated[
         str,
@@ -92,7 +95,7 @@ def join(
     from client_node.settings import read_home
 
     settings = read_home(home)
-    held = read_invite(invite)
+    held = read_invite(invite) if invite else settings.invite | {"secret": ""}
     check_home(settings, held)
     before_joining(home)
     _compare_fingerprints(settings, held, fingerprint, yes)
@@ -102,13 +105,27 @@ def join(
         time.sleep(5)
         state = ask_admission(settings, held)
     terminal.ok(N_("admitted as {member}"), member=held["member"])
+    return _sign_first(home, yes)
+
+
+def _sign_first(home: Path, yes: bool) -> int:
+    """Ask for the consent to the active agreement, unless this member has said its word about it before."""
+    from client_node.home import connected, follow
+    from client_node.membership.consents import active_terms, is_withdrawn
+
+    settings, mirror, _budget, uplink = connected(home)
+    follow(mirror, uplink)
     try:
-        return sign(yes=yes, home=home)
+        said = mirror.state.consent(settings.member, active_terms(mirror).digest())
     except Refused as error:
         if error.code != "AGREEMENT_INACTIVE":
             raise
         terminal.note(N_("no agreement yet; when there is one: client-node consent sign"))
         return OK
+    if said is None and not is_withdrawn(settings):
+        return sign(yes=yes, home=home)
+    terminal.note(N_("this member's word about the agreement stands; to change it: client-node consent --help"))
+    return OK
 
 
 def _compare_fingerprints(settings: Any, invite: dict[str, Any], typed: str, yes: bool) -> None:

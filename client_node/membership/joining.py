@@ -87,9 +87,22 @@ def ask_admission(settings: Settings, invite: dict[str, Any]) -> str:
     return state
 
 
+def _register(path: Path, invite: dict[str, Any]) -> dict[str, str]:
+    """The salted document of who stands behind this member: made once, since the log names it by its digest, and a
+    chamber that lost it can be given it again."""
+    said = {"name": invite["name"], "code": invite["code"]}
+    if path.exists():
+        held = read_table(path)
+        if held.keys() == {*said, "salt"} and held | said == held:
+            return held
+    made = said | {"salt": secrets.token_hex(16)}
+    path.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+    return made
+
+
 def _request(settings: Settings, invite: dict[str, Any]) -> dict[str, Any]:
     """Key statements signed by the new keys (proof of possession), and the salted register document."""
-    register = {"name": invite["name"], "code": invite["code"], "salt": secrets.token_hex(16)}
+    register = _register(settings.home / "register.json", invite)
     named = digest(canonical(register))
     entries = []
     for role, key in (("node", settings.node_key), ("witness", settings.witness_key)):

@@ -86,7 +86,10 @@ def _tell(made: Recovered) -> int:
     for kind, n in sorted(made.missing.items()):
         terminal.bad(N_("not back, {n}: {what}"), n=n, what=_(KINDS.get(kind, kind)))
     for member in made.nameless:
-        terminal.bad(N_("{member} has no name here: its register document is in no copy"), member=member)
+        terminal.bad(
+            N_("{member} has no name here: its register document is in no copy; its node brings it: client-node join"),
+            member=member,
+        )
     for member, held in made.ahead.items():
         terminal.bad(
             N_("{member} holds {held} entries, still more: take its copy too, before serving"), member=member, held=held

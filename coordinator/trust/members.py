@@ -7,14 +7,14 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlmodel import select
+from sqlmodel import Session, select
 
-from contracts.envelope import canonical, cosign, digest, from_base64
+from contracts.envelope import canonical, cosign, digest, from_base64, strict_json
 from contracts.errors import Invalid, Malformed, Refused
 from contracts.fields import check_text, moment, new_id, time_text
 from contracts.log.checkpoint import LOG_KEY, NoteKey
 from contracts.log.fingerprints import of_chamber, of_key
-from contracts.rules.members import overlap_ends
+from contracts.rules.members import overlap_ends, register_document
 from contracts.statements.signed import read_statement
 from contracts.statements.statements import Key
 from contracts.wording import N_
@@ -119,8 +119,14 @@ def join(database: Database, log: Log, settings: Settings, request: Join, node: 
         raise Invalid(N_("the register document is not the one that the key names"), code="BAD_DIGEST")
     with database.read() as session:
         held, waiting = session.get(Invite, node.member), session.get(JoinRequest, node.member)
+    live = log.state().live_key(node.member, "node")
+    if live and live[1].public == node.public and (waiting is None or waiting.admitted):
+        if held is None and digest(register) == register_document(log.state(), node.member):
+            with database.write() as session:
+                take_name(session, node.member, node.public, register)
+        return {"state": "admitted", "member": node.member}
     if waiting and waiting.node_key == node.public:
-        return {"state": "admitted" if waiting.admitted else "pending", "member": node.member}
+        return {"state": "pending", "member": node.member}
     _check_document(_checked_invite(held, request.secret, waiting, now), request.document)
     log.check([cosign(from_base64(text), settings.office_key) for text in request.entries])
     with database.write() as session:
@@ -140,6 +146,15 @@ def join(database: Database, log: Log, settings: Settings, request: Join, node: 
     if approved:
         admit(database, log, settings, node.member)
     return {"state": "admitted" if approved else "pending", "member": node.member}
+
+
+def take_name(session: Session, member: str, node_key: str, register: bytes) -> None:
+    """Who stands behind a member of the log that this database does not know, by its register document."""
+    said = strict_json(register)
+    named = documents.keep(session, "register", register, member)
+    who = {"member": member, "name": said["name"], "code": said["code"]}
+    session.merge(Invite(**who, secret_digest="", expires_at="", approved=True, used=True))  # no secret has this digest
+    session.merge(JoinRequest(member=member, node_key=node_key, register_document=named, entries="[]", admitted=True))
 
 
 def read_key(text: str) -> Key:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, insert
 
-from contracts.envelope import digest, key_id, strict_json
+from contracts.envelope import digest, key_id
 from contracts.errors import Invalid, Refused, TrustError, Unavailable
 from contracts.log.checkpoint import Note, NoteSignature, verify_cosignature
 from contracts.log.contribution_list import MOST_MEMBERS, read_list
@@ -27,6 +27,7 @@ from coordinator.store.ahead import ahead
 from coordinator.store.log import Log
 from coordinator.store.tables import Cosignature, Document, Invite, JoinRequest, LogEntry, PublishedCheckpoint
 from coordinator.trust.certificates import ca_digest
+from coordinator.trust.members import take_name
 from shell.log_folder import LogFolder
 
 STEP = 4096  # entries in memory at a time
@@ -207,18 +208,7 @@ def _take_names(session: Session, lost: Lost) -> None:
             waiting.admitted = True
             session.add(waiting)
         elif held and named and named in lost.documents:
-            said = strict_json(lost.documents[named])
-            session.merge(_invited(member, said["name"], said["code"]))
-            session.add(
-                JoinRequest(
-                    member=member, node_key=held[1].public, register_document=named, entries="[]", admitted=True
-                )
-            )
-
-
-def _invited(member: str, name: str, code: str) -> Invite:
-    """An invite that was used: nobody can use it again, since no secret has this digest."""
-    return Invite(member=member, secret_digest="", name=name, code=code, expires_at="", approved=True, used=True)
+            take_name(session, member, held[1].public, lost.documents[named])
 
 
 def _told(office: Office, taken: int) -> Recovered:

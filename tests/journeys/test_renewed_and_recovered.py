@@ -139,7 +139,7 @@ def test_a_restored_older_log_is_recovered_from_what_members_hold(cluster):
     cluster.stop("coordinator")
     shutil.copytree(chamber, backup)
     cluster.serve()
-    cluster.join(4, *cluster.data[3])
+    late = cluster.join(4, *cluster.data[3])
     cluster.command("coordinator", "incident", "after the backup", home="chamber")
     until(lambda: is_cosigned(cluster))
     size = cluster.log().state().size
@@ -178,3 +178,8 @@ def test_a_restored_older_log_is_recovered_from_what_members_hold(cluster):
     pins = cluster.folder / "pins.json"
     cluster.command("client_node", "pins", "--out", pins, home=cluster.homes[0])
     cluster.command("auditor", "verify", cluster.url, "--pins", pins)
+
+    told = cluster.command("client_node", "join", "--yes", home=late)
+    assert "admitted as" in told and "this member's word about the agreement stands" in told
+    assert cluster.data[3][0] in cluster.command("coordinator", "status", home="chamber")
+    assert cluster.log().state().size == size + 1, "nobody has signed anything again"
