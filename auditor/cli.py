@@ -220,10 +220,12 @@ def sign_code(
     "compare",
     help=_("Whether at least two members have pinned the same log.\n\nExample: auditor pins compare a.json b.json"),
 )
-def pins_compare(files: Annotated[list[Path], typer.Argument(help=_("pins files of members"))]) -> int:
+def pins_compare(
+    files: Annotated[list[Path], typer.Argument(help=_("pins files of members"))], as_json: Json = False
+) -> int:
     """Two members that agree: the office cannot have shown each its own log."""
     pinned = [read_pins(path) for path in files]
-    for path, one in zip(files, pinned, strict=True):
+    for path, one in () if as_json else zip(files, pinned, strict=True):
         terminal.say(
             N_("{path}: {origin}, fingerprint {print}, size {size}, member {member}"),
             path=path,
@@ -246,9 +248,14 @@ def pins_compare(files: Annotated[list[Path], typer.Argument(help=_("pins files 
             do=N_("keep all files; ask each member whom they had their invite from"),
             code="EQUIVOCATION",
         )
-    for name in sorted(set.intersection(*({*one.cosigners} for one in pinned))):
-        if len({one.cosigners[name] for one in pinned}) > 1:
-            terminal.note(N_("they know different keys of {name}: an older file, or a second view"), name=name)
+    known = set.intersection(*({*one.cosigners} for one in pinned))
+    unlike = sorted(name for name in known if len({one.cosigners[name] for one in pinned}) > 1)
+    if as_json:
+        seen = [one.model_dump(include={"origin", "size", "member"}) | {"print": one.fingerprint()} for one in pinned]
+        terminal.json({"pins": seen, "members": len({one.member for one in pinned}), "unlike": unlike})
+        return OK
+    for name in unlike:
+        terminal.note(N_("they know different keys of {name}: an older file, or a second view"), name=name)
     terminal.ok(N_("{n} members have pinned one log"), n=len({one.member for one in pinned}))
     return OK
 

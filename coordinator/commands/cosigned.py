@@ -13,7 +13,7 @@ import typer
 from contracts.errors import Refused
 from contracts.statements.statements import Policy, QuorumRule
 from contracts.wording import N_
-from coordinator.commands.console import HOME, Home, Yes, _, office_of, terminal
+from coordinator.commands.console import HOME, Home, Json, Yes, _, office_of, terminal
 from shell.commandline import Commands
 from shell.terminal import OK, write_line
 from shell.text_files import read_text
@@ -48,17 +48,20 @@ def add_commands(app: typer.Typer) -> None:
 
 
 @policy.command("show", help=_("The quorum rule in force.\n\nExample: coordinator policy show"))
-def show(home: Home = HOME) -> int:
+def show(home: Home = HOME, as_json: Json = False) -> int:
     """And what it may be changed to."""
     state = office_of(home).log.state()
     quorum = state.quorum_at(state.size)
-    terminal.ok(
-        N_("{rule}: now {members} of {all} members and {auditors} auditors"),
-        rule=quorum.rule,
-        members=quorum.of_members,
-        all=len(quorum.members),
-        auditors=quorum.of_auditors,
-    )
+    seen: dict[str, object] = {
+        "rule": quorum.rule,
+        "members": quorum.of_members,
+        "all": len(quorum.members),
+        "auditors": quorum.of_auditors,
+    }
+    if as_json:
+        terminal.json(seen | {"rules": list(RULES)})
+        return OK
+    terminal.ok(N_("{rule}: now {members} of {all} members and {auditors} auditors"), **seen)
     for rule in RULES:
         terminal.say("  " + rule)
     return OK

@@ -52,6 +52,7 @@ def order(
     spend_anyway: SpendAnyway = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=_("say what it costs and gives, order nothing"))] = False,
     wait: Annotated[bool, typer.Option("--wait", help=_("stay until the model is released"))] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=_("machine-readable output, with --dry-run"))] = False,
     home: Home = HOME,
 ) -> int:
     """Shows the order in words, asks, logs it. Where spending is known to gain nothing --yes is not enough."""
@@ -68,6 +69,11 @@ def order(
         min_members=min_members,
         deadline_s=deadline,
     )
+    if as_json:
+        if not dry_run:
+            raise typer.BadParameter(_("--json goes with --dry-run"))
+        terminal.json(_facts(office, made))
+        return OK
     _say_order(office, made)
     if dry_run:
         return OK
@@ -78,6 +84,28 @@ def order(
     run = sign(office, made, datetime.now(UTC))
     terminal.ok(N_("ordered: {run}"), run=run)
     return _follow(office, run) if wait else OK
+
+
+def _facts(office: Any, made: Any) -> dict[str, object]:
+    """What the words of an order say."""
+    from coordinator.learning.orders import affordable
+
+    each = affordable(office.log.state(), made, datetime.now(UTC))
+    return {
+        "task": made.task.name,
+        "family": made.family,
+        "rounds": made.releases,
+        "min_members": made.min_members,
+        "epsilon": made.epsilon,
+        "delta": "1e-6",
+        "unit": made.schema.unit,
+        "deadline_s": made.deadline_s,
+        "consenting": len(each),
+        "able": sum(one >= made.rho_nano for one in each),
+        "gate": made.gate and made.gate.model_dump(),
+        "evidence": [one.model_dump() for one in made.evidence()],
+        "pays": made.pays(),
+    }
 
 
 def _say_order(office: Any, made: Any) -> None:

@@ -151,6 +151,7 @@ def test_the_quorum_changes_with_the_word_of_both_groups(cluster):
     cluster.command("coordinator", "record", *copies, home="chamber")
     assert cluster.log().state().quorum == TWO_THIRDS
     assert TWO_THIRDS in cluster.command("coordinator", "policy", "show", home="chamber")
+    assert cluster.json("coordinator", "policy", "show", home="chamber")["rule"] == TWO_THIRDS
 
 
 def test_the_office_replaces_its_own_keys(cluster):

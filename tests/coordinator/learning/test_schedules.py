@@ -1,5 +1,6 @@
 """Orders within budgets, by hand and by calendar; what would gain nothing is not ordered by default."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -165,6 +166,9 @@ def test_yes_alone_does_not_order_what_gained_nothing_on_public_data(office, use
     refused = order("--yes").exception
     assert isinstance(refused, Refused) and refused.code == "NOT_WORTH" and not office.log.state().runs
     assert order("--dry-run").exit_code == 0 and not office.log.state().runs
+    facts = json.loads(order("--dry-run", "--json").stdout)
+    assert (facts["task"], facts["pays"], facts["consenting"]) == ("demand", False, 0) and facts["rounds"] > 0
+    assert order("--json", "--yes").exit_code == 2 and not office.log.state().runs
     monkeypatch.setattr(orders, "affordable", lambda state, made, now: [FULL] * 3)
     assert order("--yes", "--spend-anyway").exit_code == 0 and len(office.log.state().runs) == 1
 
