@@ -60,7 +60,7 @@ def init(
         raise Unavailable(
             N_("there is no folder {folder}"), do=N_("name the folder of your exports: --data FOLDER"), folder=data
         )
-    settings = create_home(home, data)
+    settings = create_home(home, data, terminal.translate)
     terminal.ok(
         N_("keys made, readable by you only; fingerprint {print}"),
         print=grouped(key_id(settings.node_key.public_key())),

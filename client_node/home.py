@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,27 +18,35 @@ from contracts.errors import Unavailable
 from contracts.wording import N_
 from shell.places import check_empty, new_home
 
-_CONFIG = """# Limits of this member. The node refuses whatever goes beyond them, whoever asks.
+_LIMITS = N_("Limits of this member. The node refuses whatever goes beyond them, whoever asks.")
+_EPSILON = N_(
+    "Epsilon at delta, per dataset and protected unit: of one run; of a year; of a year with the held-out units added."
+)
+_KNOWN = N_(
+    "Members that you know, by company code or key, where the agreement shows who is in a round; with fewer of them "
+    "this node stays out."
+)
+_CONFIG = """# {limits}
 [data]
 folder = {folder}
 
-# Epsilon at delta, per dataset and protected unit: of one run; of a year; of a year with the held-out units added.
+# {epsilon}
 [limits]
 epsilon_run_max = "1"
 epsilon_year_max = "4"
 epsilon_ceiling = "8"
 delta = "1e-6"
 
-# Members that you know, by company code or key, where the agreement shows who is in a round; with fewer of them this
-# node stays out.
+# {known}
 # [trust]
 # known = []
 # known_min = 0
 """
 
 
-def create_home(home: Path, data: Path) -> Settings:
-    """New keys and a configuration, all of them or nothing; Unavailable if a node or something else is there."""
+def create_home(home: Path, data: Path, translate: Callable[[str], str] = str) -> Settings:
+    """New keys and a configuration, commented in the language of `translate`, all of them or nothing; Unavailable if a
+    node or something else is there."""
     if (home / CONFIG).exists():
         raise Unavailable(
             N_("{home} holds a node already"),
@@ -51,7 +60,8 @@ def create_home(home: Path, data: Path) -> Settings:
         for name in ("node", "witness"):
             write_key(made / "keys" / f"{name}.pem", Ed25519PrivateKey.generate())
         begin_memory(made, read_key(made / "keys" / "witness.pem"))
-        text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False))
+        said = {"limits": translate(_LIMITS), "epsilon": translate(_EPSILON), "known": translate(_KNOWN)}
+        text = _CONFIG.format(folder=json.dumps(str(data.resolve()), ensure_ascii=False), **said)
         (made / CONFIG).write_text(text, encoding="utf-8")
         read_home(made)
     return read_home(home)

@@ -54,7 +54,7 @@ def write_map(settings: Any, schemas: list[Any]) -> None:
     found = [suggest(settings.data, schema) for schema in mapped]
     if not mapped:
         return
-    (settings.home / FILE).write_text(to_toml(found, mapped), encoding="utf-8")
+    (settings.home / FILE).write_text(to_toml(found, mapped, terminal.translate), encoding="utf-8")
     for what, _why, do in {error.lines(terminal.translate): None for one in found for error in one.unread}:
         terminal.note(N_("left aside: {what}; {do}"), what=what, do=do)
     for one, source in ((one, s) for one, schema in zip(found, mapped, strict=True) for s in schema.sources):

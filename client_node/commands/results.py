@@ -186,7 +186,9 @@ def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int:
         "Example: client-node serve --port 7443"
     )
 )
-def serve(port: Annotated[int, typer.Option(help=_("port on this machine"))] = 7443, home: Home = HOME) -> int:
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help=_("port on this machine"))] = 7443, home: Home = HOME
+) -> int:
     """Loopback only; nothing on it needs the coordinator."""
     from client_node.home import local
     from client_node.serving.prepared import PreparedModels, own_token

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.resources import files
@@ -19,12 +19,13 @@ from client_node.data.reading import UNITS, is_called, is_heading_abroad, plain
 from client_node.data.tables import Table, tables_in
 from client_node.data.validation import AMOUNTS, EARLIEST, clean, day
 from contracts.errors import Malformed
+from contracts.wording import N_, filled
 from engine.table import Source, SourceColumn, TableSchema
 from engine.task import Settling, load
 
 _UNIT_OF_ALL = re.compile(rf"单位.{{0,6}}?({'|'.join(UNITS)})")  # in a title above the headings
 _CURRENCY_OF_ALL = re.compile(r"(单位|币种|币别|货币|currency).{0,9}", re.IGNORECASE)
-_NOTHING = {"refuse": "?", "absent": "没有也可以 / none is needed"}
+_NOTHING = {"refuse": N_("which file is it?"), "absent": N_("none is needed")}
 
 
 def suggest(folder: Path, schema: TableSchema) -> DataMap:
@@ -167,32 +168,29 @@ def closing_day(found: list[DataMap]) -> date:
     return last if last > date.min else datetime.now(UTC).date()
 
 
-def to_toml(found: list[DataMap], schemas: list[TableSchema]) -> str:
-    """The file that `client-node data map` writes: every field, also those for which no heading fits."""
-    lines = [
-        "# 哪个文件的哪一列是什么。Which column of which file is which field. client-node data preview 可查看结果。",
-        "# tax_percent: 金额含税时的税率; unit: 元 / 千元 / 万元 / 百万元 / 亿元。",
-        (
-            '# only: 只取这些行 rows that count, 例 e.g. only = { "发票状态" = ["正常"] }; '
-            'currency: 币种列 its column, "" = 全为人民币 '
-            "all is yuan。"
-        ),
-        f"closed_on = {closing_day(found).isoformat()}"
-        + "  # 账目完整到哪一天 / the day up to which the books are complete",
-    ]
+_HEAD = N_(
+    "Which column of which file is which field; client-node data preview shows what comes of it.\n"
+    "tax_percent: the rate, where amounts include tax; unit: 元, 千元, 万元, 百万元 or 亿元.\n"
+    'only: the rows that count, as only = {{ "发票状态" = ["正常"] }}; currency: its column, "" where all is yuan.'
+)
+
+
+def to_toml(found: list[DataMap], schemas: list[TableSchema], translate: Callable[[str], str] = str) -> str:
+    """The file that `client-node data map` writes: every field, also those for which no heading fits; with comments in
+    the language of `translate`."""
+    complete = translate(N_("the day up to which the books are complete"))
+    lines = [f"# {line}" for line in filled(translate(_HEAD), {}).splitlines()]
+    lines.append(f"closed_on = {closing_day(found).isoformat()}  # {complete}")
     for one, source in ((m, s) for m, schema in zip(found, schemas, strict=True) for s in schema.sources):
         origin = one.origins.get(source.name)
         lines += ["", f"[{source.name}]"]
-        lines += _place(origin) if origin else [f'file = ""  # {_NOTHING[source.missing]}']
+        lines += _place(origin) if origin else [f'file = ""  # {translate(_NOTHING[source.missing])}']
         lines.append(f"[{source.name}.columns]")
         lines += [_line(column, origin.fields.get(column.name) if origin else None) for column in source.columns]
     if any(isinstance(load(schema.task), Settling) for schema in schemas):
-        lines += [
-            "",
-            "[receipts]",
-            'tolerance_percent = "1"  # 折扣、手续费可少收的百分比 / what a discount or a bank fee may keep back',
-        ]
-        lines.append('really_unpaid = []  # 确实未收的发票 / invoices that are unpaid indeed: ["FP0007"]')
+        kept, unpaid = N_("what a discount or a bank's fee may keep back"), N_("invoices that are unpaid indeed")
+        lines += ["", "[receipts]", f'tolerance_percent = "1"  # {translate(kept)}']
+        lines.append(f'really_unpaid = []  # {translate(unpaid)}: ["FP0007"]')
     return "\n".join(lines) + "\n"
 
 
