@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from auditor.evidence.reader import Evidence, kept_size, read_note
+from auditor.evidence.reader import Evidence, kept_size, read_note, read_tile
 from contracts.envelope import digest, key_id
 from contracts.errors import Invalid, Malformed, TrustError, Unavailable
 from contracts.log import tiles
@@ -175,14 +175,9 @@ def _leaves(evidence: Evidence, start: int, end: int) -> list[bytes]:
         if (name.n + 1) * tiles.WIDTH <= start:
             continue
         try:
-            data = evidence.read(name.path())
-        except Unavailable as error:
-            data, reason = None, error
-        else:
-            reason = Unavailable(N_("{path} is not shown"), path=name.path())
-        if data is None:
-            raise reason
-        try:
+            data = read_tile(evidence, name)
+            if data is None:
+                raise Unavailable(N_("{path} is not shown"), path=name.path())
             entries = tiles.parse_bundle(data, name.width)
         except Malformed as error:
             raise Invalid(N_("{path} is not an entry bundle"), path=name.path(), code="TREE_MISMATCH") from error

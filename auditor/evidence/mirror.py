@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from auditor.evidence.reader import Evidence, document_path, kept_size, read_bundles, read_note, required
+from auditor.evidence.reader import Evidence, document_path, kept_size, read_bundles, read_note, required, required_tile
 from contracts.errors import Malformed, TrustError
 from contracts.log import tiles
 from contracts.log.contribution_list import read_list
@@ -23,9 +23,10 @@ def mirror(
     for name, entries in read_bundles(evidence, size, lambda done: tick(done, size)):
         state, _ = replay(entries, state)
         _write(folder / name.path(), tiles.bundle(entries))
-    paths = [name.path() for name in tiles.names(size) if name.level is not None]
-    for path in [*paths, "policy"]:
-        _write(folder / path, required(evidence, path))
+    for name in tiles.names(size):
+        if name.level is not None:
+            _write(folder / name.path(), required_tile(evidence, name))
+    _write(folder / "policy", required(evidence, "policy"))
     _write(folder / "checkpoint", note.text().encode())
     listed = [kept for path in evidence.paths() if (kept := kept_size(path)) is not None]
     _waiting(evidence, folder, size, max(listed, default=0))

@@ -186,7 +186,25 @@ def document_path(name: str) -> str:
 
 def required(evidence: Evidence, path: str) -> bytes:
     """The bytes at `path`; Unavailable if they are absent."""
-    data = evidence.read(path)
+    return _there(evidence.read(path), path)
+
+
+def read_tile(evidence: Evidence, name: tiles.TileName) -> bytes | None:
+    """The bytes of a tile, of a partial one also as the start of the full one, which takes its place as the log grows
+    (C2SP tlog-tiles); None if neither is there."""
+    held = evidence.read(name.path())
+    if held is not None or name.width == tiles.WIDTH:
+        return held
+    full = evidence.read(tiles.TileName(name.level, name.n).path())
+    return None if full is None else tiles.start_of(full, name)
+
+
+def required_tile(evidence: Evidence, name: tiles.TileName) -> bytes:
+    """The same; Unavailable if neither is there."""
+    return _there(read_tile(evidence, name), name.path())
+
+
+def _there(data: bytes | None, path: str) -> bytes:
     if data is None:
         raise Unavailable(
             N_("{path} is missing"),
@@ -213,7 +231,7 @@ def read_bundles(
     for name in tiles.bundle_names(size, start // tiles.WIDTH):
         path = name.path()
         try:
-            entries = tiles.parse_bundle(required(evidence, path), name.width)
+            entries = tiles.parse_bundle(required_tile(evidence, name), name.width)
         except Malformed as error:
             raise Malformed(N_("{path} is not an entry bundle"), path=path, code="TREE_MISMATCH") from error
         yield name, entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 
-from auditor.evidence.reader import Evidence
+from auditor.evidence.reader import Evidence, read_tile
 from auditor.findings import AuditStep
 from contracts.envelope import digest
 from contracts.errors import Malformed, TrustError
@@ -62,7 +62,7 @@ class TileFiles:
 
     def _read(self, name: TileName) -> bytes | None:
         try:
-            return self._evidence.read(name.path())
+            return read_tile(self._evidence, name)
         except Malformed:
             return b""  # larger than any tile: not this one, at least
 

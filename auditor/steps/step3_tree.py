@@ -6,7 +6,7 @@ import copy
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from auditor.evidence.reader import Evidence, required
+from auditor.evidence.reader import Evidence, required_tile
 from contracts.errors import Malformed
 from contracts.log.merkle import Frontier, leaf_hash, node_hash, root_of_peaks
 from contracts.log.tiles import WIDTH, TileName
@@ -136,7 +136,7 @@ class TiledTree:
 
 def _rows(evidence: Evidence, name: TileName) -> list[list[bytes]]:
     """The hashes of a tile, and above them what they combine to, up to the root of the whole tile."""
-    data = required(evidence, name.path())
+    data = required_tile(evidence, name)
     if len(data) != 32 * name.width:
         raise Malformed(N_("{file} does not belong to this log"), code="TREE_MISMATCH", file=name.path())
     rows = [[data[at : at + 32] for at in range(0, 32 * name.width, 32)]]

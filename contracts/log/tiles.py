@@ -82,6 +82,13 @@ def bundle(entries: Sequence[bytes]) -> bytes:
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
+def start_of(full: bytes, name: TileName) -> bytes:
+    """The partial tile `name` as the start of the full one that has taken its place."""
+    if name.level is None:
+        return bundle(parse_bundle(full, WIDTH)[: name.width])
+    return full[: 32 * name.width]
+
+
 def parse_bundle(data: bytes, width: int) -> list[bytes]:
     """The `width` entries of a bundle; Malformed if it holds more, fewer or a torn one."""
     entries, at = [], 0

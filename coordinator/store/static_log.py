@@ -36,7 +36,7 @@ def write_static(log: Log, folder: Path, url: str, since: int = 0) -> tuple[int,
             continue
         if not (folder / name.path()).exists():
             written += _put(folder / name.path(), log.tile(name.path()))
-        if name.width == tiles.WIDTH:
+        if name.width == tiles.WIDTH and tiles.reach(name) <= size:  # no served checkpoint ends in it
             shutil.rmtree(folder / f"{name.path()}.p", ignore_errors=True)
     for kept in log.sizes():
         held = log.note(kept) if since <= kept <= signed else None

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import OperationalError
 
+from auditor.evidence.mirror import mirror
 from auditor.evidence.reader import Folder
 from auditor.verify import verify
 from contracts.envelope import digest
@@ -248,6 +249,37 @@ def test_the_log_as_a_folder_is_what_the_auditor_verifies_and_grows_without_touc
     write_static(log, tmp_path / "served", "https://chamber.test")
     assert (tmp_path / "served/tile/entries/000").stat().st_mtime_ns == full
     assert verify(Folder(tmp_path / "served"), pins).findings() == []
+
+
+@pytest.mark.parametrize("is_read_late", [False, True])
+def test_a_cosigned_checkpoint_below_a_full_tile_is_verified(database, settings, tmp_path, is_read_late):
+    """Also if the tile that it ends in has given way to the full one while it was read."""
+    trust = Trust(members=3)
+    log = Log(database, replace(settings, log_key=trust.log_key, domain="test"), clock=lambda: trust.now.timestamp())
+    pins, folder = Pins.model_validate(trust.pins()), tmp_path / "served"
+    for size in (250, 260):
+        while len(trust.entries) < size:
+            trust.firms.append(trust.admit())
+        for entry in trust.entries[log.state().size :]:
+            log.append(entry)
+        note = log.publish()
+        for firm in trust.firms if size == 250 else ():
+            line = cosign_note(
+                note,
+                firm.witness,
+                name=witness_name(log.key.name, firm.member),
+                time=int(trust.now.timestamp()),
+            )
+            log.cosign(note.checkpoint.size, line)
+    seen = log.witnessed(0).checkpoint.size
+    write_static(log, folder, "https://chamber.test")
+    assert 240 < seen < 256 < log.published_size()
+    assert (folder / f"tile/entries/000.p/{seen}").exists()
+    if is_read_late:
+        shutil.rmtree(folder / "tile/entries/000.p")
+    assert verify(Folder(folder), pins).findings() == []
+    assert mirror(Folder(folder), tmp_path / "copy")[0] == seen
+    assert verify(Folder(tmp_path / "copy"), pins).findings() == []
 
 
 def log_of(settings, trust, path, entries):
