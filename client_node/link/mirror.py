@@ -129,6 +129,7 @@ class Mirror:
         verify_log_signature(note, self.log)
         self._check_not_shorter(note)
         self._extend(partial(fetch_entries, uplink), note)
+        self._owes = True  # whatever comes between, until the office has taken it
         if time.monotonic() - began < FRESH_S or self._head(uplink, 0) is None:
             self._cosign(uplink, note)
 
@@ -200,9 +201,12 @@ class Mirror:
             self._hand_over(uplink, note.checkpoint.size, line)
 
     def _send_again(self, uplink: Uplink) -> None:
-        """The newest cosignature of this node, as it is remembered: a crash on either side
-        may have lost it on its way."""
-        latest = self.witness.latest() if self._is_witness() and self.witness.has_memory() else None
+        """The newest cosignature of this node, as it is remembered: a crash on either side may have lost it on its way,
+        or have come before the newest checkpoint was signed."""
+        if not self._is_witness() or not self.witness.has_memory():
+            self._owes = False
+            return
+        latest = self.witness.latest()
         mine = [one for one in latest.signatures if one.name == self.witness.name] if latest else []
         if latest and mine:
             try:
@@ -212,6 +216,9 @@ class Mirror:
                 self._check_not_shorter(head)
                 if head is None:  # it stands where this node does: it was signed under a wrong clock
                     self._cosign(uplink, latest)
+        signed = latest.checkpoint.size if latest else 0
+        if self.note and signed < self.note.checkpoint.size == self.tree.size and self._head(uplink, 0) is None:
+            self._cosign(uplink, self.note)
         self._owes = False  # if it stands further: it may not know this checkpoint any more, and the next is cosigned
 
     def _hand_over(self, uplink: Uplink, size: int, line: str) -> None:

@@ -62,8 +62,8 @@ WHEN = "before", "after"
 OF_REFUSALS = {"kept refusals are sent", "a refusal is written", "a refusal is sent"}  # steps of members that refuse
 
 
-def run_and_die(home, step, when, nth):
-    """What the process of a node does that is killed before, or after, a step that it takes for the nth time."""
+def die_at(step, when, nth):
+    """Have this process killed before, or after, a step that it takes for the nth time."""
     owner, name = STEPS[step]
     wrapped, turns = getattr(owner, name), itertools.count(1)
 
@@ -77,6 +77,11 @@ def run_and_die(home, step, when, nth):
         return told
 
     setattr(owner, name, taken)
+
+
+def run_and_die(home, step, when, nth):
+    """What the process of a node does that is killed there."""
+    die_at(step, when, nth)
     command("client_node", "run", "--home", home, "--lang", "en")
 
 

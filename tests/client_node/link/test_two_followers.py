@@ -8,6 +8,7 @@ import pytest
 from client_node.home import create_home
 from client_node.link.mirror import Mirror
 from client_node.link.uplink import CoordinatorRefused
+from client_node.link.witness import Witness
 from contracts.envelope import digest
 from contracts.errors import Invalid, Unavailable
 from contracts.log import tiles
@@ -134,6 +135,32 @@ def test_a_node_that_starts_on_a_shorter_log_says_that_it_is_shorter(witnessing,
     assert "restored an older database" in told.value.lines()[1]
 
 
+def test_a_node_that_was_killed_before_it_signed_what_it_had_read_signs_it_when_it_starts(
+    witnessing, office, monkeypatch
+):
+    office = Cosigned(office.log)
+    with monkeypatch.context() as killed:
+        killed.setattr(Mirror, "_cosign", lambda *_words: None)
+        witnessing().follow(office, 0)
+    assert witnessing().tree.size == 5 and office.kept == []
+    assert witnessing().follow(office, 0) is None, "no new entry is needed for it"
+    assert office.kept == [5]
+
+
+def disk_full(*_words, **_named):
+    raise Unavailable("disk full")
+
+
+def test_a_witness_that_could_not_write_signs_when_it_can_again(witnessing, office, monkeypatch):
+    office = Cosigned(office.log)
+    mirror = witnessing()
+    with monkeypatch.context() as full:
+        full.setattr(Witness, "add", disk_full)
+        with pytest.raises(Unavailable, match="disk full"):
+            mirror.follow(office, 0)
+    assert mirror.follow(office, 0) is None and office.kept == [5], "no new entry is needed for it"
+
+
 def test_a_checkpoint_that_a_recovered_log_does_not_know_keeps_nobody_from_its_newer_ones(witnessing, office):
     office = Cosigned(office.log)
     witnessing().follow(office, 0)
@@ -178,4 +205,4 @@ def test_a_checkpoint_that_took_long_to_read_is_signed_only_while_it_is_the_newe
     mirror.follow(office, 0)
     assert office.kept == [5], "its time would say that nothing stood above it yet"
     mirror.follow(office, 0)
-    assert office.kept == [5, 12]
+    assert office.kept == [5, 5, 12], "what was signed before is sent once more, and what has aged is not signed"
