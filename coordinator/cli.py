@@ -149,12 +149,12 @@ def admit_auditor(
 @app.command(help=_("Serve nodes, auditors and pages until Ctrl-C.\n\nExample: coordinator serve --port 443"))
 def serve(
     host: Annotated[str, typer.Option(help=_("address to listen at"))] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help=_("port to listen at"))] = 8443,
+    port: Annotated[int, typer.Option(min=0, max=65535, help=_("port to listen at"))] = 8443,
     tls: Annotated[
         tuple[Path, Path] | None,
         typer.Option(help=_("certificate and key that browsers trust, for a port of their own")),
     ] = None,
-    tls_port: Annotated[int, typer.Option(min=1, max=65535, help=_("the port for browsers, with --tls"))] = 443,
+    tls_port: Annotated[int, typer.Option(min=0, max=65535, help=_("the port for browsers, with --tls"))] = 443,
     static: Annotated[
         Path | None, typer.Option("--static", help=_("folder in which to keep the log as plain files"))
     ] = None,

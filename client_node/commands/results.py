@@ -187,7 +187,7 @@ def _declare(home: Path, ready: Ready, word: Any, yes: bool) -> int:
     )
 )
 def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help=_("port on this machine"))] = 7443, home: Home = HOME
+    port: Annotated[int, typer.Option(min=0, max=65535, help=_("port on this machine"))] = 7443, home: Home = HOME
 ) -> int:
     """Loopback only; nothing on it needs the coordinator."""
     from client_node.home import local
