@@ -198,11 +198,11 @@ def _short(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
 
 
 def _other_unit(state: pl.DataFrame, closed_on: date) -> pl.DataFrame:
-    """Open, as each invoice of which this customer paid anything, and by the same share: its receipts may be in
-    another unit or currency."""
+    """Open, as each invoice of which this customer paid anything, and by the same share of at most half: its receipts
+    may be in another unit or currency. (A larger share is a discount or a fee: see `_short`.)"""
     begun = state.filter(pl.col("got") > _ROUNDING).with_columns(share=pl.col("got") / pl.col("amount"))
     shares = begun.group_by("counterparty").agg(n=pl.len(), low=pl.col("share").min(), high=pl.col("share").max())
-    alike = shares.filter(pl.col("n") > 1, pl.col("high") < PAID, pl.col("high") <= _RATES * pl.col("low"))
+    alike = shares.filter(pl.col("n") > 1, pl.col("high") <= _HALF, pl.col("high") <= _RATES * pl.col("low"))
     return _told(_failed(state, closed_on).join(alike, on="counterparty", how="semi"), "receipt-unit")
 
 

@@ -200,6 +200,14 @@ def test_receipts_by_the_same_small_share_of_each_invoice_are_doubtful_their_uni
     assert "receipt-unit" in {doubt.rule for doubt in table.doubts}
 
 
+@pytest.mark.parametrize("share", [0.97, 0.8, 0.55])
+def test_a_discount_on_every_invoice_is_told_as_a_discount(books, share):
+    for row in books.payments:
+        row[2] = f"{1000 * share:.2f}" if row[0].startswith("FP01") else row[2]
+    table = books.read()
+    assert left_out(table) == {"K1"} and {doubt.rule for doubt in table.doubts} == {"receipt-short"}
+
+
 def test_who_pays_other_parts_of_its_invoices_is_a_default(books):
     for n, row in enumerate(row for row in books.payments if row[0] > "FP0106" and row[0].startswith("FP01")):
         row[2] = ("400.00", "150.00", "300.00")[n % 3]
