@@ -16,6 +16,7 @@ from contracts.errors import Refused
 from contracts.fields import moment, time_text
 from contracts.rules.state import TrustState
 from contracts.wording import N_
+from coordinator.settings import ABOUT
 from coordinator.store.tables import LastSeen
 
 QUIET = timedelta(days=3)  # a long weekend without nodes asks nothing
@@ -23,11 +24,15 @@ CONFIRMED = "clock-confirmed"  # an empty file of the home: when it was touched,
 
 
 def right_until(session: Session, home: Path, state: TrustState) -> datetime:
-    """The newest moment at which this clock is known to have been right."""
+    """The newest moment at which this clock is known to have been right; before the office's first entry, that of the
+    founding."""
+    signed = moment(state.not_before) if state.not_before else _touched(home / ABOUT)
     heard = session.exec(select(func.max(LastSeen.at))).one() or 0.0
-    mark = home / CONFIRMED
-    confirmed = mark.stat().st_mtime if mark.exists() else 0.0
-    return max(moment(state.not_before), datetime.fromtimestamp(max(heard, confirmed), UTC))
+    return max(signed, datetime.fromtimestamp(heard, UTC), _touched(home / CONFIRMED))
+
+
+def _touched(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime if path.exists() else 0.0, UTC)
 
 
 def confirm(home: Path) -> None:
@@ -37,10 +42,8 @@ def confirm(home: Path) -> None:
 
 def check_not_ahead(session: Session, home: Path, before: TrustState, after: TrustState, now: datetime) -> None:
     """Refused (CLOCK_AHEAD) if the newest entry would close the log up to a time that only this clock knows."""
-    if not before.not_before or after.not_before == before.not_before:
-        return
-    closed, limit = moment(after.not_before), now - QUIET
-    if closed < limit or moment(before.not_before) >= limit:  # not made by this clock, or soon after another
+    limit = now - QUIET
+    if after.not_before == before.not_before or moment(after.not_before) < limit:  # it was not made by this clock
         return
     known = right_until(session, home, before)
     if known < limit:

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from contracts.errors import Refused
-from coordinator.settings import create_home
-from coordinator.store.clock import CONFIRMED, confirm
+from coordinator.settings import ABOUT, create_home
+from coordinator.store.clock import CONFIRMED, confirm, right_until
 from coordinator.store.database import Database, migrate
 from coordinator.store.log import Log
 from coordinator.store.tables import LastSeen
@@ -89,3 +89,18 @@ def test_an_entry_that_was_made_long_ago_is_no_matter_of_this_clock(database, se
     trust.order()
     log = Log(database, settings, clock=lambda: (trust.now + timedelta(days=90)).timestamp())
     assert [log.append(entry) for entry in trust.entries][-1] == last
+
+
+def test_before_the_first_entry_the_founding_says_how_late_it_is(database, settings, trust):
+    genesis, *_rest = trust.entries
+    made = (trust.now - timedelta(minutes=5)).timestamp()
+    os.utime(settings.home / ABOUT, (made, made))
+    log = Log(database, settings, clock=lambda: trust.now.timestamp())
+    log.append(genesis)
+    with database.read() as session:
+        assert right_until(session, settings.home, log.state()).timestamp() == made
+    early = trust.now - timedelta(days=400)
+    os.utime(settings.home / ABOUT, (early.timestamp(),) * 2)
+    with pytest.raises(Refused, match="nothing else says so"):
+        for entry in trust.entries:
+            log.append(entry)
