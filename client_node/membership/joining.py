@@ -96,7 +96,9 @@ def _register(path: Path, invite: dict[str, Any]) -> dict[str, str]:
         if held.keys() == {*said, "salt"} and held | said == held:
             return held
     made = said | {"salt": secrets.token_hex(16)}
-    path.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)
     return made
 
 
