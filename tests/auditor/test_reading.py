@@ -84,7 +84,7 @@ def test_pins_must_come_from_two_members_and_agree(told, tmp_path, run_command):
     assert agreed.returncode == 0 and "2 members have pinned one log" in agreed.stdout
     assert pins.fingerprint() in agreed.stdout and len(pins.fingerprint().split()) == 8
     told = run_command("auditor", "pins", "compare", str(files["a"]), str(files["b"]), "--json")
-    assert [one["print"] for one in json.loads(told.stdout)["pins"]] == [pins.fingerprint()] * 2
+    assert [one["fingerprint"] for one in json.loads(told.stdout)["pins"]] == [pins.fingerprint()] * 2
     alone = run_command("auditor", "pins", "compare", str(files["a"]), str(files["a"]), "--lang", "en")
     assert alone.returncode == 1 and "ONE_VIEW" in alone.stderr
     other = pins.model_copy(update={"member": trust.firms[2].member, "genesis": "sha256:" + "1" * 64})
