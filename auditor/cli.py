@@ -251,7 +251,9 @@ def pins_compare(
     known = set.intersection(*({*one.cosigners} for one in pinned))
     unlike = sorted(name for name in known if len({one.cosigners[name] for one in pinned}) > 1)
     if as_json:
-        seen = [one.model_dump(include={"origin", "size", "member"}) | {"print": one.fingerprint()} for one in pinned]
+        seen = [
+            one.model_dump(include={"origin", "size", "member"}) | {"fingerprint": one.fingerprint()} for one in pinned
+        ]
         terminal.json({"pins": seen, "members": len({one.member for one in pinned}), "unlike": unlike})
         return OK
     for name in unlike:

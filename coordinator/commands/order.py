@@ -69,12 +69,13 @@ def order(
         min_members=min_members,
         deadline_s=deadline,
     )
+    facts = _facts(office, made)
     if as_json:
         if not dry_run:
             raise typer.BadParameter(_("--json goes with --dry-run"))
-        terminal.json(_facts(office, made))
+        terminal.json(facts)
         return OK
-    _say_order(office, made)
+    _say_order(office, made, facts)
     if dry_run:
         return OK
     if not spend_anyway:
@@ -108,24 +109,15 @@ def _facts(office: Any, made: Any) -> dict[str, object]:
     }
 
 
-def _say_order(office: Any, made: Any) -> None:
-    from coordinator.learning.orders import affordable
-
+def _say_order(office: Any, made: Any, facts: dict[str, object]) -> None:
     terminal.say(
         N_(
-            "Order: task {task} by {family}, {rounds} rounds, at least {least} members, epsilon {epsilon} a "
+            "Order: task {task} by {family}, {rounds} rounds, at least {min_members} members, epsilon {epsilon} a "
             "member (delta 1e-6), unit {unit}"
         ),
-        task=made.task.name,
-        family=made.family,
-        rounds=made.releases,
-        least=made.min_members,
-        epsilon=made.epsilon,
-        unit=made.schema.unit,
+        **facts,
     )
-    each = affordable(office.log.state(), made, datetime.now(UTC))
-    able = sum(one >= made.rho_nano for one in each)
-    terminal.say(N_("Members: {able} of {members} that consent allow so much"), able=able, members=len(each))
+    terminal.say(N_("Members: {able} of {consenting} that consent allow so much"), **facts)
     _say_judging(office, made)
     _say_worth(made)
 
