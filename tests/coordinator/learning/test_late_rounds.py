@@ -12,6 +12,7 @@ from coordinator.learning.runs import RunJournal
 from coordinator.learning.secure_sums import PARTS, RoundOpened, SecureSum, SumStep
 from coordinator.office import open_office
 from coordinator.settings import read_home
+from coordinator.store.clock import confirm
 from coordinator.store.tables import TaskMessage
 from engine.rounds import KEYS, SHARES, SURVIVORS, TRAIN, UNMASK
 from sums import Sum
@@ -25,6 +26,7 @@ def away(folder, edition, **span):
     trust.now = datetime.now(UTC) - timedelta(minutes=1) - timedelta(**span)
     assert trust.open() == ()
     office = open_office(read_home(chamber.home))
+    confirm(chamber.home)  # nobody was heard since the winter: somebody has looked at the clock
     for entry in trust.entries[-2:]:
         office.log.append(entry)
 

@@ -25,6 +25,7 @@ from contracts.statements.statements import LedgerHead, Round, RunOrder, Seen
 from coordinator.office import open_office
 from coordinator.settings import Settings
 from coordinator.store import documents
+from coordinator.store.clock import confirm
 from coordinator.trust.certificates import make_certificates
 from coordinator.web.server import Serving, make_app
 from demo.cluster import free_port
@@ -115,6 +116,7 @@ class Office:
         assert settings.origin == ORIGIN
         make_certificates(folder / "tls", Ed25519PrivateKey.generate(), name="X", hosts=("localhost",))
         self.made = open_office(settings, is_new=True)
+        confirm(settings.home)  # the log is of last winter, and goes on today
         for entry in trust.entries:
             self.made.log.append(entry)
         with self.made.database.write() as session:
