@@ -52,6 +52,7 @@ def init(
     home: Home = HOME,
 ) -> int:
     """Keys that never leave this machine."""
+    import client_node.data.suggestions  # noqa: F401  # what is not installed is missed before keys are made
     from client_node.home import create_home
     from contracts.envelope import key_id
     from contracts.log.fingerprints import grouped

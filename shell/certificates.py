@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 
 from contracts.errors import TrustError, Unavailable
 from contracts.fields import time_text
-from contracts.wording import N_, filled
-from shell.log_lines import log_event
+from contracts.wording import N_
 
 WARN_DAYS = (60, 30, 7)
 _NOT_YET_VALID, _ENDED = 9, 10  # X509_V_ERR of OpenSSL, found only where the chain leads to a trusted authority
@@ -40,22 +39,6 @@ def warning(ends: datetime, now: datetime) -> tuple[str, dict[str, object]] | No
         else N_("the chamber's certificate ended on {at}")
     )
     return what, {"at": time_text(ends), "days": days_left(ends, now)}
-
-
-class Warned:
-    """Says it in a log once at each of 60, 30 and 7 days, and at the end."""
-
-    def __init__(self, do: str):
-        self._do = do
-        self._stage: int | None = None
-
-    def look(self, ends: datetime | None, now: datetime) -> None:
-        """Warn if a stage was reached since the last look."""
-        told = warning(ends, now) if ends else None
-        reached = stage(ends, now) if ends else None
-        if told and reached != self._stage:
-            log_event.warning(filled(*told), do=self._do)
-        self._stage = reached
 
 
 def ended_or_early(url: str, error: BaseException) -> TrustError | None:

@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from contracts.errors import Malformed, Refused, TrustError
+from contracts.errors import Malformed, Refused, TrustError, Unavailable
 from contracts.wording import N_, Language, filled, visible, visible_lines
 from shell.language import chosen_language, speak, symbols, translator
 from shell.unix import PRIVATE
 
 OK, FOUND, COULD_NOT, WRONG_USE = 0, 1, 2, 64
+_PARTS = {"coordinator": "coordinator", "client_node": "node", "auditor": "auditor"}  # package -> extra of the wheel
+_OURS = {"auditor", "client_node", "contracts", "coordinator", "engine", "privacy", "shell"}
 
 
 def epsilon(text: str) -> str:
@@ -56,6 +58,7 @@ class Terminal:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace", line_buffering=True)
+        self._package = package
         self.lang: Language = chosen_language(sys.argv, os.environ)
         self.is_quiet, self._is_verbose = (flag in sys.argv for flag in ("--quiet", "--verbose"))
         speak(self.lang)
@@ -150,6 +153,8 @@ class Terminal:
                 self.fail(Refused(N_("nobody answered, nothing was done"), do=N_("answer the question, or say --yes")))
             if type(error).__name__ == "ValidationError":  # pydantic's, of something that was typed
                 self.fail(_malformed(error))
+            if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in _OURS:
+                self.fail(_not_installed(error, _PARTS[self._package]))
             if not hasattr(error, "format_message"):
                 if self._is_verbose:
                     traceback.print_exception(error)
@@ -169,6 +174,18 @@ def _unforeseen(error: BaseException) -> TrustError:
         error=f"{type(error).__name__}: {error}"[:200],
         line=last.lineno,
         file=Path(last.filename).name,
+    )
+
+
+def _not_installed(error: ModuleNotFoundError, part: str) -> Unavailable:
+    """The wheel alone brings what an auditor needs; the other parties' libraries are parts that are asked for."""
+    return Unavailable(
+        N_("this command needs {module}, which is not installed"),
+        why=N_("the wheel was installed without its part {part}"),
+        do=N_("install it again with that part: pip install './mengbang-VERSION-py3-none-any.whl[{part}]'"),
+        code="NOT_INSTALLED",
+        module=error.name,
+        part=part,
     )
 
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shell import certificates
-from shell.certificates import Warned, stage
+from shell import certificate_warnings
+from shell.certificate_warnings import Warned
+from shell.certificates import stage
 
 NOW = datetime.now(UTC)
 
@@ -20,7 +21,9 @@ def test_the_stages_are_sixty_thirty_and_seven_days_and_the_end(days, reached):
 
 def test_a_long_running_process_says_it_once_a_stage_and_again_after_a_renewal(monkeypatch):
     said, warned = [], Warned("renew")
-    monkeypatch.setattr(certificates.log_event, "warning", lambda what, **_words: said.append(what), raising=False)
+    monkeypatch.setattr(
+        certificate_warnings.log_event, "warning", lambda what, **_words: said.append(what), raising=False
+    )
     for day in range(401):
         warned.look(NOW + timedelta(days=399.5), NOW + timedelta(days=day))
     assert len(said) == 4 and "in 59 days" in said[0] and "ended on" in said[-1]

@@ -34,6 +34,26 @@ def test_a_user_whom_the_machine_does_not_know_is_helped(party):
     assert done.returncode == 0 and done.stdout, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("party", "module", "part", "words"),
+    [
+        ("coordinator", "sqlalchemy", "coordinator", ("init", "--name", "商会", "--domain", "hub.example")),
+        ("client_node", "polars", "node", ("init", "--data", ".")),
+    ],
+)
+def test_a_part_that_was_not_installed_is_named(party, module, part, words, tmp_path):
+    code = f"import sys\nsys.modules['{module}'] = None\nfrom {party}.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--home", str(tmp_path / "home"), "--lang", "en"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 3, done.stderr
+    assert f"needs {module}, which" in done.stderr and f"whl[{part}]'" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
 def test_files_of_a_home_may_begin_with_an_editors_mark(tmp_path):
     (tmp_path / "data").mkdir()
     create_home(tmp_path / "node", tmp_path / "data")
@@ -42,6 +62,16 @@ def test_files_of_a_home_may_begin_with_an_editors_mark(tmp_path):
         path.write_bytes(MARK + path.read_bytes())
     assert read_home(tmp_path / "node").data == tmp_path / "data"
     assert read_office(tmp_path / "office").name == "商会"
+
+
+def test_two_processes_never_hold_one_home(tmp_path):
+    create_home(tmp_path / "node", tmp_path)
+    code = "import sys\nfrom pathlib import Path\nfrom client_node.settings import claim\nclaim(Path(sys.argv[1]))"
+    line = [sys.executable, "-c", code, str(tmp_path / "node")]
+    with claim(tmp_path / "node"):
+        done = subprocess.run(line, capture_output=True, encoding="utf-8", timeout=60)
+        assert done.returncode and "another client-node runs on" in done.stderr
+    assert subprocess.run(line, timeout=60).returncode == 0
 
 
 def test_an_empty_folder_is_no_home_to_run(tmp_path):

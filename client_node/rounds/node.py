@@ -32,7 +32,7 @@ from engine.bundle import bundle_digest
 from engine.rounds import TRAIN
 from privacy.accounting import rho_cap
 from privacy.mechanisms import self_test
-from shell.certificates import Warned
+from shell.certificate_warnings import Warned
 from shell.log_lines import log_event
 
 _REASONS = {"OVER_BUDGET": "budget", "REPLY": "bundle", "EGRESS": "bundle"}  # else the guard's own

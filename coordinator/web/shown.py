@@ -13,7 +13,7 @@ from contracts.errors import Unavailable
 from contracts.wording import N_
 from coordinator.office import Office
 from coordinator.trust import renewal
-from shell.certificates import Warned
+from shell.certificate_warnings import Warned
 from shell.log_lines import log_event
 
 
