@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from contracts.errors import Unavailable
 from contracts.wording import N_
 from shell.unix import keep_private
@@ -18,13 +16,12 @@ _UNFINISHED = ".unfinished-"
 
 
 def default_home(party: str) -> Path:
-    """Where this system keeps a user's data: below ~/.local/share, ~/Library/Application Support or %LOCALAPPDATA%;
-    below the current folder for a user who has no home, as services and containers may."""
+    """Below the user's own folder; below the current one for a user who has none, as services and containers may."""
     try:
-        Path.home()
+        user = Path.home()
     except RuntimeError:
-        return Path(".local", "share", "mengbang", party)
-    return user_data_path("mengbang", appauthor=False) / party
+        user = Path()
+    return user / ".local" / "share" / "mengbang" / party
 
 
 def check_empty(home: Path) -> None:
