@@ -59,7 +59,7 @@ FORMS: dict[str, Form] = {
     "privacy.secure_sum": Form(("--length", "500")),
     "privacy.utility": on_data("TABLES", words=(*ONE_SEED, "--table", "polish")),
     "rounds.round_time": Form((), {"ROUNDS": 3, "RISK_MEMBERS": 2, "DEMAND_MEMBERS": 2, "DEMAND_SERIES": 10}),
-    "rounds.poisoned": on_data(words=ONE_SEED),
+    "rounds.poisoned": on_data(words=ONE_SEED, FAULTS=("labels flipped",)),
     "log": Form(("--runs", "1", "--million", "1000", "--start", "200"), {"SUBMITTERS": 10, "EACH": 20, "BATCHES": 2}),
     "log.audit": Form(("--sizes", "400", "--opaque", "1000", "--runs", "1")),
     "node.import_lines": Form(("--rows", "20000")),
